@@ -1,0 +1,88 @@
+// The import rules of ARCHITECTURE.md, for every file: rooms import from rows above their own, the hot set is closed.
+import assert from 'node:assert/strict';
+import { existsSync, globSync, readFileSync } from 'node:fs';
+import { dirname, join, normalize } from 'node:path';
+import { test } from 'node:test';
+
+const rows = [
+  ['base'],
+  ['schema', 'stats', 'http'],
+  ['config', 'net'],
+  ['grpc'],
+  ['xds', 'extension', 'admin', 'store'],
+  ['data-plane', 'extensions', 'control-plane'],
+  ['discovery', 'agent'],
+  ['cli', 'testing'],
+];
+
+/** Files a request touches once it is under way. They import values only from each other and node:, and never wait or throw. */
+const hot: readonly string[] = ['src/http/header-map.ts', 'src/stats/metric.ts'];
+
+const row = (room: string) => rows.findIndex((rooms) => rooms.includes(room));
+const roomOf = (file: string) => file.split('/')[1]!;
+const files = globSync('src/**/*.ts', { exclude: ['**/*.test.ts'] });
+
+interface Import {
+  readonly specifier: string;
+  readonly isType: boolean;
+}
+
+function imports(file: string): Import[] {
+  const statement =
+    /(?:^|\n)\s*(import|export)\s([^'";]*?)from\s*['"]([^'"]+)['"]|(?:^|\n)\s*import\s*['"]([^'"]+)['"]|import\(\s*['"]([^'"]+)['"]/g;
+  return [...readFileSync(file, 'utf8').matchAll(statement)].map((match) => ({
+    specifier: match[3] ?? match[4] ?? match[5]!,
+    isType: /^type\b/.test(match[2] ?? ''),
+  }));
+}
+
+test('sees the sources', () => {
+  assert.ok(files.length > 0);
+});
+
+test('rooms import only from rows above their own', () => {
+  const wrong: string[] = [];
+  for (const file of files) {
+    const room = roomOf(file);
+    for (const { specifier } of imports(file)) {
+      const target = /^#([^/]+)/.exec(specifier)?.[1];
+      if (target && target !== room && !(row(target) >= 0 && row(target) < row(room)))
+        wrong.push(`${file} -> ${specifier}`);
+    }
+  }
+  assert.deepEqual(wrong, []);
+});
+
+test('relative imports stay in their room, and what is imported exists', () => {
+  const wrong: string[] = [];
+  for (const file of files) {
+    for (const { specifier } of imports(file)) {
+      const path = specifier.startsWith('.')
+        ? normalize(join(dirname(file), specifier))
+        : specifier.startsWith('#')
+          ? join('src', specifier.slice(1))
+          : undefined;
+      if (path === undefined) continue;
+      if (specifier.startsWith('.') && roomOf(path) !== roomOf(file))
+        wrong.push(`${file} -> ${specifier} leaves its room`);
+      if (!existsSync(path)) wrong.push(`${file} -> ${specifier} does not exist`);
+    }
+  }
+  assert.deepEqual(wrong, []);
+});
+
+test('hot files import values only from hot files and node:, and never wait or throw', () => {
+  const wrong: string[] = [];
+  for (const file of hot) {
+    const source = readFileSync(file, 'utf8').replace(/\/\*[\s\S]*?\*\/|\/\/.*$/gm, '');
+    for (const word of source.match(/\b(async|await|Promise|throw)\b/g) ?? []) wrong.push(`${file}: ${word}`);
+    for (const { specifier, isType } of imports(file)) {
+      if (isType || specifier.startsWith('node:')) continue;
+      const path = specifier.startsWith('.')
+        ? normalize(join(dirname(file), specifier))
+        : join('src', specifier.slice(1));
+      if (!hot.includes(path)) wrong.push(`${file} -> ${specifier}`);
+    }
+  }
+  assert.deepEqual(wrong, []);
+});
