@@ -1,0 +1,145 @@
+// What is known about one request (or one TCP / UDP session) while it runs and when it has ended: the input of access loggers,
+// tracers and formatters. Fields are written on the request path and read by whoever formats; nothing here is computed early.
+
+/** Facts of a downstream connection, shared by all of its streams. Certificates and the like are asked for, not stored. */
+export interface ConnectionInfo {
+  readonly id: number;
+  /** `ip:port`, `[ip6]:port` or a UDS path. */
+  readonly localAddress: string;
+  /** The peer of the socket, before `x-forwarded-for` or PROXY protocol. */
+  readonly directRemoteAddress: string;
+  /** Changed by listener filters (original_dst, proxy_protocol). */
+  remoteAddress: string;
+  readonly startMs: number;
+  requestedServerName: string;
+  /** Negotiated ALPN protocol, or what the TLS inspector saw. */
+  applicationProtocol: string;
+  /** `tls`, `raw_buffer` or empty before it is known. */
+  transportProtocol: string;
+  ja3: string;
+  ja4: string;
+  listenerName: string;
+  filterChainName: string;
+  /** Undefined for a plaintext connection. */
+  readonly tls: TlsInfo | undefined;
+  /** `%CONNECTION_TERMINATION_DETAILS%`. */
+  terminationDetails: string;
+  transportFailureReason: string;
+}
+
+/** Of an established TLS connection. Methods parse on demand: an access log that does not ask pays nothing. */
+export interface TlsInfo {
+  /** `TLSv1.3`. */
+  readonly version: string;
+  /** As OpenSSL names it in `%DOWNSTREAM_TLS_CIPHER%`. */
+  readonly cipher: string;
+  readonly sessionId: string;
+  readonly peerPresented: boolean;
+  readonly peerValidated: boolean;
+  peerCertificate(): CertificateInfo | undefined;
+  localCertificate(): CertificateInfo | undefined;
+  peerChain(): readonly CertificateInfo[];
+}
+
+export interface CertificateInfo {
+  readonly subject: string;
+  readonly issuer: string;
+  readonly serial: string;
+  readonly sha256: string;
+  readonly sha1: string;
+  readonly pem: string;
+  readonly validFromMs: number;
+  readonly validToMs: number;
+  readonly uriSans: readonly string[];
+  readonly dnsSans: readonly string[];
+  readonly ipSans: readonly string[];
+  readonly emailSans: readonly string[];
+}
+
+/** What the upstream side of the (last) attempt looked like. */
+export interface UpstreamInfo {
+  clusterName: string;
+  /** `observability name`: alt_stat_name or the cluster's name. */
+  clusterStatName: string;
+  /** Address of the chosen host, empty before one was chosen. */
+  hostAddress: string;
+  hostname: string;
+  /** Our end of the upstream connection. */
+  localAddress: string;
+  connectionId: number;
+  protocol: string;
+  transportFailureReason: string;
+  tls: TlsInfo | undefined;
+  /** Times as `StreamInfo.startMs`; 0 until it happened. */
+  connectStartMs: number;
+  connectEndMs: number;
+  tlsEndMs: number;
+  firstTxByteMs: number;
+  lastTxByteMs: number;
+  firstRxByteMs: number;
+  lastRxByteMs: number;
+  poolReadyMs: number;
+  wireBytesSent: number;
+  wireBytesReceived: number;
+  headerBytesSent: number;
+  headerBytesReceived: number;
+  attempts: number;
+  requestsOnConnection: number;
+  /** Every host an attempt went to, for `%UPSTREAM_HOSTS_ATTEMPTED%`. Undefined unless there was a retry. */
+  hostsAttempted: string[] | undefined;
+}
+
+export interface StreamInfo {
+  /** Wall clock of the start, ms since the epoch, with microseconds as fraction; all other times are `performance.now()` ms. */
+  readonly startTime: number;
+  readonly startMs: number;
+  /** Bits of `ResponseFlag`. */
+  flags: number;
+  /** Response code details (`via_upstream`), empty until known. */
+  details: string;
+  /** 0 when no response was sent. */
+  responseCode: number;
+  /** `HTTP/1.1`, or empty for TCP. */
+  protocol: string;
+  routeName: string;
+  virtualHostName: string;
+  virtualClusterName: string;
+  requestId: string;
+  /** The client as trusted: from `x-forwarded-for` if so configured. */
+  remoteAddress: string;
+  readonly connection: ConnectionInfo;
+  /** One object for the life of the stream; `upstream.clusterName` is empty before a route chose one. */
+  readonly upstream: UpstreamInfo;
+  /** Body bytes. */
+  bytesReceived: number;
+  bytesSent: number;
+  wireBytesReceived: number;
+  wireBytesSent: number;
+  headerBytesReceived: number;
+  headerBytesSent: number;
+  retransmittedBytes: number;
+  lastDownstreamRxMs: number;
+  firstDownstreamTxMs: number;
+  lastDownstreamTxMs: number;
+  /** 0 while it runs. */
+  endMs: number;
+  localReplyBody: string;
+  /** Filter name -> plain data. Undefined until a filter writes some. */
+  dynamicMetadata: Record<string, Record<string, unknown>> | undefined;
+  filterState: Map<string, FilterStateObject> | undefined;
+  /** Metadata of what was chosen, filter name -> plain data. */
+  routeMetadata: Readonly<Record<string, Readonly<Record<string, unknown>>>> | undefined;
+  clusterMetadata: Readonly<Record<string, Readonly<Record<string, unknown>>>> | undefined;
+  hostMetadata: Readonly<Record<string, Readonly<Record<string, unknown>>>> | undefined;
+  listenerMetadata: Readonly<Record<string, Readonly<Record<string, unknown>>>> | undefined;
+  traceId: string;
+  isTraced: boolean;
+  isHealthCheck: boolean;
+  attemptCount: number;
+}
+
+/** Something filters leave for each other under a name: text, with fields for `%FILTER_STATE(key:FIELD:name)%` where it has some. */
+export interface FilterStateObject {
+  readonly text: string;
+  field(name: string): string | number | undefined;
+}
