@@ -29,6 +29,19 @@ export interface ByteSink {
   write(bytes: Buffer): void;
   /** Latin1 text: a header block, a chunk header. */
   writeText(text: string): void;
+  /**
+   * The codec gathers bytes of its own: `source.flush()` is called once before what was written in this turn of the event
+   * loop, or a close, reaches the socket. Asking again before that changes nothing. Not called when the connection is gone.
+   */
+  flushLater(source: FlushSource): void;
+  /** Bytes taken that the socket has not finished with. HTTP/2 counts from it how many frames a slow peer makes us hold. */
+  readonly pendingBytes: number;
+}
+
+/** Implemented by a codec that encodes many frames into one buffer and hands it over once per turn. */
+export interface FlushSource {
+  /** Writes to the sink; may call decoders. */
+  flush(): void;
 }
 
 /** One direction of a stream as it arrives. Implemented by the proxy, called by a codec; never called again after the end or a reset. */
@@ -71,6 +84,8 @@ export interface CodecError {
   /** Envoy's response code details, e.g. `http1.codec_error`, `http2.violation.of.messaging.rule`. */
   readonly details: string;
   readonly message: string;
+  /** A flood (too many frames of a kind): the connection ends, but no protocol error is counted. */
+  readonly flood?: boolean;
 }
 
 export interface Codec {
@@ -111,9 +126,12 @@ export interface ClientCodec extends Codec {
 }
 
 export interface ClientCodecOwner {
-  /** The response is complete and the request was fully sent: the stream is over. `reusable`: the connection may carry another request. */
+  /**
+   * The response is complete and the request was fully sent: the stream is over. `reusable`: the connection may carry another request.
+   * HTTP/2 also after a reset by either side, after `onReset`.
+   */
   onStreamEnd(reusable: boolean): void;
-  /** HTTP/2 GOAWAY or an announced `connection: close`: no new streams here. */
+  /** HTTP/2 GOAWAY, spent stream ids, or an announced `connection: close`: no new streams here. */
   onGoAway(): void;
   /** HTTP/2: the peer's SETTINGS_MAX_CONCURRENT_STREAMS changed. */
   onMaxStreams(limit: number): void;
