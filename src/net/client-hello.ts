@@ -1,0 +1,243 @@
+// Reads the first flight of a TLS client without being a TLS server: what the tls_inspector listener filter needs before a
+// filter chain, and with it a certificate, is chosen. RFC 8446 4.1.2, RFC 6066 3, RFC 7301.
+import { createHash } from 'node:crypto';
+
+export interface ClientHello {
+  /** Lower case, empty when the client sent none. */
+  readonly serverName: string;
+  readonly alpn: readonly string[];
+  readonly ja3: string;
+  readonly ja4: string;
+}
+
+export const HelloStatus = { NeedMore: 0, Done: 1, NotTls: 2, TooLarge: 3 } as const;
+export type HelloStatus = (typeof HelloStatus)[keyof typeof HelloStatus];
+
+/** `hello` is there when `status` is `Done`; `bytes` is how much of the input the ClientHello took, records included. */
+export interface HelloResult {
+  readonly status: HelloStatus;
+  readonly bytes: number;
+  readonly hello?: ClientHello;
+}
+
+const needMore: HelloResult = { status: HelloStatus.NeedMore, bytes: 0 };
+const notTls: HelloResult = { status: HelloStatus.NotTls, bytes: 0 };
+
+const handshakeRecord = 22;
+const clientHelloMessage = 1;
+const recordLimit = 16384 + 256;
+
+/** Looks at everything received so far, from the first byte on. A hello may be spread over several records. */
+export function inspectClientHello(input: Buffer, limitBytes: number): HelloResult {
+  let at = 0;
+  let message: Buffer | undefined;
+  let wanted = -1;
+  while (true) {
+    // Each byte is judged as soon as it is there: a plaintext client must not be kept waiting.
+    if (at < input.length && input[at] !== handshakeRecord) return notTls;
+    if (at + 1 < input.length && input[at + 1] !== 3) return notTls;
+    if (at + 5 > input.length)
+      return at > limitBytes ? { status: HelloStatus.TooLarge, bytes: at } : needMore;
+    const length = input.readUInt16BE(at + 3);
+    if (length === 0 || length > recordLimit) return notTls;
+    const part = input.subarray(at + 5, Math.min(at + 5 + length, input.length));
+    message = message === undefined ? part : Buffer.concat([message, part]);
+    if (message.length > 0 && message[0] !== clientHelloMessage) return notTls;
+    if (wanted < 0 && message.length >= 4) wanted = 4 + message.readUIntBE(1, 3);
+    if (wanted > limitBytes) return { status: HelloStatus.TooLarge, bytes: at };
+    if (at + 5 + length > input.length && !(wanted >= 0 && message.length >= wanted)) return needMore;
+    at = Math.min(at + 5 + length, input.length);
+    if (wanted >= 0 && message.length >= wanted) {
+      const hello = parseClientHello(message.subarray(4, wanted));
+      return hello === undefined ? notTls : { status: HelloStatus.Done, bytes: at, hello };
+    }
+  }
+}
+
+/** A cursor that runs out softly: reading past the end marks it broken. */
+class Reader {
+  readonly #bytes: Buffer;
+  #at = 0;
+  broken = false;
+
+  constructor(bytes: Buffer) {
+    this.#bytes = bytes;
+  }
+
+  get left(): number {
+    return this.#bytes.length - this.#at;
+  }
+
+  uint(size: 1 | 2): number {
+    if (this.left < size) {
+      this.broken = true;
+      return 0;
+    }
+    const value = this.#bytes.readUIntBE(this.#at, size);
+    this.#at += size;
+    return value;
+  }
+
+  bytes(length: number): Buffer {
+    if (this.left < length) {
+      this.broken = true;
+      return this.#bytes.subarray(0, 0);
+    }
+    const part = this.#bytes.subarray(this.#at, this.#at + length);
+    this.#at += length;
+    return part;
+  }
+
+  vector(lengthSize: 1 | 2): Reader {
+    return new Reader(this.bytes(this.uint(lengthSize)));
+  }
+}
+
+const Extension = {
+  ServerName: 0,
+  SupportedGroups: 10,
+  PointFormats: 11,
+  SignatureAlgorithms: 13,
+  Alpn: 16,
+  SupportedVersions: 43,
+} as const;
+
+function parseClientHello(body: Buffer): ClientHello | undefined {
+  const reader = new Reader(body);
+  const legacyVersion = reader.uint(2);
+  reader.bytes(32);
+  reader.bytes(reader.uint(1));
+  const cipherReader = reader.vector(2);
+  const ciphers: number[] = [];
+  while (cipherReader.left >= 2) ciphers.push(cipherReader.uint(2));
+  reader.bytes(reader.uint(1));
+  if (reader.broken || cipherReader.left !== 0 || ciphers.length === 0) return undefined;
+
+  let serverName = '';
+  let hasServerName = false;
+  const alpn: string[] = [];
+  const extensions: number[] = [];
+  const groups: number[] = [];
+  const pointFormats: number[] = [];
+  const signatures: number[] = [];
+  const versions: number[] = [];
+  if (reader.left > 0) {
+    const all = reader.vector(2);
+    while (all.left > 0) {
+      const type = all.uint(2);
+      const data = all.vector(2);
+      if (all.broken) return undefined;
+      extensions.push(type);
+      switch (type) {
+        case Extension.ServerName: {
+          hasServerName = true;
+          const names = data.vector(2);
+          while (names.left > 0) {
+            const kind = names.uint(1);
+            const name = names.vector(2);
+            const text = name.bytes(name.left).toString('latin1');
+            if (kind === 0 && serverName === '') serverName = text.toLowerCase();
+          }
+          if (names.broken) return undefined;
+          break;
+        }
+        case Extension.Alpn: {
+          const protocols = data.vector(2);
+          while (protocols.left > 0) {
+            const protocol = protocols.bytes(protocols.uint(1));
+            if (protocols.broken || protocol.length === 0) return undefined;
+            alpn.push(protocol.toString('latin1'));
+          }
+          break;
+        }
+        case Extension.SupportedGroups:
+          readUint16s(data.vector(2), groups);
+          break;
+        case Extension.SignatureAlgorithms:
+          readUint16s(data.vector(2), signatures);
+          break;
+        case Extension.SupportedVersions:
+          readUint16s(data.vector(1), versions);
+          break;
+        case Extension.PointFormats: {
+          const formats = data.vector(1);
+          while (formats.left > 0) pointFormats.push(formats.uint(1));
+          break;
+        }
+        default:
+          break;
+      }
+      if (data.broken) return undefined;
+    }
+    if (all.broken || reader.broken) return undefined;
+  }
+  return {
+    serverName,
+    alpn,
+    ja3: ja3(legacyVersion, ciphers, extensions, groups, pointFormats),
+    ja4: ja4(legacyVersion, versions, hasServerName, ciphers, extensions, signatures, alpn),
+  };
+}
+
+function readUint16s(from: Reader, into: number[]): void {
+  while (from.left >= 2) into.push(from.uint(2));
+}
+
+/** RFC 8701: values that only test whether servers ignore the unknown. */
+function isGrease(value: number): boolean {
+  return (value & 0x0f0f) === 0x0a0a && value >> 8 === (value & 0xff);
+}
+
+function ja3(
+  version: number,
+  ciphers: readonly number[],
+  extensions: readonly number[],
+  groups: readonly number[],
+  formats: readonly number[],
+): string {
+  const list = (values: readonly number[]) => values.filter((it) => !isGrease(it)).join('-');
+  const text = `${version},${list(ciphers)},${list(extensions)},${list(groups)},${formats.join('-')}`;
+  return createHash('md5').update(text).digest('hex');
+}
+
+function ja4(
+  legacyVersion: number,
+  versions: readonly number[],
+  hasServerName: boolean,
+  allCiphers: readonly number[],
+  allExtensions: readonly number[],
+  signatures: readonly number[],
+  alpn: readonly string[],
+): string {
+  const known = versions.filter((it) => !isGrease(it));
+  const version = known.length > 0 ? Math.max(...known) : legacyVersion;
+  const versionText = { 772: '13', 771: '12', 770: '11', 769: '10', 768: 's3', 2: 's2' }[version] ?? '00';
+  const ciphers = allCiphers.filter((it) => !isGrease(it));
+  const extensions = allExtensions.filter((it) => !isGrease(it));
+  const count = (values: readonly number[]) => String(Math.min(values.length, 99)).padStart(2, '0');
+  const hex = (values: readonly number[]) => values.map((it) => it.toString(16).padStart(4, '0'));
+  const digest = (text: string) =>
+    text === '' ? '000000000000' : createHash('sha256').update(text).digest('hex').slice(0, 12);
+
+  const sortedExtensions = hex(
+    extensions.filter((it) => it !== Extension.ServerName && it !== Extension.Alpn),
+  ).sort();
+  const hashed = hex(signatures.filter((it) => !isGrease(it)));
+  const extensionText =
+    hashed.length === 0 ? sortedExtensions.join(',') : `${sortedExtensions.join(',')}_${hashed.join(',')}`;
+  return [
+    `t${versionText}${hasServerName ? 'd' : 'i'}${count(ciphers)}${count(extensions)}${alpnMark(alpn[0])}`,
+    digest(hex(ciphers).sort().join(',')),
+    digest(sortedExtensions.length === 0 ? '' : extensionText),
+  ].join('_');
+}
+
+/** First and last character of the first protocol; for other than letters and digits, those of its bytes in hexadecimal. */
+function alpnMark(protocol: string | undefined): string {
+  if (protocol === undefined) return '00';
+  const first = protocol[0]!;
+  const last = protocol[protocol.length - 1]!;
+  if (/[0-9A-Za-z]/.test(first) && /[0-9A-Za-z]/.test(last)) return first + last;
+  const hexText = Buffer.from(protocol, 'latin1').toString('hex');
+  return hexText[0]! + hexText[hexText.length - 1]!;
+}
