@@ -1,0 +1,33 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { TokenBucket, tokenBucketData } from './token-bucket.ts';
+
+function bucket(max: number, perFill: number, fillMs: number) {
+  const clock = { ns: 10n ** 15n };
+  const data = tokenBucketData(max, perFill, fillMs);
+  const of = () => new TokenBucket(data, () => clock.ns);
+  return { clock, one: of(), other: of() };
+}
+
+test('starts full and refuses when empty', () => {
+  const { one } = bucket(2, 1, 60_000);
+  assert.deepEqual([one.take(), one.take(), one.take()], [true, true, false]);
+  assert.equal(one.remaining, 0);
+  assert.equal(one.msUntilNext, 60_000);
+});
+
+test('grows continuously, up to its size', () => {
+  const { one, clock } = bucket(4, 2, 1000);
+  for (let i = 0; i < 4; i++) one.take();
+  clock.ns += 499_000_000n;
+  assert.equal(one.take(), false);
+  clock.ns += 1_000_000n;
+  assert.equal(one.take(), true);
+  clock.ns += 3600n * 10n ** 9n;
+  assert.equal(one.remaining, 4);
+});
+
+test('is one bucket for all who share its data', () => {
+  const { one, other } = bucket(3, 1, 1000);
+  assert.deepEqual([one.take(), other.take(), one.take(), other.take()], [true, true, true, false]);
+});

@@ -1,0 +1,61 @@
+// A token bucket that all threads of the process draw from: its state is one 64-bit integer in shared memory, the time at which
+// the bucket was last (or would have been) empty. Tokens grow continuously from there.
+
+/** Plain data; `state` is shared, not copied, when it is posted to a worker. */
+export interface TokenBucketData {
+  readonly maxTokens: number;
+  /** Nanoseconds until one token has grown. */
+  readonly nsPerToken: number;
+  readonly state: SharedArrayBuffer;
+}
+
+/** A full bucket. `tokensPerFill` tokens grow in each `fillIntervalMs`. */
+export function tokenBucketData(
+  maxTokens: number,
+  tokensPerFill: number,
+  fillIntervalMs: number,
+): TokenBucketData {
+  const nsPerToken = Math.max(1, Math.round((fillIntervalMs * 1e6) / tokensPerFill));
+  return { maxTokens, nsPerToken, state: new SharedArrayBuffer(8) };
+}
+
+export class TokenBucket {
+  readonly maxTokens: number;
+  readonly #nsPerToken: bigint;
+  readonly #nsOfAll: bigint;
+  /** Zero at first: so long ago that the bucket is full. */
+  readonly #emptySince: BigInt64Array;
+  readonly #now: () => bigint;
+
+  /** `now`: nanoseconds of a clock that all threads share. */
+  constructor(data: TokenBucketData, now: () => bigint = process.hrtime.bigint) {
+    this.maxTokens = data.maxTokens;
+    this.#nsPerToken = BigInt(data.nsPerToken);
+    this.#nsOfAll = this.#nsPerToken * BigInt(data.maxTokens);
+    this.#emptySince = new BigInt64Array(data.state);
+    this.#now = now;
+  }
+
+  /** Takes a token if there is one. */
+  take(): boolean {
+    const now = this.#now();
+    while (true) {
+      const seen = Atomics.load(this.#emptySince, 0);
+      const full = now - this.#nsOfAll;
+      const next = (seen > full ? seen : full) + this.#nsPerToken;
+      if (next > now) return false;
+      if (Atomics.compareExchange(this.#emptySince, 0, seen, next) === seen) return true;
+    }
+  }
+
+  get remaining(): number {
+    const grown = (this.#now() - Atomics.load(this.#emptySince, 0)) / this.#nsPerToken;
+    return Math.min(Math.max(Number(grown), 0), this.maxTokens);
+  }
+
+  /** 0 while a token is there. */
+  get msUntilNext(): number {
+    const missing = Atomics.load(this.#emptySince, 0) + this.#nsPerToken - this.#now();
+    return missing > 0n ? Number(missing) / 1e6 : 0;
+  }
+}
