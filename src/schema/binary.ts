@@ -24,8 +24,12 @@ export interface DecodeOptions {
 }
 
 /** Reads a message. Fields that the schema does not know are left out. Throws `BinaryError`. */
-export function decodeMessage(type: MessageType, bytes: Uint8Array, options: DecodeOptions = {}): Message {
-  return new Decoder(bytes, options).root(type);
+export function decodeMessage<T extends object>(
+  type: MessageType<T>,
+  bytes: Uint8Array,
+  options: DecodeOptions = {},
+): T {
+  return new Decoder(bytes, options).root(type as MessageType) as T;
 }
 
 /** Like protobuf in every other language. */
@@ -258,9 +262,9 @@ function scalarWireType(scalar: Scalar): WireType {
  * Writes a message: fields in the order of their numbers, map entries in the order of their keys, so that equal messages give equal bytes.
  * Takes the forms of JSON too where they are clear: `'0.25s'`, base64, numbers in strings. Throws when a value does not fit its field.
  */
-export function encodeMessage(type: MessageType, message: object): Uint8Array {
+export function encodeMessage(type: MessageType<object>, message: object): Uint8Array {
   const writer = new BinaryWriter();
-  writeFields(writer, type, message as Message);
+  writeFields(writer, type as MessageType, message as Message);
   return writer.finish();
 }
 

@@ -325,7 +325,7 @@ export class Oneof {
   }
 }
 
-export class MessageType<T = Message> {
+export class MessageType<T extends object = Message> {
   /** `envoy.config.cluster.v3.Cluster` */
   readonly name: string;
   readonly file: SchemaFile;

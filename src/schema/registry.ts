@@ -13,10 +13,13 @@ import {
   type SchemaFile,
   textOf,
 } from './descriptor.ts';
+import type { MessageTypes } from './messages/type-map.ts';
 
 export const typeUrlPrefix = 'type.googleapis.com/';
 
 /** The message of that full name, as in `envoy.config.cluster.v3.Cluster`. */
+export function message<N extends keyof MessageTypes>(name: N): MessageType<MessageTypes[N]>;
+export function message(name: string): MessageType | undefined;
 export function message(name: string): MessageType | undefined {
   let type = messages.get(name);
   if (!type) {
@@ -34,7 +37,7 @@ export function messageOfTypeUrl(url: string): MessageType | undefined {
   return slash < 0 ? undefined : message(url.slice(slash + 1));
 }
 
-export function typeUrl(type: MessageType): string {
+export function typeUrl(type: MessageType<object>): string {
   return typeUrlPrefix + type.name;
 }
 

@@ -1,9 +1,38 @@
 // Forms of single values that JSON, text and binary share: durations, timestamps, base64, and property names that objects treat specially.
 
-/** `google.protobuf.Duration` and `google.protobuf.Timestamp` in memory. Both parts have the same sign in a duration. */
-export interface Seconds {
+/** `google.protobuf.Duration` in memory. Both parts have the same sign. */
+export interface Duration {
   readonly seconds: number;
   readonly nanos: number;
+}
+
+/** `google.protobuf.Timestamp` in memory. */
+export interface Timestamp {
+  readonly seconds: number;
+  readonly nanos: number;
+}
+
+export type DurationInit = Duration | `${number}s`;
+export type TimestampInit = Timestamp | string;
+
+/** `google.protobuf.Value`, `Struct`. */
+export type JsonValue = string | number | boolean | null | JsonObject | readonly JsonValue[];
+export interface JsonObject {
+  readonly [key: string]: JsonValue;
+}
+
+/**
+ * `google.protobuf.Any` in memory: the message itself and its `@type`. One with a form of its own (`google.protobuf.StringValue`) sits
+ * in `value`; when the type is unknown, `value` has the bytes.
+ */
+export interface Packed {
+  readonly '@type': string;
+}
+
+declare const noFields: unique symbol;
+/** Of a message without fields: with this, TypeScript refuses any other property. */
+export interface NoFields {
+  readonly [noFields]?: never;
 }
 
 /** The largest duration protobuf allows, about 10,000 years. */
@@ -12,13 +41,13 @@ const minTimestampSeconds = -62_135_596_800; // 0001-01-01
 const maxTimestampSeconds = 253_402_300_799; // 9999-12-31T23:59:59Z
 
 /** `0.250s`: as many decimals as needed, in threes. */
-export function formatDuration({ seconds, nanos }: Seconds): string {
+export function formatDuration({ seconds, nanos }: Duration): string {
   const sign = seconds < 0 || nanos < 0 ? '-' : '';
   return `${sign}${Math.abs(seconds)}${fraction(Math.abs(nanos))}s`;
 }
 
 /** Reads `1.5s`; undefined when it is not a duration or out of range. */
-export function parseDuration(text: string): Seconds | undefined {
+export function parseDuration(text: string): Duration | undefined {
   const match = /^(-?)(\d{1,12})(?:\.(\d{1,9}))?s$/.exec(text);
   if (!match) return undefined;
   const sign = match[1] ? -1 : 1;
@@ -29,13 +58,13 @@ export function parseDuration(text: string): Seconds | undefined {
 }
 
 /** RFC 3339 in UTC, `2025-01-31T10:00:00.250Z`. */
-export function formatTimestamp({ seconds, nanos }: Seconds): string {
+export function formatTimestamp({ seconds, nanos }: Timestamp): string {
   const whole = new Date(seconds * 1000).toISOString().slice(0, 19);
   return `${whole}${fraction(nanos)}Z`;
 }
 
 /** Reads RFC 3339 with any offset; undefined when it is not a timestamp or out of range. */
-export function parseTimestamp(text: string): Seconds | undefined {
+export function parseTimestamp(text: string): Timestamp | undefined {
   const match = /^(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)$/.exec(text);
   if (!match) return undefined;
   const ms = Date.parse(`${match[1]}T${match[2]}${match[4]!.toUpperCase()}`);

@@ -1,7 +1,7 @@
 // The messages of google.protobuf with a form of their own in memory: `UInt32Value` is its number, `Struct` plain JSON, and so on. Binary
 // and text see them as messages with fields; this is the step between.
 import type { Message, MessageType } from './descriptor.ts';
-import { parseDuration, parseTimestamp, put, type Seconds } from './values.ts';
+import { type Duration, parseDuration, parseTimestamp, put } from './values.ts';
 
 /** The form in memory of a message read field by field. `before` is an earlier occurrence of the same field, into which it is merged. */
 export function fromFields(type: MessageType, read: Message, before?: unknown): unknown {
@@ -10,7 +10,7 @@ export function fromFields(type: MessageType, read: Message, before?: unknown): 
       return Object.hasOwn(read, 'value') ? read.value : (before ?? read.value);
     case 'duration':
     case 'timestamp': {
-      const old = before as Seconds | undefined;
+      const old = before as Duration | undefined;
       return {
         seconds: Object.hasOwn(read, 'seconds') ? Number(read.seconds) : (old?.seconds ?? 0),
         nanos: Object.hasOwn(read, 'nanos') ? read.nanos : (old?.nanos ?? 0),
