@@ -1,0 +1,74 @@
+// The contract of load-balancing policies. A policy is told about hosts when they change and asked for one per request.
+import type { ParseContext } from '#config/parse-context.ts';
+import type { Extension, Registry } from './registry.ts';
+import type { WorkerServices } from './worker-services.ts';
+
+export const HostHealth = { Unhealthy: 0, Degraded: 1, Healthy: 2 } as const;
+export type HostHealth = (typeof HostHealth)[keyof typeof HostHealth];
+
+/** One endpoint as a policy sees it. */
+export interface Host {
+  /** `ip:port` or a path. */
+  readonly address: string;
+  readonly hostname: string;
+  readonly weight: number;
+  readonly priority: number;
+  readonly health: HostHealth;
+  readonly locality: Locality | undefined;
+  readonly metadata: Readonly<Record<string, Readonly<Record<string, unknown>>>> | undefined;
+  /** Requests under way on this thread. */
+  readonly activeRequests: number;
+}
+
+export interface Locality {
+  readonly region: string;
+  readonly zone: string;
+  readonly subZone: string;
+}
+
+/** The hosts of one priority. Immutable: a change brings a new one. */
+export interface HostSet {
+  readonly priority: number;
+  readonly hosts: readonly Host[];
+  readonly healthy: readonly Host[];
+  readonly degraded: readonly Host[];
+  /** By locality in the order of the configuration, with the locality's weight; undefined without locality weights. */
+  readonly localities: readonly LocalityHosts[] | undefined;
+  readonly overprovisioningFactor: number;
+}
+
+export interface LocalityHosts {
+  readonly locality: Locality;
+  readonly weight: number;
+  readonly hosts: readonly Host[];
+}
+
+/** Why a host is wanted. One object of the caller's, valid during the call. */
+export interface PickContext {
+  /** Not negative, 31 bits, new for every pick. */
+  readonly random: number;
+  /** Of the route's hash policies; undefined when none gave one. */
+  readonly hash: bigint | undefined;
+  /** Subset selection by the route. */
+  readonly metadataMatch: Readonly<Record<string, unknown>> | undefined;
+}
+
+export interface LoadBalancer {
+  /** The hosts of a priority were replaced. Do the sorting and table building here, not in `pick`. */
+  update(hosts: HostSet): void;
+  /** Hot. No allocation. `undefined` means that no host is usable. */
+  pick(context: PickContext): Host | undefined;
+}
+
+export interface LoadBalancerExtension<Message = never, Config = never> extends Extension<'load_balancer'> {
+  parse(message: Message, at: ParseContext, registry: Registry): Config;
+  /** Once per cluster and worker. */
+  prepare(config: Config, services: WorkerServices): LoadBalancer;
+}
+
+/** Only carries the types. */
+export function defineLoadBalancer<Message, Config>(
+  extension: LoadBalancerExtension<Message, Config>,
+): LoadBalancerExtension {
+  return extension as unknown as LoadBalancerExtension;
+}

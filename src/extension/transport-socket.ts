@@ -1,0 +1,60 @@
+// The contract of transport sockets: what stands between a TCP (or Unix) socket and the bytes that filters and codecs see.
+// `raw_buffer` is the identity, `tls` wraps into a `node:tls` socket.
+import type { Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
+import type { ParseContext } from '#config/parse-context.ts';
+import type { Host } from './load-balancer.ts';
+import type { Extension, Registry } from './registry.ts';
+import type { TlsInfo } from './stream-info.ts';
+import type { WorkerServices } from './worker-services.ts';
+
+/** For accepted connections; one per filter chain and worker. */
+export interface DownstreamTransport {
+  /** `tls`, `raw_buffer`, ... as filter-chain matching names it. */
+  readonly protocol: string;
+  /**
+   * Called when the chain is known. Returns `socket` itself when nothing is wrapped; else a TLS socket that will emit `secure`
+   * or fail. `first`: bytes that listener filters already took from the socket, to be read before the rest.
+   */
+  wrap(socket: Socket, first: Buffer | undefined): Socket | TLSSocket;
+  /** Facts of an established TLS connection; undefined when `socket` is plain. */
+  tlsInfo(socket: Socket | TLSSocket): TlsInfo | undefined;
+}
+
+/** For opened connections; one per cluster (later: per transport socket match) and worker. */
+export interface UpstreamTransport {
+  readonly isTls: boolean;
+  /** Wraps a socket that is connecting. `alpn`: what the pool can speak, empty to leave it to the configuration. */
+  wrap(socket: Socket, host: Host, alpn: readonly string[]): Socket | TLSSocket;
+  tlsInfo(socket: Socket | TLSSocket): TlsInfo | undefined;
+}
+
+export interface TransportSocketContext extends WorkerServices {
+  /** `listener.<address>.` or `cluster.<name>.`: where `ssl.*` goes. */
+  readonly statPrefix: string;
+}
+
+export interface DownstreamTransportExtension<Message = never, Config = never>
+  extends Extension<'downstream_transport_socket'> {
+  parse(message: Message, at: ParseContext, registry: Registry): Config;
+  prepare(config: Config, context: TransportSocketContext): DownstreamTransport;
+}
+
+export interface UpstreamTransportExtension<Message = never, Config = never>
+  extends Extension<'upstream_transport_socket'> {
+  parse(message: Message, at: ParseContext, registry: Registry): Config;
+  prepare(config: Config, context: TransportSocketContext): UpstreamTransport;
+}
+
+/** Only carries the types. */
+export function defineDownstreamTransport<Message, Config>(
+  extension: DownstreamTransportExtension<Message, Config>,
+): DownstreamTransportExtension {
+  return extension as unknown as DownstreamTransportExtension;
+}
+
+export function defineUpstreamTransport<Message, Config>(
+  extension: UpstreamTransportExtension<Message, Config>,
+): UpstreamTransportExtension {
+  return extension as unknown as UpstreamTransportExtension;
+}

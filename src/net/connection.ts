@@ -1,0 +1,357 @@
+// The one class for bytes in and out of a stream socket, plain or TLS, accepted or opened. Step 3 of a request's way.
+// What is written during one turn of the event loop is collected and given to the socket once, at its end, together with the
+// output of every other connection of the thread.
+import type { Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
+import type { ByteSink, FlushSource } from '#http/codec.ts';
+
+/** Who caused the end of a connection. */
+export const CloseEvent = { Remote: 0, Local: 1 } as const;
+export type CloseEvent = (typeof CloseEvent)[keyof typeof CloseEvent];
+
+/**
+ * How to close. NoFlush drops what is unsent. FlushWrite sends it first. FlushWriteAndDelay then waits for the peer to close, for at
+ * most the delayed close timeout, so that an answer is not lost to a reset. Abort sends RST.
+ */
+export const CloseType = { NoFlush: 0, FlushWrite: 1, FlushWriteAndDelay: 2, Abort: 3 } as const;
+export type CloseType = (typeof CloseType)[keyof typeof CloseType];
+
+/** Who uses a connection: a chain of network filters, the connection manager, a pool, a TCP session. */
+export interface ConnectionOwner {
+  /** An opened connection (and its TLS handshake) is ready. Not called for accepted plain ones. */
+  onConnected(): void;
+  /** The bytes are the receiver's: nobody reuses them. */
+  onData(bytes: Buffer): void;
+  /** FIN from the peer; only while `halfClose` is set, else the connection is closed instead. */
+  onEnd(): void;
+  /** Exactly once, the last call. */
+  onClose(event: CloseEvent): void;
+  onAboveWriteBufferHighWatermark(): void;
+  onBelowWriteBufferLowWatermark(): void;
+}
+
+/** Counters of a listener, a connection manager or a cluster that every byte goes through. */
+export interface ByteCounter {
+  value: number;
+}
+
+/** Small writes are joined as latin1 text up to this; above it copying costs more than a second buffer. */
+const joinBytes = 4096;
+
+let dirty: Connection[] = [];
+let flushing: Connection[] = [];
+let isFlushScheduled = false;
+
+/** Runs after all events of a turn. Connections that become dirty meanwhile get the next turn. */
+function flushDirty(): void {
+  isFlushScheduled = false;
+  const all = dirty;
+  dirty = flushing;
+  flushing = all;
+  for (let i = 0; i < all.length; i++) all[i]!.flush();
+  all.length = 0;
+}
+
+export class Connection implements ByteSink {
+  readonly id: number;
+  readonly socket: Socket | TLSSocket;
+  owner: ConnectionOwner;
+  rxBytes: ByteCounter = { value: 0 };
+  txBytes: ByteCounter = { value: 0 };
+  /** Bytes that passed, for access logs. */
+  bytesReceived = 0;
+  bytesSent = 0;
+  /** Keep the write side when the peer ended its own. TCP proxies do, HTTP does not. */
+  halfClose = false;
+  isClosed = false;
+  /** Set by a close that still flushes or waits: nothing more is read or written. */
+  isClosing = false;
+  /** ms; 0 closes as soon as everything is flushed. */
+  delayedCloseMs = 1000;
+  /** Counted when the delayed close timer closed the connection and not the peer. */
+  delayedCloseTimeouts: ByteCounter = { value: 0 };
+  /** In Envoy's words (`Connection refused`), empty when nothing failed. */
+  failureReason = '';
+  /** `code` of the socket error: `ECONNREFUSED`. */
+  failureCode = '';
+
+  #highWatermark: number;
+  #isAboveHigh = false;
+  #isDirty = false;
+  /** The socket took all it wants; `drain` comes. */
+  #isBlocked = false;
+  #text = '';
+  #buffers: Buffer[] = [];
+  #bufferedBytes = 0;
+  #source: FlushSource | undefined = undefined;
+  #readDisables = 0;
+  #endAfterFlush = false;
+  #closeAfterFlush: CloseType = CloseType.NoFlush;
+  #delayedClose: NodeJS.Timeout | undefined = undefined;
+  #closeEvent: CloseEvent = CloseEvent.Remote;
+
+  /** `bufferLimit`: high watermark of unsent bytes, 0 for none. Listens to the socket at once, except for `data` when `readsByCall`. */
+  constructor(
+    id: number,
+    socket: Socket | TLSSocket,
+    owner: ConnectionOwner,
+    bufferLimit: number,
+    readsByCall: boolean,
+  ) {
+    this.id = id;
+    this.socket = socket;
+    this.owner = owner;
+    this.#highWatermark = bufferLimit;
+    if (!readsByCall) socket.on('data', (bytes: Buffer) => this.received(bytes));
+    socket.on('end', () => this.#onEnd());
+    socket.on('drain', () => this.#onDrain());
+    socket.on('error', (error: NodeJS.ErrnoException) => this.#onError(error));
+    socket.on('close', () => this.#onSocketClose());
+  }
+
+  /** Bytes from the socket. */
+  received(bytes: Buffer): void {
+    if (this.isClosing) return;
+    this.bytesReceived += bytes.length;
+    this.rxBytes.value += bytes.length;
+    this.owner.onData(bytes);
+  }
+
+  write(bytes: Buffer): void {
+    const length = bytes.length;
+    if (length === 0 || this.isClosing) return;
+    if (length + this.#text.length <= joinBytes) {
+      this.#text += bytes.toString('latin1');
+    } else {
+      if (this.#text !== '') this.#textToBuffer();
+      this.#buffers.push(bytes);
+    }
+    this.#added(length);
+  }
+
+  writeText(text: string): void {
+    if (this.isClosing) return;
+    this.#text += text;
+    this.#added(text.length);
+  }
+
+  flushLater(source: FlushSource): void {
+    if (this.isClosing) return;
+    this.#source = source;
+    if (!this.#isDirty) this.#schedule();
+  }
+
+  get pendingBytes(): number {
+    return this.#bufferedBytes + this.socket.writableLength;
+  }
+
+  /** FIN after what was written. Reading goes on. */
+  end(): void {
+    if (this.isClosing || this.#endAfterFlush) return;
+    this.#endAfterFlush = true;
+    this.#schedule();
+  }
+
+  close(type: CloseType): void {
+    if (this.isClosed) return;
+    if (this.isClosing && type !== CloseType.NoFlush && type !== CloseType.Abort) return;
+    this.#flushSource();
+    this.isClosing = true;
+    this.#closeEvent = CloseEvent.Local;
+    if (type === CloseType.Abort) {
+      // A TLS socket has no reset of its own; its plain parent has.
+      if (this.socket.connecting) this.socket.destroy();
+      else this.socket.resetAndDestroy();
+      this.#closed();
+      return;
+    }
+    if (type === CloseType.NoFlush) {
+      this.socket.destroy();
+      this.#closed();
+      return;
+    }
+    this.#closeAfterFlush = type;
+    // What the peer still sends is thrown away, but its FIN must be seen.
+    this.#readDisables = 0;
+    this.socket.resume();
+    if (this.#bufferedBytes === 0) this.#flushed();
+    else this.#schedule();
+  }
+
+  /** Counted: reading goes on when every `true` was taken back. */
+  readDisable(disable: boolean): void {
+    if (disable) {
+      if (this.#readDisables++ === 0 && !this.isClosing) this.socket.pause();
+    } else if (this.#readDisables > 0 && --this.#readDisables === 0 && !this.isClosing) {
+      this.socket.resume();
+    }
+  }
+
+  get isReadDisabled(): boolean {
+    return this.#readDisables > 0;
+  }
+
+  get isAboveHighWatermark(): boolean {
+    return this.#isAboveHigh;
+  }
+
+  set bufferLimit(bytes: number) {
+    this.#highWatermark = bytes;
+  }
+
+  /** Gives everything collected to the socket. Called at the end of a turn. */
+  flush(): void {
+    this.#isDirty = false;
+    if (this.isClosed) return;
+    this.#flushSource();
+    if (this.#isBlocked) {
+      this.#checkHigh();
+      return;
+    }
+    const socket = this.socket;
+    if (this.#bufferedBytes > 0) {
+      const bytes = this.#bufferedBytes;
+      this.bytesSent += bytes;
+      this.txBytes.value += bytes;
+      this.#bufferedBytes = 0;
+      const buffers = this.#buffers;
+      let isTaken = true;
+      if (buffers.length === 0) {
+        const text = this.#text;
+        this.#text = '';
+        isTaken = socket.write(text, 'latin1');
+      } else {
+        if (this.#text !== '') this.#textToBuffer();
+        if (buffers.length === 1) {
+          isTaken = socket.write(buffers[0]!);
+        } else {
+          socket.cork();
+          for (let i = 0; i < buffers.length; i++) isTaken = socket.write(buffers[i]!);
+          socket.uncork();
+          isTaken = !socket.writableNeedDrain;
+        }
+        buffers.length = 0;
+      }
+      if (!isTaken && socket.writableLength > 0) this.#isBlocked = true;
+    }
+    if (this.#isBlocked) this.#checkHigh();
+    else {
+      this.#checkLow();
+      if (this.#bufferedBytes === 0) this.#flushed();
+    }
+  }
+
+  #flushSource(): void {
+    const source = this.#source;
+    if (source === undefined) return;
+    this.#source = undefined;
+    source.flush();
+  }
+
+  #textToBuffer(): void {
+    this.#buffers.push(Buffer.from(this.#text, 'latin1'));
+    this.#text = '';
+  }
+
+  #added(bytes: number): void {
+    this.#bufferedBytes += bytes;
+    if (!this.#isDirty) this.#schedule();
+    if (this.#highWatermark > 0 && this.#bufferedBytes > this.#highWatermark) this.#checkHigh();
+  }
+
+  #schedule(): void {
+    if (this.#isDirty) return;
+    this.#isDirty = true;
+    dirty.push(this);
+    if (!isFlushScheduled) {
+      isFlushScheduled = true;
+      setImmediate(flushDirty);
+    }
+  }
+
+  #checkHigh(): void {
+    if (this.#isAboveHigh || this.#highWatermark === 0 || this.pendingBytes <= this.#highWatermark) return;
+    this.#isAboveHigh = true;
+    this.owner.onAboveWriteBufferHighWatermark();
+  }
+
+  #checkLow(): void {
+    if (!this.#isAboveHigh || this.pendingBytes > this.#highWatermark / 2) return;
+    this.#isAboveHigh = false;
+    if (!this.isClosing) this.owner.onBelowWriteBufferLowWatermark();
+  }
+
+  #onDrain(): void {
+    if (this.isClosed) return;
+    this.#isBlocked = false;
+    this.flush();
+  }
+
+  /** Nothing is left of ours: ends and closes that waited for it. */
+  #flushed(): void {
+    if (this.isClosing) {
+      if (this.#closeAfterFlush === CloseType.FlushWriteAndDelay && this.delayedCloseMs > 0) {
+        if (this.#delayedClose !== undefined) return;
+        this.#delayedClose = setTimeout(() => {
+          this.delayedCloseTimeouts.value++;
+          this.socket.destroySoon();
+          this.#closed();
+        }, this.delayedCloseMs);
+      } else {
+        this.socket.destroySoon();
+        this.#closed();
+      }
+    } else if (this.#endAfterFlush) this.socket.end();
+  }
+
+  #onEnd(): void {
+    if (this.isClosed) return;
+    if (this.halfClose && !this.isClosing) {
+      this.owner.onEnd();
+      return;
+    }
+    if (!this.isClosing) this.#closeEvent = CloseEvent.Remote;
+    this.isClosing = true;
+    this.socket.destroySoon();
+    this.#closed();
+  }
+
+  #onError(error: NodeJS.ErrnoException): void {
+    if (this.failureReason === '') {
+      this.failureCode = error.code ?? '';
+      this.failureReason = reasonOf(error);
+    }
+  }
+
+  #onSocketClose(): void {
+    this.#closed();
+  }
+
+  #closed(): void {
+    if (this.isClosed) return;
+    this.isClosed = true;
+    this.isClosing = true;
+    this.#text = '';
+    this.#buffers.length = 0;
+    this.#bufferedBytes = 0;
+    if (this.#delayedClose !== undefined) clearTimeout(this.#delayedClose);
+    this.owner.onClose(this.#closeEvent);
+  }
+}
+
+const reasons: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'Connection refused',
+  ECONNRESET: 'Connection reset by peer',
+  ETIMEDOUT: 'Connection timed out',
+  EHOSTUNREACH: 'No route to host',
+  ENETUNREACH: 'Network is unreachable',
+  EPIPE: 'Broken pipe',
+  ENOENT: 'No such file or directory',
+  EACCES: 'Permission denied',
+  EADDRNOTAVAIL: 'Cannot assign requested address',
+  EMFILE: 'Too many open files',
+};
+
+function reasonOf(error: NodeJS.ErrnoException): string {
+  return reasons[error.code ?? ''] ?? error.message;
+}
