@@ -3,7 +3,7 @@ import { BinaryReader, BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import { type Field, type Message, type MessageType, type Scalar, scalarDefault } from './descriptor.ts';
 import { messageOfTypeUrl } from './registry.ts';
 import { parseBase64, put } from './values.ts';
-import { fromFields, toFields } from './well-known.ts';
+import { enumNumber, fromFields, isDefault, sortedKeys, toFields } from './well-known.ts';
 
 /** Bytes that are not the message they should be. `path` uses the proto field names, `offset` counts from the start of the bytes. */
 export class BinaryError extends Error {
@@ -373,24 +373,4 @@ function bytesOf(value: unknown): Uint8Array {
   const bytes = typeof value === 'string' ? parseBase64(value) : value;
   if (bytes instanceof Uint8Array) return bytes;
   throw new TypeError(`${JSON.stringify(value)} is neither bytes nor base64`);
-}
-
-function enumNumber(field: Field, value: unknown): number {
-  const number = field.enum.numberOf(value as string | number);
-  if (number === undefined) throw new TypeError(`"${value}" is not a value of ${field.enum.name}`);
-  return number;
-}
-
-/** Whether a field that has no presence holds what it holds anyway. */
-export function isDefault(field: Field, value: unknown): boolean {
-  if (field.kind === 'enum') return enumNumber(field, value) === 0;
-  if (value instanceof Uint8Array) return value.length === 0;
-  if (value === '' || value === false || value === 0n) return true;
-  return value === 0 && !Object.is(value, -0);
-}
-
-export function sortedKeys(map: object, key: Scalar): string[] {
-  const keys = Object.keys(map);
-  if (key === 'string' || key === 'bool') return keys.sort();
-  return keys.sort((a, b) => (BigInt(a) < BigInt(b) ? -1 : 1));
 }

@@ -1,6 +1,6 @@
 // The messages of google.protobuf with a form of their own in memory: `UInt32Value` is its number, `Struct` plain JSON, and so on. Binary
 // and text see them as messages with fields; this is the step between.
-import type { Message, MessageType } from './descriptor.ts';
+import type { Field, Message, MessageType, Scalar } from './descriptor.ts';
 import { type Duration, parseDuration, parseTimestamp, put } from './values.ts';
 
 /** The form in memory of a message read field by field. `before` is an earlier occurrence of the same field, into which it is merged. */
@@ -57,4 +57,30 @@ export function toFields(type: MessageType, value: unknown): Message {
     default:
       return value as Message;
   }
+}
+
+/** `udpa.type.v1.TypedStruct` and `xds.type.v3.TypedStruct`: a message written as a Struct. */
+export function isTypedStruct(type: MessageType): boolean {
+  return type.name === 'udpa.type.v1.TypedStruct' || type.name === 'xds.type.v3.TypedStruct';
+}
+
+export function enumNumber(field: Field, value: unknown): number {
+  const number = field.enum.numberOf(value as string | number);
+  if (number === undefined) throw new TypeError(`"${value}" is not a value of ${field.enum.name}`);
+  return number;
+}
+
+/** Whether a field that has no presence holds what it holds anyway. */
+export function isDefault(field: Field, value: unknown): boolean {
+  if (field.kind === 'enum') return enumNumber(field, value) === 0;
+  if (value instanceof Uint8Array) return value.length === 0;
+  if (value === '' || value === false || value === 0n) return true;
+  const isReal = field.scalar === 'double' || field.scalar === 'float';
+  return value === 0 && !(isReal && Object.is(value, -0));
+}
+
+export function sortedKeys(map: object, key: Scalar): string[] {
+  const keys = Object.keys(map);
+  if (key === 'string' || key === 'bool') return keys.sort();
+  return keys.sort((a, b) => (BigInt(a) < BigInt(b) ? -1 : 1));
 }
