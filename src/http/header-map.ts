@@ -1,6 +1,12 @@
 // The headers of one message, as the codecs fill them and the filters see them. Pseudo-headers are fields; the rest is one
 // flat list [name, value, name, value, ...] in wire order, so that walking it is an index loop and forwarding it needs no copy.
 
+/** The wire spelling of a message: lower-case name -> name as received, and the reason phrase of a response. */
+export interface HeaderSpelling {
+  readonly names: Map<string, string>;
+  reason: string;
+}
+
 /**
  * Names are lower-case and, when well known, interned (see `header-names.ts`): comparing is then comparing pointers. Values are
  * latin1 text. An absent pseudo-header is the empty string, an absent status 0.
@@ -9,10 +15,14 @@ export class HeaderMap {
   method = '';
   scheme = '';
   authority = '';
+  /** The request has a `host` header and it is empty: not the same as having none. Forwarded as it is. */
+  isAuthorityEmpty = false;
   path = '';
   /** `:protocol` of an extended CONNECT (RFC 8441). HTTP/1.1 upgrades keep their `upgrade` header instead. */
   protocol = '';
   status = 0;
+  /** How the names were spelled on the wire, for codecs that are told to keep it (`preserve_case`); otherwise undefined. */
+  spelling: HeaderSpelling | undefined = undefined;
   /** [name, value, ...]. Hot code reads it by index; everybody else uses the methods. */
   readonly list: string[] = [];
 
@@ -91,9 +101,11 @@ export class HeaderMap {
     this.method = '';
     this.scheme = '';
     this.authority = '';
+    this.isAuthorityEmpty = false;
     this.path = '';
     this.protocol = '';
     this.status = 0;
+    this.spelling = undefined;
     this.list.length = 0;
   }
 
@@ -102,9 +114,11 @@ export class HeaderMap {
     copy.method = this.method;
     copy.scheme = this.scheme;
     copy.authority = this.authority;
+    copy.isAuthorityEmpty = this.isAuthorityEmpty;
     copy.path = this.path;
     copy.protocol = this.protocol;
     copy.status = this.status;
+    copy.spelling = this.spelling;
     for (let i = 0; i < this.list.length; i++) copy.list.push(this.list[i]!);
     return copy;
   }

@@ -1,0 +1,803 @@
+// HTTP/1 bytes -> heads, body slices, trailers, for requests and responses alike. The scanner touches every byte of a head once;
+// names come out interned, values as substrings of one latin1 text. What is accepted is what Envoy's Balsa parser accepts.
+import type { CodecError } from './codec.ts';
+import { h1Errors as errors } from './h1-error.ts';
+import { HeaderKeyFormat, type Http1Options, UnderscoreAction } from './h1-options.ts';
+import { HeaderMap } from './header-map.ts';
+import { HeaderId, headerId, headerNames, isJoined, nameBytes, recentName } from './header-names.ts';
+
+/** How the bytes after a head are read. The codec answers with one of these when it is given a head. */
+export const Body = { None: 0, Length: 1, Chunked: 2, UntilClose: 3, Raw: 4, Interim: 5, Failed: 6 } as const;
+export type Body = (typeof Body)[keyof typeof Body];
+
+/** The codec above. */
+export interface H1Receiver {
+  /** The first line is complete and acceptable: a message begins. Once per message, before `onHead`. */
+  onMessageBegin(): void;
+  /** The head is complete; the fields of the parser describe it. Returns how to go on; `Interim`: another head follows this 1xx. */
+  onHead(): Body;
+  /** Body bytes; `end` when the message is complete with them. */
+  onBody(data: Buffer, end: boolean): void;
+  /** The message is complete with these trailers. Not called when trailers are dropped. */
+  onTrailers(trailers: HeaderMap): void;
+}
+
+const State = {
+  Head: 0,
+  Length: 1,
+  ChunkSize: 2,
+  ChunkExtension: 3,
+  ChunkData: 4,
+  ChunkEnd: 5,
+  Trailers: 6,
+  UntilClose: 7,
+  Raw: 8,
+  Complete: 9,
+  Failed: 10,
+} as const;
+type State = (typeof State)[keyof typeof State];
+
+export class H1Parser {
+  // Of the current head, from `onHead` on.
+  headers: HeaderMap = new HeaderMap();
+  target = '';
+  isHttp11 = true;
+  /** Length of the head on the wire. */
+  headBytes = 0;
+  /** 0 when there is none. It may be broken in a chunked message. */
+  contentLength = 0;
+  hasContentLength = false;
+  /** Values of headers the codec decides by; undefined when absent. */
+  transferEncoding: string | undefined = undefined;
+  connection: string | undefined = undefined;
+  upgrade: string | undefined = undefined;
+
+  /** What is wrong, once `hasFailed`. */
+  error: CodecError = errors.codec;
+
+  readonly #isRequest: boolean;
+  readonly #receiver: H1Receiver;
+  readonly #options: Http1Options;
+  #state: State = State.Head;
+  #hasBegun = false;
+  /** The first `#partLength` bytes: a head or trailer block that has not arrived completely. */
+  #part: Buffer = nothing;
+  #partLength = 0;
+  /** Body or chunk bytes still to come; the chunk size while its line is read. */
+  #remaining = 0;
+  #sizeDigits = 0;
+  #sawReturn = false;
+  /** The latest slice of a chunked body, kept back to be delivered with the end when that is in the same read. */
+  #held: Buffer = nothing;
+
+  constructor(isRequest: boolean, receiver: H1Receiver, options: Http1Options) {
+    this.#isRequest = isRequest;
+    this.#receiver = receiver;
+    this.#options = options;
+  }
+
+  get isComplete(): boolean {
+    return this.#state === State.Complete;
+  }
+
+  get hasFailed(): boolean {
+    return this.#state === State.Failed;
+  }
+
+  /** Something of a message was read, and it has an end that was not. */
+  get isUnderWay(): boolean {
+    return this.#state === State.Head
+      ? this.#hasBegun || this.#partLength > 0
+      : this.#state < State.UntilClose;
+  }
+
+  /** Begins the next message. */
+  reset(): void {
+    this.#state = State.Head;
+    this.#hasBegun = false;
+    this.#partLength = 0;
+    this.#held = nothing;
+  }
+
+  /** Nothing more is read. The codec fails a message that parses but is not allowed; the parser one that does not parse. */
+  fail(error: CodecError): typeof Body.Failed {
+    this.#state = State.Failed;
+    this.#held = nothing;
+    this.error = error;
+    return Body.Failed;
+  }
+
+  /** The peer will send no more. True when that is the proper end of the message. */
+  end(): boolean {
+    if (this.#state !== State.UntilClose) return false;
+    this.#state = State.Complete;
+    this.#receiver.onBody(nothing, true);
+    return true;
+  }
+
+  /** Parses from `offset` to the end of one message. Returns the index of the first byte that does not belong to it. */
+  execute(bytes: Buffer, offset: number): number {
+    const end = bytes.length;
+    let i = offset;
+    while (i < end) {
+      switch (this.#state) {
+        case State.Head:
+          i = this.#readHead(bytes, i, end);
+          break;
+        case State.Length:
+          i = this.#readLength(bytes, i, end);
+          break;
+        case State.ChunkSize:
+          i = this.#readChunkSize(bytes, i, end);
+          break;
+        case State.ChunkExtension:
+          i = this.#readChunkExtension(bytes, i, end);
+          break;
+        case State.ChunkData:
+          i = this.#readChunkData(bytes, i, end);
+          break;
+        case State.ChunkEnd:
+          i = this.#readChunkEnd(bytes, i, end);
+          break;
+        case State.Trailers:
+          i = this.#readTrailers(bytes, i, end);
+          break;
+        case State.UntilClose:
+        case State.Raw:
+          this.#receiver.onBody(slice(bytes, i, end), false);
+          return end;
+        default:
+          return i;
+      }
+    }
+    if (this.#held !== nothing) this.#releaseHeld();
+    return i;
+  }
+
+  // ---- the head
+
+  #readHead(bytes: Buffer, from: number, end: number): number {
+    if (this.#partLength > 0) return this.#continueBlock(bytes, from, end);
+    let i = from;
+    // RFC 9112 2.2: empty lines before a message are skipped.
+    while (bytes[i] === CR || bytes[i] === LF) if (++i === end) return end;
+    if (bytes[i]! <= SPACE) return this.#refuse(errors.codec, end);
+    const next = this.#parseHead(bytes, i, end);
+    if (next !== INCOMPLETE) return next;
+    this.#keep(bytes, i, end);
+    return end;
+  }
+
+  /** Parses a head at `start`. Returns the index after it, `end` when it is refused, or INCOMPLETE. */
+  #parseHead(bytes: Buffer, start: number, end: number): number {
+    // Three words; what is between them is any byte up to the space.
+    let i = start;
+    while (i < end && bytes[i]! > SPACE) i++;
+    const word1End = i;
+    while (i < end && bytes[i]! <= SPACE && bytes[i] !== LF) i++;
+    const word2 = i;
+    while (i < end && bytes[i]! > SPACE) i++;
+    const word2End = i;
+    while (i < end && bytes[i]! <= SPACE && bytes[i] !== LF) i++;
+    const word3 = i;
+    while (i < end && bytes[i] !== LF) i++;
+    if (i >= end) return this.#incomplete(end - start, end);
+    let word3End = i;
+    while (word3End > word3 && bytes[word3End - 1]! <= SPACE) word3End--;
+    i++;
+
+    if (!this.#hasBegun) {
+      const error = this.#isRequest
+        ? this.#judgeRequestLine(bytes, start, word1End, word2, word2End, word3, word3End)
+        : judgeStatusLine(bytes, word2, word2End);
+      if (error !== undefined)
+        return this.#refuse(hasInvalidByte(bytes, start, i) ? errors.invalidCharacters : error, end);
+      this.#hasBegun = true;
+      this.#receiver.onMessageBegin();
+    }
+
+    // HTTP/0.9: a request without a version is its first line.
+    const isLineOnly = this.#isRequest && word3 === word3End;
+    const bodyStart = isLineOnly ? i : scanLines(bytes, i, end);
+    if (bodyStart === INCOMPLETE) return this.#incomplete(end - start, end);
+    if (bodyStart === BAD) return this.#judgeBadBlock(bytes, start, end, OTHER_COLUMN);
+    if (bodyStart - start > this.#options.maxHeadersBytes) return this.#refuse(errors.headersTooLarge, end);
+    // The lines were scanned for bad bytes; the words of the first line cannot hold any, what is between them can.
+    if (
+      (word2 - word1End !== 1 || word3 - word2End !== 1 || i - word3End > 2) &&
+      hasInvalidByte(bytes, start, i)
+    ) {
+      return this.#refuse(errors.invalidCharacters, end);
+    }
+
+    const text = bytes.toString('latin1', start, bodyStart);
+    const headers = new HeaderMap();
+    this.headers = headers;
+    this.headBytes = bodyStart - start;
+    this.target = '';
+    if (this.#isRequest) {
+      headers.method = methodAt(bytes, start, word1End) ?? text.substring(0, word1End - start);
+      this.target = text.substring(word2 - start, word2End - start);
+      this.isHttp11 = isHttp11(bytes, word3, word3End);
+    } else {
+      headers.status = Number(text.substring(word2 - start, word2End - start));
+      this.isHttp11 = isHttp11(bytes, start, word1End);
+    }
+    if (this.#options.headerKeyFormat === HeaderKeyFormat.PreserveCase) {
+      headers.spelling = { names: new Map(), reason: text.substring(word3 - start, word3End - start) };
+    }
+    const error = this.#buildHeaders(bytes, start, isLineOnly ? 0 : lineCount, text);
+    if (error !== undefined) return this.#refuse(error, end);
+    this.#readBody(this.#receiver.onHead());
+    return bodyStart;
+  }
+
+  #judgeRequestLine(
+    bytes: Buffer,
+    start: number,
+    methodEnd: number,
+    targetStart: number,
+    targetEnd: number,
+    versionStart: number,
+    versionEnd: number,
+  ): CodecError | undefined {
+    const method = methodAt(bytes, start, methodEnd);
+    if (method === undefined && !(this.#options.allowCustomMethods && isToken(bytes, start, methodEnd)))
+      return errors.invalidMethod;
+    if (!isTarget(bytes, targetStart, targetEnd, method === 'CONNECT')) return errors.invalidTarget;
+    if (!isHttp11(bytes, versionStart, versionEnd) && !isVersion(bytes, versionStart, versionEnd))
+      return errors.invalidVersion;
+    return undefined;
+  }
+
+  /** Scratch arrays -> fields and header list. `start` is where `text` begins in `bytes`. */
+  #buildHeaders(bytes: Buffer, start: number, lines: number, text: string): CodecError | undefined {
+    const options = this.#options;
+    const headers = this.headers;
+    const list = headers.list;
+    const spelling = headers.spelling;
+    const stamp = ++messageStamp;
+    let hasUnderscore = false;
+    let lengthError: CodecError | undefined;
+    this.contentLength = 0;
+    this.hasContentLength = false;
+    this.transferEncoding = undefined;
+    this.connection = undefined;
+    this.upgrade = undefined;
+    for (let line = 0; line < lines; line++) {
+      const nameStart = nameStarts[line]!;
+      const nameEnd = nameEnds[line]!;
+      const id = headerId(bytes, nameStart, nameEnd, nameHashes[line]!);
+      const name =
+        id === HeaderId.Unknown ? recentName(bytes, nameStart, nameEnd, nameHashes[line]!) : headerNames[id]!;
+      let value = text.substring(valueStarts[line]! - start, valueEnds[line]! - start);
+      if (isFolded[line] === 1) value = unfold(value);
+      if (options.underscores !== UnderscoreAction.Allow && name.includes('_')) {
+        if (options.underscores === UnderscoreAction.DropHeader) {
+          options.counts.droppedHeadersWithUnderscores.value++;
+          continue;
+        }
+        hasUnderscore = true;
+      }
+      if (spelling !== undefined)
+        spelling.names.set(name, text.substring(nameStart - start, nameEnd - start));
+      if (isJoined(id)) {
+        if (seen[id] === stamp) {
+          if (id === HeaderId.ContentLength) lengthError = errors.repeatedContentLength;
+          else this.#join(id, name, value);
+          continue;
+        }
+        seen[id] = stamp;
+        if (id === HeaderId.Host && this.#isRequest) {
+          headers.authority = value;
+          headers.isAuthorityEmpty = value === '';
+          continue;
+        }
+        if (id === HeaderId.ContentLength) {
+          this.hasContentLength = true;
+          this.contentLength = parseLength(value);
+          if (this.contentLength < 0 && lengthError === undefined) lengthError = errors.invalidContentLength;
+        } else if (id === HeaderId.TransferEncoding) this.transferEncoding = value;
+        else if (id === HeaderId.Connection) this.connection = value;
+        else if (id === HeaderId.Upgrade) this.upgrade = value;
+      }
+      list.push(name, value);
+    }
+    // Chunked bodies need no length: that both are there is for the codec to judge.
+    if (lengthError === errors.repeatedContentLength) return lengthError;
+    if (lengthError !== undefined && !isChunked(this.transferEncoding)) return lengthError;
+    const count = list.length / 2 + (headers.authority !== '' || headers.isAuthorityEmpty ? 1 : 0);
+    if (count > options.maxHeadersCount) return errors.tooManyHeaders;
+    if (hasUnderscore) {
+      options.counts.requestsRejectedWithUnderscoresInHeaders.value++;
+      return errors.underscore;
+    }
+    return undefined;
+  }
+
+  /** A further value of a header that has one entry: appended with a comma. */
+  #join(id: number, name: string, value: string): void {
+    const headers = this.headers;
+    if (id === HeaderId.Host && this.#isRequest) {
+      headers.authority += `,${value}`;
+      headers.isAuthorityEmpty = false;
+      return;
+    }
+    const list = headers.list;
+    const at = list.indexOf(name) + 1;
+    const joined = `${list[at]},${value}`;
+    list[at] = joined;
+    if (id === HeaderId.TransferEncoding) this.transferEncoding = joined;
+    else if (id === HeaderId.Connection) this.connection = joined;
+    else if (id === HeaderId.Upgrade) this.upgrade = joined;
+  }
+
+  #readBody(body: Body): void {
+    switch (body) {
+      case Body.None:
+        this.#state = State.Complete;
+        break;
+      case Body.Length:
+        this.#state = State.Length;
+        this.#remaining = this.contentLength;
+        break;
+      case Body.Chunked:
+        this.#state = State.ChunkSize;
+        this.#remaining = 0;
+        this.#sizeDigits = 0;
+        break;
+      case Body.UntilClose:
+        this.#state = State.UntilClose;
+        break;
+      case Body.Raw:
+        this.#state = State.Raw;
+        break;
+      case Body.Interim:
+        this.#hasBegun = false;
+        break;
+      case Body.Failed:
+        this.#state = State.Failed;
+        break;
+    }
+  }
+
+  // ---- blocks that arrive in parts, and blocks that are wrong
+
+  #incomplete(length: number, end: number): number {
+    return length >= this.#options.maxHeadersBytes ? this.#refuse(errors.headersTooLarge, end) : INCOMPLETE;
+  }
+
+  #refuse(error: CodecError, end: number): number {
+    if (this.#held !== nothing) this.#releaseHeld();
+    this.fail(error);
+    return end;
+  }
+
+  /** A line is none. That is said once the whole block is there, and after what is wrong with the block as a whole. */
+  #judgeBadBlock(bytes: Buffer, start: number, end: number, column: number): number {
+    const blockEnd = findBlockEnd(bytes, start, end, column);
+    if (blockEnd === INCOMPLETE) return this.#incomplete(end - start, end);
+    if (blockEnd - start > this.#options.maxHeadersBytes) return this.#refuse(errors.headersTooLarge, end);
+    return this.#refuse(
+      hasInvalidByte(bytes, start, blockEnd) ? errors.invalidCharacters : errors.codec,
+      end,
+    );
+  }
+
+  #keep(bytes: Buffer, from: number, end: number): void {
+    const length = this.#partLength + end - from;
+    if (length > this.#part.length) {
+      const grown = Buffer.allocUnsafeSlow(Math.max(1024, length * 2));
+      this.#part.copy(grown, 0, 0, this.#partLength);
+      this.#part = grown;
+    }
+    bytes.copy(this.#part, this.#partLength, from, end);
+    this.#partLength = length;
+  }
+
+  /** More of a block whose beginning was kept: only bytes of the block are copied to it. */
+  #continueBlock(bytes: Buffer, from: number, end: number): number {
+    const isHead = this.#state === State.Head;
+    const blockEnd = findBlockEnd(bytes, from, end, columnAfter(this.#part, this.#partLength));
+    const stop = blockEnd === INCOMPLETE ? end : blockEnd;
+    this.#keep(bytes, from, stop);
+    const part = this.#part;
+    const length = this.#partLength;
+    if (blockEnd === INCOMPLETE) {
+      // The first line is judged as soon as it is there; after that only the size is.
+      if (!isHead || this.#hasBegun) {
+        this.#incomplete(length, end);
+        return end;
+      }
+    }
+    const taken = isHead ? this.#parseHead(part, 0, length) : this.#parseTrailers(part, 0, length);
+    if (taken === INCOMPLETE) return end;
+    this.#part = nothing;
+    this.#partLength = 0;
+    return stop - (length - taken);
+  }
+
+  // ---- bodies
+
+  #readLength(bytes: Buffer, i: number, end: number): number {
+    const available = end - i;
+    if (available < this.#remaining) {
+      this.#remaining -= available;
+      this.#receiver.onBody(slice(bytes, i, end), false);
+      return end;
+    }
+    const stop = i + this.#remaining;
+    this.#state = State.Complete;
+    this.#receiver.onBody(slice(bytes, i, stop), true);
+    return stop;
+  }
+
+  #readChunkSize(bytes: Buffer, from: number, end: number): number {
+    for (let i = from; i < end; i++) {
+      const c = bytes[i]!;
+      const digit = hexDigit[c]!;
+      if (digit < 16) {
+        // Leading zeros do not count towards the 64 bits a size may have.
+        if (this.#remaining !== 0 || this.#sizeDigits === 0) this.#sizeDigits++;
+        if (this.#sizeDigits > 16 && this.#remaining !== 0)
+          return this.#refuseBody(errors.invalidChunkSize, end);
+        this.#remaining = this.#remaining * 16 + digit;
+        continue;
+      }
+      if (this.#sizeDigits === 0 || (c !== CR && c !== LF && c !== SPACE && c !== TAB && c !== SEMICOLON)) {
+        return this.#refuseBody(errors.invalidChunkSize, end);
+      }
+      this.#state = State.ChunkExtension;
+      this.#sawReturn = false;
+      return i;
+    }
+    return end;
+  }
+
+  /** Up to the end of the size line; what it says is ignored, but it has to end with CRLF and hold no other CR or LF. */
+  #readChunkExtension(bytes: Buffer, from: number, end: number): number {
+    for (let i = from; i < end; i++) {
+      const c = bytes[i]!;
+      if ((c === LF) !== this.#sawReturn) return this.#refuseBody(errors.invalidChunkExtension, end);
+      if (c === LF) {
+        this.#state = this.#remaining === 0 ? State.Trailers : State.ChunkData;
+        return i + 1;
+      }
+      this.#sawReturn = c === CR;
+    }
+    return end;
+  }
+
+  #readChunkData(bytes: Buffer, i: number, end: number): number {
+    if (this.#held !== nothing) this.#releaseHeld();
+    const available = end - i;
+    if (available < this.#remaining) {
+      this.#remaining -= available;
+      this.#held = slice(bytes, i, end);
+      return end;
+    }
+    const stop = i + this.#remaining;
+    this.#held = slice(bytes, i, stop);
+    this.#state = State.ChunkEnd;
+    return stop;
+  }
+
+  /** Balsa skips whatever stands between the chunk and the end of its line. */
+  #readChunkEnd(bytes: Buffer, from: number, end: number): number {
+    for (let i = from; i < end; i++) {
+      if (bytes[i] !== LF) continue;
+      this.#state = State.ChunkSize;
+      this.#remaining = 0;
+      this.#sizeDigits = 0;
+      return i + 1;
+    }
+    return end;
+  }
+
+  #readTrailers(bytes: Buffer, i: number, end: number): number {
+    if (this.#partLength > 0) return this.#continueBlock(bytes, i, end);
+    const next = this.#parseTrailers(bytes, i, end);
+    if (next !== INCOMPLETE) return next;
+    this.#keep(bytes, i, end);
+    return end;
+  }
+
+  #parseTrailers(bytes: Buffer, start: number, end: number): number {
+    const next = scanLines(bytes, start, end);
+    if (next === INCOMPLETE) return this.#incomplete(end - start, end);
+    if (next === BAD) return this.#judgeBadBlock(bytes, start, end, LINE_START);
+    if (next - start > this.#options.maxHeadersBytes) return this.#refuse(errors.headersTooLarge, end);
+    const held = this.#held;
+    this.#held = nothing;
+    if (lineCount === 0 || !this.#options.enableTrailers) {
+      this.#state = State.Complete;
+      this.#receiver.onBody(held, true);
+      return next;
+    }
+    const trailers = new HeaderMap();
+    const text = bytes.toString('latin1', start, next);
+    for (let line = 0; line < lineCount; line++) {
+      const id = headerId(bytes, nameStarts[line]!, nameEnds[line]!, nameHashes[line]!);
+      const name =
+        id === HeaderId.Unknown
+          ? recentName(bytes, nameStarts[line]!, nameEnds[line]!, nameHashes[line]!)
+          : headerNames[id]!;
+      const value = text.substring(valueStarts[line]! - start, valueEnds[line]! - start);
+      trailers.list.push(name, isFolded[line] === 1 ? unfold(value) : value);
+    }
+    if (held !== nothing) this.#receiver.onBody(held, false);
+    if (trailers.list.length / 2 > this.#options.maxHeadersCount)
+      return this.#refuse(errors.tooManyHeaders, end);
+    this.#state = State.Complete;
+    this.#receiver.onTrailers(trailers);
+    return next;
+  }
+
+  #releaseHeld(): void {
+    const held = this.#held;
+    this.#held = nothing;
+    this.#receiver.onBody(held, false);
+  }
+
+  /** A chunk is broken: what was held of the body is lost with it, as in Envoy. */
+  #refuseBody(error: CodecError, end: number): number {
+    this.fail(error);
+    return end;
+  }
+}
+
+const LF = 10;
+const CR = 13;
+const TAB = 9;
+const SPACE = 32;
+const COLON = 58;
+const SEMICOLON = 59;
+const INCOMPLETE = -1;
+const BAD = -2;
+
+/** Shared end-of-message slice: never written to. */
+export const nothing: Buffer = Buffer.alloc(0);
+
+// Where the lines of the block scanned last stand in its bytes: filled by `scanLines`, read before anything else is scanned.
+const nameStarts: number[] = [];
+const nameEnds: number[] = [];
+const nameHashes: number[] = [];
+const valueStarts: number[] = [];
+const valueEnds: number[] = [];
+const isFolded: number[] = [];
+let lineCount = 0;
+
+/** Number of the head in which a joined header was seen last, by id. */
+const seen = new Float64Array(headerNames.length);
+let messageStamp = 0;
+
+/**
+ * Scans header lines from `from` to the empty line, into the scratch arrays. Returns the index after it, INCOMPLETE, or BAD when
+ * there is a line that is no header.
+ */
+function scanLines(bytes: Buffer, from: number, end: number): number {
+  let i = from;
+  let count = 0;
+  for (;;) {
+    if (i >= end) return INCOMPLETE;
+    const c = bytes[i]!;
+    if (c === LF) {
+      lineCount = count;
+      return i + 1;
+    }
+    if (c === CR) {
+      if (i + 1 >= end) return INCOMPLETE;
+      if (bytes[i + 1] !== LF) return BAD;
+      lineCount = count;
+      return i + 2;
+    }
+    const nameStart = i;
+    let hash = 0;
+    for (let folded = nameBytes[c]!; folded !== 0; folded = nameBytes[bytes[i]!]!) {
+      hash = (Math.imul(hash, 31) + folded) | 0;
+      if (++i >= end) return INCOMPLETE;
+    }
+    if (bytes[i] !== COLON || i === nameStart) return BAD;
+    nameStarts[count] = nameStart;
+    nameEnds[count] = i++;
+    nameHashes[count] = hash;
+    while (i < end && (bytes[i] === SPACE || bytes[i] === TAB)) i++;
+    let valueStart = i;
+    let valueEnd = i;
+    let folds = 0;
+    for (;;) {
+      while (i < end && isValueByte[bytes[i]!] === 1) i++;
+      if (i >= end) return INCOMPLETE;
+      const c = bytes[i]!;
+      if (c === CR) {
+        if (i + 1 >= end) return INCOMPLETE;
+        if (bytes[i + 1] !== LF) {
+          // A lone CR is dropped from the value.
+          folds = 1;
+          i++;
+          continue;
+        }
+        valueEnd = i;
+        i += 2;
+      } else if (c === LF) valueEnd = i++;
+      else return BAD;
+      if (i >= end) return INCOMPLETE;
+      if (bytes[i] !== SPACE && bytes[i] !== TAB) break;
+      // RFC 9112 5.2 obs-fold: the value goes on in this line.
+      folds = 1;
+    }
+    while (valueEnd > valueStart && bytes[valueEnd - 1]! <= SPACE) valueEnd--;
+    while (valueStart < valueEnd && bytes[valueStart]! <= SPACE) valueStart++;
+    valueStarts[count] = valueStart;
+    valueEnds[count] = valueEnd;
+    isFolded[count] = folds;
+    count++;
+  }
+}
+
+// Columns of `findBlockEnd`.
+const LINE_START = 0;
+const AFTER_RETURN = 1;
+const OTHER_COLUMN = 2;
+
+/** The index after the empty line, when the byte before `from` stands at `column`. */
+function findBlockEnd(bytes: Buffer, from: number, end: number, column: number): number {
+  for (let i = from; i < end; i++) {
+    const c = bytes[i]!;
+    if (c === LF) {
+      if (column !== OTHER_COLUMN) return i + 1;
+      column = LINE_START;
+    } else column = c === CR && column === LINE_START ? AFTER_RETURN : OTHER_COLUMN;
+  }
+  return INCOMPLETE;
+}
+
+function columnAfter(part: Buffer, length: number): number {
+  const last = part[length - 1];
+  if (last === LF) return LINE_START;
+  return last === CR && (length === 1 || part[length - 2] === LF) ? AFTER_RETURN : OTHER_COLUMN;
+}
+
+function slice(bytes: Buffer, start: number, end: number): Buffer {
+  return start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end);
+}
+
+function unfold(value: string): string {
+  return value.replaceAll('\r', '').replaceAll('\n', '');
+}
+
+function hasInvalidByte(bytes: Buffer, start: number, end: number): boolean {
+  for (let i = start; i < end; i++) {
+    const c = bytes[i]!;
+    if (isValueByte[c] === 0 && c !== CR && c !== LF) return true;
+  }
+  return false;
+}
+
+function isToken(bytes: Buffer, start: number, end: number): boolean {
+  for (let i = start; i < end; i++) if (nameBytes[bytes[i]!] === 0) return false;
+  return end > start;
+}
+
+/** Digits whose number fits 64 bits, or -1. Beyond 2^53 the number is near enough: nobody sends that much. */
+function parseLength(value: string): number {
+  let length = 0;
+  for (let i = 0; i < value.length; i++) {
+    const digit = value.charCodeAt(i) - 48;
+    if (digit < 0 || digit > 9) return -1;
+    length = length * 10 + digit;
+  }
+  if (value === '' || (length > 18446744073709000000 && BigInt(value) >= 1n << 64n)) return -1;
+  return length;
+}
+
+export function isChunked(transferEncoding: string | undefined): boolean {
+  return (
+    transferEncoding === 'chunked' ||
+    (transferEncoding !== undefined && transferEncoding.toLowerCase() === 'chunked')
+  );
+}
+
+function isHttp11(bytes: Buffer, start: number, end: number): boolean {
+  return (
+    end - start === 8 && bytes[start + 7] === 49 && bytes[start + 5] === 49 && isVersion(bytes, start, end)
+  );
+}
+
+/** `HTTP/` digit `.` digit; or nothing at all, which is HTTP/0.9. */
+function isVersion(bytes: Buffer, start: number, end: number): boolean {
+  if (end === start) return true;
+  return (
+    end - start === 8 &&
+    bytes[start] === 72 &&
+    bytes[start + 1] === 84 &&
+    bytes[start + 2] === 84 &&
+    bytes[start + 3] === 80 &&
+    bytes[start + 4] === 47 &&
+    isDigit(bytes[start + 5]!) &&
+    bytes[start + 6] === 46 &&
+    isDigit(bytes[start + 7]!)
+  );
+}
+
+function isDigit(c: number): boolean {
+  return c >= 48 && c <= 57;
+}
+
+function judgeStatusLine(bytes: Buffer, start: number, end: number): CodecError | undefined {
+  if (end - start === 0 || end - start > 3) return errors.codec;
+  for (let i = start; i < end; i++) if (!isDigit(bytes[i]!)) return errors.codec;
+  return undefined;
+}
+
+// The methods Envoy's parser knows, by length; the common one of each length first.
+const methodsByLength: readonly (readonly string[])[] = Array.from({ length: 12 }, (_, length) =>
+  (
+    'GET PUT ACL POST HEAD BIND COPY LINK LOCK MOVE PATCH TRACE MERGE MKCOL PURGE QUERY DELETE REBIND REPORT SEARCH SOURCE ' +
+    'UNBIND UNLINK UNLOCK OPTIONS CONNECT MSEARCH CHECKOUT PROPFIND NOTIFY PROPPATCH SUBSCRIBE MKACTIVITY MKCALENDAR UNSUBSCRIBE'
+  )
+    .split(' ')
+    .filter((method) => method.length === length),
+);
+
+function methodAt(bytes: Buffer, start: number, end: number): string | undefined {
+  const length = end - start;
+  if (length >= methodsByLength.length) return undefined;
+  const candidates = methodsByLength[length]!;
+  next: for (let n = 0; n < candidates.length; n++) {
+    const method = candidates[n]!;
+    for (let i = 0; i < length; i++) if (method.charCodeAt(i) !== bytes[start + i]) continue next;
+    return method;
+  }
+  return undefined;
+}
+
+/** Origin form, asterisk form, absolute form, authority form (CONNECT), as loosely as Balsa checks them. */
+function isTarget(bytes: Buffer, start: number, end: number, isConnect: boolean): boolean {
+  if (start === end) return false;
+  let i = start;
+  if (bytes[i] !== SLASH && bytes[i] !== ASTERISK) {
+    if (!isConnect) {
+      while (i < end && isAlpha(bytes[i]!)) i++;
+      if (
+        i === start ||
+        end - i < 3 ||
+        bytes[i] !== COLON ||
+        bytes[i + 1] !== SLASH ||
+        bytes[i + 2] !== SLASH
+      )
+        return false;
+      i += 3;
+    }
+    for (; i < end && bytes[i] !== SLASH && bytes[i] !== QUESTION_MARK; i++) {
+      if (isHostByte[bytes[i]!] === 0 || (bytes[i] === AT && bytes[i + 1] === AT)) return false;
+    }
+  }
+  for (; i < end; i++) if (bytes[i]! > 126) return false;
+  return true;
+}
+
+const SLASH = 47;
+const ASTERISK = 42;
+const QUESTION_MARK = 63;
+const AT = 64;
+
+function isAlpha(c: number): boolean {
+  return (c | 32) >= 97 && (c | 32) <= 122;
+}
+
+const hexDigit = new Uint8Array(256).fill(255);
+for (let digit = 0; digit < 16; digit++) {
+  hexDigit[digit.toString(16).charCodeAt(0)] = digit;
+  hexDigit[digit.toString(16).toUpperCase().charCodeAt(0)] = digit;
+}
+
+/** Visible bytes, space, tab and obs-text: everything that does not end a value and is allowed in one. */
+const isValueByte = new Uint8Array(256).fill(1);
+isValueByte.fill(0, 0, SPACE);
+isValueByte[TAB] = 1;
+isValueByte[127] = 0;
+
+const isHostByte = new Uint8Array(256);
+for (const c of "!$%&'()*+,-.:;=@[]_~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+  isHostByte[c.charCodeAt(0)] = 1;

@@ -1,0 +1,380 @@
+// HTTP/1 as a server speaks it: requests in, responses out, one at a time. Requests behind the current one wait in the codec until
+// its response is complete.
+import {
+  type ByteSink,
+  ResetReason,
+  type ServerCodec,
+  type ServerCodecOwner,
+  type StreamDecoder,
+  type StreamEncoder,
+} from './codec.ts';
+import { isUpgrade, removeNominatedHeaders, removeUpgrade } from './connection-header.ts';
+import { h1Errors as errors } from './h1-error.ts';
+import type { Http1Options } from './h1-options.ts';
+import { Body, H1Parser, type H1Receiver, isChunked, nothing } from './h1-parser.ts';
+import { chunkEnd, headerLine, headerLines, statusLine } from './h1-writer.ts';
+import type { HeaderMap } from './header-map.ts';
+import { isAuthorityValid, isConnectTarget, parseAbsoluteUrl } from './url.ts';
+
+export class H1ServerCodec implements ServerCodec, H1Receiver {
+  readonly sink: ByteSink;
+  readonly options: Http1Options;
+  isGoingAway = false;
+  /** The connection ends with the current response. */
+  isLast = false;
+  /** Nothing is read any more: the connection is done with, broken, or gone. */
+  isClosing = false;
+
+  readonly #owner: ServerCodecOwner;
+  readonly #parser: H1Parser;
+  /** Lives until request and response are complete. */
+  #stream: H1ServerStream | undefined = undefined;
+  #received = 0;
+  /** Bytes behind the current request. Reading is disabled while there are any. */
+  #waiting: Buffer = nothing;
+  #readDisables = 0;
+  #isParsing = false;
+  #isAboveHighWatermark = false;
+
+  constructor(owner: ServerCodecOwner, sink: ByteSink, options: Http1Options) {
+    this.#owner = owner;
+    this.sink = sink;
+    this.options = options;
+    this.#parser = new H1Parser(true, this, options);
+  }
+
+  /** Of the request that is being decoded; what is not HTTP/1.1 counts as HTTP/1.0. To be asked when its headers are delivered. */
+  get protocol(): 'HTTP/1.0' | 'HTTP/1.1' {
+    return this.#parser.isHttp11 ? 'HTTP/1.1' : 'HTTP/1.0';
+  }
+
+  // ---- the owner's side
+
+  onData(bytes: Buffer): void {
+    if (this.isClosing) return;
+    if (this.#waiting.length > 0) this.#waiting = Buffer.concat([this.#waiting, bytes]);
+    else this.#parse(bytes);
+  }
+
+  /** A client that closes its side is taken to be gone, as in Envoy. */
+  onEnd(): void {
+    this.onConnectionClose(ResetReason.ConnectionTermination, '');
+  }
+
+  onConnectionClose(reason: ResetReason, details: string): void {
+    this.isClosing = true;
+    const stream = this.#stream;
+    if (stream === undefined) return;
+    this.#drop(stream);
+    stream.decoder.onReset(reason, details);
+  }
+
+  onAboveWriteBufferHighWatermark(): void {
+    this.#isAboveHighWatermark = true;
+    if (this.#stream !== undefined) this.#stream.decoder.onAboveWriteBufferHighWatermark();
+  }
+
+  onBelowWriteBufferLowWatermark(): void {
+    this.#isAboveHighWatermark = false;
+    if (this.#stream !== undefined) this.#stream.decoder.onBelowWriteBufferLowWatermark();
+  }
+
+  /** HTTP/1 has no way to announce the end beforehand. */
+  shutdownNotice(): void {}
+
+  goAway(): void {
+    this.isGoingAway = true;
+  }
+
+  // ---- bytes in
+
+  #parse(bytes: Buffer): void {
+    const parser = this.#parser;
+    for (let offset = 0; offset < bytes.length; ) {
+      this.#isParsing = true;
+      const taken = parser.execute(bytes, offset);
+      this.#isParsing = false;
+      this.#received += taken - offset;
+      offset = taken;
+      if (this.#stream !== undefined) this.#stream.wireBytesReceived = this.#received;
+      if (this.isClosing) return;
+      if (parser.hasFailed) {
+        this.isClosing = true;
+        this.#owner.onCodecError(parser.error);
+        return;
+      }
+      if (!parser.isComplete) return;
+      if (this.#stream !== undefined) {
+        if (offset < bytes.length) {
+          this.#waiting = bytes.subarray(offset);
+          this.disableReading(1);
+        }
+        return;
+      }
+      this.#beginNext();
+    }
+  }
+
+  #beginNext(): void {
+    this.#received = 0;
+    this.#parser.reset();
+  }
+
+  /** The request behind the one that just ended. Runs when nobody is in a call of ours any more. */
+  readonly #resume = (): void => {
+    const bytes = this.#waiting;
+    this.#waiting = nothing;
+    this.disableReading(-1);
+    if (!this.isClosing) this.#parse(bytes);
+  };
+
+  onMessageBegin(): void {
+    const stream = new H1ServerStream(this);
+    this.#stream = stream;
+    stream.decoder = this.#owner.newStream(stream);
+    if (this.#isAboveHighWatermark) stream.decoder.onAboveWriteBufferHighWatermark();
+  }
+
+  onHead(): Body {
+    const parser = this.#parser;
+    const headers = parser.headers;
+    const stream = this.#stream;
+    if (stream === undefined || this.isClosing) return Body.Failed;
+    const isConnect = headers.method === 'CONNECT';
+    let isRaw = isConnect;
+    if (parser.upgrade !== undefined && isUpgrade(parser.connection, parser.upgrade)) {
+      if (parser.upgrade.toLowerCase() === 'h2c' || this.options.ignoresUpgrade?.(parser.upgrade)) {
+        removeUpgrade(headers, parser.connection!);
+        parser.connection = headers.get('connection');
+      } else isRaw = true;
+    }
+    if (isConnect && parser.hasContentLength) {
+      if (headers.get('content-length') !== '0') return parser.fail(errors.bodyDisallowed);
+      headers.remove('content-length');
+      parser.hasContentLength = false;
+    }
+    if (parser.transferEncoding !== undefined) {
+      // RFC 9112 6.3: both lengths in one message look like request smuggling.
+      if (parser.hasContentLength) {
+        if (!this.options.allowChunkedLength || !isChunked(parser.transferEncoding))
+          return parser.fail(errors.lengthAndChunked);
+        headers.remove('content-length');
+      }
+      if (isConnect || !isChunked(parser.transferEncoding)) return parser.fail(errors.transferEncoding);
+    }
+    if (parser.connection !== undefined && !isRaw && !removeNominatedHeaders(headers, parser.connection)) {
+      return parser.fail(errors.connectionHeader);
+    }
+    stream.isHead = headers.method === 'HEAD';
+    stream.isConnect = isConnect;
+    const error = this.#readTarget(headers, isConnect);
+    if (error !== undefined) return parser.fail(error);
+    if (!parser.isHttp11) {
+      if (!this.options.acceptHttp10) return parser.fail(errors.lowVersion);
+      stream.isHttp10 = true;
+      if (headers.authority === '' && !headers.isAuthorityEmpty)
+        headers.authority = this.options.defaultHostForHttp10;
+    }
+    if (!isAuthorityValid(headers.authority)) return parser.fail(errors.invalidAuthority);
+
+    let body: Body = Body.None;
+    if (isRaw) body = Body.Raw;
+    else if (parser.transferEncoding !== undefined) body = Body.Chunked;
+    else if (parser.contentLength > 0) body = Body.Length;
+    stream.isRequestComplete = body === Body.None;
+    stream.isRaw = isRaw;
+    stream.wireBytesReceived = this.#received + parser.headBytes;
+    stream.decoder.decodeHeaders(headers, stream.isRequestComplete);
+    return this.isClosing ? Body.Failed : body;
+  }
+
+  /** Origin form and asterisk form are the path; the others say more. */
+  #readTarget(headers: HeaderMap, isConnect: boolean): typeof errors.invalidUrl | undefined {
+    const target = this.#parser.target;
+    if (!isConnect) {
+      const first = target.charCodeAt(0);
+      if (first === 47 || (first === 42 && headers.method === 'OPTIONS') || !this.options.allowAbsoluteUrl) {
+        headers.path = target;
+        return undefined;
+      }
+      const url = parseAbsoluteUrl(target);
+      if (url === undefined) return errors.invalidUrl;
+      // RFC 9112 3.2.2: the host of an absolute target replaces the host header.
+      headers.authority = url.authority;
+      headers.isAuthorityEmpty = false;
+      headers.scheme = url.scheme;
+      headers.path = url.path;
+      if (url.scheme !== 'http' && url.scheme !== 'https') return errors.invalidScheme;
+      return url.scheme === 'https' && this.options.refuseHttpsTarget ? errors.httpsInPlaintext : undefined;
+    }
+    if (!isConnectTarget(target)) return errors.invalidUrl;
+    headers.authority = target;
+    headers.isAuthorityEmpty = false;
+    return undefined;
+  }
+
+  onBody(data: Buffer, end: boolean): void {
+    const stream = this.#stream;
+    if (stream === undefined) return;
+    if (end) stream.isRequestComplete = true;
+    stream.decoder.decodeData(data, end);
+    if (end) this.#endWhenComplete(stream);
+  }
+
+  onTrailers(trailers: HeaderMap): void {
+    const stream = this.#stream;
+    if (stream === undefined) return;
+    stream.isRequestComplete = true;
+    stream.decoder.decodeTrailers(trailers);
+    this.#endWhenComplete(stream);
+  }
+
+  // ---- the stream's side
+
+  /** The response is out. */
+  onResponseEnd(stream: H1ServerStream): void {
+    if (stream.isRaw) this.isLast = true;
+    this.#endWhenComplete(stream);
+  }
+
+  onStreamReset(stream: H1ServerStream): void {
+    this.isClosing = true;
+    this.#drop(stream);
+  }
+
+  disableReading(change: number): void {
+    const before = this.#readDisables;
+    this.#readDisables = before + change;
+    if (before === 0 || this.#readDisables === 0) this.#owner.onReadDisable(this.#readDisables > 0);
+  }
+
+  #endWhenComplete(stream: H1ServerStream): void {
+    if (stream !== this.#stream || !stream.isResponseComplete) return;
+    if (!stream.isRequestComplete && !this.isLast && !this.isClosing) return;
+    this.#drop(stream);
+    if (this.isLast) this.isClosing = true;
+    if (this.#isParsing || this.isClosing) return;
+    this.#beginNext();
+    if (this.#waiting.length > 0) queueMicrotask(this.#resume);
+  }
+
+  #drop(stream: H1ServerStream): void {
+    this.#stream = undefined;
+    stream.isResponseComplete = true;
+    if (stream.readDisables > 0) this.disableReading(-stream.readDisables);
+    stream.readDisables = 0;
+  }
+}
+
+/** The response of one request. An object of its own, so that who keeps it too long cannot write into the next response. */
+class H1ServerStream implements StreamEncoder {
+  wireBytesSent = 0;
+  wireBytesReceived = 0;
+  /** Set as soon as the owner has answered to `newStream`. */
+  decoder!: StreamDecoder;
+  isHead = false;
+  isConnect = false;
+  isHttp10 = false;
+  isRaw = false;
+  isRequestComplete = false;
+  isResponseComplete = false;
+  readDisables = 0;
+  #isChunked = false;
+  readonly #codec: H1ServerCodec;
+
+  constructor(codec: H1ServerCodec) {
+    this.#codec = codec;
+  }
+
+  encode1xx(headers: HeaderMap): void {
+    if (this.isResponseComplete) return;
+    const { options } = this.#codec;
+    this.#write(`${statusLine(headers, false, options)}${headerLines(headers, options)}\r\n`);
+  }
+
+  encodeHeaders(headers: HeaderMap, endStream: boolean): void {
+    if (this.isResponseComplete) return;
+    const codec = this.#codec;
+    const options = codec.options;
+    const status = headers.status;
+    const list = headers.list;
+    let hasLength = false;
+    let connection: string | undefined;
+    let upgrade: string | undefined;
+    for (let i = 0; i < list.length; i += 2) {
+      const name = list[i];
+      if (name === 'content-length') hasLength = true;
+      else if (name === 'connection') connection = list[i + 1];
+      else if (name === 'upgrade') upgrade = list[i + 1];
+    }
+    const isTunnel = (this.isConnect && status < 300) || isUpgrade(connection, upgrade);
+    let text = statusLine(headers, this.isHttp10, options) + headerLines(headers, options);
+    if (connection !== undefined && connection.toLowerCase() === 'close') codec.isLast = true;
+    else if (codec.isGoingAway && connection === undefined && !isTunnel && status >= 200) {
+      text += headerLine('connection', 'close', headers, options);
+      codec.isLast = true;
+    }
+    this.#isChunked = false;
+    if (!hasLength) {
+      if (endStream && !this.isHead) {
+        // RFC 9110 8.6: 1xx and 204 have no length; a 304 without one says nothing about it.
+        if (status >= 200 && status !== 204 && status !== 304)
+          text += headerLine('content-length', '0', headers, options);
+      } else if (this.isHttp10) {
+        // The end of the connection ends this body.
+        if (!this.isHead) codec.isLast = true;
+      } else if (status >= 200 && status !== 204 && !(this.isConnect && status < 300)) {
+        // A HEAD request is told how the body would come.
+        text += headerLine('transfer-encoding', 'chunked', headers, options);
+        this.#isChunked = !this.isHead && !isTunnel;
+      }
+    }
+    text += '\r\n';
+    this.#write(text);
+    if (endStream) this.#end();
+  }
+
+  encodeData(data: Buffer, endStream: boolean): void {
+    if (this.isResponseComplete) return;
+    const length = data.length;
+    if (length > 0) {
+      if (this.#isChunked) {
+        this.#write(`${length.toString(16)}\r\n`);
+        this.#codec.sink.write(data);
+        this.#write(endStream ? chunkEnd : '\r\n');
+      } else this.#codec.sink.write(data);
+      this.wireBytesSent += length;
+    } else if (endStream && this.#isChunked) this.#write('0\r\n\r\n');
+    if (endStream) this.#end();
+  }
+
+  encodeTrailers(trailers: HeaderMap): void {
+    if (this.isResponseComplete) return;
+    const { options } = this.#codec;
+    if (this.#isChunked)
+      this.#write(options.enableTrailers ? `0\r\n${headerLines(trailers, options)}\r\n` : '0\r\n\r\n');
+    this.#end();
+  }
+
+  reset(): void {
+    if (this.isResponseComplete) return;
+    this.#codec.onStreamReset(this);
+  }
+
+  readDisable(disable: boolean): void {
+    if (this.isResponseComplete) return;
+    const change = disable ? 1 : -1;
+    this.readDisables += change;
+    this.#codec.disableReading(change);
+  }
+
+  #write(text: string): void {
+    this.wireBytesSent += text.length;
+    this.#codec.sink.writeText(text);
+  }
+
+  #end(): void {
+    this.isResponseComplete = true;
+    this.#codec.onResponseEnd(this);
+  }
+}

@@ -1,0 +1,61 @@
+// Heads and trailers as one latin1 text each, and the bytes around chunks.
+import { HeaderKeyFormat, type Http1Options } from './h1-options.ts';
+import type { HeaderMap, HeaderSpelling } from './header-map.ts';
+import { statusLines10, statusLines11 } from './status.ts';
+
+/** Ends a chunk and the body. */
+export const chunkEnd = '\r\n0\r\n\r\n';
+
+export function statusLine(headers: HeaderMap, isHttp10: boolean, options: Http1Options): string {
+  const status = headers.status;
+  if (options.forwardReasonPhrase && headers.spelling !== undefined && headers.spelling.reason !== '') {
+    return `HTTP/1.${isHttp10 ? 0 : 1} ${status} ${headers.spelling.reason}\r\n`;
+  }
+  return (isHttp10 ? statusLines10 : statusLines11)[status]!;
+}
+
+/** `name: value\r\n` for every header of `headers`, spelled as the options say. */
+export function headerLines(headers: HeaderMap, options: Http1Options): string {
+  const list = headers.list;
+  let text = '';
+  if (options.headerKeyFormat === HeaderKeyFormat.Default) {
+    for (let i = 0; i < list.length; i += 2) text += `${list[i]}: ${list[i + 1]}\r\n`;
+  } else {
+    for (let i = 0; i < list.length; i += 2) {
+      text += `${spelledName(list[i]!, headers.spelling, options)}: ${list[i + 1]}\r\n`;
+    }
+  }
+  return text;
+}
+
+/** One line for a header that the codec adds itself. */
+export function headerLine(name: string, value: string, headers: HeaderMap, options: Http1Options): string {
+  return options.headerKeyFormat === HeaderKeyFormat.Default
+    ? `${name}: ${value}\r\n`
+    : `${spelledName(name, headers.spelling, options)}: ${value}\r\n`;
+}
+
+function spelledName(name: string, spelling: HeaderSpelling | undefined, options: Http1Options): string {
+  if (options.headerKeyFormat === HeaderKeyFormat.ProperCase) return properCase(name);
+  const spelled = spelling?.names.get(name);
+  if (spelled !== undefined) return spelled;
+  return options.properCaseOnOwnHeaders ? properCase(name) : name;
+}
+
+/** `x-foo-bar` -> `X-Foo-Bar`: a letter is upper case at the start and after anything that is not a letter or digit. */
+function properCase(name: string): string {
+  const known = properNames.get(name);
+  if (known !== undefined) return known;
+  let text = '';
+  let isStart = true;
+  for (let i = 0; i < name.length; i++) {
+    const c = name.charCodeAt(i);
+    const isLetter = c >= 97 && c <= 122;
+    text += isStart && isLetter ? name[i]!.toUpperCase() : name[i];
+    isStart = !isLetter && !(c >= 48 && c <= 57);
+  }
+  if (properNames.size < 1000) properNames.set(name, text);
+  return text;
+}
+
+const properNames = new Map<string, string>();
