@@ -19,6 +19,8 @@ class Recorder implements ClientCodecOwner {
       writeText: (text: string) => {
         this.written += text;
       },
+      flushLater: () => assert.fail('HTTP/1 writes at once'),
+      pendingBytes: 0,
     };
     this.codec = new H1ClientCodec(this, sink, { ...defaultHttp1Options, ...options });
   }

@@ -21,6 +21,8 @@ class Recorder implements ServerCodecOwner {
       writeText: (text: string) => {
         this.written += text;
       },
+      flushLater: () => assert.fail('HTTP/1 writes at once'),
+      pendingBytes: 0,
     };
     this.codec = new H1ServerCodec(this, sink, { ...defaultHttp1Options, ...options });
   }
