@@ -1,0 +1,66 @@
+// What configures an HTTP/2 codec: `Http2ProtocolOptions` and the limits of its owner, as plain numbers.
+import { type MessageLimits, UnderscoreAction } from './h2-message.ts';
+
+export interface H2Options extends MessageLimits {
+  /** `hpack_table_size`, for both directions. */
+  readonly hpackTableSize: number;
+  readonly maxConcurrentStreams: number;
+  readonly initialStreamWindowSize: number;
+  readonly initialConnectionWindowSize: number;
+  readonly customSettings: readonly { readonly id: number; readonly value: number }[];
+  readonly maxOutboundFrames: number;
+  /** PING and SETTINGS acknowledgements and RST_STREAM. */
+  readonly maxOutboundControlFrames: number;
+  readonly maxConsecutiveInboundFramesWithEmptyPayload: number;
+  readonly maxInboundPriorityFramesPerStream: number;
+  readonly maxInboundWindowUpdateFramesPerDataFrameSent: number;
+  /** `override_stream_error_on_invalid_http_message`: a malformed message ends its stream, not the connection. */
+  readonly streamErrorOnInvalidMessage: boolean;
+  readonly keepalive: H2Keepalive | undefined;
+}
+
+/** `connection_keepalive`. */
+export interface H2Keepalive {
+  /** 0: no PING by interval. */
+  readonly intervalMs: number;
+  readonly timeoutMs: number;
+  readonly jitterPercent: number;
+  /** A new stream on a connection that heard nothing for so long sends a PING ahead. 0: never. */
+  readonly connectionIdleIntervalMs: number;
+}
+
+/** Envoy's defaults. */
+export const defaultH2Options: H2Options = {
+  maxHeaderBytes: 60 * 1024,
+  maxHeaderCount: 100,
+  underscoreAction: UnderscoreAction.Allow,
+  allowConnect: false,
+  hpackTableSize: 4096,
+  maxConcurrentStreams: 1024,
+  initialStreamWindowSize: 16 * 1024 * 1024,
+  initialConnectionWindowSize: 24 * 1024 * 1024,
+  customSettings: [],
+  maxOutboundFrames: 10000,
+  maxOutboundControlFrames: 1000,
+  maxConsecutiveInboundFramesWithEmptyPayload: 1,
+  maxInboundPriorityFramesPerStream: 100,
+  maxInboundWindowUpdateFramesPerDataFrameSent: 10,
+  streamErrorOnInvalidMessage: false,
+  keepalive: undefined,
+};
+
+/** Time, as the codec sees it. */
+export interface H2Clock {
+  /** Monotonic milliseconds. */
+  now(): number;
+  /** A timer that is set and cleared often. */
+  alarm(callback: () => void): H2Alarm;
+  /** Uniform in [0, 1). */
+  random(): number;
+}
+
+export interface H2Alarm {
+  /** Starts anew when it runs already. */
+  set(ms: number): void;
+  clear(): void;
+}

@@ -1,0 +1,1415 @@
+// An HTTP/2 connection, either side (RFC 9113): bytes in, messages out, and back. No sockets: bytes leave through a sink that
+// is asked to call `flush` once per turn of the event loop. What to do with a peer that breaks the protocol follows nghttp2
+// and Envoy's codec around it.
+import {
+  type ByteSink,
+  type ClientCodec,
+  type ClientCodecOwner,
+  type FlushSource,
+  ResetReason,
+  type ServerCodec,
+  type ServerCodecOwner,
+  type StreamDecoder,
+  type StreamEncoder,
+} from './codec.ts';
+import {
+  Flag,
+  FrameType,
+  frameHeaderBytes,
+  H2Error,
+  initialWindow,
+  maxMaxFrameSize,
+  maxStreamId,
+  maxWindow,
+  minMaxFrameSize,
+  preface,
+  readUint31,
+  readUint32,
+  Setting,
+  writeFrameHeader,
+  writeUint32,
+} from './h2-frames.ts';
+import { BlockKind, MessageCollector, Verdict } from './h2-message.ts';
+import type { H2Alarm, H2Clock, H2Options } from './h2-options.ts';
+import { H2Output } from './h2-output.ts';
+import type { H2CodecStats } from './h2-stats.ts';
+import { H2Stream } from './h2-stream.ts';
+import type { HeaderMap } from './header-map.ts';
+import { HpackDecoder } from './hpack-decoder.ts';
+import { HpackEncoder } from './hpack-encoder.ts';
+
+/** What comes next from the peer. */
+const Await = { Preface: 0, FrameHeader: 1, Payload: 2, Data: 3 } as const;
+
+/** Our SETTINGS_MAX_FRAME_SIZE: the protocol's default, as Envoy's. */
+const ownMaxFrameSize = minMaxFrameSize;
+/** DATA frames are not made larger than this, whatever the peer allows, so that streams take turns. */
+const largestDataFrame = 16384;
+/** Body slices up to this are copied beside their frame header: cheaper than one more piece to write. */
+const copyAtMost = 1024;
+/** A stream's queue above this stops its producer, unless the stream window is smaller. */
+const streamQueueLimit = 1024 * 1024;
+/** As nghttp2. */
+const maxSettingsEntries = 32;
+/** Frames that may continue one header block, before the size of the block decides. */
+const maxContinuations = 8;
+/** Streams remembered after their end, to tell a late frame from a wrong one. */
+const rememberedStreams = 16;
+
+export class H2Session implements ServerCodec, ClientCodec, FlushSource {
+  readonly protocol = 'HTTP/2';
+  readonly #isServer: boolean;
+  readonly #serverOwner: ServerCodecOwner | undefined;
+  readonly #clientOwner: ClientCodecOwner | undefined;
+  readonly #sink: ByteSink;
+  readonly #output: H2Output;
+  readonly #options: H2Options;
+  readonly #stats: H2CodecStats;
+  readonly #decoder = new HpackDecoder();
+  readonly #encoder: HpackEncoder;
+  readonly #message: MessageCollector;
+  readonly #streams = new Map<number, H2Stream>();
+  #openStreams = 0;
+  /** Nothing is read or sent any more. */
+  #isDead = false;
+  #flushAsked = false;
+
+  // What is being read.
+  #await: number;
+  #prefaceBytes = 0;
+  #split: Buffer | undefined = undefined;
+  #splitBytes = 0;
+  #payload: Buffer | undefined = undefined;
+  #payloadBytes = 0;
+  #length = 0;
+  #type = 0;
+  #flags = 0;
+  #id = 0;
+  #gotSettings = false;
+  // DATA is passed on as it comes: bytes of the body and of the padding still to come in this frame.
+  #dataLeft = 0;
+  #paddingLeft = 0;
+  #paddingKnown = false;
+  #dataStream: H2Stream | undefined = undefined;
+  // A header block that goes on in CONTINUATION frames.
+  #blockStream = 0;
+  #blockEnds = false;
+  #block: Buffer[] | undefined = undefined;
+  #blockBytes = 0;
+  #continuations = 0;
+
+  // Windows of the connection.
+  #sendWindow = initialWindow;
+  #receiveWindow: number;
+  #consumed = 0;
+  #blocked: H2Stream[] = [];
+  #held: H2Stream[] = [];
+
+  // What the peer's SETTINGS say.
+  #peerInitialWindow = initialWindow;
+  #peerMaxFrameSize = minMaxFrameSize;
+  #ownSettingsAcknowledged = false;
+
+  // Ids.
+  #lastPeerStream = 0;
+  #nextStream = 1;
+  #goAwayLimit = maxStreamId;
+  #gotGoAway = false;
+  readonly #endedStreams = new Int32Array(rememberedStreams);
+  #endedCount = 0;
+
+  // Floods. `marks`: [bytes handed over, frames, control frames, ...] per flush whose bytes the sink still holds.
+  #framesNow = 0;
+  #controlNow = 0;
+  #framesHeld = 0;
+  #controlHeld = 0;
+  #framesShown = 0;
+  #controlShown = 0;
+  #marks: number[] = [];
+  #marksStart = 0;
+  #emptyFrames = 0;
+  #priorityFrames = 0;
+  #windowUpdateFrames = 0;
+  #openedStreams = 0;
+  #dataFramesSent = 0;
+
+  #sinkIsAbove = false;
+  readonly #pingAlarm: H2Alarm | undefined;
+  readonly #pingTimeout: H2Alarm | undefined;
+  #awaitsPing = false;
+  readonly #clock: H2Clock;
+  #lastReceived: number;
+
+  constructor(
+    serverOwner: ServerCodecOwner | undefined,
+    clientOwner: ClientCodecOwner | undefined,
+    sink: ByteSink,
+    options: H2Options,
+    stats: H2CodecStats,
+    clock: H2Clock,
+  ) {
+    this.#isServer = serverOwner !== undefined;
+    this.#serverOwner = serverOwner;
+    this.#clientOwner = clientOwner;
+    this.#sink = sink;
+    this.#output = new H2Output(sink);
+    this.#options = options;
+    this.#stats = stats;
+    this.#clock = clock;
+    this.#encoder = new HpackEncoder(options.hpackTableSize);
+    this.#message = new MessageCollector(options);
+    this.#receiveWindow = options.initialConnectionWindowSize;
+    this.#await = this.#isServer ? Await.Preface : Await.FrameHeader;
+    this.#lastReceived = 0;
+    const keepalive = options.keepalive;
+    if (keepalive !== undefined) {
+      this.#lastReceived = clock.now();
+      this.#pingTimeout = clock.alarm(() => this.#onPingTimeout());
+      if (keepalive.intervalMs > 0) {
+        this.#pingAlarm = clock.alarm(() => this.#sendKeepalive());
+        this.#setPingAlarm();
+      }
+    }
+    this.#sendPreface();
+  }
+
+  get activeStreams(): number {
+    return this.#openStreams;
+  }
+
+  // ---- bytes in
+
+  onData(bytes: Buffer): void {
+    if (this.#isDead) return;
+    if (this.#pingTimeout !== undefined) this.#lastReceived = this.#clock.now();
+    const end = bytes.length;
+    let at = 0;
+    if (this.#await === Await.Preface) at = this.#readPreface(bytes);
+    while (!this.#isDead) {
+      if (this.#await === Await.FrameHeader) {
+        if (this.#splitBytes === 0 && end - at >= frameHeaderBytes) {
+          this.#frameHeader(bytes, at);
+          at += frameHeaderBytes;
+        } else {
+          if (at === end) break;
+          this.#split ??= Buffer.allocUnsafeSlow(frameHeaderBytes);
+          while (at < end && this.#splitBytes < frameHeaderBytes)
+            this.#split[this.#splitBytes++] = bytes[at++]!;
+          if (this.#splitBytes < frameHeaderBytes) break;
+          this.#splitBytes = 0;
+          this.#frameHeader(this.#split, 0);
+        }
+      } else if (this.#await === Await.Data) {
+        if (at === end && (this.#dataLeft > 0 || this.#paddingLeft > 0 || !this.#paddingKnown)) break;
+        at = this.#readData(bytes, at, end);
+      } else if (this.#payload === undefined) {
+        if (end - at >= this.#length) {
+          const start = at;
+          at += this.#length;
+          this.#await = Await.FrameHeader;
+          this.#frame(bytes, start, at);
+        } else {
+          if (at === end) break;
+          this.#payload = Buffer.allocUnsafeSlow(this.#length);
+          this.#payloadBytes = bytes.copy(this.#payload, 0, at, end);
+          break;
+        }
+      } else {
+        const copied = bytes.copy(this.#payload, this.#payloadBytes, at, end);
+        at += copied;
+        this.#payloadBytes += copied;
+        if (this.#payloadBytes < this.#length) break;
+        const payload = this.#payload;
+        this.#payload = undefined;
+        this.#await = Await.FrameHeader;
+        this.#frame(payload, 0, this.#length);
+      }
+    }
+    if (!this.#isDead) this.#checkOutbound();
+  }
+
+  onEnd(): void {
+    this.onConnectionClose(ResetReason.ConnectionTermination, '');
+  }
+
+  onConnectionClose(reason: ResetReason, details: string): void {
+    this.#die();
+    const streams = [...this.#streams.values()];
+    this.#streams.clear();
+    for (const stream of streams) {
+      this.#forget(stream);
+      stream.decoder.onReset(reason, stream.details === '' ? details : stream.details);
+    }
+    this.#releaseFrames();
+  }
+
+  onAboveWriteBufferHighWatermark(): void {
+    this.#sinkIsAbove = true;
+    for (const stream of this.#streams.values()) stream.decoder.onAboveWriteBufferHighWatermark();
+  }
+
+  onBelowWriteBufferLowWatermark(): void {
+    this.#sinkIsAbove = false;
+    this.#countDrained();
+    for (const stream of this.#streams.values()) stream.decoder.onBelowWriteBufferLowWatermark();
+  }
+
+  flush(): void {
+    this.#flushAsked = false;
+    if (this.#held.length > 0 && !this.#isDead) this.#deliverHeld();
+    // Asked for by what was just delivered: it is being done.
+    this.#flushAsked = false;
+    this.#countDrained();
+    this.#output.finish();
+    if (this.#framesNow > 0) {
+      this.#marks.push(this.#output.handed, this.#framesNow, this.#controlNow);
+      this.#framesHeld += this.#framesNow;
+      this.#controlHeld += this.#controlNow;
+      this.#framesNow = 0;
+      this.#controlNow = 0;
+    }
+    if (!this.#isDead) this.#checkOutbound();
+  }
+
+  // ---- drain
+
+  shutdownNotice(): void {
+    if (this.#isDead) return;
+    this.#sendGoAway(maxStreamId, H2Error.NoError);
+  }
+
+  goAway(): void {
+    if (this.#isDead) return;
+    this.#goAwayLimit = this.#lastPeerStream;
+    this.#stats.goaway_sent.value++;
+    this.#sendGoAway(this.#lastPeerStream, H2Error.NoError);
+  }
+
+  // ---- streams out
+
+  newStream(decoder: StreamDecoder): StreamEncoder {
+    const keepalive = this.#options.keepalive;
+    if (keepalive !== undefined && keepalive.connectionIdleIntervalMs > 0) {
+      if (this.#clock.now() - this.#lastReceived > keepalive.connectionIdleIntervalMs) this.#sendKeepalive();
+    }
+    const stream = this.#newStream(0, decoder);
+    if (this.#sinkIsAbove) decoder.onAboveWriteBufferHighWatermark();
+    return stream;
+  }
+
+  sendHeaders(stream: H2Stream, headers: HeaderMap, endStream: boolean): void {
+    if (stream.localEnd) return;
+    if (stream.id === 0) {
+      stream.id = this.#nextStream;
+      this.#nextStream += 2;
+      stream.sendWindow = this.#peerInitialWindow;
+      stream.isHead = headers.method === 'HEAD';
+      stream.isConnect = headers.method === 'CONNECT';
+      this.#streams.set(stream.id, stream);
+      if (this.#nextStream > maxStreamId) this.#clientOwner!.onGoAway();
+    }
+    this.#writeHeaders(stream, headers, endStream);
+    if (endStream) {
+      stream.localEnd = true;
+      this.#localEndSent(stream);
+    }
+  }
+
+  sendData(stream: H2Stream, data: Buffer, endStream: boolean): void {
+    if (stream.localEnd) return;
+    stream.localEnd = endStream;
+    if (stream.queue !== undefined) {
+      if (data.length > 0) this.#enqueue(stream, data);
+      return;
+    }
+    const room = Math.min(stream.sendWindow, this.#sendWindow);
+    if (data.length <= room || data.length === 0) {
+      if (data.length > 0 || endStream) this.#writeData(stream, data, endStream);
+      if (endStream) this.#localEndSent(stream);
+      return;
+    }
+    if (room > 0) {
+      this.#writeData(stream, data.subarray(0, room), false);
+      data = data.subarray(room);
+    }
+    stream.queue = [];
+    this.#enqueue(stream, data);
+    if (stream.sendWindow > 0) this.#waitForWindow(stream);
+  }
+
+  sendTrailers(stream: H2Stream, trailers: HeaderMap): void {
+    if (stream.localEnd) return;
+    if (stream.queue !== undefined) {
+      stream.localEnd = true;
+      if (trailers.list.length > 0) stream.trailers = trailers.clone();
+      return;
+    }
+    if (trailers.list.length === 0) {
+      this.sendData(stream, nothing, true);
+      return;
+    }
+    stream.localEnd = true;
+    this.#writeHeaders(stream, trailers, true);
+    this.#localEndSent(stream);
+  }
+
+  resetStream(stream: H2Stream, reason: ResetReason): void {
+    if (stream.id !== 0) this.#sendReset(stream.id, errorOfReset(reason));
+    this.#close(stream);
+  }
+
+  /** Reading of the stream is allowed again. */
+  resumeReading(stream: H2Stream): void {
+    if (stream.held !== undefined || stream.heldTrailers !== undefined) {
+      if (!stream.inHeld) {
+        stream.inHeld = true;
+        this.#held.push(stream);
+      }
+      this.#wake();
+    }
+  }
+
+  // ---- reading frames
+
+  #readPreface(bytes: Buffer): number {
+    let at = 0;
+    while (at < bytes.length && this.#prefaceBytes < preface.length) {
+      if (bytes[at] !== preface[this.#prefaceBytes]) {
+        this.#fail(H2Error.ProtocolError, 'Received bad client magic byte string');
+        return at;
+      }
+      at++;
+      this.#prefaceBytes++;
+    }
+    if (this.#prefaceBytes === preface.length) this.#await = Await.FrameHeader;
+    return at;
+  }
+
+  #frameHeader(bytes: Buffer, at: number): void {
+    const length = (bytes[at]! << 16) | (bytes[at + 1]! << 8) | bytes[at + 2]!;
+    const type = bytes[at + 3]!;
+    const flags = bytes[at + 4]!;
+    const id = readUint31(bytes, at + 5);
+    this.#length = length;
+    this.#type = type;
+    this.#flags = flags;
+    this.#id = id;
+    this.#await = Await.Payload;
+    if (length > ownMaxFrameSize) {
+      this.#fail(H2Error.FrameSizeError, 'too large frame size');
+      return;
+    }
+    if (!this.#gotSettings && (type !== FrameType.Settings || (flags & Flag.Ack) !== 0)) {
+      this.#fail(H2Error.ProtocolError, 'SETTINGS expected');
+      return;
+    }
+    if (this.#blockStream !== 0 && (type !== FrameType.Continuation || id !== this.#blockStream)) {
+      this.#fail(H2Error.ProtocolError, 'unexpected non-CONTINUATION frame or stream_id is invalid');
+      return;
+    }
+    if (this.#awaitsPing && !(type === FrameType.Ping && (flags & Flag.Ack) !== 0)) {
+      // Any frame shows that the peer lives: its acknowledgement may be behind a long transfer.
+      this.#pingTimeout!.set(this.#options.keepalive!.timeoutMs);
+    }
+    if (type === FrameType.Data) this.#dataHeader();
+  }
+
+  #frame(bytes: Buffer, start: number, end: number) {
+    switch (this.#type) {
+      case FrameType.Headers:
+        return this.#onHeaders(bytes, start, end);
+      case FrameType.WindowUpdate:
+        return this.#onWindowUpdate(bytes, start, end);
+      case FrameType.RstStream:
+        return this.#onRstStream(bytes, start, end);
+      case FrameType.Settings:
+        return this.#onSettings(bytes, start, end);
+      case FrameType.Ping:
+        return this.#onPing(bytes, start, end);
+      case FrameType.Continuation:
+        return this.#onContinuation(bytes, start, end);
+      case FrameType.Priority:
+        return this.#onPriority(bytes, start, end);
+      case FrameType.GoAway:
+        return this.#onGoAway(bytes, start, end);
+      case FrameType.PushPromise:
+        // We never allow push, and a client cannot.
+        return this.#fail(H2Error.ProtocolError, 'PUSH_PROMISE: push disabled');
+      default:
+      // RFC 9113 5.5: unknown types are ignored.
+    }
+  }
+
+  // ---- DATA
+
+  #dataHeader() {
+    const length = this.#length;
+    const id = this.#id;
+    this.#await = Await.Data;
+    this.#paddingLeft = 0;
+    this.#dataLeft = length;
+    this.#paddingKnown = (this.#flags & Flag.Padded) === 0;
+    this.#dataStream = undefined;
+    if (id === 0) return this.#fail(H2Error.ProtocolError, 'DATA: stream_id == 0');
+    if (!this.#paddingKnown && length === 0) return this.#fail(H2Error.FrameSizeError, 'DATA: too small');
+    if (this.#paddingKnown && length === 0 && (this.#flags & Flag.EndStream) === 0) {
+      if (!this.#countEmptyFrame()) return;
+    } else this.#emptyFrames = 0;
+    if (length > this.#receiveWindow) {
+      return this.#fail(H2Error.FlowControlError, 'DATA: connection window exceeded');
+    }
+    this.#receiveWindow -= length;
+    const stream = this.#streams.get(id);
+    if (stream === undefined) {
+      this.#consumeConnection(length);
+      this.#onClosedStream(id);
+      return;
+    }
+    stream.wireBytesReceived += length + frameHeaderBytes;
+    if (stream.remoteEnd) {
+      this.#consumeConnection(length);
+      return this.#fail(H2Error.StreamClosed, 'DATA: stream closed');
+    }
+    if (!stream.gotHeaders) {
+      this.#consumeConnection(length);
+      return this.#malformed(stream, false);
+    }
+    if (length > stream.receiveWindow) {
+      this.#consumeConnection(length);
+      return this.#fail(H2Error.FlowControlError, 'DATA: stream window exceeded');
+    }
+    stream.receiveWindow -= length;
+    this.#dataStream = stream;
+  }
+
+  /** Passes on what of the DATA frame is in `bytes`; returns where the next frame begins, or the end. */
+  #readData(bytes: Buffer, at: number, end: number): number {
+    if (!this.#paddingKnown) {
+      const padding = bytes[at++]!;
+      this.#paddingKnown = true;
+      this.#dataLeft--;
+      if (padding > this.#dataLeft) {
+        this.#fail(H2Error.ProtocolError, 'DATA: invalid padding');
+        return at;
+      }
+      this.#dataLeft -= padding;
+      this.#paddingLeft = padding;
+      // RFC 9113 6.1: padding is flow-controlled; nobody will consume it.
+      if (this.#dataStream !== undefined) this.#consume(this.#dataStream, padding + 1);
+      if (this.#dataLeft === 0 && (this.#flags & Flag.EndStream) === 0 && !this.#countEmptyFrame()) return at;
+    }
+    const stream = this.#dataStream;
+    const take = Math.min(this.#dataLeft, end - at);
+    const last = take === this.#dataLeft;
+    const endStream = last && (this.#flags & Flag.EndStream) !== 0;
+    if (take > 0 || endStream) {
+      this.#dataLeft -= take;
+      // Told already when only padding was missing.
+      if (stream !== undefined && !stream.gone && !stream.remoteEnd) {
+        this.#body(stream, take === 0 ? nothing : bytes.subarray(at, at + take), endStream);
+      }
+      at += take;
+    }
+    if (this.#dataLeft === 0) {
+      const skip = Math.min(this.#paddingLeft, end - at);
+      this.#paddingLeft -= skip;
+      at += skip;
+      if (this.#paddingLeft === 0) {
+        this.#await = Await.FrameHeader;
+        this.#dataStream = undefined;
+      }
+    }
+    return at;
+  }
+
+  #body(stream: H2Stream, data: Buffer, endStream: boolean): void {
+    stream.bodyBytes += data.length;
+    const expected = stream.contentLength;
+    if (expected >= 0 && (stream.bodyBytes > expected || (endStream && stream.bodyBytes !== expected))) {
+      this.#consumeConnection(data.length);
+      this.#malformed(stream, false);
+      return;
+    }
+    stream.remoteEnd = endStream;
+    if (stream.readDisabled > 0 || stream.held !== undefined) {
+      stream.held ??= [];
+      if (data.length > 0) stream.held.push(data);
+      else if (endStream) this.resumeReading(stream);
+      return;
+    }
+    if (data.length > 0) this.#consume(stream, data.length);
+    stream.remoteEndTold = endStream;
+    stream.decoder.decodeData(data, endStream);
+    if (endStream && !stream.gone) this.#closeWhenDone(stream);
+  }
+
+  #deliverHeld(): void {
+    const streams = this.#held;
+    this.#held = [];
+    for (let i = 0; i < streams.length; i++) {
+      const stream = streams[i]!;
+      stream.inHeld = false;
+      const held = stream.held;
+      let next = 0;
+      if (held !== undefined) {
+        while (next < held.length && stream.readDisabled === 0 && !stream.gone) {
+          const data = held[next++]!;
+          this.#consume(stream, data.length);
+          const last = next === held.length && stream.remoteEnd && stream.heldTrailers === undefined;
+          stream.remoteEndTold = last;
+          stream.decoder.decodeData(data, last);
+        }
+        if (stream.gone) continue;
+        if (next < held.length) {
+          held.splice(0, next);
+          continue;
+        }
+        if (stream.readDisabled > 0 && !stream.remoteEndTold) {
+          held.length = 0;
+          continue;
+        }
+        stream.held = undefined;
+        if (stream.remoteEnd && !stream.remoteEndTold && stream.heldTrailers === undefined) {
+          stream.remoteEndTold = true;
+          stream.decoder.decodeData(nothing, true);
+        }
+      }
+      if (stream.heldTrailers !== undefined && stream.readDisabled === 0 && !stream.gone) {
+        const trailers = stream.heldTrailers;
+        stream.heldTrailers = undefined;
+        stream.remoteEndTold = true;
+        stream.decoder.decodeTrailers(trailers);
+      }
+      if (stream.remoteEndTold && !stream.gone) this.#closeWhenDone(stream);
+    }
+  }
+
+  #consume(stream: H2Stream, bytes: number): void {
+    this.#consumeConnection(bytes);
+    // The peer sends no more on it.
+    if (stream.remoteEnd || stream.gone) return;
+    stream.consumed += bytes;
+    if (stream.consumed >= this.#options.initialStreamWindowSize >>> 1) {
+      this.#sendWindowUpdate(stream.id, stream.consumed);
+      stream.wireBytesSent += frameHeaderBytes + 4;
+      stream.receiveWindow += stream.consumed;
+      stream.consumed = 0;
+    }
+  }
+
+  #consumeConnection(bytes: number): void {
+    this.#consumed += bytes;
+    if (this.#consumed >= this.#options.initialConnectionWindowSize >>> 1) {
+      this.#sendWindowUpdate(0, this.#consumed);
+      this.#receiveWindow += this.#consumed;
+      this.#consumed = 0;
+    }
+  }
+
+  // ---- HEADERS, CONTINUATION
+
+  #onHeaders(bytes: Buffer, start: number, end: number) {
+    const id = this.#id;
+    const flags = this.#flags;
+    if (id === 0) return this.#fail(H2Error.ProtocolError, 'HEADERS: stream_id == 0');
+    let from = start;
+    let to = end;
+    if ((flags & Flag.Padded) !== 0) {
+      if (from === to) return this.#fail(H2Error.FrameSizeError, 'HEADERS: too small');
+      const padding = bytes[from++]!;
+      if (padding > to - from) return this.#fail(H2Error.ProtocolError, 'HEADERS: invalid padding');
+      to -= padding;
+    }
+    if ((flags & Flag.Priority) !== 0) {
+      if (to - from < 5) return this.#fail(H2Error.FrameSizeError, 'HEADERS: too small');
+      if (readUint31(bytes, from) === id) {
+        return this.#fail(H2Error.ProtocolError, 'HEADERS: depend on itself');
+      }
+      from += 5;
+    }
+    if (from === to && (flags & Flag.EndStream) === 0) {
+      if (!this.#countEmptyFrame()) return;
+    } else this.#emptyFrames = 0;
+    const stream = this.#streams.get(id);
+    if (stream !== undefined) stream.wireBytesReceived += end - start + frameHeaderBytes;
+    this.#blockEnds = (flags & Flag.EndStream) !== 0;
+    if ((flags & Flag.EndHeaders) !== 0) {
+      this.#headerBlock(id, bytes, from, to, end - start + frameHeaderBytes);
+      return;
+    }
+    this.#blockStream = id;
+    this.#block = [bytes.subarray(from, to)];
+    this.#blockBytes = to - from;
+    this.#continuations = 0;
+  }
+
+  #onContinuation(bytes: Buffer, start: number, end: number) {
+    if (this.#blockStream === 0) return this.#fail(H2Error.ProtocolError, 'CONTINUATION: unexpected');
+    if (start === end) {
+      if (!this.#countEmptyFrame()) return;
+    } else this.#emptyFrames = 0;
+    this.#block!.push(bytes.subarray(start, end));
+    this.#blockBytes += end - start;
+    // Compression makes blocks smaller, not larger: what is beyond the limit could not be accepted anyway.
+    const limit = this.#options.maxHeaderBytes + maxContinuations * ownMaxFrameSize;
+    if (++this.#continuations > maxContinuations && this.#blockBytes > limit) {
+      return this.#fail(
+        H2Error.EnhanceYourCalm,
+        'Too many CONTINUATION frames following a HEADER frame',
+        true,
+      );
+    }
+    if (this.#continuations > 8 * maxContinuations + this.#blockBytes / 512) {
+      return this.#fail(
+        H2Error.EnhanceYourCalm,
+        'Too many CONTINUATION frames following a HEADER frame',
+        true,
+      );
+    }
+    const stream = this.#streams.get(this.#blockStream);
+    if (stream !== undefined) stream.wireBytesReceived += end - start + frameHeaderBytes;
+    if ((this.#flags & Flag.EndHeaders) === 0) return;
+    const id = this.#blockStream;
+    const block = Buffer.concat(this.#block!);
+    this.#blockStream = 0;
+    this.#block = undefined;
+    this.#headerBlock(
+      id,
+      block,
+      0,
+      block.length,
+      block.length + frameHeaderBytes * (this.#continuations + 1),
+    );
+  }
+
+  #headerBlock(id: number, bytes: Buffer, start: number, end: number, wireBytes: number) {
+    const message = this.#message;
+    const stream = this.#streams.get(id);
+    if (stream === undefined) {
+      if (this.#isServer && (id & 1) === 1 && id > this.#lastPeerStream) {
+        this.#newRequest(id, bytes, start, end, wireBytes);
+        return;
+      }
+      message.ignore();
+      if (!this.#decoder.decode(bytes, start, end, message)) return this.#badCompression();
+      if (this.#isServer && (id & 1) === 0) {
+        return this.#fail(H2Error.ProtocolError, 'request HEADERS: invalid stream_id');
+      }
+      this.#onClosedStream(id);
+      return;
+    }
+    if (stream.remoteEnd) return this.#fail(H2Error.StreamClosed, 'HEADERS: stream closed');
+    const isTrailers = this.#isServer || stream.gotHeaders;
+    message.begin(isTrailers ? BlockKind.Trailers : BlockKind.Response);
+    if (!this.#decoder.decode(bytes, start, end, message)) return this.#badCompression();
+    const verdict = message.finish();
+    if (isTrailers) this.#trailers(stream, verdict);
+    else this.#response(stream, verdict);
+  }
+
+  #newRequest(id: number, bytes: Buffer, start: number, end: number, wireBytes: number) {
+    const message = this.#message;
+    this.#lastPeerStream = id;
+    if (id > this.#goAwayLimit) {
+      // Our GOAWAY said that it would not be served.
+      message.ignore();
+      if (!this.#decoder.decode(bytes, start, end, message)) this.#badCompression();
+      return;
+    }
+    if (this.#openStreams >= this.#options.maxConcurrentStreams) {
+      message.ignore();
+      if (!this.#decoder.decode(bytes, start, end, message)) return this.#badCompression();
+      this.#stats.stream_refused_errors.value++;
+      this.#sendReset(id, H2Error.RefusedStream);
+      return;
+    }
+    message.begin(BlockKind.Request);
+    if (!this.#decoder.decode(bytes, start, end, message)) return this.#badCompression();
+    const verdict = message.finish();
+    const stream = this.#newStream(id, nobody);
+    stream.wireBytesReceived = wireBytes;
+    this.#streams.set(id, stream);
+    stream.decoder = this.#serverOwner!.newStream(stream);
+    if (stream.gone) return;
+    if (this.#sinkIsAbove) stream.decoder.onAboveWriteBufferHighWatermark();
+    if (verdict !== Verdict.Ok || message.droppedUnderscores > 0) {
+      if (!this.#accept(stream, verdict)) return;
+    }
+    stream.gotHeaders = true;
+    stream.contentLength = message.contentLength;
+    const endStream = this.#blockEnds;
+    if (endStream && stream.contentLength > 0) return this.#malformed(stream, false);
+    stream.remoteEnd = endStream;
+    stream.remoteEndTold = endStream;
+    stream.decoder.decodeHeaders(message.headers, endStream);
+    if (endStream && !stream.gone) this.#closeWhenDone(stream);
+  }
+
+  #response(stream: H2Stream, verdict: Verdict) {
+    const message = this.#message;
+    if (verdict !== Verdict.Ok && !this.#accept(stream, verdict)) return;
+    const headers = message.headers;
+    const status = headers.status;
+    const endStream = this.#blockEnds;
+    if (status < 200) {
+      if (endStream) return this.#malformed(stream, false);
+      stream.decoder.decode1xx(headers);
+      return;
+    }
+    stream.gotHeaders = true;
+    if (stream.isHead || status === 304 || status === 204) stream.contentLength = 0;
+    else if (stream.isConnect && status < 300) stream.contentLength = -1;
+    else stream.contentLength = message.contentLength;
+    if (endStream && stream.contentLength > 0) return this.#malformed(stream, false);
+    stream.remoteEnd = endStream;
+    stream.remoteEndTold = endStream;
+    stream.decoder.decodeHeaders(headers, endStream);
+    if (endStream && !stream.gone) this.#closeWhenDone(stream);
+  }
+
+  #trailers(stream: H2Stream, verdict: Verdict) {
+    if (this.#isServer) this.#stats.trailers.value++;
+    if ((verdict !== Verdict.Ok || this.#message.droppedUnderscores > 0) && !this.#accept(stream, verdict))
+      return;
+    const complete = stream.contentLength < 0 || stream.bodyBytes === stream.contentLength;
+    if (!this.#blockEnds || !complete) return this.#malformed(stream, false);
+    const trailers = this.#message.headers;
+    stream.remoteEnd = true;
+    if (stream.readDisabled > 0 || stream.held !== undefined) {
+      stream.heldTrailers = trailers;
+      return;
+    }
+    stream.remoteEndTold = true;
+    stream.decoder.decodeTrailers(trailers);
+    if (!stream.gone) this.#closeWhenDone(stream);
+  }
+
+  /** Whether the message goes on; otherwise its stream or the connection has been ended. */
+  #accept(stream: H2Stream, verdict: Verdict): boolean {
+    const stats = this.#stats;
+    stats.dropped_headers_with_underscores.value += this.#message.droppedUnderscores;
+    switch (verdict) {
+      case Verdict.Ok:
+        return true;
+      case Verdict.TooLarge:
+        stats.header_overflow.value++;
+        this.#abort(stream, H2Error.InternalError, ResetReason.RemoteReset, 'http2.too_many_headers');
+        return false;
+      case Verdict.Underscore:
+        stats.requests_rejected_with_underscores_in_headers.value++;
+        this.#abort(stream, H2Error.InternalError, ResetReason.RemoteReset, 'http2.unexpected_underscore');
+        return false;
+      default:
+        this.#malformed(stream, verdict === Verdict.InvalidField);
+        return false;
+    }
+  }
+
+  /** A malformed message (RFC 9113 8.1.1): ends the stream or, unless configured otherwise, the connection. */
+  #malformed(stream: H2Stream, isField: boolean): void {
+    this.#stats.rx_messaging_error.value++;
+    const details = isField ? 'http2.invalid.header.field' : 'http2.violation.of.messaging.rule';
+    if (this.#options.streamErrorOnInvalidMessage) {
+      const reason = this.#isServer ? ResetReason.LocalReset : ResetReason.ProtocolError;
+      this.#abort(stream, H2Error.ProtocolError, reason, details);
+      return;
+    }
+    stream.details = details;
+    this.#fail(H2Error.ProtocolError, 'The user callback function failed');
+  }
+
+  /** Ends a stream because of what came on it. */
+  #abort(stream: H2Stream, error: H2Error, reason: ResetReason, details: string): void {
+    this.#sendReset(stream.id, error);
+    this.#streams.delete(stream.id);
+    this.#forget(stream);
+    stream.decoder.onReset(reason, details);
+    if (!this.#isServer) this.#clientOwner!.onStreamEnd(true);
+  }
+
+  #badCompression(): void {
+    this.#fail(H2Error.CompressionError, 'Header compression/decompression error');
+  }
+
+  /** A frame for a stream that is not there: idle, ended, or reset by us a moment ago. */
+  #onClosedStream(id: number) {
+    const wasOpened =
+      (id & 1) === 1 ? (this.#isServer ? id <= this.#lastPeerStream : id < this.#nextStream) : false;
+    if (!wasOpened) return this.#fail(H2Error.ProtocolError, 'frame on an idle stream');
+    for (let i = 0; i < rememberedStreams; i++) {
+      if (this.#endedStreams[i] === id) return this.#fail(H2Error.StreamClosed, 'frame on a closed stream');
+      if (this.#endedStreams[i] === -id) return this.#sendReset(id, H2Error.StreamClosed);
+    }
+  }
+
+  // ---- the other frames
+
+  #onRstStream(bytes: Buffer, start: number, end: number) {
+    const id = this.#id;
+    if (end - start !== 4) return this.#fail(H2Error.FrameSizeError, 'RST_STREAM: invalid length');
+    const stream = this.#streams.get(id);
+    if (stream === undefined) {
+      const wasOpened =
+        (id & 1) === 1 && (this.#isServer ? id <= this.#lastPeerStream : id < this.#nextStream);
+      if (!wasOpened) this.#fail(H2Error.ProtocolError, 'RST_STREAM: stream in idle');
+      return;
+    }
+    this.#stats.rx_reset.value++;
+    stream.wireBytesReceived += 4 + frameHeaderBytes;
+    const error = readUint32(bytes, start);
+    let reason: ResetReason = ResetReason.RemoteReset;
+    let details = 'http2.remote_reset';
+    if (error === H2Error.RefusedStream) {
+      reason = ResetReason.RemoteRefusedStreamReset;
+      details = 'http2.remote_refuse';
+    } else if (error === H2Error.ConnectError) reason = ResetReason.ConnectError;
+    this.#remember(-id);
+    this.#streams.delete(id);
+    this.#forget(stream);
+    stream.decoder.onReset(reason, details);
+    if (!this.#isServer) this.#clientOwner!.onStreamEnd(true);
+  }
+
+  #onPriority(bytes: Buffer, start: number, end: number) {
+    const id = this.#id;
+    if (id === 0) return this.#fail(H2Error.ProtocolError, 'PRIORITY: stream_id == 0');
+    this.#priorityFrames++;
+    if (this.#priorityFrames > this.#options.maxInboundPriorityFramesPerStream * (1 + this.#openedStreams)) {
+      this.#stats.inbound_priority_frames_flood.value++;
+      return this.#fail(H2Error.EnhanceYourCalm, 'Too many PRIORITY frames', true);
+    }
+    if (end - start !== 5) return this.#fail(H2Error.FrameSizeError, 'PRIORITY: invalid length');
+    if (readUint31(bytes, start) === id) this.#fail(H2Error.ProtocolError, 'PRIORITY: depend on itself');
+  }
+
+  #onPing(bytes: Buffer, start: number, end: number) {
+    if (this.#id !== 0) return this.#fail(H2Error.ProtocolError, 'PING: stream_id != 0');
+    if (end - start !== 8) return this.#fail(H2Error.FrameSizeError, 'PING: invalid length');
+    if ((this.#flags & Flag.Ack) !== 0) {
+      this.#awaitsPing = false;
+      this.#pingTimeout?.clear();
+      this.#setPingAlarm();
+      return;
+    }
+    const output = this.#begin(8, FrameType.Ping, Flag.Ack, 0);
+    output.at += bytes.copy(output.bytes, output.at, start, end);
+    this.#controlNow++;
+  }
+
+  #onGoAway(bytes: Buffer, start: number, end: number) {
+    if (this.#id !== 0) return this.#fail(H2Error.ProtocolError, 'GOAWAY: stream_id != 0');
+    if (end - start < 8) return this.#fail(H2Error.FrameSizeError, 'GOAWAY: invalid length');
+    const first = !this.#gotGoAway;
+    this.#gotGoAway = true;
+    if (this.#isServer) return;
+    const last = readUint31(bytes, start);
+    // RFC 9113 6.8: what is above was not and will not be processed.
+    for (const stream of [...this.#streams.values()]) {
+      if (stream.id <= last || stream.gone) continue;
+      this.#streams.delete(stream.id);
+      this.#forget(stream);
+      stream.decoder.onReset(ResetReason.RemoteRefusedStreamReset, 'http2.remote_refuse');
+      this.#clientOwner!.onStreamEnd(false);
+    }
+    if (first) this.#clientOwner!.onGoAway();
+  }
+
+  #onWindowUpdate(bytes: Buffer, start: number, end: number) {
+    const id = this.#id;
+    this.#windowUpdateFrames++;
+    const perData = this.#options.maxInboundWindowUpdateFramesPerDataFrameSent;
+    if (this.#windowUpdateFrames > 5 + 2 * (this.#openedStreams + perData * this.#dataFramesSent)) {
+      this.#stats.inbound_window_update_frames_flood.value++;
+      return this.#fail(H2Error.EnhanceYourCalm, 'Too many WINDOW_UPDATE frames', true);
+    }
+    if (end - start !== 4) return this.#fail(H2Error.FrameSizeError, 'WINDOW_UPDATE: invalid length');
+    const increment = readUint31(bytes, start);
+    if (id === 0) {
+      if (increment === 0)
+        return this.#fail(H2Error.ProtocolError, 'WINDOW_UPDATE: window_size_increment == 0');
+      if (this.#sendWindow + increment > maxWindow) {
+        return this.#fail(H2Error.FlowControlError, 'WINDOW_UPDATE: window size overflow');
+      }
+      this.#sendWindow += increment;
+      this.#unblock();
+      return;
+    }
+    const stream = this.#streams.get(id);
+    if (stream === undefined) {
+      const wasOpened =
+        (id & 1) === 1 && (this.#isServer ? id <= this.#lastPeerStream : id < this.#nextStream);
+      if (!wasOpened) this.#fail(H2Error.ProtocolError, 'WINDOW_UPDATE to idle stream');
+      return;
+    }
+    stream.wireBytesReceived += 4 + frameHeaderBytes;
+    if (increment === 0) {
+      return this.#abort(stream, H2Error.ProtocolError, ResetReason.RemoteReset, 'http2.remote_reset');
+    }
+    if (stream.sendWindow + increment > maxWindow) {
+      return this.#abort(stream, H2Error.FlowControlError, ResetReason.RemoteReset, 'http2.remote_reset');
+    }
+    stream.sendWindow += increment;
+    if (stream.queue !== undefined && stream.sendWindow > 0) this.#drain(stream);
+  }
+
+  #onSettings(bytes: Buffer, start: number, end: number) {
+    if (this.#id !== 0) return this.#fail(H2Error.ProtocolError, 'SETTINGS: stream_id != 0');
+    if ((this.#flags & Flag.Ack) !== 0) {
+      if (end !== start) return this.#fail(H2Error.FrameSizeError, 'SETTINGS: ACK with payload');
+      if (!this.#ownSettingsAcknowledged) {
+        this.#ownSettingsAcknowledged = true;
+        this.#decoder.setLimit(this.#options.hpackTableSize);
+      }
+      return;
+    }
+    if ((end - start) % 6 !== 0) return this.#fail(H2Error.FrameSizeError, 'SETTINGS: invalid length');
+    if (end - start > maxSettingsEntries * 6) {
+      return this.#fail(H2Error.EnhanceYourCalm, 'SETTINGS: too many setting entries', true);
+    }
+    this.#gotSettings = true;
+    let maxStreams = -1;
+    for (let at = start; at < end; at += 6) {
+      const id = (bytes[at]! << 8) | bytes[at + 1]!;
+      const value = readUint32(bytes, at + 2);
+      switch (id) {
+        case Setting.HeaderTableSize:
+          this.#encoder.setLimit(value);
+          break;
+        case Setting.EnablePush:
+          if (value > 1 || (value === 1 && !this.#isServer)) {
+            return this.#fail(H2Error.ProtocolError, 'SETTINGS: invalid SETTINGS_ENABLE_PUSH');
+          }
+          break;
+        case Setting.MaxConcurrentStreams:
+          maxStreams = value;
+          break;
+        case Setting.InitialWindowSize:
+          if (value > maxWindow) {
+            return this.#fail(H2Error.FlowControlError, 'SETTINGS: too large SETTINGS_INITIAL_WINDOW_SIZE');
+          }
+          if (!this.#newInitialWindow(value)) return;
+          break;
+        case Setting.MaxFrameSize:
+          if (value < minMaxFrameSize || value > maxMaxFrameSize) {
+            return this.#fail(H2Error.ProtocolError, 'SETTINGS: invalid SETTINGS_MAX_FRAME_SIZE');
+          }
+          this.#peerMaxFrameSize = value;
+          break;
+        case Setting.EnableConnectProtocol:
+          if (value > 1) {
+            return this.#fail(H2Error.ProtocolError, 'SETTINGS: invalid SETTINGS_ENABLE_CONNECT_PROTOCOL');
+          }
+          break;
+        default:
+      }
+    }
+    this.#begin(0, FrameType.Settings, Flag.Ack, 0);
+    this.#controlNow++;
+    if (maxStreams >= 0 && !this.#isServer) this.#clientOwner!.onMaxStreams(maxStreams);
+  }
+
+  /** RFC 9113 6.9.2: the change applies to the windows of all open streams, which may become negative. */
+  #newInitialWindow(value: number): boolean {
+    const change = value - this.#peerInitialWindow;
+    this.#peerInitialWindow = value;
+    if (change === 0) return true;
+    for (const stream of this.#streams.values()) {
+      if (stream.sendWindow + change > maxWindow) {
+        this.#fail(H2Error.FlowControlError, 'SETTINGS: window size overflow');
+        return false;
+      }
+      stream.sendWindow += change;
+    }
+    if (change > 0) {
+      for (const stream of [...this.#streams.values()]) {
+        if (!stream.gone && stream.queue !== undefined && stream.sendWindow > 0) this.#drain(stream);
+      }
+    }
+    return true;
+  }
+
+  // ---- sending
+
+  #sendPreface(): void {
+    const { customSettings, hpackTableSize, allowConnect, maxConcurrentStreams } = this.#options;
+    const { initialStreamWindowSize, initialConnectionWindowSize } = this.#options;
+    const settings: number[] = [];
+    if (!this.#isServer) {
+      const output = this.#output;
+      output.reserve(preface.length);
+      output.at += preface.copy(output.bytes, output.at);
+      settings.push(Setting.EnablePush, 0);
+    }
+    for (const { id, value } of customSettings) settings.push(id, value);
+    settings.push(Setting.HeaderTableSize, hpackTableSize);
+    settings.push(Setting.EnableConnectProtocol, allowConnect ? 1 : 0);
+    settings.push(Setting.MaxConcurrentStreams, maxConcurrentStreams);
+    settings.push(Setting.InitialWindowSize, initialStreamWindowSize);
+    const output = this.#begin(settings.length * 3, FrameType.Settings, 0, 0);
+    for (let i = 0; i < settings.length; i += 2) {
+      output.bytes[output.at] = settings[i]! >>> 8;
+      output.bytes[output.at + 1] = settings[i]!;
+      writeUint32(output.bytes, output.at + 2, settings[i + 1]!);
+      output.at += 6;
+    }
+    if (initialConnectionWindowSize > initialWindow) {
+      this.#sendWindowUpdate(0, initialConnectionWindowSize - initialWindow);
+    }
+  }
+
+  /** Starts a frame whose payload of `length` bytes the caller writes, and has it sent at the end of the turn. */
+  #begin(length: number, type: number, flags: number, id: number): H2Output {
+    const output = this.#output;
+    output.reserve(frameHeaderBytes + length);
+    writeFrameHeader(output.bytes, output.at, length, type, flags, id);
+    output.at += frameHeaderBytes;
+    this.#framesNow++;
+    if (!this.#flushAsked) this.#wake();
+    return output;
+  }
+
+  #wake(): void {
+    if (this.#flushAsked) return;
+    this.#flushAsked = true;
+    this.#sink.flushLater(this);
+  }
+
+  #writeHeaders(stream: H2Stream, headers: HeaderMap, endStream: boolean): void {
+    const output = this.#output;
+    output.reserve(frameHeaderBytes + this.#encoder.bound(headers));
+    const start = output.at;
+    const end = this.#encoder.encode(headers, output.bytes, start + frameHeaderBytes);
+    const length = end - start - frameHeaderBytes;
+    const flags = endStream ? Flag.EndStream : 0;
+    if (!this.#flushAsked) this.#wake();
+    if (length <= this.#peerMaxFrameSize) {
+      writeFrameHeader(output.bytes, start, length, FrameType.Headers, flags | Flag.EndHeaders, stream.id);
+      output.at = end;
+      this.#framesNow++;
+      stream.wireBytesSent += length + frameHeaderBytes;
+      return;
+    }
+    const block = Buffer.from(output.bytes.subarray(start + frameHeaderBytes, end));
+    for (let at = 0; at < length; ) {
+      const part = Math.min(length - at, this.#peerMaxFrameSize);
+      const last = at + part === length ? Flag.EndHeaders : 0;
+      if (at === 0) this.#begin(part, FrameType.Headers, flags | last, stream.id);
+      else this.#begin(part, FrameType.Continuation, last, stream.id);
+      output.at += block.copy(output.bytes, output.at, at, at + part);
+      stream.wireBytesSent += part + frameHeaderBytes;
+      at += part;
+    }
+  }
+
+  /** The caller has seen to the windows. */
+  #writeData(stream: H2Stream, data: Buffer, endStream: boolean): void {
+    const length = data.length;
+    stream.sendWindow -= length;
+    this.#sendWindow -= length;
+    for (let at = 0; ; ) {
+      const part = Math.min(length - at, largestDataFrame);
+      const last = at + part === length;
+      const flags = last && endStream ? Flag.EndStream : 0;
+      if (part <= copyAtMost) {
+        const output = this.#begin(part, FrameType.Data, flags, stream.id);
+        if (part > 0) output.at += data.copy(output.bytes, output.at, at, at + part);
+      } else {
+        this.#beginData(part, flags, stream.id);
+        this.#output.pass(part === length ? data : data.subarray(at, at + part));
+      }
+      this.#dataFramesSent++;
+      stream.wireBytesSent += part + frameHeaderBytes;
+      at += part;
+      if (last) return;
+    }
+  }
+
+  /** As `begin`, for a payload that is passed on beside. */
+  #beginData(length: number, flags: number, id: number): void {
+    const output = this.#output;
+    output.reserve(frameHeaderBytes);
+    writeFrameHeader(output.bytes, output.at, length, FrameType.Data, flags, id);
+    output.at += frameHeaderBytes;
+    this.#framesNow++;
+    if (!this.#flushAsked) this.#wake();
+  }
+
+  #enqueue(stream: H2Stream, data: Buffer): void {
+    stream.queue!.push(data);
+    stream.queuedBytes += data.length;
+    this.#stats.pending_send_bytes.value += data.length;
+    if (!stream.aboveHigh && stream.queuedBytes > this.#queueLimit()) {
+      stream.aboveHigh = true;
+      stream.decoder.onAboveWriteBufferHighWatermark();
+    }
+  }
+
+  #queueLimit(): number {
+    return Math.min(this.#options.initialStreamWindowSize, streamQueueLimit);
+  }
+
+  /** The stream has window, but the connection has none. */
+  #waitForWindow(stream: H2Stream): void {
+    if (stream.inBlocked) return;
+    stream.inBlocked = true;
+    this.#blocked.push(stream);
+  }
+
+  /** The connection has window again: one frame for each in turn. */
+  #unblock(): void {
+    while (this.#sendWindow > 0 && this.#blocked.length > 0) {
+      const streams = this.#blocked;
+      this.#blocked = [];
+      for (let i = 0; i < streams.length; i++) {
+        const stream = streams[i]!;
+        stream.inBlocked = false;
+        if (stream.gone || stream.queue === undefined) continue;
+        if (this.#sendWindow <= 0) this.#waitForWindow(stream);
+        else if (stream.sendWindow > 0) this.#drainSome(stream, largestDataFrame);
+      }
+    }
+  }
+
+  #drain(stream: H2Stream): void {
+    this.#drainSome(stream, maxWindow);
+  }
+
+  /** Sends what waits in the stream, at most `most` and what the windows allow. */
+  #drainSome(stream: H2Stream, most: number): void {
+    const queue = stream.queue!;
+    let room = Math.min(most, stream.sendWindow, this.#sendWindow);
+    let sent = 0;
+    let next = 0;
+    while (room > 0 && next < queue.length) {
+      let data = queue[next]!;
+      if (data.length > room) {
+        queue[next] = data.subarray(room);
+        data = data.subarray(0, room);
+      } else next++;
+      room -= data.length;
+      sent += data.length;
+      const last = next === queue.length && stream.localEnd && stream.trailers === undefined;
+      this.#writeData(stream, data, last);
+    }
+    if (next > 0) queue.splice(0, next);
+    stream.queuedBytes -= sent;
+    this.#stats.pending_send_bytes.value -= sent;
+    if (queue.length === 0) {
+      stream.queue = undefined;
+      if (stream.localEnd) {
+        // Nobody produces any more: whether the queue is low is of no interest.
+        stream.aboveHigh = false;
+        if (stream.trailers !== undefined) this.#writeHeaders(stream, stream.trailers, true);
+        this.#localEndSent(stream);
+        return;
+      }
+    } else if (stream.sendWindow > 0) this.#waitForWindow(stream);
+    if (stream.aboveHigh && stream.queuedBytes <= this.#queueLimit() >>> 1) {
+      stream.aboveHigh = false;
+      stream.decoder.onBelowWriteBufferLowWatermark();
+    }
+  }
+
+  #sendWindowUpdate(id: number, increment: number): void {
+    const output = this.#begin(4, FrameType.WindowUpdate, 0, id);
+    writeUint32(output.bytes, output.at, increment);
+    output.at += 4;
+  }
+
+  #sendReset(id: number, error: H2Error): void {
+    const output = this.#begin(4, FrameType.RstStream, 0, id);
+    writeUint32(output.bytes, output.at, error);
+    output.at += 4;
+    this.#controlNow++;
+    this.#stats.tx_reset.value++;
+  }
+
+  #sendGoAway(lastStream: number, error: H2Error): void {
+    const output = this.#begin(8, FrameType.GoAway, 0, 0);
+    writeUint32(output.bytes, output.at, lastStream);
+    writeUint32(output.bytes, output.at + 4, error);
+    output.at += 8;
+  }
+
+  // ---- the life of streams
+
+  #newStream(id: number, decoder: StreamDecoder): H2Stream {
+    this.#openStreams++;
+    this.#openedStreams++;
+    this.#stats.streams_active.value++;
+    return new H2Stream(this, id, decoder, this.#peerInitialWindow, this.#options.initialStreamWindowSize);
+  }
+
+  #localEndSent(stream: H2Stream): void {
+    stream.localEndSent = true;
+    this.#closeWhenDone(stream);
+  }
+
+  #closeWhenDone(stream: H2Stream): void {
+    if (stream.localEndSent && stream.remoteEndTold) {
+      this.#remember(stream.id);
+      this.#close(stream);
+    }
+  }
+
+  #close(stream: H2Stream): void {
+    if (stream.id !== 0) this.#streams.delete(stream.id);
+    this.#forget(stream);
+    if (!this.#isServer) this.#clientOwner!.onStreamEnd(!this.#gotGoAway);
+  }
+
+  #forget(stream: H2Stream): void {
+    stream.gone = true;
+    this.#openStreams--;
+    this.#stats.streams_active.value--;
+    this.#stats.pending_send_bytes.value -= stream.queuedBytes;
+    const held = stream.held;
+    if (held !== undefined && !this.#isDead) {
+      let bytes = 0;
+      for (let i = 0; i < held.length; i++) bytes += held[i]!.length;
+      this.#consumeConnection(bytes);
+    }
+    stream.queue = undefined;
+    stream.queuedBytes = 0;
+    stream.trailers = undefined;
+    stream.held = undefined;
+    stream.heldTrailers = undefined;
+  }
+
+  #remember(id: number): void {
+    this.#endedStreams[this.#endedCount++ % rememberedStreams] = id;
+  }
+
+  // ---- the end, floods, keepalive
+
+  /** The peer broke the protocol: says so in a GOAWAY, and leaves the rest to the owner. */
+  #fail(error: H2Error, message: string, flood = false): void {
+    if (this.#isDead) return;
+    this.#sendGoAway(this.#lastPeerStream, error);
+    this.#die();
+    const owner = this.#isServer ? this.#serverOwner! : this.#clientOwner!;
+    owner.onCodecError({ status: 0, details: `codec_error:${message.replaceAll(' ', '_')}`, message, flood });
+  }
+
+  #die(): void {
+    this.#isDead = true;
+    this.#pingAlarm?.clear();
+    this.#pingTimeout?.clear();
+  }
+
+  /** False: that was one too many. */
+  #countEmptyFrame(): boolean {
+    if (++this.#emptyFrames <= this.#options.maxConsecutiveInboundFramesWithEmptyPayload) return true;
+    this.#stats.inbound_empty_frames_flood.value++;
+    const stream = this.#streams.get(this.#id);
+    if (stream !== undefined) stream.details = 'http2.inbound_empty_frames_flood';
+    this.#fail(H2Error.EnhanceYourCalm, 'Too many consecutive frames with an empty payload', true);
+    return false;
+  }
+
+  /** Forgets the frames of which the sink has let go. */
+  #countDrained(): void {
+    const drained = this.#output.handed - this.#sink.pendingBytes;
+    const marks = this.#marks;
+    let at = this.#marksStart;
+    while (at < marks.length && marks[at]! <= drained) {
+      this.#framesHeld -= marks[at + 1]!;
+      this.#controlHeld -= marks[at + 2]!;
+      at += 3;
+    }
+    if (at === marks.length) {
+      marks.length = 0;
+      at = 0;
+    }
+    this.#marksStart = at;
+    if (this.#framesHeld !== this.#framesShown || this.#controlHeld !== this.#controlShown) this.#showHeld();
+  }
+
+  /** The gauges tell what was found waiting, not what is just being written: mostly nothing. */
+  #showHeld(): void {
+    this.#stats.outbound_frames_active.value += this.#framesHeld - this.#framesShown;
+    this.#stats.outbound_control_frames_active.value += this.#controlHeld - this.#controlShown;
+    this.#framesShown = this.#framesHeld;
+    this.#controlShown = this.#controlHeld;
+  }
+
+  #releaseFrames(): void {
+    this.#framesHeld = 0;
+    this.#controlHeld = 0;
+    this.#marks = [];
+    this.#marksStart = 0;
+    this.#showHeld();
+  }
+
+  #checkOutbound() {
+    const { maxOutboundFrames, maxOutboundControlFrames } = this.#options;
+    if (this.#framesHeld + this.#framesNow > maxOutboundFrames) {
+      this.#countDrained();
+      if (this.#framesHeld + this.#framesNow > maxOutboundFrames) {
+        this.#stats.outbound_flood.value++;
+        return this.#fail(H2Error.EnhanceYourCalm, 'Too many frames in the outbound queue.', true);
+      }
+    }
+    if (this.#controlHeld + this.#controlNow > maxOutboundControlFrames) {
+      this.#countDrained();
+      if (this.#controlHeld + this.#controlNow > maxOutboundControlFrames) {
+        this.#stats.outbound_control_flood.value++;
+        this.#fail(H2Error.EnhanceYourCalm, 'Too many control frames in the outbound queue.', true);
+      }
+    }
+  }
+
+  #setPingAlarm(): void {
+    const keepalive = this.#options.keepalive;
+    if (this.#pingAlarm === undefined || keepalive === undefined) return;
+    const jitter = Math.floor((keepalive.jitterPercent * keepalive.intervalMs) / 100);
+    this.#pingAlarm.set(keepalive.intervalMs + Math.floor(this.#clock.random() * jitter));
+  }
+
+  #sendKeepalive(): void {
+    if (this.#isDead || this.#awaitsPing) return;
+    this.#awaitsPing = true;
+    const output = this.#begin(8, FrameType.Ping, 0, 0);
+    const now = this.#clock.now();
+    writeUint32(output.bytes, output.at, Math.floor(now / 2 ** 32));
+    writeUint32(output.bytes, output.at + 4, now % 2 ** 32);
+    output.at += 8;
+    this.#pingTimeout!.set(this.#options.keepalive!.timeoutMs);
+  }
+
+  #onPingTimeout(): void {
+    this.#stats.keepalive_timeout.value++;
+    this.#die();
+    const owner = this.#isServer ? this.#serverOwner! : this.#clientOwner!;
+    owner.onCodecError({
+      status: 0,
+      details: 'http2_ping_timeout',
+      message: 'keepalive timeout',
+      flood: true,
+    });
+  }
+}
+
+const nothing = Buffer.alloc(0);
+
+/** Stands in until the owner has said who receives a new request. */
+const nobody: StreamDecoder = {
+  decodeHeaders() {},
+  decode1xx() {},
+  decodeData() {},
+  decodeTrailers() {},
+  onReset() {},
+  onAboveWriteBufferHighWatermark() {},
+  onBelowWriteBufferLowWatermark() {},
+};
+
+function errorOfReset(reason: ResetReason): H2Error {
+  switch (reason) {
+    case ResetReason.LocalRefusedStreamReset:
+      return H2Error.RefusedStream;
+    case ResetReason.ConnectError:
+      return H2Error.ConnectError;
+    default:
+      return H2Error.NoError;
+  }
+}
