@@ -48,19 +48,3 @@ export const defaultH2Options: H2Options = {
   streamErrorOnInvalidMessage: false,
   keepalive: undefined,
 };
-
-/** Time, as the codec sees it. */
-export interface H2Clock {
-  /** Monotonic milliseconds. */
-  now(): number;
-  /** A timer that is set and cleared often. */
-  alarm(callback: () => void): H2Alarm;
-  /** Uniform in [0, 1). */
-  random(): number;
-}
-
-export interface H2Alarm {
-  /** Starts anew when it runs already. */
-  set(ms: number): void;
-  clear(): void;
-}

@@ -1,17 +1,20 @@
 // An HTTP/2 connection, either side (RFC 9113): bytes in, messages out, and back. No sockets: bytes leave through a sink that
 // is asked to call `flush` once per turn of the event loop. What to do with a peer that breaks the protocol follows nghttp2
 // and Envoy's codec around it.
-import {
-  type ByteSink,
-  type ClientCodec,
-  type ClientCodecOwner,
-  type FlushSource,
-  ResetReason,
-  type ServerCodec,
-  type ServerCodecOwner,
-  type StreamDecoder,
-  type StreamEncoder,
+import type { Clock } from '#base/clock.ts';
+import { type TimerOwner, type TimerWheel, WheelTimer } from '#base/timer-wheel.ts';
+import type {
+  ByteSink,
+  ClientCodec,
+  ClientCodecOwner,
+  CodecError,
+  FlushSource,
+  ServerCodec,
+  ServerCodecOwner,
+  StreamDecoder,
+  StreamEncoder,
 } from './codec.ts';
+import { ResetReason } from './codec.ts';
 import {
   Flag,
   FrameType,
@@ -30,7 +33,7 @@ import {
   writeUint32,
 } from './h2-frames.ts';
 import { BlockKind, MessageCollector, Verdict } from './h2-message.ts';
-import type { H2Alarm, H2Clock, H2Options } from './h2-options.ts';
+import type { H2Options } from './h2-options.ts';
 import { H2Output } from './h2-output.ts';
 import type { H2CodecStats } from './h2-stats.ts';
 import { H2Stream } from './h2-stream.ts';
@@ -39,7 +42,7 @@ import { HpackDecoder } from './hpack-decoder.ts';
 import { HpackEncoder } from './hpack-encoder.ts';
 
 /** What comes next from the peer. */
-const Await = { Preface: 0, FrameHeader: 1, Payload: 2, Data: 3 } as const;
+const Expect = { Preface: 0, FrameHeader: 1, Payload: 2, Data: 3 } as const;
 
 /** Our SETTINGS_MAX_FRAME_SIZE: the protocol's default, as Envoy's. */
 const ownMaxFrameSize = minMaxFrameSize;
@@ -55,8 +58,10 @@ const maxSettingsEntries = 32;
 const maxContinuations = 8;
 /** Streams remembered after their end, to tell a late frame from a wrong one. */
 const rememberedStreams = 16;
+const pingTimerId = 1;
+const pingTimeoutId = 2;
 
-export class H2Session implements ServerCodec, ClientCodec, FlushSource {
+export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOwner {
   readonly protocol = 'HTTP/2';
   readonly #isServer: boolean;
   readonly #serverOwner: ServerCodecOwner | undefined;
@@ -75,7 +80,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource {
   #flushAsked = false;
 
   // What is being read.
-  #await: number;
+  #expects: number;
   #prefaceBytes = 0;
   #split: Buffer | undefined = undefined;
   #splitBytes = 0;
@@ -134,11 +139,13 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource {
   #dataFramesSent = 0;
 
   #sinkIsAbove = false;
-  readonly #pingAlarm: H2Alarm | undefined;
-  readonly #pingTimeout: H2Alarm | undefined;
+  readonly #wheel: TimerWheel;
+  readonly #clock: Clock;
+  /** Only with `keepalive`. */
+  readonly #pingTimer: WheelTimer | undefined;
+  readonly #pingTimeout: WheelTimer | undefined;
   #awaitsPing = false;
-  readonly #clock: H2Clock;
-  #lastReceived: number;
+  #lastReceived = 0;
 
   constructor(
     serverOwner: ServerCodecOwner | undefined,
@@ -146,7 +153,8 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource {
     sink: ByteSink,
     options: H2Options,
     stats: H2CodecStats,
-    clock: H2Clock,
+    wheel: TimerWheel,
+    clock: Clock,
   ) {
     this.#isServer = serverOwner !== undefined;
     this.#serverOwner = serverOwner;
@@ -155,20 +163,17 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource {
     this.#output = new H2Output(sink);
     this.#options = options;
     this.#stats = stats;
+    this.#wheel = wheel;
     this.#clock = clock;
     this.#encoder = new HpackEncoder(options.hpackTableSize);
     this.#message = new MessageCollector(options);
     this.#receiveWindow = options.initialConnectionWindowSize;
-    this.#await = this.#isServer ? Await.Preface : Await.FrameHeader;
-    this.#lastReceived = 0;
-    const keepalive = options.keepalive;
-    if (keepalive !== undefined) {
-      this.#lastReceived = clock.now();
-      this.#pingTimeout = clock.alarm(() => this.#onPingTimeout());
-      if (keepalive.intervalMs > 0) {
-        this.#pingAlarm = clock.alarm(() => this.#sendKeepalive());
-        this.#setPingAlarm();
-      }
+    this.#expects = this.#isServer ? Expect.Preface : Expect.FrameHeader;
+    if (options.keepalive !== undefined) {
+      this.#lastReceived = clock.monotonicMs();
+      this.#pingTimer = new WheelTimer(this, pingTimerId);
+      this.#pingTimeout = new WheelTimer(this, pingTimeoutId);
+      this.#startPingTimer();
     }
     this.#sendPreface();
   }
@@ -181,12 +186,12 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource {
 
   onData(bytes: Buffer): void {
     if (this.#isDead) return;
-    if (this.#pingTimeout !== undefined) this.#lastReceived = this.#clock.now();
+    if (this.#pingTimeout !== undefined) this.#lastReceived = this.#clock.monotonicMs();
     const end = bytes.length;
     let at = 0;
-    if (this.#await === Await.Preface) at = this.#readPreface(bytes);
+    if (this.#expects === Expect.Preface) at = this.#readPreface(bytes);
     while (!this.#isDead) {
-      if (this.#await === Await.FrameHeader) {
+      if (this.#expects === Expect.FrameHeader) {
         if (this.#splitBytes === 0 && end - at >= frameHeaderBytes) {
           this.#frameHeader(bytes, at);
           at += frameHeaderBytes;
@@ -199,14 +204,14 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource {
           this.#splitBytes = 0;
           this.#frameHeader(this.#split, 0);
         }
-      } else if (this.#await === Await.Data) {
+      } else if (this.#expects === Expect.Data) {
         if (at === end && (this.#dataLeft > 0 || this.#paddingLeft > 0 || !this.#paddingKnown)) break;
         at = this.#readData(bytes, at, end);
       } else if (this.#payload === undefined) {
         if (end - at >= this.#length) {
           const start = at;
           at += this.#length;
-          this.#await = Await.FrameHeader;
+          this.#expects = Expect.FrameHeader;
           this.#frame(bytes, start, at);
         } else {
           if (at === end) break;
@@ -221,7 +226,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource {
         if (this.#payloadBytes < this.#length) break;
         const payload = this.#payload;
         this.#payload = undefined;
-        this.#await = Await.FrameHeader;
+        this.#expects = Expect.FrameHeader;
         this.#frame(payload, 0, this.#length);
       }
     }
@@ -290,7 +295,8 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource {
   newStream(decoder: StreamDecoder): StreamEncoder {
     const keepalive = this.#options.keepalive;
     if (keepalive !== undefined && keepalive.connectionIdleIntervalMs > 0) {
-      if (this.#clock.now() - this.#lastReceived > keepalive.connectionIdleIntervalMs) this.#sendKeepalive();
+      if (this.#clock.monotonicMs() - this.#lastReceived > keepalive.connectionIdleIntervalMs)
+        this.#sendKeepalive();
     }
     const stream = this.#newStream(0, decoder);
     if (this.#sinkIsAbove) decoder.onAboveWriteBufferHighWatermark();
@@ -381,7 +387,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource {
       at++;
       this.#prefaceBytes++;
     }
-    if (this.#prefaceBytes === preface.length) this.#await = Await.FrameHeader;
+    if (this.#prefaceBytes === preface.length) this.#expects = Expect.FrameHeader;
     return at;
   }
 
@@ -394,7 +400,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource {
     this.#type = type;
     this.#flags = flags;
     this.#id = id;
-    this.#await = Await.Payload;
+    this.#expects = Expect.Payload;
     if (length > ownMaxFrameSize) {
       this.#fail(H2Error.FrameSizeError, 'too large frame size');
       return;
@@ -409,7 +415,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource {
     }
     if (this.#awaitsPing && !(type === FrameType.Ping && (flags & Flag.Ack) !== 0)) {
       // Any frame shows that the peer lives: its acknowledgement may be behind a long transfer.
-      this.#pingTimeout!.set(this.#options.keepalive!.timeoutMs);
+      this.#wheel.start(this.#pingTimeout!, this.#options.keepalive!.timeoutMs);
     }
     if (type === FrameType.Data) this.#dataHeader();
   }
@@ -445,7 +451,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource {
   #dataHeader() {
     const length = this.#length;
     const id = this.#id;
-    this.#await = Await.Data;
+    this.#expects = Expect.Data;
     this.#paddingLeft = 0;
     this.#dataLeft = length;
     this.#paddingKnown = (this.#flags & Flag.Padded) === 0;
@@ -515,7 +521,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource {
       this.#paddingLeft -= skip;
       at += skip;
       if (this.#paddingLeft === 0) {
-        this.#await = Await.FrameHeader;
+        this.#expects = Expect.FrameHeader;
         this.#dataStream = undefined;
       }
     }
@@ -886,9 +892,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource {
     if (this.#id !== 0) return this.#fail(H2Error.ProtocolError, 'PING: stream_id != 0');
     if (end - start !== 8) return this.#fail(H2Error.FrameSizeError, 'PING: invalid length');
     if ((this.#flags & Flag.Ack) !== 0) {
-      this.#awaitsPing = false;
-      this.#pingTimeout?.clear();
-      this.#setPingAlarm();
+      this.#onPingAcknowledged();
       return;
     }
     const output = this.#begin(8, FrameType.Ping, Flag.Ack, 0);
@@ -1287,14 +1291,19 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource {
     if (this.#isDead) return;
     this.#sendGoAway(this.#lastPeerStream, error);
     this.#die();
-    const owner = this.#isServer ? this.#serverOwner! : this.#clientOwner!;
-    owner.onCodecError({ status: 0, details: `codec_error:${message.replaceAll(' ', '_')}`, message, flood });
+    this.#tellError({ status: 0, details: `codec_error:${message.replaceAll(' ', '_')}`, message, flood });
+  }
+
+  #tellError(error: CodecError): void {
+    if (this.#serverOwner !== undefined) this.#serverOwner.onCodecError(error);
+    else this.#clientOwner!.onCodecError(error);
   }
 
   #die(): void {
     this.#isDead = true;
-    this.#pingAlarm?.clear();
-    this.#pingTimeout?.clear();
+    if (this.#pingTimer === undefined || this.#pingTimeout === undefined) return;
+    this.#wheel.cancel(this.#pingTimer);
+    this.#wheel.cancel(this.#pingTimeout);
   }
 
   /** False: that was one too many. */
@@ -1359,34 +1368,39 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource {
     }
   }
 
-  #setPingAlarm(): void {
-    const keepalive = this.#options.keepalive;
-    if (this.#pingAlarm === undefined || keepalive === undefined) return;
-    const jitter = Math.floor((keepalive.jitterPercent * keepalive.intervalMs) / 100);
-    this.#pingAlarm.set(keepalive.intervalMs + Math.floor(this.#clock.random() * jitter));
+  onTimeout(id: number): void {
+    if (id === pingTimerId) {
+      this.#sendKeepalive();
+      return;
+    }
+    this.#stats.keepalive_timeout.value++;
+    this.#die();
+    this.#tellError({ status: 0, details: 'http2_ping_timeout', message: 'keepalive timeout', flood: true });
+  }
+
+  #onPingAcknowledged(): void {
+    this.#awaitsPing = false;
+    if (this.#pingTimeout === undefined) return;
+    this.#wheel.cancel(this.#pingTimeout);
+    this.#startPingTimer();
+  }
+
+  #startPingTimer(): void {
+    const { intervalMs, jitterPercent } = this.#options.keepalive!;
+    if (intervalMs === 0) return;
+    const jitterMs = (jitterPercent * intervalMs) / 100;
+    this.#wheel.start(this.#pingTimer!, intervalMs + Math.floor(Math.random() * jitterMs));
   }
 
   #sendKeepalive(): void {
     if (this.#isDead || this.#awaitsPing) return;
     this.#awaitsPing = true;
     const output = this.#begin(8, FrameType.Ping, 0, 0);
-    const now = this.#clock.now();
+    const now = this.#clock.monotonicMs();
     writeUint32(output.bytes, output.at, Math.floor(now / 2 ** 32));
     writeUint32(output.bytes, output.at + 4, now % 2 ** 32);
     output.at += 8;
-    this.#pingTimeout!.set(this.#options.keepalive!.timeoutMs);
-  }
-
-  #onPingTimeout(): void {
-    this.#stats.keepalive_timeout.value++;
-    this.#die();
-    const owner = this.#isServer ? this.#serverOwner! : this.#clientOwner!;
-    owner.onCodecError({
-      status: 0,
-      details: 'http2_ping_timeout',
-      message: 'keepalive timeout',
-      flood: true,
-    });
+    this.#wheel.start(this.#pingTimeout!, this.#options.keepalive!.timeoutMs);
   }
 }
 

@@ -1,6 +1,7 @@
 // HTTP/2 by hand for tests: frames from numbers, frames out of bytes, a sink that keeps what it gets, decoders that write
 // down what they are told, and a session on a real socket.
 import type { Socket } from 'node:net';
+import { TimerWheel } from '#base/timer-wheel.ts';
 import {
   type ByteSink,
   type ClientCodecOwner,
@@ -11,10 +12,11 @@ import {
   type StreamDecoder,
   type StreamEncoder,
 } from '#http/codec.ts';
-import { defaultH2Options, type H2Clock, type H2Options } from '#http/h2-options.ts';
+import { defaultH2Options, type H2Options } from '#http/h2-options.ts';
 import { H2Session } from '#http/h2-session.ts';
 import { type H2CodecStats, h2CounterNames, h2GaugeNames } from '#http/h2-stats.ts';
 import { HeaderMap } from '#http/header-map.ts';
+import { ManualClock } from './manual-clock.ts';
 
 export function frame(type: number, flags: number, id: number, payload: Buffer | string = ''): Buffer {
   const body = typeof payload === 'string' ? Buffer.from(payload, 'latin1') : payload;
@@ -129,42 +131,6 @@ export function nonZero(stats: H2CodecStats): Record<string, number> {
   );
 }
 
-/** Time that a test moves on. */
-export class ManualClock implements H2Clock {
-  #now = 1000;
-  #alarms = new Set<{ at: number; callback: () => void }>();
-
-  now(): number {
-    return this.#now;
-  }
-
-  random(): number {
-    return 0.5;
-  }
-
-  alarm(callback: () => void): { set(ms: number): void; clear(): void } {
-    const entry = { at: Number.POSITIVE_INFINITY, callback };
-    this.#alarms.add(entry);
-    return {
-      set: (ms) => {
-        entry.at = this.#now + ms;
-      },
-      clear: () => {
-        entry.at = Number.POSITIVE_INFINITY;
-      },
-    };
-  }
-
-  advance(ms: number): void {
-    this.#now += ms;
-    for (const entry of this.#alarms) {
-      if (entry.at > this.#now) continue;
-      entry.at = Number.POSITIVE_INFINITY;
-      entry.callback();
-    }
-  }
-}
-
 const resetNames = Object.fromEntries(Object.entries(ResetReason).map(([name, value]) => [value, name]));
 
 function textOf(headers: HeaderMap): string {
@@ -244,7 +210,15 @@ export class TestServer implements ServerCodecOwner {
 
   constructor(options: Partial<H2Options> = {}) {
     const all = { ...defaultH2Options, ...options };
-    this.session = new H2Session(this, undefined, this.sink, all, this.stats, this.clock);
+    this.session = new H2Session(
+      this,
+      undefined,
+      this.sink,
+      all,
+      this.stats,
+      new TimerWheel(this.clock),
+      this.clock,
+    );
   }
 
   newStream(encoder: StreamEncoder): StreamDecoder {
@@ -271,7 +245,15 @@ export class TestClient implements ClientCodecOwner {
 
   constructor(options: Partial<H2Options> = {}) {
     const all = { ...defaultH2Options, ...options };
-    this.session = new H2Session(undefined, this, this.sink, all, this.stats, this.clock);
+    this.session = new H2Session(
+      undefined,
+      this,
+      this.sink,
+      all,
+      this.stats,
+      new TimerWheel(this.clock),
+      this.clock,
+    );
   }
 
   request(
