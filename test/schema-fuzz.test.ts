@@ -8,6 +8,7 @@ import { decodeMessage, encodeMessage } from '#schema/binary.ts';
 import type { Field, Message, MessageType, Scalar } from '#schema/descriptor.ts';
 import { toJson } from '#schema/json.ts';
 import { message, messageNames } from '#schema/registry.ts';
+import { readText, writeText } from '#schema/text.ts';
 
 const seed = Number(process.env.SEED ?? 1);
 const rounds = Number(process.env.ROUNDS ?? 400);
@@ -163,6 +164,10 @@ test(`random messages are the same in every form (SEED=${seed})`, () => {
     biggest = Math.max(biggest, bytes.length);
     const read = decodeMessage(type, bytes);
     assert.deepEqual(encodeMessage(type, read), bytes, where);
+
+    const text = readText(type, writeText(type, read));
+    assert.deepEqual(text.problems, [], where);
+    assert.deepEqual(text.message, read, where);
 
     const judged = judge.getMessage(type.name)!;
     const theirs = fromBinary(judged, bytes);

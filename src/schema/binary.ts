@@ -3,7 +3,7 @@ import { BinaryReader, BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import { type Field, type Message, type MessageType, type Scalar, scalarDefault } from './descriptor.ts';
 import { messageOfTypeUrl } from './registry.ts';
 import { parseBase64, put } from './values.ts';
-import { enumNumber, fromFields, isDefault, sortedKeys, toFields } from './well-known.ts';
+import { emptyValue, enumNumber, fromFields, isDefault, sortedKeys, toFields } from './well-known.ts';
 
 /** Bytes that are not the message they should be. `path` uses the proto field names, `offset` counts from the start of the bytes. */
 export class BinaryError extends Error {
@@ -222,13 +222,6 @@ function own<T>(message: Message, name: string, make: () => T): T {
 function clearOthers(field: Field, message: Message): void {
   for (const other of field.oneof!.fields)
     if (other !== field && Object.hasOwn(message, other.name)) delete message[other.name];
-}
-
-/** What a map entry without a value holds. */
-function emptyValue(field: Field): unknown {
-  if (field.kind === 'scalar') return scalarDefault(field.scalar!);
-  if (field.kind === 'enum') return field.enum.nameOf(0);
-  return fromFields(field.message, field.message.create());
 }
 
 function isPackable(field: Field): boolean {

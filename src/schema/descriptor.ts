@@ -249,15 +249,16 @@ export class Field {
 
   /** Of a map: the type of its keys (`string`, an integer or `bool`; in memory all keys are strings). */
   get mapKey(): Scalar {
-    return this.#entry.fieldByNumber(1)!.scalar!;
+    return this.mapEntry.fieldByNumber(1)!.scalar!;
   }
 
   /** Of a map: its values, as a field of kind scalar, enum or message. */
   get mapValue(): Field {
-    return this.#entry.fieldByNumber(2)!;
+    return this.mapEntry.fieldByNumber(2)!;
   }
 
-  get #entry(): MessageType {
+  /** Of a map: the message with `key` and `value` that stands for an entry in binary and text. */
+  get mapEntry(): MessageType {
     this.#message ??= this.#linker.message(this.#typeName)!;
     return this.#message;
   }

@@ -1,6 +1,6 @@
 // The messages of google.protobuf with a form of their own in memory: `UInt32Value` is its number, `Struct` plain JSON, and so on. Binary
 // and text see them as messages with fields; this is the step between.
-import type { Field, Message, MessageType, Scalar } from './descriptor.ts';
+import { type Field, type Message, type MessageType, type Scalar, scalarDefault } from './descriptor.ts';
 import { type Duration, parseDuration, parseTimestamp, put } from './values.ts';
 
 /** The form in memory of a message read field by field. `before` is an earlier occurrence of the same field, into which it is merged. */
@@ -68,6 +68,13 @@ export function enumNumber(field: Field, value: unknown): number {
   const number = field.enum.numberOf(value as string | number);
   if (number === undefined) throw new TypeError(`"${value}" is not a value of ${field.enum.name}`);
   return number;
+}
+
+/** What a map entry without a value holds. */
+export function emptyValue(field: Field): unknown {
+  if (field.kind === 'scalar') return scalarDefault(field.scalar!);
+  if (field.kind === 'enum') return field.enum.nameOf(0);
+  return fromFields(field.message, field.message.create());
 }
 
 /** Whether a field that has no presence holds what it holds anyway. */
