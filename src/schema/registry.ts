@@ -14,8 +14,7 @@ import {
   textOf,
 } from './descriptor.ts';
 import type { MessageTypes } from './messages/type-map.ts';
-
-export const typeUrlPrefix = 'type.googleapis.com/';
+import { typeUrlPrefix } from './values.ts';
 
 /** The message of that full name, as in `envoy.config.cluster.v3.Cluster`. */
 export function message<N extends keyof MessageTypes>(name: N): MessageType<MessageTypes[N]>;

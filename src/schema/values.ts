@@ -1,5 +1,7 @@
 // Forms of single values that JSON, text and binary share: durations, timestamps, base64, and property names that objects treat specially.
 
+export const typeUrlPrefix = 'type.googleapis.com/';
+
 /** `google.protobuf.Duration` in memory. Both parts have the same sign. */
 export interface Duration {
   readonly seconds: number;
