@@ -46,5 +46,5 @@ export function packed<N extends keyof InitTypes>(
   name: N,
   init: InitTypes[N],
 ): { readonly '@type': `type.googleapis.com/${N}` } & InitTypes[N] {
-  return Object.assign({ '@type': `${typeUrlPrefix}${name}` as const }, init);
+  return { '@type': typeUrlPrefix + name, ...(init as object) } as never;
 }
