@@ -4,7 +4,15 @@ import type { CodecError } from './codec.ts';
 import { h1Errors as errors } from './h1-error.ts';
 import { HeaderKeyFormat, type Http1Options, UnderscoreAction } from './h1-options.ts';
 import { HeaderMap } from './header-map.ts';
-import { HeaderId, headerId, headerNames, isJoined, nameBytes, recentName } from './header-names.ts';
+import {
+  HeaderId,
+  headerId,
+  headerNames,
+  joinedInRequests,
+  joinedInResponses,
+  nameBytes,
+  recentName,
+} from './header-names.ts';
 
 /** How the bytes after a head are read. The codec answers with one of these when it is given a head. */
 export const Body = { None: 0, Length: 1, Chunked: 2, UntilClose: 3, Raw: 4, Interim: 5, Failed: 6 } as const;
@@ -56,6 +64,7 @@ export class H1Parser {
   error: CodecError = errors.codec;
 
   readonly #isRequest: boolean;
+  readonly #joined: Uint8Array;
   readonly #receiver: H1Receiver;
   readonly #options: Http1Options;
   #state: State = State.Head;
@@ -72,6 +81,7 @@ export class H1Parser {
 
   constructor(isRequest: boolean, receiver: H1Receiver, options: Http1Options) {
     this.#isRequest = isRequest;
+    this.#joined = isRequest ? joinedInRequests : joinedInResponses;
     this.#receiver = receiver;
     this.#options = options;
   }
@@ -281,7 +291,7 @@ export class H1Parser {
       }
       if (spelling !== undefined)
         spelling.names.set(name, text.substring(nameStart - start, nameEnd - start));
-      if (isJoined(id)) {
+      if (this.#joined[id] === 1) {
         if (seen[id] === stamp) {
           if (id === HeaderId.ContentLength) lengthError = errors.repeatedContentLength;
           else this.#join(id, name, value);
