@@ -6,6 +6,7 @@ export { BinaryError, type DecodeOptions, decodeMessage, encodeMessage } from '.
 export { create } from './create.ts';
 export type { EnumType, EnumValue, Field, MessageType, Oneof } from './descriptor.ts';
 export { type JsonOptions, jsonText, toJson } from './json.ts';
+export { type JsonSchema, jsonSchema } from './json-schema.ts';
 export type { InitTypes, MessageTypes, PackedInit } from './messages/type-map.ts';
 export { enumNames, enumType, message, messageNames, messageOfTypeUrl, typeUrl } from './registry.ts';
 export { readText, type TextProblem, writeText } from './text.ts';
