@@ -1,0 +1,25 @@
+// What the codecs count: `http1.*` for listeners, `cluster.<name>.http1.*` for clusters.
+import type { Http1Counts } from '#http/h1-options.ts';
+import type { Counter } from '#stats/metric.ts';
+import type { Scope } from '#stats/store.ts';
+
+class Http1Stats {
+  readonly droppedHeadersWithUnderscores: Counter;
+  readonly metadataNotSupportedError: Counter;
+  readonly requestsRejectedWithUnderscoresInHeaders: Counter;
+  readonly responseFlood: Counter;
+
+  constructor(scope: Scope) {
+    this.droppedHeadersWithUnderscores = scope.counter('dropped_headers_with_underscores');
+    this.metadataNotSupportedError = scope.counter('metadata_not_supported_error');
+    this.requestsRejectedWithUnderscoresInHeaders = scope.counter(
+      'requests_rejected_with_underscores_in_headers',
+    );
+    this.responseFlood = scope.counter('response_flood');
+  }
+}
+
+/** `scope`: the one named `http1`. */
+export function http1Counts(scope: Scope): Http1Counts {
+  return scope.stats(Http1Stats);
+}

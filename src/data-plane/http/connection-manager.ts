@@ -1,0 +1,353 @@
+// One downstream HTTP connection: its codec, its streams, its end. Step 4 of a request's way.
+import { type TimerOwner, WheelTimer } from '#base/timer-wheel.ts';
+import type { DownstreamConnection, NetworkFilter } from '#extension/network-filter.ts';
+import { NetworkFilterStatus } from '#extension/network-filter.ts';
+import { ResponseFlag } from '#extension/response-flag.ts';
+import type { ConnectionInfo } from '#extension/stream-info.ts';
+import {
+  type CodecError,
+  ResetReason,
+  type ServerCodec,
+  type ServerCodecOwner,
+  type StreamDecoder,
+  type StreamEncoder,
+} from '#http/codec.ts';
+import type { HeaderMap } from '#http/header-map.ts';
+import { CloseEvent, CloseType } from '#net/connection.ts';
+import { CodecType } from './manager-config.ts';
+import type { ManagerShared } from './manager-shared.ts';
+import { Stream } from './stream.ts';
+
+const preface = Buffer.from('PRI * HTTP/2');
+
+const Timer = { Idle: 0, MaxDuration: 1, Drain: 2, Headers: 3 } as const;
+
+export class ConnectionManager implements NetworkFilter, ServerCodecOwner, TimerOwner {
+  readonly shared: ManagerShared;
+  readonly downstream: DownstreamConnection;
+  readonly connectionInfo: ConnectionInfo;
+  readonly isTls: boolean;
+  readonly isLoopbackPeer: boolean;
+  readonly isUnixPeer: boolean;
+  /** IP of the peer without port; empty for a Unix socket. */
+  readonly remoteIp: string;
+  readonly localPort: string;
+  protocol = '';
+  /** After the response under way the connection ends. */
+  isClosing = false;
+  /** GOAWAY or `connection: close` was said because of a drain. */
+  isDraining = false;
+  readonly streams: Stream[] = [];
+  #codec: ServerCodec | undefined = undefined;
+  #firstBytes: Buffer | undefined = undefined;
+  #requests = 0;
+  #isClosed = false;
+  #isInCodec = false;
+  #closeWhenOut = false;
+  readonly #startMs: number;
+  readonly #idleTimer: WheelTimer;
+  #otherTimers: WheelTimer[] | undefined = undefined;
+
+  constructor(shared: ManagerShared, downstream: DownstreamConnection) {
+    this.shared = shared;
+    this.downstream = downstream;
+    const { connection, info } = downstream;
+    this.connectionInfo = info;
+    this.isTls = info.tls !== undefined;
+    const remote = info.remoteAddress;
+    this.isUnixPeer = remote.startsWith('/') || remote.startsWith('@') || remote === '';
+    this.remoteIp = this.isUnixPeer ? '' : ipOf(remote);
+    this.isLoopbackPeer = this.remoteIp.startsWith('127.') || this.remoteIp === '::1';
+    this.localPort = info.localAddress.slice(info.localAddress.lastIndexOf(':') + 1);
+    const { stats, config } = shared;
+    this.#startMs = performance.now();
+    stats.downstreamCxTotal.value++;
+    stats.downstreamCxActive.value++;
+    if (this.isTls) {
+      stats.downstreamCxSslTotal.value++;
+      stats.downstreamCxSslActive.value++;
+    }
+    connection.rxBytes = stats.downstreamCxRxBytesTotal;
+    connection.txBytes = stats.downstreamCxTxBytesTotal;
+    connection.delayedCloseMs = config.delayedCloseMs;
+    connection.delayedCloseTimeouts = stats.downstreamCxDelayedCloseTimeout;
+    this.#idleTimer = new WheelTimer(this, Timer.Idle);
+    if (config.idleTimeoutMs > 0) shared.timers.start(this.#idleTimer, config.idleTimeoutMs);
+    if (config.maxConnectionDurationMs > 0)
+      this.#startTimer(Timer.MaxDuration, config.maxConnectionDurationMs);
+    shared.connections.add(this);
+  }
+
+  // NetworkFilter -----------------------------------------------------------------------------------------------------------
+
+  onData(data: Buffer): NetworkFilterStatus {
+    let codec = this.#codec;
+    let bytes = data;
+    if (codec === undefined) {
+      if (this.#firstBytes !== undefined) {
+        bytes = Buffer.concat([this.#firstBytes, data]);
+        this.#firstBytes = undefined;
+      }
+      codec = this.#chooseCodec(bytes);
+      if (codec === undefined) return NetworkFilterStatus.StopIteration;
+    }
+    this.#isInCodec = true;
+    codec.onData(bytes);
+    this.#isInCodec = false;
+    if (this.#closeWhenOut) this.#close();
+    return NetworkFilterStatus.StopIteration;
+  }
+
+  onAboveWriteBufferHighWatermark(): void {
+    this.#codec?.onAboveWriteBufferHighWatermark();
+  }
+
+  onBelowWriteBufferLowWatermark(): void {
+    this.#codec?.onBelowWriteBufferLowWatermark();
+  }
+
+  onClose(event: CloseEvent): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    const { shared } = this;
+    const { stats } = shared;
+    shared.connections.delete(this);
+    shared.timers.cancel(this.#idleTimer);
+    const timers = this.#otherTimers;
+    if (timers !== undefined) for (let i = 0; i < timers.length; i++) shared.timers.cancel(timers[i]!);
+    const active = this.streams.length;
+    stats.downstreamCxActive.value--;
+    stats.downstreamCxDestroy.value++;
+    if (event === CloseEvent.Remote) {
+      stats.downstreamCxDestroyRemote.value++;
+      if (active > 0) stats.downstreamCxDestroyRemoteActiveRq.value++;
+    } else {
+      stats.downstreamCxDestroyLocal.value++;
+      if (active > 0) stats.downstreamCxDestroyLocalActiveRq.value++;
+    }
+    if (active > 0) stats.downstreamCxDestroyActiveRq.value++;
+    if (this.isTls) stats.downstreamCxSslActive.value--;
+    const codec = this.#codec;
+    if (codec !== undefined) {
+      if (codec.protocol === 'HTTP/2') stats.downstreamCxHttp2Active.value--;
+      else stats.downstreamCxHttp1Active.value--;
+      codec.onConnectionClose(ResetReason.ConnectionTermination, '');
+    }
+    for (let i = this.streams.length - 1; i >= 0; i--)
+      this.streams[i]!.onReset(ResetReason.ConnectionTermination, '');
+    stats.downstreamCxLengthMs.record(performance.now() - this.#startMs);
+  }
+
+  #chooseCodec(bytes: Buffer): ServerCodec | undefined {
+    const { shared } = this;
+    const { stats, config } = shared;
+    let isHttp2 = config.codecType === CodecType.Http2;
+    if (config.codecType === CodecType.Auto) {
+      const alpn = this.connectionInfo.applicationProtocol;
+      if (alpn === 'h2') isHttp2 = true;
+      else if (alpn === '' || !this.isTls) {
+        const known = bytes.length < preface.length ? bytes.length : preface.length;
+        if (bytes.compare(preface, 0, known, 0, known) === 0) {
+          if (known < preface.length) {
+            this.#firstBytes = bytes;
+            return undefined;
+          }
+          isHttp2 = true;
+        }
+      }
+    }
+    const codec = shared.newCodec(isHttp2, this, this.downstream.connection);
+    this.#codec = codec;
+    if (isHttp2) {
+      this.protocol = 'HTTP/2';
+      stats.downstreamCxHttp2Total.value++;
+      stats.downstreamCxHttp2Active.value++;
+    } else {
+      stats.downstreamCxHttp1Total.value++;
+      stats.downstreamCxHttp1Active.value++;
+    }
+    return codec;
+  }
+
+  // ServerCodecOwner --------------------------------------------------------------------------------------------------------
+
+  newStream(encoder: StreamEncoder): StreamDecoder {
+    const { shared } = this;
+    const { stats, config } = shared;
+    stats.downstreamRqTotal.value++;
+    stats.downstreamRqActive.value++;
+    const codec = this.#codec!;
+    if (this.protocol === 'HTTP/2') stats.downstreamRqHttp2Total.value++;
+    else stats.downstreamRqHttp1Total.value++;
+    this.#requests++;
+    if (this.streams.length === 0) shared.timers.cancel(this.#idleTimer);
+    const stream = new Stream(this, encoder);
+    this.streams.push(stream);
+    if (config.maxRequestsPerConnection > 0 && this.#requests >= config.maxRequestsPerConnection) {
+      if (!this.isClosing) stats.downstreamCxMaxRequestsReached.value++;
+      if (this.protocol === 'HTTP/2') {
+        if (!this.isDraining) {
+          this.isDraining = true;
+          codec.goAway();
+        }
+      } else this.isClosing = true;
+    }
+    return stream;
+  }
+
+  onCodecError(error: CodecError): void {
+    const { stats } = this.shared;
+    if (error.flood !== true) stats.downstreamCxProtocolError.value++;
+    if (this.protocol === 'HTTP/2') {
+      for (let i = this.streams.length - 1; i >= 0; i--) {
+        const stream = this.streams[i]!;
+        stream.info.flags |= 1 << ResponseFlag.DownstreamProtocolError;
+        stream.onReset(ResetReason.ProtocolError, error.details);
+      }
+      this.downstream.close(CloseType.FlushWriteAndDelay, error.details);
+      return;
+    }
+    this.isClosing = true;
+    const stream = this.streams[this.streams.length - 1];
+    if (stream === undefined || stream.responseStarted) {
+      if (stream !== undefined) {
+        stream.info.flags |= 1 << ResponseFlag.DownstreamProtocolError;
+        stream.onReset(ResetReason.ProtocolError, error.details);
+      }
+      this.downstream.close(CloseType.FlushWriteAndDelay, error.details);
+      return;
+    }
+    stream.info.flags |= 1 << ResponseFlag.DownstreamProtocolError;
+    stream.info.protocol = this.#codec!.protocol;
+    stream.requestEnded = true;
+    stream.sendLocalReply(error.status, error.status === 400 ? 'Bad Request' : '', error.details);
+  }
+
+  onReadDisable(disable: boolean): void {
+    this.downstream.connection.readDisable(disable);
+  }
+
+  // From streams ------------------------------------------------------------------------------------------------------------
+
+  /** Counts a response whose headers are about to leave. */
+  onResponseHeaders(_stream: Stream, status: number): void {
+    const { stats, listenerStats } = this.shared;
+    stats.downstreamRqCompleted.value++;
+    listenerStats.downstreamRqCompleted.value++;
+    if (status < 200) {
+      stats.downstreamRq1xx.value++;
+      listenerStats.downstreamRq1xx.value++;
+    } else if (status < 300) {
+      stats.downstreamRq2xx.value++;
+      listenerStats.downstreamRq2xx.value++;
+    } else if (status < 400) {
+      stats.downstreamRq3xx.value++;
+      listenerStats.downstreamRq3xx.value++;
+    } else if (status < 500) {
+      stats.downstreamRq4xx.value++;
+      listenerStats.downstreamRq4xx.value++;
+    } else {
+      stats.downstreamRq5xx.value++;
+      listenerStats.downstreamRq5xx.value++;
+    }
+  }
+
+  /** Says `connection: close` when the connection will end behind this response. */
+  finishResponseHeaders(stream: Stream, headers: HeaderMap, endStream: boolean): void {
+    const { shared } = this;
+    if (this.downstream.isDraining && !this.isClosing && !this.isDraining) {
+      shared.stats.downstreamCxDrainClose.value++;
+      this.startDrain();
+    }
+    if (stream.closesConnection) {
+      if (this.protocol === 'HTTP/2') this.startDrain();
+      else this.isClosing = true;
+    }
+    if (this.protocol === 'HTTP/2') return;
+    if (endStream && !stream.requestEnded) {
+      shared.stats.downstreamRqResponseBeforeRqComplete.value++;
+      this.isClosing = true;
+    }
+    if (this.isClosing) headers.list.push('connection', 'close');
+  }
+
+  /** GOAWAY in two steps for HTTP/2, `connection: close` with the next response for HTTP/1. */
+  startDrain(): void {
+    if (this.isDraining || this.isClosing) return;
+    this.isDraining = true;
+    const codec = this.#codec;
+    if (codec === undefined || this.protocol !== 'HTTP/2') {
+      this.isClosing = true;
+      return;
+    }
+    codec.shutdownNotice();
+    this.#startTimer(Timer.Drain, this.shared.config.drainTimeoutMs);
+  }
+
+  onStreamReset(): void {
+    if (this.protocol !== 'HTTP/2') {
+      this.isClosing = true;
+      this.#closeLater();
+    }
+  }
+
+  onStreamEnd(stream: Stream): void {
+    const { shared, streams } = this;
+    const { stats, accessLogs } = shared;
+    const at = streams.indexOf(stream);
+    if (at === streams.length - 1) streams.pop();
+    else if (at >= 0) streams.splice(at, 1);
+    stats.downstreamRqActive.value--;
+    stats.downstreamRqTime.record(stream.info.endMs - stream.info.startMs);
+    for (let i = 0; i < accessLogs.length; i++) accessLogs[i]!.log(stream);
+    if (streams.length > 0 || this.#isClosed) return;
+    if (this.isClosing || (this.isDraining && this.protocol === 'HTTP/2' && this.#hasSaidGoAway)) {
+      this.#closeLater();
+    } else if (shared.config.idleTimeoutMs > 0)
+      shared.timers.start(this.#idleTimer, shared.config.idleTimeoutMs);
+  }
+
+  #hasSaidGoAway = false;
+
+  /** Not from inside the codec: what it is doing must come to its end. */
+  #closeLater(): void {
+    if (this.#isInCodec) this.#closeWhenOut = true;
+    else this.#close();
+  }
+
+  #close(): void {
+    this.#closeWhenOut = false;
+    this.downstream.close(CloseType.FlushWriteAndDelay, '');
+  }
+
+  #startTimer(id: number, delayMs: number): void {
+    const timer = new WheelTimer(this, id);
+    (this.#otherTimers ??= []).push(timer);
+    this.shared.timers.start(timer, delayMs);
+  }
+
+  onTimeout(id: number): void {
+    const { stats } = this.shared;
+    if (id === Timer.Idle) {
+      stats.downstreamCxIdleTimeout.value++;
+      if (this.protocol === 'HTTP/2') {
+        this.#codec!.goAway();
+        this.downstream.close(CloseType.FlushWriteAndDelay, 'on_idle_timeout');
+      } else this.downstream.close(CloseType.FlushWriteAndDelay, 'on_idle_timeout');
+    } else if (id === Timer.MaxDuration) {
+      stats.downstreamCxMaxDurationReached.value++;
+      if (this.#codec === undefined || (this.protocol !== 'HTTP/2' && this.streams.length === 0))
+        this.downstream.close(CloseType.FlushWriteAndDelay, 'max_connection_duration_timeout');
+      else this.startDrain();
+    } else if (id === Timer.Drain) {
+      this.#hasSaidGoAway = true;
+      this.#codec!.goAway();
+      if (this.streams.length === 0) this.#close();
+    }
+  }
+}
+
+function ipOf(address: string): string {
+  const end = address.lastIndexOf(':');
+  return address[0] === '[' ? address.slice(1, end - 1) : address.slice(0, end);
+}

@@ -1,0 +1,84 @@
+// Answers the proxy makes itself, for a filter, the router or the connection manager.
+import { ResponseFlag } from '#extension/response-flag.ts';
+import { HeaderMap } from '#http/header-map.ts';
+import type { Stream } from './stream.ts';
+
+/** gRPC status of an HTTP status, as gRPC's own mapping has it. */
+function grpcStatusOf(status: number): number {
+  switch (status) {
+    case 400:
+      return 13;
+    case 401:
+      return 16;
+    case 403:
+      return 7;
+    case 404:
+      return 12;
+    case 429:
+    case 502:
+    case 503:
+    case 504:
+      return 14;
+    default:
+      return 2;
+  }
+}
+
+/** Builds the reply and sends it through the encode callbacks of the chain. `grpcStatus` below 0: derived from `status`. */
+export function localReply(
+  stream: Stream,
+  status: number,
+  body: string,
+  grpcStatus: number,
+  modify: ((headers: HeaderMap) => void) | undefined,
+): void {
+  const headers = new HeaderMap();
+  headers.status = status;
+  const mapper = stream.manager.shared.localReplies;
+  let text = body;
+  if (modify !== undefined) modify(headers);
+  stream.info.localReplyBody = text;
+  if (mapper !== undefined) {
+    stream.info.responseCode = status;
+    text = mapper.map(stream, headers, body);
+  }
+  if (stream.isGrpc) {
+    const limited = (stream.info.flags & (1 << ResponseFlag.RateLimited)) !== 0;
+    headers.add('content-type', 'application/grpc');
+    headers.add(
+      'grpc-status',
+      String(grpcStatus >= 0 ? grpcStatus : limited ? 14 : grpcStatusOf(headers.status)),
+    );
+    if (text !== '') headers.add('grpc-message', percentEncode(text));
+    headers.status = 200;
+    headers.remove('content-length');
+    stream.encodeHeaders(headers, true);
+    return;
+  }
+  if (text === '') {
+    headers.remove('content-length');
+    stream.encodeHeaders(headers, true);
+    return;
+  }
+  const bytes = Buffer.from(text);
+  headers.set('content-length', String(bytes.length));
+  if (!headers.has('content-type')) headers.add('content-type', 'text/plain');
+  if (stream.isHead) {
+    stream.encodeHeaders(headers, true);
+    return;
+  }
+  stream.encodeHeaders(headers, false);
+  if (!stream.isDestroyed) stream.encodeData(bytes, true);
+}
+
+/** gRPC over HTTP/2: what is not printable ASCII, and the percent sign. */
+function percentEncode(text: string): string {
+  const bytes = Buffer.from(text);
+  let out = '';
+  for (let i = 0; i < bytes.length; i++) {
+    const byte = bytes[i]!;
+    if (byte >= 0x20 && byte <= 0x7e && byte !== 0x25) out += String.fromCharCode(byte);
+    else out += `%${byte < 16 ? '0' : ''}${byte.toString(16).toUpperCase()}`;
+  }
+  return out;
+}

@@ -1,0 +1,86 @@
+// A connection manager as plain data: what `HttpConnectionManager` says, times in ms, sizes in bytes, defaults filled in.
+import type { Configured } from '#extension/registry.ts';
+import type { Http1OptionsData } from './codec-options.ts';
+
+export const CodecType = { Auto: 0, Http1: 1, Http2: 2 } as const;
+export type CodecType = (typeof CodecType)[keyof typeof CodecType];
+
+export const ServerHeader = { Overwrite: 0, AppendIfAbsent: 1, PassThrough: 2 } as const;
+export type ServerHeader = (typeof ServerHeader)[keyof typeof ServerHeader];
+
+export const ForwardClientCert = {
+  Sanitize: 0,
+  ForwardOnly: 1,
+  AppendForward: 2,
+  SanitizeSet: 3,
+  AlwaysForwardOnly: 4,
+} as const;
+export type ForwardClientCert = (typeof ForwardClientCert)[keyof typeof ForwardClientCert];
+
+export const EscapedSlashes = { Keep: 0, Reject: 1, UnescapeAndRedirect: 2, UnescapeAndForward: 3 } as const;
+export type EscapedSlashes = (typeof EscapedSlashes)[keyof typeof EscapedSlashes];
+
+export interface ConnectionManagerConfig {
+  readonly statPrefix: string;
+  readonly codecType: CodecType;
+  /** Plain data of the routes room; a name when the routes come by RDS. */
+  readonly routeConfig: unknown;
+  readonly filters: readonly (Configured & { readonly disabled: boolean })[];
+  readonly routerConfig: RouterConfig;
+  readonly accessLogs: readonly Configured[];
+  readonly serverName: string;
+  readonly serverHeader: ServerHeader;
+  readonly schemeOverwrite: string;
+  readonly matchUpstreamScheme: boolean;
+  readonly via: string;
+  readonly useRemoteAddress: boolean;
+  readonly skipXffAppend: boolean;
+  readonly xffNumTrustedHops: number;
+  readonly appendXForwardedPort: boolean;
+  readonly addsUserAgent: boolean;
+  /** CIDR texts of `internal_address_config`, and whether Unix sockets count. Undefined: the RFC 1918 ranges. */
+  readonly internalCidrs: readonly string[] | undefined;
+  readonly internalUnixSockets: boolean;
+  readonly generateRequestId: boolean;
+  readonly preserveExternalRequestId: boolean;
+  readonly alwaysSetRequestIdInResponse: boolean;
+  readonly packTraceReason: boolean;
+  readonly forwardClientCert: ForwardClientCert;
+  readonly setCurrentClientCertDetails: {
+    readonly subject: boolean;
+    readonly cert: boolean;
+    readonly chain: boolean;
+    readonly dns: boolean;
+    readonly uri: boolean;
+  };
+  readonly normalizePath: boolean;
+  readonly mergeSlashes: boolean;
+  readonly escapedSlashes: EscapedSlashes;
+  /** 0 none, 1 the port of the listener only, 2 any. */
+  readonly stripPort: 0 | 1 | 2;
+  readonly stripTrailingHostDot: boolean;
+  readonly proxy100Continue: boolean;
+  /** Upgrade types that are allowed, lower-case, with the filters of their own chain (empty: the usual ones). */
+  readonly upgrades: readonly { readonly type: string; readonly enabled: boolean }[];
+  readonly streamIdleTimeoutMs: number;
+  readonly streamFlushTimeoutMs: number;
+  readonly requestTimeoutMs: number;
+  readonly requestHeadersTimeoutMs: number;
+  readonly maxStreamDurationMs: number;
+  readonly idleTimeoutMs: number;
+  readonly maxConnectionDurationMs: number;
+  readonly maxRequestsPerConnection: number;
+  readonly delayedCloseMs: number;
+  readonly drainTimeoutMs: number;
+  readonly http1: Http1OptionsData;
+  readonly localReply: unknown;
+  readonly appendLocalOverload: boolean;
+}
+
+export interface RouterConfig {
+  readonly suppressEnvoyHeaders: boolean;
+  readonly respectExpectedRqTimeout: boolean;
+  readonly strictCheckHeaders: readonly string[];
+  readonly suppressGrpcRequestFailureCodeStats: boolean;
+  readonly upstreamLogs: readonly Configured[];
+}

@@ -1,0 +1,50 @@
+// What all connections of one configured connection manager share in a worker: everything prepared, flat.
+import type { TimerWheel } from '#base/timer-wheel.ts';
+import type { FormatContext } from '#extension/formatter.ts';
+import type { Runtime } from '#extension/runtime.ts';
+import type { ByteSink, ServerCodec, ServerCodecOwner } from '#http/codec.ts';
+import type { HeaderMap } from '#http/header-map.ts';
+import type { Cluster } from '../upstream/cluster.ts';
+import type { ConnectionManager } from './connection-manager.ts';
+import type { FilterPlan } from './filter-plan.ts';
+import type { ConnectionManagerStats, ListenerHttpStats, RouterStats } from './http-stats.ts';
+import type { ConnectionManagerConfig } from './manager-config.ts';
+import type { RouteTable } from './route-entry.ts';
+import type { Stream } from './stream.ts';
+
+export interface Logger {
+  log(context: FormatContext): void;
+}
+
+/** Rewrites local replies (`local_reply_config`). May change status, headers and body; returns the body. */
+export interface LocalReplyMapper {
+  map(stream: Stream, headers: HeaderMap, body: string): string;
+}
+
+export interface ManagerShared {
+  readonly config: ConnectionManagerConfig;
+  readonly stats: ConnectionManagerStats;
+  readonly routerStats: RouterStats;
+  readonly listenerStats: ListenerHttpStats;
+  readonly plan: FilterPlan;
+  /** Replaced as a whole when RDS or a listener update brings new routes. */
+  routes: RouteTable;
+  readonly clusters: ReadonlyMap<string, Cluster>;
+  readonly accessLogs: readonly Logger[];
+  readonly timers: TimerWheel;
+  readonly runtime: Runtime;
+  readonly localReplies: LocalReplyMapper | undefined;
+  readonly bufferLimitBytes: number;
+  readonly streamIdleTimeoutMs: number;
+  readonly requestTimeoutMs: number;
+  readonly maxStreamDurationMs: number;
+  /** `internal_address_config`; undefined: the default ranges. */
+  readonly isInternalAddress: ((ip: string) => boolean) | undefined;
+  /** `node.id`, for x-envoy-downstream-service-node. */
+  readonly nodeName: string;
+  readonly nodeCluster: string;
+  /** Appended to x-forwarded-for in place of a loopback peer. */
+  readonly localAddress: string;
+  readonly connections: Set<ConnectionManager>;
+  newCodec(isHttp2: boolean, owner: ServerCodecOwner, sink: ByteSink): ServerCodec;
+}

@@ -1,0 +1,253 @@
+// `HttpConnectionManager` -> plain data, on the main thread.
+import type { ParseContext } from '#config/parse-context.ts';
+import type { HttpFilterExtension } from '#extension/http-filter.ts';
+import { durationMs, onlyFields } from '#extension/message-fields.ts';
+import { type Configured, type Registry, typeOf } from '#extension/registry.ts';
+import type { Router } from '#schema/messages/envoy/extensions/filters/http/router/v3.ts';
+import type { HttpConnectionManager } from '#schema/messages/envoy/extensions/filters/network/http_connection_manager/v3.ts';
+import { parseHttp1Options } from './codec-options.ts';
+import {
+  CodecType,
+  type ConnectionManagerConfig,
+  EscapedSlashes,
+  ForwardClientCert,
+  type RouterConfig,
+  ServerHeader,
+} from './manager-config.ts';
+import { parsePrefixRoutes } from './prefix-routes.ts';
+
+const supported = [
+  'codec_type',
+  'stat_prefix',
+  'route_config',
+  'http_filters',
+  'add_user_agent',
+  'common_http_protocol_options',
+  'http_protocol_options',
+  'http2_protocol_options',
+  'server_name',
+  'server_header_transformation',
+  'scheme_header_transformation',
+  'max_request_headers_kb',
+  'stream_idle_timeout',
+  'stream_flush_timeout',
+  'request_timeout',
+  'request_headers_timeout',
+  'drain_timeout',
+  'delayed_close_timeout',
+  'access_log',
+  'use_remote_address',
+  'xff_num_trusted_hops',
+  'internal_address_config',
+  'skip_xff_append',
+  'via',
+  'generate_request_id',
+  'preserve_external_request_id',
+  'always_set_request_id_in_response',
+  'forward_client_cert_details',
+  'set_current_client_cert_details',
+  'proxy_100_continue',
+  'upgrade_configs',
+  'normalize_path',
+  'merge_slashes',
+  'path_with_escaped_slashes_action',
+  'local_reply_config',
+  'strip_matching_host_port',
+  'strip_any_host_port',
+  'strip_trailing_host_dot',
+  'append_x_forwarded_port',
+  'append_local_overload',
+];
+
+export function parseConnectionManager(
+  message: HttpConnectionManager,
+  at: ParseContext,
+  registry: Registry,
+): ConnectionManagerConfig {
+  onlyFields(message, at, supported);
+  const common = message.common_http_protocol_options;
+  if (common !== undefined)
+    onlyFields(common, at.field('common_http_protocol_options'), [
+      'idle_timeout',
+      'max_connection_duration',
+      'max_headers_count',
+      'max_stream_duration',
+      'headers_with_underscores_action',
+      'max_requests_per_connection',
+    ]);
+  const details = message.set_current_client_cert_details;
+  return {
+    statPrefix: message.stat_prefix,
+    codecType:
+      message.codec_type === 'HTTP1'
+        ? CodecType.Http1
+        : message.codec_type === 'HTTP2'
+          ? CodecType.Http2
+          : CodecType.Auto,
+    routeConfig:
+      message.route_config === undefined
+        ? undefined
+        : parsePrefixRoutes(message.route_config, at.field('route_config')),
+    ...parseFilters(message, at, registry),
+    accessLogs: parseAll('access_logger', message.access_log, at.field('access_log'), registry),
+    serverName: message.server_name === '' ? 'envoy' : message.server_name,
+    serverHeader:
+      message.server_header_transformation === 'APPEND_IF_ABSENT'
+        ? ServerHeader.AppendIfAbsent
+        : message.server_header_transformation === 'PASS_THROUGH'
+          ? ServerHeader.PassThrough
+          : ServerHeader.Overwrite,
+    schemeOverwrite: message.scheme_header_transformation?.scheme_to_overwrite ?? '',
+    matchUpstreamScheme: message.scheme_header_transformation?.match_upstream ?? false,
+    via: message.via,
+    useRemoteAddress: message.use_remote_address ?? false,
+    skipXffAppend: message.skip_xff_append,
+    xffNumTrustedHops: message.xff_num_trusted_hops,
+    appendXForwardedPort: message.append_x_forwarded_port,
+    addsUserAgent: message.add_user_agent ?? false,
+    internalCidrs: message.internal_address_config?.cidr_ranges.map(
+      (it) => `${it.address_prefix}/${it.prefix_len ?? 0}`,
+    ),
+    internalUnixSockets: message.internal_address_config?.unix_sockets ?? false,
+    generateRequestId: message.generate_request_id ?? true,
+    preserveExternalRequestId: message.preserve_external_request_id,
+    alwaysSetRequestIdInResponse: message.always_set_request_id_in_response,
+    packTraceReason: true,
+    forwardClientCert: forwardModes[message.forward_client_cert_details] ?? ForwardClientCert.Sanitize,
+    setCurrentClientCertDetails: {
+      subject: details?.subject ?? false,
+      cert: details?.cert ?? false,
+      chain: details?.chain ?? false,
+      dns: details?.dns ?? false,
+      uri: details?.uri ?? false,
+    },
+    normalizePath: message.normalize_path ?? false,
+    mergeSlashes: message.merge_slashes,
+    escapedSlashes: slashActions[message.path_with_escaped_slashes_action] ?? EscapedSlashes.Keep,
+    stripPort: message.strip_any_host_port ? 2 : message.strip_matching_host_port ? 1 : 0,
+    stripTrailingHostDot: message.strip_trailing_host_dot,
+    proxy100Continue: message.proxy_100_continue,
+    upgrades: message.upgrade_configs.map((it, i) => {
+      onlyFields(it, at.field('upgrade_configs', i), ['upgrade_type', 'enabled']);
+      return { type: it.upgrade_type.toLowerCase(), enabled: it.enabled ?? true };
+    }),
+    streamIdleTimeoutMs: durationMs(message.stream_idle_timeout, 300_000),
+    streamFlushTimeoutMs: durationMs(message.stream_flush_timeout, -1),
+    requestTimeoutMs: durationMs(message.request_timeout, 0),
+    requestHeadersTimeoutMs: durationMs(message.request_headers_timeout, 0),
+    maxStreamDurationMs: durationMs(common?.max_stream_duration, 0),
+    idleTimeoutMs: durationMs(common?.idle_timeout, 3_600_000),
+    maxConnectionDurationMs: durationMs(common?.max_connection_duration, 0),
+    maxRequestsPerConnection: common?.max_requests_per_connection ?? 0,
+    delayedCloseMs: durationMs(message.delayed_close_timeout, 1000),
+    drainTimeoutMs: durationMs(message.drain_timeout, 5000),
+    http1: parseHttp1Options(
+      message.http_protocol_options,
+      common,
+      (message.max_request_headers_kb ?? 60) * 1024,
+      at.field('http_protocol_options'),
+    ),
+    localReply: undefined,
+    appendLocalOverload: message.append_local_overload,
+  };
+}
+
+const forwardModes: Readonly<Record<string, ForwardClientCert>> = {
+  SANITIZE: ForwardClientCert.Sanitize,
+  FORWARD_ONLY: ForwardClientCert.ForwardOnly,
+  APPEND_FORWARD: ForwardClientCert.AppendForward,
+  SANITIZE_SET: ForwardClientCert.SanitizeSet,
+  ALWAYS_FORWARD_ONLY: ForwardClientCert.AlwaysForwardOnly,
+};
+
+const slashActions: Readonly<Record<string, EscapedSlashes>> = {
+  IMPLEMENTATION_SPECIFIC_DEFAULT: EscapedSlashes.Keep,
+  KEEP_UNCHANGED: EscapedSlashes.Keep,
+  REJECT_REQUEST: EscapedSlashes.Reject,
+  UNESCAPE_AND_REDIRECT: EscapedSlashes.UnescapeAndRedirect,
+  UNESCAPE_AND_FORWARD: EscapedSlashes.UnescapeAndForward,
+};
+
+const routerType = 'envoy.extensions.filters.http.router.v3.Router';
+
+function parseFilters(
+  message: HttpConnectionManager,
+  at: ParseContext,
+  registry: Registry,
+): Pick<ConnectionManagerConfig, 'filters' | 'routerConfig'> {
+  const filters: (Configured & { disabled: boolean })[] = [];
+  let routerConfig: RouterConfig | undefined;
+  message.http_filters.forEach((filter, i) => {
+    const here = at.field('http_filters', i);
+    onlyFields(filter, here, ['name', 'typed_config', 'is_optional', 'disabled']);
+    const isLast = i === message.http_filters.length - 1;
+    const type = typeOf(filter.typed_config);
+    if (type === routerType || (type === '' && filter.name === 'envoy.filters.http.router')) {
+      if (!isLast) here.fail('envoy.filters.http.router must be the last filter of the chain');
+      routerConfig = parseRouter(
+        filter.typed_config as unknown as Router,
+        here.field('typed_config'),
+        registry,
+      );
+      return;
+    }
+    if (filter.is_optional && registry.byType<HttpFilterExtension>('http_filter', type) === undefined) return;
+    const configured = registry.parse('http_filter', filter, here);
+    if (configured === undefined) return;
+    const extension = registry.byName<HttpFilterExtension>('http_filter', configured.extension);
+    if (isLast && extension?.terminal !== true) {
+      here.fail(
+        `Error: non-terminal filter named ${filter.name} of type ${configured.extension} is the last filter in a http filter chain.`,
+      );
+    }
+    filters.push({ ...configured, disabled: filter.disabled });
+  });
+  if (message.http_filters.length === 0)
+    at.field('http_filters').fail(
+      'Error: http filter chain needs a terminal filter such as envoy.filters.http.router',
+    );
+  return {
+    filters,
+    routerConfig: routerConfig ?? {
+      suppressEnvoyHeaders: false,
+      respectExpectedRqTimeout: false,
+      strictCheckHeaders: [],
+      suppressGrpcRequestFailureCodeStats: false,
+      upstreamLogs: [],
+    },
+  };
+}
+
+function parseRouter(message: Router | undefined, at: ParseContext, registry: Registry): RouterConfig {
+  if (message !== undefined)
+    onlyFields(message, at, [
+      'dynamic_stats',
+      'start_child_span',
+      'suppress_envoy_headers',
+      'respect_expected_rq_timeout',
+      'strict_check_headers',
+      'suppress_grpc_request_failure_code_stats',
+      'upstream_log',
+    ]);
+  return {
+    suppressEnvoyHeaders: message?.suppress_envoy_headers ?? false,
+    respectExpectedRqTimeout: message?.respect_expected_rq_timeout ?? false,
+    strictCheckHeaders: (message?.strict_check_headers ?? []).map((it) => it.toLowerCase()),
+    suppressGrpcRequestFailureCodeStats: message?.suppress_grpc_request_failure_code_stats ?? false,
+    upstreamLogs: parseAll('access_logger', message?.upstream_log ?? [], at.field('upstream_log'), registry),
+  };
+}
+
+function parseAll(
+  kind: string,
+  messages: readonly { readonly name: string; readonly typed_config?: object | undefined }[],
+  at: ParseContext,
+  registry: Registry,
+): readonly Configured[] {
+  const all: Configured[] = [];
+  messages.forEach((message, i) => {
+    const configured = registry.parse(kind, message, at.index(i));
+    if (configured !== undefined) all.push(configured);
+  });
+  return all;
+}

@@ -1,0 +1,74 @@
+// Plain connection manager -> what its connections share, in a worker.
+import { Cidr, CidrList } from '#base/cidr.ts';
+import type { FilterContext, HttpFilterExtension } from '#extension/http-filter.ts';
+import type { Http1Options } from '#http/h1-options.ts';
+import { H1ServerCodec } from '#http/h1-server-codec.ts';
+import type { DataPlaneFilterContext } from '../worker-context.ts';
+import { http1Counts } from './codec-stats.ts';
+import type { ConnectionManager } from './connection-manager.ts';
+import { FilterPlan } from './filter-plan.ts';
+import { ConnectionManagerStats, ListenerHttpStats, RouterStats, TracingStats } from './http-stats.ts';
+import type { ConnectionManagerConfig } from './manager-config.ts';
+import type { ManagerShared } from './manager-shared.ts';
+import { compilePrefixRoutes, type PrefixRoutesData } from './prefix-routes.ts';
+
+export function prepareConnectionManager(
+  config: ConnectionManagerConfig,
+  context: DataPlaneFilterContext,
+): ManagerShared {
+  const { worker, stats } = context;
+  const statPrefix = `http.${config.statPrefix}.`;
+  const scope = stats.scope(`http.${config.statPrefix}`);
+  scope.scope('tracing').stats(TracingStats);
+  const filterContext = (name: string): FilterContext => ({
+    stats,
+    runtime: context.runtime,
+    timers: context.timers,
+    name,
+    statPrefix,
+    registry: context.registry,
+  });
+  const plan = new FilterPlan(
+    config.filters.map((it) => it.name),
+    config.filters.map((it) =>
+      context.registry
+        .byName<HttpFilterExtension>('http_filter', it.extension)!
+        .prepare(it.config as never, filterContext(it.name)),
+    ),
+    config.filters.map((it) => it.disabled),
+  );
+  const http1: Http1Options = {
+    ...config.http1,
+    ignoresUpgrade: undefined,
+    counts: http1Counts(stats.scope('http1')),
+  };
+  const cidrs =
+    config.internalCidrs === undefined
+      ? undefined
+      : new CidrList(config.internalCidrs.flatMap((it) => Cidr.parse(it) ?? []));
+  return {
+    config,
+    stats: scope.stats(ConnectionManagerStats),
+    routerStats: scope.stats(RouterStats),
+    listenerStats: stats
+      .scope(`${context.listenerStatPrefix}http.${config.statPrefix}`)
+      .stats(ListenerHttpStats),
+    plan,
+    routes: compilePrefixRoutes(config.routeConfig as PrefixRoutesData),
+    clusters: worker.clusters,
+    accessLogs: [],
+    timers: context.timers,
+    runtime: context.runtime,
+    localReplies: undefined,
+    bufferLimitBytes: context.bufferLimitBytes,
+    streamIdleTimeoutMs: config.streamIdleTimeoutMs,
+    requestTimeoutMs: config.requestTimeoutMs,
+    maxStreamDurationMs: config.maxStreamDurationMs,
+    isInternalAddress: cidrs === undefined ? undefined : (ip) => cidrs.contains(ip),
+    localAddress: worker.localAddress,
+    nodeName: worker.nodeId,
+    nodeCluster: worker.nodeCluster,
+    connections: new Set<ConnectionManager>(),
+    newCodec: (_isHttp2, owner, sink) => new H1ServerCodec(owner, sink, http1),
+  };
+}

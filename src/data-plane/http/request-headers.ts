@@ -1,0 +1,258 @@
+// What the connection manager does to every request before a route is asked for: refuse what is malformed, find out who the client
+// is, take away what a client must not say, add what upstreams rely on. The order of the steps is Envoy's.
+
+import type { HeaderMap } from '#http/header-map.ts';
+import { isInternalIp } from '../internal-address.ts';
+import { setForwardedClientCert } from './forwarded-client-cert.ts';
+import { ForwardClientCert } from './manager-config.ts';
+import { newRequestId } from './request-id.ts';
+import { appendVia } from './response-headers.ts';
+import type { Stream } from './stream.ts';
+
+const Action = {
+  Keep: 0,
+  Drop: 1,
+  /** Only trusted clients may send it: dropped unless the request is internal. */
+  Internal: 2,
+  /** Dropped from external clients at the edge (`use_remote_address`). */
+  Edge: 3,
+  Xff: 4,
+  Proto: 5,
+  RequestId: 6,
+  Upgrade: 7,
+  Te: 8,
+  ContentType: 9,
+  Xfcc: 10,
+  Via: 11,
+} as const;
+
+/** What to do with a header by name; others are kept. */
+const actions = new Map<string, number>([
+  ['connection', Action.Upgrade],
+  ['upgrade', Action.Upgrade],
+  ['te', Action.Te],
+  ['keep-alive', Action.Drop],
+  ['proxy-connection', Action.Drop],
+  ['transfer-encoding', Action.Drop],
+  ['x-envoy-internal', Action.Drop],
+  ['content-type', Action.ContentType],
+  ['x-forwarded-for', Action.Xff],
+  ['x-forwarded-proto', Action.Proto],
+  ['x-request-id', Action.RequestId],
+  ['x-forwarded-client-cert', Action.Xfcc],
+  ['via', Action.Via],
+  ['x-envoy-decorator-operation', Action.Edge],
+  ['x-envoy-downstream-service-cluster', Action.Edge],
+  ['x-envoy-downstream-service-node', Action.Edge],
+  ['x-envoy-original-path', Action.Edge],
+  ['x-envoy-original-host', Action.Edge],
+  ['x-envoy-retriable-status-codes', Action.Internal],
+  ['x-envoy-retriable-header-names', Action.Internal],
+  ['x-envoy-retry-on', Action.Internal],
+  ['x-envoy-retry-grpc-on', Action.Internal],
+  ['x-envoy-max-retries', Action.Internal],
+  ['x-envoy-upstream-alt-stat-name', Action.Internal],
+  ['x-envoy-upstream-rq-timeout-ms', Action.Internal],
+  ['x-envoy-upstream-rq-per-try-timeout-ms', Action.Internal],
+  ['x-envoy-upstream-rq-timeout-alt-response', Action.Internal],
+  ['x-envoy-expected-rq-timeout-ms', Action.Internal],
+  ['x-envoy-force-trace', Action.Internal],
+  ['x-envoy-ip-tags', Action.Internal],
+  ['x-envoy-original-url', Action.Internal],
+  ['x-envoy-hedge-on-per-try-timeout', Action.Internal],
+]);
+
+/** False when the request was answered here. */
+export function mutateRequestHeaders(stream: Stream, headers: HeaderMap): boolean {
+  const { manager } = stream;
+  const { shared, connectionInfo } = manager;
+  const { config } = shared;
+  const list = headers.list;
+
+  // One look at every header: what is there, and what goes in any case.
+  let xff = '';
+  let hasXff = false;
+  let proto = '';
+  let hasRequestId = false;
+  let sanitize = 0;
+  let hasXfcc = false;
+  let te = false;
+  const isUpgrade = stream.upgrade !== '';
+  let kept = 0;
+  for (let i = 0; i < list.length; i += 2) {
+    const name = list[i]!;
+    const action = actions.get(name);
+    if (action !== undefined) {
+      const value = list[i + 1]!;
+      switch (action) {
+        case Action.Drop:
+          continue;
+        case Action.Upgrade:
+          if (!isUpgrade) continue;
+          break;
+        case Action.Te:
+          te = true;
+          break;
+        case Action.Xff:
+          xff = hasXff ? `${xff},${value}` : value;
+          hasXff = true;
+          break;
+        case Action.Proto:
+          proto = value;
+          break;
+        case Action.RequestId:
+          hasRequestId = true;
+          stream.info.requestId = value;
+          break;
+        case Action.ContentType:
+          stream.isGrpc = isGrpcContentType(value);
+          break;
+        case Action.Xfcc:
+          hasXfcc = true;
+          break;
+        case Action.Internal:
+          sanitize |= 1;
+          break;
+        case Action.Edge:
+          sanitize |= 2;
+          break;
+      }
+    }
+    if (kept !== i) {
+      list[kept] = name;
+      list[kept + 1] = list[i + 1]!;
+    }
+    kept += 2;
+  }
+  if (kept !== list.length) list.length = kept;
+  if (te) sanitizeTe(headers);
+
+  // Who is the client?
+  const directIp = manager.remoteIp;
+  const hops = config.xffNumTrustedHops;
+  let clientIp = '';
+  let isSingle = false;
+  if (config.useRemoteAddress) {
+    isSingle = !hasXff;
+    if (hops > 0 && hasXff) clientIp = addressFromEnd(xff, hops - 1);
+    if (clientIp === '') clientIp = directIp;
+    if (!config.skipXffAppend) {
+      const own = manager.isLoopbackPeer ? shared.localAddress : directIp;
+      if (own !== '') {
+        const value = hasXff ? `${xff},${own}` : own;
+        if (hasXff) headers.set('x-forwarded-for', value);
+        else list.push('x-forwarded-for', value);
+      }
+    }
+    if (hops === 0 || proto === '') {
+      const scheme = manager.isTls ? 'https' : 'http';
+      if (proto === '') list.push('x-forwarded-proto', scheme);
+      else if (proto !== scheme) headers.set('x-forwarded-proto', scheme);
+      proto = scheme;
+    }
+    if (config.appendXForwardedPort && (hops === 0 || !headers.has('x-forwarded-port')))
+      headers.set('x-forwarded-port', manager.localPort);
+  } else if (hasXff) {
+    clientIp = addressFromEnd(xff, hops);
+    isSingle = clientIp !== '' && !xff.includes(',');
+    if (clientIp !== '')
+      stream.info.remoteAddress = clientIp.includes(':') ? `[${clientIp}]:0` : `${clientIp}:0`;
+  }
+  if (config.useRemoteAddress && clientIp !== directIp && clientIp !== '')
+    stream.info.remoteAddress = clientIp.includes(':') ? `[${clientIp}]:0` : `${clientIp}:0`;
+  if (proto === '') {
+    proto = manager.isTls ? 'https' : 'http';
+    list.push('x-forwarded-proto', proto);
+  }
+  if (config.schemeOverwrite !== '') headers.scheme = config.schemeOverwrite;
+  else if (headers.scheme === '')
+    headers.scheme = proto === 'https' || proto === 'http' ? proto : manager.isTls ? 'https' : 'http';
+
+  // Is it one of ours?
+  const isInternal = isSingle && clientIp !== '' && isInternalIp(clientIp, shared.isInternalAddress);
+  const isEdge = !isInternal && config.useRemoteAddress;
+  stream.isInternal = isInternal;
+  if (isInternal) list.push('x-envoy-internal', 'true');
+  else if (sanitize !== 0) removeUntrusted(headers, isEdge);
+  if (!isInternal) {
+    const internalOnly = shared.routes.internalOnlyHeaders;
+    for (let i = 0; i < internalOnly.length; i++) headers.remove(internalOnly[i]!);
+  }
+  if (config.addsUserAgent) {
+    headers.set('x-envoy-downstream-service-cluster', shared.nodeCluster);
+    if ((headers.get('user-agent') ?? '') === '') headers.set('user-agent', shared.nodeCluster);
+    if (shared.nodeName !== '') headers.set('x-envoy-downstream-service-node', shared.nodeName);
+  }
+  if (config.via !== '') appendVia(headers, config.via);
+  if (isEdge && clientIp !== '' && !manager.isUnixPeer) headers.set('x-envoy-external-address', clientIp);
+  if (config.generateRequestId) {
+    if (!hasRequestId) {
+      stream.info.requestId = newRequestId();
+      list.push('x-request-id', stream.info.requestId);
+    } else if (isEdge && !config.preserveExternalRequestId) {
+      stream.info.requestId = newRequestId();
+      headers.set('x-request-id', stream.info.requestId);
+    }
+  }
+  if (
+    hasXfcc ||
+    (connectionInfo.tls !== undefined && config.forwardClientCert >= ForwardClientCert.AppendForward)
+  )
+    setForwardedClientCert(headers, config, connectionInfo.tls);
+  return true;
+}
+
+function removeUntrusted(headers: HeaderMap, isEdge: boolean): void {
+  const list = headers.list;
+  let kept = 0;
+  for (let i = 0; i < list.length; i += 2) {
+    const action = actions.get(list[i]!);
+    if (action === Action.Internal || (isEdge && action === Action.Edge)) continue;
+    if (kept !== i) {
+      list[kept] = list[i]!;
+      list[kept + 1] = list[i + 1]!;
+    }
+    kept += 2;
+  }
+  list.length = kept;
+}
+
+/** Only `trailers` may pass on. */
+function sanitizeTe(headers: HeaderMap): void {
+  const parts = headers.joined('te')!.toLowerCase().split(',');
+  for (let i = 0; i < parts.length; i++) {
+    const part = parts[i]!.trim();
+    const end = part.indexOf(';');
+    if ((end < 0 ? part : part.slice(0, end).trim()) === 'trailers') {
+      headers.set('te', 'trailers');
+      return;
+    }
+  }
+  headers.remove('te');
+}
+
+/** The address that is `skip` from the end of the list; empty when there is none, or it is no IP address. */
+function addressFromEnd(xff: string, skip: number): string {
+  let end = xff.length;
+  for (let i = 0; i < skip; i++) {
+    end = xff.lastIndexOf(',', end - 1);
+    if (end < 0) return '';
+  }
+  const start = end === 0 ? -1 : xff.lastIndexOf(',', end - 1);
+  const text = xff.slice(start + 1, end).trim();
+  return isIp(text) ? text : '';
+}
+
+/** Cheap and strict enough: dotted quads, or hex groups with colons. */
+function isIp(text: string): boolean {
+  return text.includes(':') ? ipv6.test(text) : ipv4.test(text);
+}
+
+const ipv4 = /^(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)$/;
+const ipv6 = /^[0-9a-fA-F:]{2,39}$/;
+
+export function isGrpcContentType(value: string): boolean {
+  return (
+    value.startsWith('application/grpc') && (value.length === 16 || value[16] === '+' || value[16] === ';')
+  );
+}

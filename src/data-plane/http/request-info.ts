@@ -1,0 +1,83 @@
+// Stream info of HTTP requests: what `extension/stream-info.ts` promises, as fields that the stream and the router write.
+import type {
+  ConnectionInfo,
+  FilterStateObject,
+  StreamInfo,
+  TlsInfo,
+  UpstreamInfo,
+} from '#extension/stream-info.ts';
+import type { Metadata } from './route-entry.ts';
+
+export class RequestUpstreamInfo implements UpstreamInfo {
+  clusterName = '';
+  clusterStatName = '';
+  hostAddress = '';
+  hostname = '';
+  localAddress = '';
+  connectionId = 0;
+  protocol = '';
+  transportFailureReason = '';
+  tls: TlsInfo | undefined = undefined;
+  connectStartMs = 0;
+  connectEndMs = 0;
+  tlsEndMs = 0;
+  firstTxByteMs = 0;
+  lastTxByteMs = 0;
+  firstRxByteMs = 0;
+  lastRxByteMs = 0;
+  poolReadyMs = 0;
+  wireBytesSent = 0;
+  wireBytesReceived = 0;
+  headerBytesSent = 0;
+  headerBytesReceived = 0;
+  attempts = 0;
+  requestsOnConnection = 0;
+  hostsAttempted: string[] | undefined = undefined;
+}
+
+export class RequestInfo implements StreamInfo {
+  readonly startMs: number;
+  flags = 0;
+  details = '';
+  responseCode = 0;
+  protocol = '';
+  routeName = '';
+  virtualHostName = '';
+  virtualClusterName = '';
+  requestId = '';
+  remoteAddress: string;
+  readonly connection: ConnectionInfo;
+  readonly upstream: RequestUpstreamInfo = new RequestUpstreamInfo();
+  bytesReceived = 0;
+  bytesSent = 0;
+  wireBytesReceived = 0;
+  wireBytesSent = 0;
+  headerBytesReceived = 0;
+  headerBytesSent = 0;
+  retransmittedBytes = 0;
+  lastDownstreamRxMs = 0;
+  firstDownstreamTxMs = 0;
+  lastDownstreamTxMs = 0;
+  endMs = 0;
+  localReplyBody = '';
+  dynamicMetadata: Record<string, Record<string, unknown>> | undefined = undefined;
+  filterState: Map<string, FilterStateObject> | undefined = undefined;
+  routeMetadata: Metadata | undefined = undefined;
+  clusterMetadata: Metadata | undefined = undefined;
+  hostMetadata: Metadata | undefined = undefined;
+  listenerMetadata: Metadata | undefined = undefined;
+  traceId = '';
+  isTraced = false;
+  isHealthCheck = false;
+  attemptCount = 0;
+
+  constructor(connection: ConnectionInfo, startMs: number) {
+    this.connection = connection;
+    this.startMs = startMs;
+    this.remoteAddress = connection.remoteAddress;
+  }
+
+  get startTime(): number {
+    return performance.timeOrigin + this.startMs;
+  }
+}

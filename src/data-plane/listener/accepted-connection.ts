@@ -1,0 +1,161 @@
+// An accepted connection and the network filters of its chain. Step 3 of a request's way. With the connection manager alone, the
+// usual case, a byte passes one call here.
+import type { DownstreamConnection, NetworkFilter } from '#extension/network-filter.ts';
+import { NetworkFilterStatus } from '#extension/network-filter.ts';
+import type { ConnectionInfo, FilterStateObject, StreamInfo, TlsInfo } from '#extension/stream-info.ts';
+import type { CloseEvent, CloseType, Connection, ConnectionOwner } from '#net/connection.ts';
+import { RequestInfo } from '../http/request-info.ts';
+import type { ActiveListener } from './active-listener.ts';
+
+export class AcceptedConnectionInfo implements ConnectionInfo {
+  readonly id: number;
+  readonly localAddress: string;
+  readonly directRemoteAddress: string;
+  remoteAddress: string;
+  readonly startMs: number = performance.now();
+  requestedServerName = '';
+  applicationProtocol = '';
+  transportProtocol = '';
+  ja3 = '';
+  ja4 = '';
+  listenerName: string;
+  filterChainName = '';
+  tls: TlsInfo | undefined = undefined;
+  terminationDetails = '';
+  transportFailureReason = '';
+
+  constructor(id: number, localAddress: string, remoteAddress: string, listenerName: string) {
+    this.id = id;
+    this.localAddress = localAddress;
+    this.directRemoteAddress = remoteAddress;
+    this.remoteAddress = remoteAddress;
+    this.listenerName = listenerName;
+  }
+}
+
+export class AcceptedConnection implements DownstreamConnection, ConnectionOwner {
+  readonly listener: ActiveListener;
+  readonly info: AcceptedConnectionInfo;
+  connection: Connection = undefined as never;
+  filters: readonly NetworkFilter[] = [];
+  #streamInfo: RequestInfo | undefined = undefined;
+  #filterState: Map<string, FilterStateObject> | undefined = undefined;
+  /** The filter that stopped reading, and what it has kept; -1 when none. */
+  #stoppedAt = -1;
+  #held: Buffer[] | undefined = undefined;
+  #heldEnd = false;
+
+  constructor(listener: ActiveListener, info: AcceptedConnectionInfo) {
+    this.listener = listener;
+    this.info = info;
+  }
+
+  /** Reading begins. */
+  start(): void {
+    for (let i = 0; i < this.filters.length; i++) {
+      const status = this.filters[i]!.onNewConnection?.();
+      if (status === NetworkFilterStatus.StopIteration) {
+        this.#stoppedAt = i;
+        return;
+      }
+      if (this.connection.isClosing) return;
+    }
+  }
+
+  get streamInfo(): StreamInfo {
+    return (this.#streamInfo ??= new RequestInfo(this.info, this.info.startMs));
+  }
+
+  get filterState(): Map<string, FilterStateObject> {
+    return (this.#filterState ??= new Map());
+  }
+
+  get isDraining(): boolean {
+    return this.listener.isDraining;
+  }
+
+  write(data: Buffer): void {
+    for (let i = this.filters.length - 1; i >= 0; i--) {
+      if (this.filters[i]!.onWrite?.(data, false) === NetworkFilterStatus.StopIteration) return;
+    }
+    this.connection.write(data);
+  }
+
+  end(): void {
+    for (let i = this.filters.length - 1; i >= 0; i--) {
+      if (this.filters[i]!.onWrite?.(noBytes, true) === NetworkFilterStatus.StopIteration) return;
+    }
+    this.connection.end();
+  }
+
+  close(type: CloseType, details: string): void {
+    if (details !== '' && this.info.terminationDetails === '') this.info.terminationDetails = details;
+    this.connection.close(type);
+  }
+
+  continueReading(filter: NetworkFilter): void {
+    const at = this.filters.indexOf(filter);
+    if (at < 0 || at !== this.#stoppedAt) return;
+    this.#stoppedAt = -1;
+    for (let i = at + 1; i < this.filters.length; i++) {
+      if (this.filters[i]!.onNewConnection?.() === NetworkFilterStatus.StopIteration) {
+        this.#stoppedAt = i;
+        return;
+      }
+    }
+    const held = this.#held;
+    this.#held = undefined;
+    if (held !== undefined) this.#run(at + 1, Buffer.concat(held), this.#heldEnd);
+  }
+
+  // ConnectionOwner ---------------------------------------------------------------------------------------------------------
+
+  /** Only TLS: the listener answers, see `ActiveListener`. */
+  onConnected(): void {}
+
+  onData(bytes: Buffer): void {
+    const filters = this.filters;
+    if (filters.length === 1 && this.#stoppedAt < 0) filters[0]!.onData?.(bytes, false);
+    else this.#run(0, bytes, false);
+  }
+
+  onEnd(): void {
+    this.#run(0, noBytes, true);
+  }
+
+  #run(from: number, bytes: Buffer, end: boolean): void {
+    const filters = this.filters;
+    for (let i = from; i < filters.length; i++) {
+      if (i > this.#stoppedAt && this.#stoppedAt >= 0) {
+        (this.#held ??= []).push(bytes);
+        this.#heldEnd = end;
+        return;
+      }
+      const status = filters[i]!.onData?.(bytes, end);
+      if (status === NetworkFilterStatus.StopIteration) {
+        if (i < filters.length - 1) {
+          this.#stoppedAt = i;
+          (this.#held ??= []).push(bytes);
+          this.#heldEnd = end;
+        }
+        return;
+      }
+      if (this.connection.isClosing) return;
+    }
+  }
+
+  onClose(event: CloseEvent): void {
+    for (let i = 0; i < this.filters.length; i++) this.filters[i]!.onClose?.(event);
+    this.listener.onConnectionClosed(this);
+  }
+
+  onAboveWriteBufferHighWatermark(): void {
+    for (let i = 0; i < this.filters.length; i++) this.filters[i]!.onAboveWriteBufferHighWatermark?.();
+  }
+
+  onBelowWriteBufferLowWatermark(): void {
+    for (let i = 0; i < this.filters.length; i++) this.filters[i]!.onBelowWriteBufferLowWatermark?.();
+  }
+}
+
+const noBytes = Buffer.alloc(0);

@@ -1,0 +1,180 @@
+// A listener in a worker: its sockets, its prepared filter chains, its connections. Steps 1 and 2 of a request's way.
+// Listener filters run between accept and the choice of a chain; they and the complete match belong into this folder
+// (`listener-filters.ts`, `filter-chain-match.ts`).
+import type { Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
+import type { NetworkFilterExtension, NetworkFilterFactory } from '#extension/network-filter.ts';
+import type { DownstreamTransport, DownstreamTransportExtension } from '#extension/transport-socket.ts';
+import { CloseType, Connection } from '#net/connection.ts';
+import { nextConnectionId } from '#net/dial.ts';
+import { ListeningSocket } from '#net/listening-socket.ts';
+import { addressText, type SocketAddressData } from '../address.ts';
+import type { DataPlaneFilterContext, WorkerContext } from '../worker-context.ts';
+import { AcceptedConnection, AcceptedConnectionInfo } from './accepted-connection.ts';
+import type { FilterChainConfig, ListenerConfig } from './listener-config.ts';
+import { ListenerStats, ListenerWorkerStats } from './listener-stats.ts';
+
+interface PreparedChain {
+  readonly config: FilterChainConfig;
+  readonly factories: readonly NetworkFilterFactory[];
+  readonly transport: DownstreamTransport;
+}
+
+export class ActiveListener {
+  readonly config: ListenerConfig;
+  readonly worker: WorkerContext;
+  readonly stats: ListenerStats;
+  readonly workerStats: ListenerWorkerStats;
+  readonly connections = new Set<AcceptedConnection>();
+  isDraining = false;
+  readonly #chains: readonly PreparedChain[];
+  readonly #defaultChain: PreparedChain | undefined;
+  readonly #sockets: ListeningSocket[] = [];
+
+  constructor(config: ListenerConfig, worker: WorkerContext) {
+    this.config = config;
+    this.worker = worker;
+    const scope = worker.store.root.scope(`listener.${config.statPrefix}`);
+    this.stats = scope.stats(ListenerStats);
+    this.workerStats = scope.scope(`worker_${worker.index}`).stats(ListenerWorkerStats);
+    this.#chains = config.filterChains.map((it) => this.#prepareChain(it, scope.prefix));
+    this.#defaultChain =
+      config.defaultFilterChain && this.#prepareChain(config.defaultFilterChain, scope.prefix);
+  }
+
+  /** `addresses` replaces those of the configuration, when another worker has found out what a port 0 became. */
+  listen(
+    addresses: readonly SocketAddressData[],
+    onListening: (ports: readonly number[]) => void,
+    onError: (error: NodeJS.ErrnoException, address: SocketAddressData) => void,
+  ): void {
+    const ports: number[] = [];
+    const openNext = () => {
+      const address = addresses[ports.length];
+      if (address === undefined) {
+        onListening(ports);
+        return;
+      }
+      ListeningSocket.open(
+        {
+          ...address,
+          reusePort: this.config.reusePort,
+          backlog: this.config.backlog,
+          keepAliveMs: this.config.keepAliveMs,
+        },
+        (socket) => this.#onAccept(socket),
+        (listening) => {
+          this.#sockets.push(listening);
+          ports.push(listening.port);
+          openNext();
+        },
+        (error) => onError(error, address),
+      );
+    };
+    openNext();
+  }
+
+  /** Accepts no more; what is open goes on. */
+  stopListening(): void {
+    for (const socket of this.#sockets.splice(0)) socket.close();
+  }
+
+  close(): void {
+    this.stopListening();
+    for (const it of this.connections) it.close(CloseType.NoFlush, '');
+  }
+
+  #prepareChain(config: FilterChainConfig, listenerStatPrefix: string): PreparedChain {
+    const { worker } = this;
+    const root = worker.store.root;
+    const context: DataPlaneFilterContext = {
+      stats: root,
+      runtime: worker.runtime,
+      timers: worker.timers,
+      name: '',
+      registry: worker.registry,
+      listenerName: this.config.name,
+      filterChainName: config.name,
+      trafficDirection: this.config.trafficDirection,
+      listenerMetadata: this.config.metadata,
+      bufferLimitBytes: this.config.bufferLimitBytes,
+      worker,
+      listenerStatPrefix,
+    };
+    return {
+      config,
+      factories: config.filters.map((it) =>
+        worker.registry
+          .byName<NetworkFilterExtension>('network_filter', it.extension)!
+          .prepare(it.config as never, { ...context, name: it.name } as DataPlaneFilterContext),
+      ),
+      transport: worker.registry
+        .byName<DownstreamTransportExtension>(
+          'downstream_transport_socket',
+          config.transportSocket.extension,
+        )!
+        .prepare(config.transportSocket.config as never, {
+          stats: root,
+          runtime: worker.runtime,
+          timers: worker.timers,
+          statPrefix: listenerStatPrefix,
+        }),
+    };
+  }
+
+  #onAccept(socket: Socket): void {
+    const isPipe = socket.remoteAddress === undefined;
+    const local = isPipe
+      ? this.config.addresses[0]!.address
+      : addressText(plainIp(socket.localAddress!), socket.localPort!);
+    const remote = isPipe ? '' : addressText(plainIp(socket.remoteAddress!), socket.remotePort!);
+    const info = new AcceptedConnectionInfo(nextConnectionId(), local, remote, this.config.name);
+    const { stats, workerStats } = this;
+    stats.downstreamCxTotal.value++;
+    stats.downstreamCxActive.value++;
+    workerStats.downstreamCxTotal.value++;
+    workerStats.downstreamCxActive.value++;
+    const accepted = new AcceptedConnection(this, info);
+    this.connections.add(accepted);
+    const chain = this.#chains[0] ?? this.#defaultChain;
+    if (chain === undefined) {
+      stats.noFilterChainMatch.value++;
+      accepted.connection = new Connection(info.id, socket, accepted, 0, false);
+      accepted.close(CloseType.NoFlush, 'filter_chain_not_found');
+      return;
+    }
+    info.filterChainName = chain.config.name;
+    const wrapped = chain.transport.wrap(socket, undefined);
+    accepted.connection = new Connection(info.id, wrapped, accepted, this.config.bufferLimitBytes, false);
+    if (wrapped === socket) this.#begin(accepted, chain);
+    else {
+      wrapped.once('secure', () => {
+        info.tls = chain.transport.tlsInfo(wrapped);
+        info.applicationProtocol = (wrapped as TLSSocket).alpnProtocol || '';
+        info.requestedServerName = (wrapped as TLSSocket & { servername?: string | false }).servername || '';
+        this.#begin(accepted, chain);
+      });
+    }
+  }
+
+  #begin(accepted: AcceptedConnection, chain: PreparedChain): void {
+    if (accepted.connection.isClosed) return;
+    accepted.info.transportProtocol = chain.transport.protocol;
+    accepted.filters = chain.factories.map((make) => make(accepted));
+    accepted.start();
+  }
+
+  onConnectionClosed(accepted: AcceptedConnection): void {
+    if (!this.connections.delete(accepted)) return;
+    const { stats, workerStats } = this;
+    stats.downstreamCxActive.value--;
+    workerStats.downstreamCxActive.value--;
+    stats.downstreamCxDestroy.value++;
+    stats.downstreamCxLengthMs.record(performance.now() - accepted.info.startMs);
+  }
+}
+
+/** IPv4 as a dual-stack socket shows it. */
+function plainIp(ip: string): string {
+  return ip.startsWith('::ffff:') && ip.includes('.') ? ip.slice(7) : ip;
+}

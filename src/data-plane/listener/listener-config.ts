@@ -1,0 +1,49 @@
+// A listener as plain data.
+import type { Configured } from '#extension/registry.ts';
+import type { SocketAddressData } from '../address.ts';
+
+export type Metadata = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+
+export interface ListenerConfig {
+  readonly name: string;
+  /** The first is `address`, others are `additional_addresses`. */
+  readonly addresses: readonly SocketAddressData[];
+  /** `stat_prefix`, or the address as text: `127.0.0.1_80`. */
+  readonly statPrefix: string;
+  readonly reusePort: boolean;
+  readonly bindToPort: boolean;
+  readonly backlog: number;
+  readonly bufferLimitBytes: number;
+  readonly filterChains: readonly FilterChainConfig[];
+  readonly defaultFilterChain: FilterChainConfig | undefined;
+  readonly listenerFilters: readonly Configured[];
+  readonly listenerFiltersTimeoutMs: number;
+  readonly continueOnListenerFiltersTimeout: boolean;
+  readonly trafficDirection: string;
+  readonly accessLogs: readonly Configured[];
+  readonly metadata: Metadata | undefined;
+  readonly keepAliveMs: number;
+  /** `DrainType`: true when only a modification drains, not a failing health check. */
+  readonly drainsOnlyOnModify: boolean;
+}
+
+export interface FilterChainConfig {
+  readonly name: string;
+  readonly match: FilterChainMatchConfig | undefined;
+  readonly filters: readonly Configured[];
+  readonly transportSocket: Configured;
+  /** 0: none. */
+  readonly transportConnectTimeoutMs: number;
+}
+
+export interface FilterChainMatchConfig {
+  readonly destinationPort: number;
+  readonly prefixRanges: readonly string[];
+  readonly directSourcePrefixRanges: readonly string[];
+  readonly sourceType: string;
+  readonly sourcePrefixRanges: readonly string[];
+  readonly sourcePorts: readonly number[];
+  readonly serverNames: readonly string[];
+  readonly transportProtocol: string;
+  readonly applicationProtocols: readonly string[];
+}

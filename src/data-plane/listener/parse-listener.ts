@@ -1,0 +1,160 @@
+// `Listener` -> plain data, on the main thread.
+import type { ParseContext } from '#config/parse-context.ts';
+import { durationMs, onlyFields } from '#extension/message-fields.ts';
+import type { NetworkFilterExtension } from '#extension/network-filter.ts';
+import type { Configured, Registry } from '#extension/registry.ts';
+import type { FilterChain, Listener } from '#schema/messages/envoy/config/listener/v3.ts';
+import { addressText, parseAddress, type SocketAddressData } from '../address.ts';
+import type { FilterChainConfig, ListenerConfig } from './listener-config.ts';
+
+const supported = [
+  'name',
+  'address',
+  'additional_addresses',
+  'stat_prefix',
+  'filter_chains',
+  'default_filter_chain',
+  'per_connection_buffer_limit_bytes',
+  'metadata',
+  'drain_type',
+  'listener_filters',
+  'listener_filters_timeout',
+  'continue_on_listener_filters_timeout',
+  'traffic_direction',
+  'reuse_port',
+  'enable_reuse_port',
+  'access_log',
+  'tcp_backlog_size',
+  'bind_to_port',
+  'ignore_global_conn_limit',
+  'bypass_overload_manager',
+  'tcp_keepalive',
+];
+
+export function parseListener(message: Listener, at: ParseContext, registry: Registry): ListenerConfig {
+  onlyFields(message, at, supported);
+  const addresses: SocketAddressData[] = [];
+  const first = parseAddress(message.address, at.field('address'));
+  if (first !== undefined) addresses.push(first);
+  message.additional_addresses.forEach((it, i) => {
+    const here = at.field('additional_addresses', i);
+    onlyFields(it, here, ['address']);
+    const address = parseAddress(it.address, here.field('address'));
+    if (address !== undefined) addresses.push(address);
+  });
+  if (first?.isUdp) at.field('address').unsupported('UDP listeners are not supported by chancery');
+  return {
+    name: message.name,
+    addresses,
+    statPrefix:
+      message.stat_prefix !== ''
+        ? message.stat_prefix
+        : first === undefined
+          ? ''
+          : addressText(first.address, first.port),
+    reusePort: message.enable_reuse_port ?? true,
+    bindToPort: message.bind_to_port ?? true,
+    backlog: message.tcp_backlog_size ?? 128,
+    bufferLimitBytes: message.per_connection_buffer_limit_bytes ?? 1024 * 1024,
+    filterChains: message.filter_chains.map((it, i) =>
+      parseChain(it, at.field('filter_chains', i), registry),
+    ),
+    defaultFilterChain:
+      message.default_filter_chain === undefined
+        ? undefined
+        : parseChain(message.default_filter_chain, at.field('default_filter_chain'), registry),
+    listenerFilters: parseAll(
+      'listener_filter',
+      message.listener_filters,
+      at.field('listener_filters'),
+      registry,
+    ),
+    listenerFiltersTimeoutMs: durationMs(message.listener_filters_timeout, 15_000),
+    continueOnListenerFiltersTimeout: message.continue_on_listener_filters_timeout,
+    trafficDirection: message.traffic_direction === 'UNSPECIFIED' ? '' : message.traffic_direction,
+    accessLogs: parseAll('access_logger', message.access_log, at.field('access_log'), registry),
+    metadata: message.metadata?.filter_metadata as ListenerConfig['metadata'],
+    keepAliveMs:
+      message.tcp_keepalive === undefined ? 0 : (message.tcp_keepalive.keepalive_time ?? 7200) * 1000,
+    drainsOnlyOnModify: message.drain_type === 'MODIFY_ONLY',
+  };
+}
+
+function parseChain(message: FilterChain, at: ParseContext, registry: Registry): FilterChainConfig {
+  onlyFields(message, at, [
+    'filter_chain_match',
+    'filters',
+    'transport_socket',
+    'transport_socket_connect_timeout',
+    'name',
+    'metadata',
+  ]);
+  const filters: Configured[] = [];
+  message.filters.forEach((filter, i) => {
+    const here = at.field('filters', i);
+    const configured = registry.parse('network_filter', filter, here);
+    if (configured === undefined) return;
+    filters.push(configured);
+    const isTerminal =
+      registry.byName<NetworkFilterExtension>('network_filter', configured.extension)?.terminal === true;
+    const isLast = i === message.filters.length - 1;
+    if (isTerminal && !isLast)
+      here.fail(
+        `Error: terminal filter named ${filter.name} of type ${configured.extension} must be the last filter in a network filter chain.`,
+      );
+    if (!isTerminal && isLast)
+      here.fail(
+        `Error: non-terminal filter named ${filter.name} of type ${configured.extension} is the last filter in a network filter chain.`,
+      );
+  });
+  const match = message.filter_chain_match;
+  const range = (it: { readonly address_prefix: string; readonly prefix_len?: number }) =>
+    `${it.address_prefix}/${it.prefix_len ?? 0}`;
+  return {
+    name: message.name,
+    match:
+      match === undefined
+        ? undefined
+        : {
+            destinationPort: match.destination_port ?? 0,
+            prefixRanges: match.prefix_ranges.map(range),
+            directSourcePrefixRanges: match.direct_source_prefix_ranges.map(range),
+            sourceType: match.source_type,
+            sourcePrefixRanges: match.source_prefix_ranges.map(range),
+            sourcePorts: match.source_ports,
+            serverNames: match.server_names,
+            transportProtocol: match.transport_protocol,
+            applicationProtocols: match.application_protocols,
+          },
+    filters,
+    transportSocket:
+      message.transport_socket === undefined
+        ? rawBuffer
+        : (registry.parse(
+            'downstream_transport_socket',
+            message.transport_socket,
+            at.field('transport_socket'),
+          ) ?? rawBuffer),
+    transportConnectTimeoutMs: durationMs(message.transport_socket_connect_timeout, 0),
+  };
+}
+
+const rawBuffer: Configured = {
+  name: 'envoy.transport_sockets.raw_buffer',
+  extension: 'envoy.transport_sockets.raw_buffer',
+  config: {},
+};
+
+function parseAll(
+  kind: string,
+  messages: readonly { readonly name: string; readonly typed_config?: object | undefined }[],
+  at: ParseContext,
+  registry: Registry,
+): readonly Configured[] {
+  const all: Configured[] = [];
+  messages.forEach((message, i) => {
+    const configured = registry.parse(kind, message, at.index(i));
+    if (configured !== undefined) all.push(configured);
+  });
+  return all;
+}

@@ -1,0 +1,160 @@
+// The main thread of a proxy: parses the bootstrap into plain data, starts the workers, and owns what exists once.
+import { networkInterfaces } from 'node:os';
+import type { ConfigError } from '#config/config-error.ts';
+import { ParseContext } from '#config/parse-context.ts';
+import { type Extension, Registry } from '#extension/registry.ts';
+import type { Bootstrap } from '#schema/messages/envoy/config/bootstrap/v3.ts';
+import { addressText, type SocketAddressData } from './address.ts';
+import { coreExtensions } from './core-extensions.ts';
+import type { ListenerConfig } from './listener/listener-config.ts';
+import { parseListener } from './listener/parse-listener.ts';
+import type { ClusterConfig, LocalityConfig } from './upstream/cluster-config.ts';
+import { parseCluster, parseLoadAssignment } from './upstream/parse-cluster.ts';
+import { WorkerPool } from './worker-pool.ts';
+import type { FromWorker } from './worker-protocol.ts';
+
+export interface ServerOptions {
+  /** Number of worker threads, or one worker in this thread. */
+  readonly workers: number | 'inline';
+  /** URLs of modules that export `extensions`; every thread imports them. */
+  readonly extensionModules: readonly string[];
+}
+
+/** Everything the bootstrap says, as plain data. */
+export interface ServerConfig {
+  readonly listeners: readonly ListenerConfig[];
+  readonly clusters: readonly { readonly config: ClusterConfig; readonly hosts: readonly LocalityConfig[] }[];
+}
+
+/** Parses without starting anything: `--mode validate`. Problems go to `problems`. */
+export function parseBootstrap(
+  bootstrap: Bootstrap,
+  registry: Registry,
+  problems: ConfigError[],
+): ServerConfig {
+  const at = new ParseContext('', problems).field('static_resources');
+  const clusters = (bootstrap.static_resources?.clusters ?? []).map((message, i) => {
+    const here = at.field('clusters', i);
+    return {
+      config: parseCluster(message, here, registry),
+      hosts: parseLoadAssignment(message.load_assignment, here.field('load_assignment')),
+    };
+  });
+  const listeners = (bootstrap.static_resources?.listeners ?? []).map((message, i) =>
+    parseListener(message, at.field('listeners', i), registry),
+  );
+  return { listeners, clusters };
+}
+
+export async function loadRegistry(extensionModules: readonly string[]): Promise<Registry> {
+  const modules = await Promise.all(
+    extensionModules.map((url) => import(url) as Promise<{ readonly extensions: readonly Extension[] }>),
+  );
+  return new Registry([...coreExtensions, ...modules.flatMap((it) => it.extensions)]);
+}
+
+/** A listener could not be bound. */
+export class ListenError extends Error {
+  override readonly name = 'ListenError';
+}
+
+export class Server {
+  readonly config: ServerConfig;
+  readonly #pool: WorkerPool;
+  readonly #ports = new Map<string, readonly number[]>();
+  #onMessage: (index: number, message: FromWorker) => void = () => {};
+
+  private constructor(config: ServerConfig, bootstrap: Bootstrap, options: ServerOptions) {
+    this.config = config;
+    this.#pool = new WorkerPool(
+      {
+        extensionModules: options.extensionModules,
+        nodeId: bootstrap.node?.id ?? '',
+        nodeCluster: bootstrap.node?.cluster ?? '',
+        localAddress: localAddress(),
+      },
+      (index, message) => this.#onMessage(index, message),
+      (index) => void this.#replace(index),
+    );
+  }
+
+  /** Rejects with `ListenError` when a listener cannot be bound. `problems` that refuse are the caller's to look at first. */
+  static async start(
+    bootstrap: Bootstrap,
+    registry: Registry,
+    config: ServerConfig,
+    options: ServerOptions,
+  ): Promise<Server> {
+    const server = new Server(config, bootstrap, options);
+    if (options.workers === 'inline') {
+      const core = new Set<Extension>(coreExtensions);
+      server.#pool.startInline(registry.all.filter((it) => !core.has(it)));
+      await server.#load(0);
+    } else {
+      // The first one finds out whether the addresses can be had, and which port a port 0 becomes.
+      for (let i = 0; i < options.workers; i++) {
+        server.#pool.startThread(i);
+        await server.#next(i, 'ready');
+        await server.#load(i);
+      }
+    }
+    return server;
+  }
+
+  /** The port of a listener's first address, as bound. */
+  port(listener: string): number {
+    return this.#ports.get(listener)?.[0] ?? 0;
+  }
+
+  async close(): Promise<void> {
+    this.#pool.closing();
+    for (let i = 0; i < this.#pool.size; i++) {
+      this.#pool.post(i, { type: 'shutdown' });
+      await this.#next(i, 'closed');
+    }
+    this.#pool.terminate();
+  }
+
+  async #replace(index: number): Promise<void> {
+    this.#pool.startThread(index);
+    await this.#next(index, 'ready');
+    await this.#load(index);
+  }
+
+  async #load(index: number): Promise<void> {
+    for (const { config, hosts } of this.config.clusters)
+      this.#pool.post(index, { type: 'cluster', config, hosts });
+    for (const config of this.config.listeners) {
+      const ports = this.#ports.get(config.name);
+      const addresses: readonly SocketAddressData[] =
+        ports === undefined
+          ? config.addresses
+          : config.addresses.map((it, i) => ({ ...it, port: ports[i]! }));
+      const answer = this.#next(index, 'listening', 'listen_failed');
+      this.#pool.post(index, { type: 'listener', config, addresses });
+      const message = await answer;
+      if (message.type === 'listen_failed') {
+        throw new ListenError(
+          `cannot bind '${addressText(message.address.address, message.address.port)}': ${message.message}`,
+        );
+      }
+      if (message.type === 'listening') this.#ports.set(config.name, message.ports);
+    }
+  }
+
+  #next(index: number, ...types: readonly FromWorker['type'][]): Promise<FromWorker> {
+    return new Promise((resolve) => {
+      this.#onMessage = (from, message) => {
+        if (from === index && types.includes(message.type)) resolve(message);
+      };
+    });
+  }
+}
+
+/** What Envoy puts into x-forwarded-for instead of a loopback peer. */
+function localAddress(): string {
+  for (const addresses of Object.values(networkInterfaces())) {
+    for (const it of addresses ?? []) if (!it.internal && it.family === 'IPv4') return it.address;
+  }
+  return '127.0.0.1';
+}

@@ -1,0 +1,69 @@
+// The limits of one cluster and priority. Counts are of this thread: with several workers each has the whole limit.
+
+import type { Thresholds } from './cluster-config.ts';
+import type { CircuitBreakerStats } from './cluster-stats.ts';
+
+export class CircuitBreaker {
+  connections = 0;
+  pending = 0;
+  requests = 0;
+  retries = 0;
+  readonly #limits: Thresholds;
+  readonly #stats: CircuitBreakerStats;
+
+  constructor(limits: Thresholds, stats: CircuitBreakerStats) {
+    this.#limits = limits;
+    this.#stats = stats;
+    if (limits.maxConnections === 0) stats.cxOpen.value = 1;
+    if (limits.maxPendingRequests === 0) stats.rqPendingOpen.value = 1;
+    if (limits.maxRequests === 0) stats.rqOpen.value = 1;
+    if (limits.retryBudget === undefined && limits.maxRetries === 0) stats.rqRetryOpen.value = 1;
+  }
+
+  get allowsConnection(): boolean {
+    return this.connections < this.#limits.maxConnections;
+  }
+
+  get allowsPending(): boolean {
+    return this.pending < this.#limits.maxPendingRequests;
+  }
+
+  get allowsRequest(): boolean {
+    return this.requests < this.#limits.maxRequests;
+  }
+
+  get allowsRetry(): boolean {
+    return this.retries < this.#maxRetries();
+  }
+
+  addConnections(by: number): void {
+    this.connections += by;
+    if (this.connections >= this.#limits.maxConnections) this.#stats.cxOpen.value = 1;
+    else if (this.#stats.cxOpen.value !== 0) this.#stats.cxOpen.value = 0;
+  }
+
+  addPending(by: number): void {
+    this.pending += by;
+    if (this.pending >= this.#limits.maxPendingRequests) this.#stats.rqPendingOpen.value = 1;
+    else if (this.#stats.rqPendingOpen.value !== 0) this.#stats.rqPendingOpen.value = 0;
+  }
+
+  addRequests(by: number): void {
+    this.requests += by;
+    if (this.requests >= this.#limits.maxRequests) this.#stats.rqOpen.value = 1;
+    else if (this.#stats.rqOpen.value !== 0) this.#stats.rqOpen.value = 0;
+  }
+
+  addRetries(by: number): void {
+    this.retries += by;
+    if (this.retries >= this.#maxRetries()) this.#stats.rqRetryOpen.value = 1;
+    else if (this.#stats.rqRetryOpen.value !== 0) this.#stats.rqRetryOpen.value = 0;
+  }
+
+  #maxRetries(): number {
+    const budget = this.#limits.retryBudget;
+    if (budget === undefined) return this.#limits.maxRetries;
+    const allowed = Math.floor(((this.requests + this.pending) * budget.percent) / 100);
+    return allowed > budget.minConcurrency ? allowed : budget.minConcurrency;
+  }
+}

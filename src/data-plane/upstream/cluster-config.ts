@@ -1,0 +1,78 @@
+// A cluster as plain data: what the main thread makes of the message and posts to the workers. Hosts come apart from it, as they
+// change more often.
+import type { Configured } from '#extension/registry.ts';
+import type { Http1OptionsData } from '../http/codec-options.ts';
+
+export type Metadata = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+
+export interface ClusterConfig {
+  readonly name: string;
+  /** `alt_stat_name` or the name. */
+  readonly statName: string;
+  readonly connectTimeoutMs: number;
+  readonly bufferLimitBytes: number;
+  readonly lbPolicy: Configured;
+  /** Priority default, then high. */
+  readonly thresholds: readonly [Thresholds, Thresholds];
+  readonly http: ClusterHttpOptions;
+  /** `raw_buffer` unless set. */
+  readonly transportSocket: Configured;
+  readonly metadata: Metadata | undefined;
+  /** Close connections to hosts that are removed or become unhealthy. */
+  readonly closesConnectionsOnHostRemoval: boolean;
+  /** Local address of upstream connections; empty: the system chooses. */
+  readonly bindAddress: string;
+  readonly keepAliveMs: number;
+  /** `track_timeout_budgets`, `track_cluster_stats.timeout_budgets`. */
+  readonly tracksTimeoutBudgets: boolean;
+  readonly tracksRequestResponseSizes: boolean;
+  /** Filled for a cluster whose `http_protocol_options` allow gRPC counting and the like; see LB common config. */
+  readonly healthyPanicPercent: number;
+}
+
+export interface Thresholds {
+  readonly maxConnections: number;
+  readonly maxPendingRequests: number;
+  readonly maxRequests: number;
+  readonly maxRetries: number;
+  /** Percent of active requests that may be retries and the floor below which it does not count; undefined: `maxRetries` holds. */
+  readonly retryBudget: { readonly percent: number; readonly minConcurrency: number } | undefined;
+  /** List `remaining_*` gauges. */
+  readonly trackRemaining: boolean;
+}
+
+export const UpstreamProtocol = { Http1: 0, Http2: 1, Auto: 2, Downstream: 3 } as const;
+export type UpstreamProtocol = (typeof UpstreamProtocol)[keyof typeof UpstreamProtocol];
+
+export interface ClusterHttpOptions {
+  readonly protocol: UpstreamProtocol;
+  /** 3,600,000 unless set; 0: none. */
+  readonly idleTimeoutMs: number;
+  /** 0: none. */
+  readonly maxConnectionDurationMs: number;
+  /** 0: none. */
+  readonly maxRequestsPerConnection: number;
+  readonly maxStreamDurationMs: number;
+  readonly http1: Http1OptionsData;
+}
+
+/** One endpoint. */
+export interface HostConfig {
+  /** IP address, or a path when `port` is -1. */
+  readonly address: string;
+  readonly port: number;
+  readonly hostname: string;
+  readonly weight: number;
+  /** A value of `HostHealth`. */
+  readonly health: number;
+  readonly metadata: Metadata | undefined;
+}
+
+export interface LocalityConfig {
+  readonly region: string;
+  readonly zone: string;
+  readonly subZone: string;
+  readonly weight: number;
+  readonly priority: number;
+  readonly hosts: readonly HostConfig[];
+}

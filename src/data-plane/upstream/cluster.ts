@@ -1,0 +1,99 @@
+// A cluster in a worker: limits, counters, hosts, the policy that chooses one, and the pools. Step 7 of a request's way.
+// Health checks, outlier detection and subsets belong into this folder; priorities and panic are `priority-set.ts`.
+
+import type { TimerWheel } from '#base/timer-wheel.ts';
+import type { LoadBalancer, PickContext } from '#extension/load-balancer.ts';
+import type { UpstreamTransport } from '#extension/transport-socket.ts';
+import { type ByteSink, type ClientCodec, type ClientCodecOwner, ResetReason } from '#http/codec.ts';
+import type { Connection, ConnectionOwner } from '#net/connection.ts';
+import { CircuitBreaker } from './circuit-breaker.ts';
+import type { ClusterConfig } from './cluster-config.ts';
+import type { CircuitBreakerStats, ClusterStats } from './cluster-stats.ts';
+import type { UpstreamHost } from './host.ts';
+import { HttpPool } from './http-pool.ts';
+
+/** How a cluster opens connections and speaks on them: given by `prepare-cluster.ts`, so that this file stays small and hot. */
+export interface Dialer {
+  open(cluster: Cluster, host: UpstreamHost, owner: ConnectionOwner, alpn: readonly string[]): Connection;
+  http1(sink: ByteSink, owner: ClientCodecOwner): ClientCodec;
+  http2(sink: ByteSink, owner: ClientCodecOwner): ClientCodec;
+  /** What the handshake agreed on; empty on plaintext. */
+  negotiated(connection: Connection): string;
+}
+
+const alpnByProtocol: readonly (readonly string[])[] = [['http/1.1'], ['h2'], ['h2', 'http/1.1']];
+
+export class Cluster {
+  readonly config: ClusterConfig;
+  readonly stats: ClusterStats;
+  readonly breakers: readonly [CircuitBreaker, CircuitBreaker];
+  readonly transport: UpstreamTransport;
+  readonly lb: LoadBalancer;
+  readonly timers: TimerWheel;
+  readonly #dialer: Dialer;
+  /** Every present host, by address. */
+  hosts: ReadonlyMap<string, UpstreamHost> = new Map();
+  http2StreamsPerConnection = 1024;
+
+  constructor(
+    config: ClusterConfig,
+    stats: ClusterStats,
+    breakerStats: readonly [CircuitBreakerStats, CircuitBreakerStats],
+    transport: UpstreamTransport,
+    lb: LoadBalancer,
+    timers: TimerWheel,
+    dialer: Dialer,
+  ) {
+    this.config = config;
+    this.stats = stats;
+    this.breakers = [
+      new CircuitBreaker(config.thresholds[0], breakerStats[0]),
+      new CircuitBreaker(config.thresholds[1], breakerStats[1]),
+    ];
+    this.transport = transport;
+    this.lb = lb;
+    this.timers = timers;
+    this.#dialer = dialer;
+  }
+
+  /** Hot. Undefined: no host is usable; the caller counts and answers. */
+  pick(context: PickContext): UpstreamHost | undefined {
+    return this.lb.pick(context) as UpstreamHost | undefined;
+  }
+
+  /** `protocol`: 0 HTTP/1, 1 HTTP/2, 2 by ALPN. `priority`: 0 default, 1 high. */
+  pool(host: UpstreamHost, protocol: number, priority: number): HttpPool {
+    const at = protocol * 2 + priority;
+    let pool = host.pools[at];
+    if (pool === undefined) {
+      pool = new HttpPool(this, host, this.breakers[priority]!, protocol);
+      host.pools[at] = pool;
+    }
+    return pool;
+  }
+
+  connect(host: UpstreamHost, owner: ConnectionOwner, protocol: number): Connection {
+    return this.#dialer.open(this, host, owner, alpnByProtocol[protocol]!);
+  }
+
+  newCodec(connection: Connection, owner: ClientCodecOwner, protocol: number): ClientCodec {
+    const isHttp2 = protocol === 1 || (protocol === 2 && this.#dialer.negotiated(connection) === 'h2');
+    return isHttp2 ? this.#dialer.http2(connection, owner) : this.#dialer.http1(connection, owner);
+  }
+
+  /** A host has left: what it carries finishes. */
+  removeHost(host: UpstreamHost): void {
+    host.isRemoved = true;
+    for (let i = 0; i < host.pools.length; i++) host.pools[i]?.shutDown();
+  }
+
+  close(): void {
+    for (const host of this.hosts.values()) {
+      for (let i = 0; i < host.pools.length; i++) {
+        const all = host.pools[i]?.all;
+        if (all === undefined) continue;
+        for (let k = all.length - 1; k >= 0; k--) all[k]!.close(ResetReason.LocalReset, '');
+      }
+    }
+  }
+}

@@ -1,0 +1,57 @@
+// One endpoint of a cluster in a worker: what policies see of it, its counters, and its pools. Outlier detection and active health
+// checks will change `health` here.
+import type { Host, HostHealth, Locality } from '#extension/load-balancer.ts';
+import { Counter, Gauge } from '#stats/metric.ts';
+import type { HostConfig, Metadata } from './cluster-config.ts';
+import type { HttpPool } from './http-pool.ts';
+
+export class UpstreamHost implements Host {
+  readonly address: string;
+  readonly ip: string;
+  /** -1: `ip` is the path of a Unix socket. */
+  readonly port: number;
+  readonly hostname: string;
+  weight: number;
+  priority: number;
+  health: HostHealth;
+  readonly locality: Locality | undefined;
+  metadata: Metadata | undefined;
+  activeRequests = 0;
+  /** Removed from its cluster: connections finish what they carry and close. */
+  isRemoved = false;
+  /** By protocol and priority; see `Cluster.pool`. */
+  readonly pools: (HttpPool | undefined)[] = [
+    undefined,
+    undefined,
+    undefined,
+    undefined,
+    undefined,
+    undefined,
+  ];
+
+  // `/clusters` shows these.
+  readonly cxActive = new Gauge('cx_active');
+  readonly cxConnectFail = new Counter('cx_connect_fail');
+  readonly cxTotal = new Counter('cx_total');
+  readonly rqError = new Counter('rq_error');
+  readonly rqSuccess = new Counter('rq_success');
+  readonly rqTimeout = new Counter('rq_timeout');
+  readonly rqTotal = new Counter('rq_total');
+
+  constructor(config: HostConfig, locality: Locality | undefined, priority: number) {
+    this.ip = config.address;
+    this.port = config.port;
+    this.address =
+      config.port < 0
+        ? config.address
+        : config.address.includes(':')
+          ? `[${config.address}]:${config.port}`
+          : `${config.address}:${config.port}`;
+    this.hostname = config.hostname;
+    this.weight = config.weight;
+    this.priority = priority;
+    this.health = config.health as HostHealth;
+    this.locality = locality;
+    this.metadata = config.metadata;
+  }
+}

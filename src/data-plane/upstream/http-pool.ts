@@ -1,0 +1,355 @@
+// The connections to one host for one protocol and priority, and the requests that wait for one. HTTP/1 and HTTP/2 differ only in
+// how many streams a connection carries. Step 7 of a request's way.
+import type { ClientCodec, ClientCodecOwner, CodecError, StreamDecoder, StreamEncoder } from '#http/codec.ts';
+import { ResetReason } from '#http/codec.ts';
+import { CloseEvent, CloseType, type Connection, type ConnectionOwner } from '#net/connection.ts';
+import type { CircuitBreaker } from './circuit-breaker.ts';
+import type { Cluster } from './cluster.ts';
+import type { UpstreamHost } from './host.ts';
+
+/** Who waits for a stream. Implemented by the router's attempt. */
+export interface PoolClient extends StreamDecoder {
+  /** The stream is there. Called from inside `newStream` when a connection was free. */
+  onPoolReady(encoder: StreamEncoder, connection: PooledConnection): void;
+  /** No stream will come. `details`: transport failure in Envoy's words. */
+  onPoolFailure(reason: ResetReason, details: string): void;
+}
+
+export class HttpPool {
+  readonly cluster: Cluster;
+  readonly host: UpstreamHost;
+  readonly breaker: CircuitBreaker;
+  /** 0 HTTP/1, 1 HTTP/2, 2 whichever ALPN says. */
+  readonly protocol: number;
+  /** Connections with room for another stream, the last used at the end. */
+  readonly ready: PooledConnection[] = [];
+  readonly all: PooledConnection[] = [];
+  readonly #pending: PoolClient[] = [];
+  #connecting = 0;
+  #isDraining = false;
+
+  constructor(cluster: Cluster, host: UpstreamHost, breaker: CircuitBreaker, protocol: number) {
+    this.cluster = cluster;
+    this.host = host;
+    this.breaker = breaker;
+    this.protocol = protocol;
+  }
+
+  newStream(client: PoolClient): void {
+    const ready = this.ready;
+    if (ready.length > 0) {
+      this.#attach(ready[ready.length - 1]!, client);
+      return;
+    }
+    const stats = this.cluster.stats;
+    if (!this.breaker.allowsPending) {
+      stats.upstreamRqPendingOverflow.value++;
+      client.onPoolFailure(ResetReason.Overflow, '');
+      return;
+    }
+    stats.upstreamRqPendingTotal.value++;
+    stats.upstreamRqPendingActive.value++;
+    this.breaker.addPending(1);
+    this.#pending.push(client);
+    this.#connectIfNeeded();
+  }
+
+  /** Takes back a request that still waits. */
+  cancel(client: PoolClient): void {
+    const at = this.#pending.indexOf(client);
+    if (at < 0) return;
+    this.#pending.splice(at, 1);
+    this.cluster.stats.upstreamRqPendingActive.value--;
+    this.cluster.stats.upstreamRqCancelled.value++;
+    this.breaker.addPending(-1);
+  }
+
+  /** No new streams on the present connections; idle ones close now. */
+  drain(): void {
+    for (let i = this.all.length - 1; i >= 0; i--) this.all[i]!.drain();
+  }
+
+  /** The host is gone: as `drain`, and connections are not reused for ever after. */
+  shutDown(): void {
+    this.#isDraining = true;
+    this.drain();
+  }
+
+  #attach(connection: PooledConnection, client: PoolClient): void {
+    const stats = this.cluster.stats;
+    if (!this.breaker.allowsRequest) {
+      stats.upstreamRqPendingOverflow.value++;
+      client.onPoolFailure(ResetReason.Overflow, '');
+      return;
+    }
+    stats.upstreamRqTotal.value++;
+    stats.upstreamRqActive.value++;
+    this.host.rqTotal.value++;
+    this.host.activeRequests++;
+    this.breaker.addRequests(1);
+    connection.open(client);
+  }
+
+  #connectIfNeeded(): void {
+    const perConnection = this.protocol === 0 ? 1 : this.cluster.http2StreamsPerConnection;
+    while (this.#pending.length > this.#connecting * perConnection) {
+      if (!this.breaker.allowsConnection) {
+        this.cluster.stats.upstreamCxOverflow.value++;
+        // With no connection at all to this host the request would wait for ever.
+        if (this.all.length > 0) return;
+      }
+      this.#connecting++;
+      const connection = new PooledConnection(this);
+      this.all.push(connection);
+      connection.connect();
+      if (connection.isGone) return;
+    }
+  }
+
+  // Called by connections ---------------------------------------------------------------------------------------------------
+
+  onConnected(connection: PooledConnection): void {
+    this.#connecting--;
+    this.onRoom(connection);
+  }
+
+  /** The connection can take a stream: a waiting request, else it rests in `ready`. */
+  onRoom(connection: PooledConnection): void {
+    if (connection.isGone || connection.isDraining) return;
+    if (!connection.isReady) {
+      connection.isReady = true;
+      this.ready.push(connection);
+    }
+    while (this.#pending.length > 0 && this.ready.length > 0) {
+      const client = this.#pending.shift()!;
+      this.cluster.stats.upstreamRqPendingActive.value--;
+      this.breaker.addPending(-1);
+      this.#attach(this.ready[this.ready.length - 1]!, client);
+    }
+  }
+
+  onFull(connection: PooledConnection): void {
+    if (!connection.isReady) return;
+    connection.isReady = false;
+    const ready = this.ready;
+    if (ready[ready.length - 1] === connection) ready.pop();
+    else {
+      const at = ready.indexOf(connection);
+      if (at >= 0) ready.splice(at, 1);
+    }
+  }
+
+  onStreamOver(): void {
+    this.cluster.stats.upstreamRqActive.value--;
+    this.host.activeRequests--;
+    this.breaker.addRequests(-1);
+  }
+
+  onGone(connection: PooledConnection, wasConnected: boolean, reason: ResetReason, details: string): void {
+    this.onFull(connection);
+    const at = this.all.indexOf(connection);
+    if (at >= 0) this.all.splice(at, 1);
+    if (!wasConnected) {
+      this.#connecting--;
+      // A failed connection takes every waiting request with it, as Envoy does.
+      const pending = this.#pending.splice(0);
+      for (let i = 0; i < pending.length; i++) {
+        this.cluster.stats.upstreamRqPendingActive.value--;
+        this.breaker.addPending(-1);
+        if (i > 0) this.cluster.stats.upstreamRqPendingFailureEject.value++;
+      }
+      if (pending.length === 1) this.cluster.stats.upstreamRqPendingFailureEject.value++;
+      for (let i = 0; i < pending.length; i++) pending[i]!.onPoolFailure(reason, details);
+    } else if (!this.#isDraining || this.#pending.length > 0) this.#connectIfNeeded();
+  }
+}
+
+/** One connection of a pool, with its codec. */
+export class PooledConnection implements ConnectionOwner, ClientCodecOwner {
+  readonly pool: HttpPool;
+  connection: Connection | undefined = undefined;
+  codec: ClientCodec | undefined = undefined;
+  isReady = false;
+  isDraining = false;
+  isGone = false;
+  isConnected = false;
+  /** Streams opened so far and still open. */
+  requests = 0;
+  active = 0;
+  localAddress = '';
+  connectStartMs = 0;
+  connectEndMs = 0;
+  /** For the idle timeout. */
+  lastUsedMs = 0;
+  #maxStreams = 1;
+  #closeReason: ResetReason = ResetReason.None;
+  #closeDetails = '';
+
+  constructor(pool: HttpPool) {
+    this.pool = pool;
+  }
+
+  connect(): void {
+    const { cluster, host, breaker } = this.pool;
+    const stats = cluster.stats;
+    stats.upstreamCxTotal.value++;
+    stats.upstreamCxActive.value++;
+    host.cxTotal.value++;
+    host.cxActive.value++;
+    breaker.addConnections(1);
+    this.connectStartMs = performance.now();
+    this.connection = cluster.connect(host, this, this.pool.protocol);
+  }
+
+  open(client: PoolClient): void {
+    const cluster = this.pool.cluster;
+    this.requests++;
+    this.active++;
+    const limit = cluster.config.http.maxRequestsPerConnection;
+    if (limit > 0 && this.requests >= limit && !this.isDraining) {
+      this.isDraining = true;
+      cluster.stats.upstreamCxMaxRequests.value++;
+    }
+    if (this.active >= this.#maxStreams || this.isDraining) this.pool.onFull(this);
+    client.onPoolReady(this.codec!.newStream(client), this);
+  }
+
+  drain(): void {
+    if (this.isGone || this.isDraining) return;
+    this.isDraining = true;
+    this.pool.onFull(this);
+    if (this.active === 0) this.#close(CloseType.NoFlush);
+  }
+
+  close(reason: ResetReason, details: string): void {
+    this.#closeReason = reason;
+    this.#closeDetails = details;
+    this.#close(CloseType.NoFlush);
+  }
+
+  #close(type: CloseType): void {
+    this.connection?.close(type);
+  }
+
+  // ConnectionOwner ---------------------------------------------------------------------------------------------------------
+
+  onConnected(): void {
+    const { cluster } = this.pool;
+    this.isConnected = true;
+    this.connectEndMs = performance.now();
+    this.lastUsedMs = this.connectEndMs;
+    cluster.stats.upstreamCxConnectMs.record(this.connectEndMs - this.connectStartMs);
+    const codec = cluster.newCodec(this.connection!, this, this.pool.protocol);
+    this.codec = codec;
+    if (codec.protocol === 'HTTP/2') {
+      cluster.stats.upstreamCxHttp2Total.value++;
+      this.#maxStreams = cluster.http2StreamsPerConnection;
+    } else cluster.stats.upstreamCxHttp1Total.value++;
+    this.pool.onConnected(this);
+  }
+
+  onData(bytes: Buffer): void {
+    this.codec?.onData(bytes);
+  }
+
+  onEnd(): void {}
+
+  onClose(event: CloseEvent): void {
+    if (this.isGone) return;
+    this.isGone = true;
+    const { cluster, host, breaker } = this.pool;
+    const stats = cluster.stats;
+    const connection = this.connection;
+    stats.upstreamCxActive.value--;
+    host.cxActive.value--;
+    breaker.addConnections(-1);
+    stats.upstreamCxDestroy.value++;
+    if (event === CloseEvent.Remote) stats.upstreamCxDestroyRemote.value++;
+    else stats.upstreamCxDestroyLocal.value++;
+    stats.upstreamCxLengthMs.record(performance.now() - this.connectStartMs);
+    stats.upstreamRqPerCx.record(this.requests);
+    if (this.active > 0) {
+      stats.upstreamCxDestroyWithActiveRq.value++;
+      if (event === CloseEvent.Remote) stats.upstreamCxDestroyRemoteWithActiveRq.value++;
+      else stats.upstreamCxDestroyLocalWithActiveRq.value++;
+    }
+    if (this.isConnected) {
+      if (event === CloseEvent.Remote) this.codec?.onEnd();
+      const details = connection?.failureReason ?? '';
+      this.codec?.onConnectionClose(
+        this.#closeReason === ResetReason.None ? ResetReason.ConnectionTermination : this.#closeReason,
+        this.#closeDetails === '' ? details : this.#closeDetails,
+      );
+      while (this.active > 0) {
+        this.active--;
+        this.pool.onStreamOver();
+      }
+      this.pool.onGone(this, true, ResetReason.ConnectionTermination, '');
+      return;
+    }
+    stats.upstreamCxConnectFail.value++;
+    host.cxConnectFail.value++;
+    this.pool.onGone(
+      this,
+      false,
+      this.#closeReason === ResetReason.None
+        ? event === CloseEvent.Local
+          ? ResetReason.LocalConnectionFailure
+          : ResetReason.RemoteConnectionFailure
+        : this.#closeReason,
+      connection === undefined || connection.failureReason === ''
+        ? this.#closeDetails
+        : `delayed_connect_error:_${connection.failureReason.replaceAll(' ', '_')}`,
+    );
+  }
+
+  onAboveWriteBufferHighWatermark(): void {
+    this.pool.cluster.stats.upstreamFlowControlBackedUpTotal.value++;
+    this.codec?.onAboveWriteBufferHighWatermark();
+  }
+
+  onBelowWriteBufferLowWatermark(): void {
+    this.pool.cluster.stats.upstreamFlowControlDrainedTotal.value++;
+    this.codec?.onBelowWriteBufferLowWatermark();
+  }
+
+  // ClientCodecOwner --------------------------------------------------------------------------------------------------------
+
+  onStreamEnd(reusable: boolean): void {
+    this.active--;
+    this.pool.onStreamOver();
+    if (!reusable) {
+      this.isDraining = true;
+      this.pool.onFull(this);
+    }
+    if (this.isDraining) {
+      if (this.active === 0) this.#close(CloseType.NoFlush);
+      return;
+    }
+    this.pool.onRoom(this);
+  }
+
+  onGoAway(): void {
+    this.pool.cluster.stats.upstreamCxCloseNotify.value++;
+    this.drain();
+  }
+
+  onMaxStreams(limit: number): void {
+    const wanted = this.pool.cluster.http2StreamsPerConnection;
+    this.#maxStreams = limit < wanted ? limit : wanted;
+    if (this.active >= this.#maxStreams) this.pool.onFull(this);
+    else if (this.isConnected) this.pool.onRoom(this);
+  }
+
+  onCodecError(error: CodecError): void {
+    this.pool.cluster.stats.upstreamCxProtocolError.value++;
+    this.close(ResetReason.ProtocolError, error.details);
+  }
+
+  onReadDisable(disable: boolean): void {
+    const stats = this.pool.cluster.stats;
+    if (disable) stats.upstreamFlowControlPausedReadingTotal.value++;
+    else stats.upstreamFlowControlResumedReadingTotal.value++;
+    this.connection?.readDisable(disable);
+  }
+}

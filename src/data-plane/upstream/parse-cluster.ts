@@ -1,0 +1,227 @@
+// `Cluster` -> plain data, on the main thread.
+import { canonicalIp } from '#base/cidr.ts';
+import type { ParseContext } from '#config/parse-context.ts';
+import { HostHealth } from '#extension/load-balancer.ts';
+import { durationMs, onlyFields } from '#extension/message-fields.ts';
+import { type Configured, type Registry, typeOf } from '#extension/registry.ts';
+import type { CircuitBreakers_Thresholds, Cluster } from '#schema/messages/envoy/config/cluster/v3.ts';
+import type { HttpProtocolOptions as CommonOptions } from '#schema/messages/envoy/config/core/v3.ts';
+import type { ClusterLoadAssignment } from '#schema/messages/envoy/config/endpoint/v3.ts';
+import type { HttpProtocolOptions } from '#schema/messages/envoy/extensions/upstreams/http/v3.ts';
+import { parseAddress } from '../address.ts';
+import { parseHttp1Options } from '../http/codec-options.ts';
+import {
+  type ClusterConfig,
+  type ClusterHttpOptions,
+  type HostConfig,
+  type LocalityConfig,
+  type Thresholds,
+  UpstreamProtocol,
+} from './cluster-config.ts';
+
+const supported = [
+  'name',
+  'alt_stat_name',
+  'type',
+  'connect_timeout',
+  'per_connection_buffer_limit_bytes',
+  'lb_policy',
+  'load_assignment',
+  'circuit_breakers',
+  'max_requests_per_connection',
+  'common_http_protocol_options',
+  'http_protocol_options',
+  'http2_protocol_options',
+  'typed_extension_protocol_options',
+  'transport_socket',
+  'metadata',
+  'protocol_selection',
+  'dns_lookup_family',
+  'dns_refresh_rate',
+  'dns_jitter',
+  'dns_failure_refresh_rate',
+  'respect_dns_ttl',
+  'wait_for_warm_on_init',
+  'least_request_lb_config',
+  'round_robin_lb_config',
+  'common_lb_config',
+  'upstream_connection_options',
+  'upstream_bind_config',
+  'cleanup_interval',
+];
+
+/** The lb_policy enum, as the extension that does it. */
+const policies: Readonly<Record<string, string>> = {
+  ROUND_ROBIN: 'envoy.load_balancing_policies.round_robin',
+  LEAST_REQUEST: 'envoy.load_balancing_policies.least_request',
+  RANDOM: 'envoy.load_balancing_policies.random',
+};
+
+export function parseCluster(message: Cluster, at: ParseContext, registry: Registry): ClusterConfig {
+  onlyFields(message, at, supported);
+  return {
+    name: message.name,
+    statName: message.alt_stat_name === '' ? message.name : message.alt_stat_name,
+    connectTimeoutMs: durationMs(message.connect_timeout, 5000),
+    bufferLimitBytes: message.per_connection_buffer_limit_bytes ?? 1024 * 1024,
+    lbPolicy: parsePolicy(message, at, registry),
+    thresholds: [thresholdsOf(message, 'DEFAULT'), thresholdsOf(message, 'HIGH')],
+    http: parseHttp(message, at),
+    transportSocket: parseTransport(message, at, registry),
+    metadata: message.metadata?.filter_metadata as ClusterConfig['metadata'],
+    closesConnectionsOnHostRemoval: false,
+    bindAddress: message.upstream_bind_config?.source_address?.address ?? '',
+    keepAliveMs: message.upstream_connection_options?.tcp_keepalive
+      ? (message.upstream_connection_options.tcp_keepalive.keepalive_time ?? 7200) * 1000
+      : 0,
+    tracksTimeoutBudgets: false,
+    tracksRequestResponseSizes: false,
+    healthyPanicPercent: message.common_lb_config?.healthy_panic_threshold?.value ?? 50,
+  };
+}
+
+function parsePolicy(message: Cluster, at: ParseContext, registry: Registry): Configured {
+  const name = policies[message.lb_policy];
+  if (name === undefined) {
+    at.field('lb_policy').unsupported(`${message.lb_policy} is not supported by chancery`);
+    return { name: '', extension: '', config: undefined };
+  }
+  const field = message.lb_policy === 'LEAST_REQUEST' ? 'least_request_lb_config' : 'round_robin_lb_config';
+  const config = message.lb_policy === 'RANDOM' ? undefined : message[field];
+  const extension = registry.byName('load_balancer', name);
+  return {
+    name,
+    extension: name,
+    config: extension?.parse((config ?? {}) as never, at.field(field), registry),
+  };
+}
+
+function thresholdsOf(message: Cluster, priority: 'DEFAULT' | 'HIGH'): Thresholds {
+  const all = message.circuit_breakers?.thresholds ?? [];
+  const found: CircuitBreakers_Thresholds | undefined = all.find((it) => it.priority === priority);
+  const budget = found?.retry_budget;
+  return {
+    maxConnections: found?.max_connections ?? 1024,
+    maxPendingRequests: found?.max_pending_requests ?? 1024,
+    maxRequests: found?.max_requests ?? 1024,
+    maxRetries: found?.max_retries ?? 3,
+    retryBudget:
+      budget === undefined
+        ? undefined
+        : { percent: budget.budget_percent?.value ?? 20, minConcurrency: budget.min_retry_concurrency ?? 3 },
+    trackRemaining: found?.track_remaining ?? false,
+  };
+}
+
+function parseHttp(message: Cluster, at: ParseContext): ClusterHttpOptions {
+  let common: CommonOptions | undefined = message.common_http_protocol_options;
+  let http1 = message.http_protocol_options;
+  let http2 = message.http2_protocol_options;
+  let protocol: UpstreamProtocol = http2 !== undefined ? UpstreamProtocol.Http2 : UpstreamProtocol.Http1;
+  if (message.protocol_selection === 'USE_DOWNSTREAM_PROTOCOL') protocol = UpstreamProtocol.Downstream;
+  for (const [key, any] of Object.entries(message.typed_extension_protocol_options)) {
+    const here = at.field('typed_extension_protocol_options').key(key);
+    if (typeOf(any) !== 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions') {
+      here.unsupported();
+      continue;
+    }
+    const options = any as object as HttpProtocolOptions;
+    onlyFields(options, here, [
+      'common_http_protocol_options',
+      'explicit_http_config',
+      'use_downstream_protocol_config',
+      'auto_config',
+    ]);
+    common = options.common_http_protocol_options;
+    const chosen =
+      options.explicit_http_config ?? options.use_downstream_protocol_config ?? options.auto_config;
+    http1 = chosen?.http_protocol_options;
+    http2 = chosen?.http2_protocol_options;
+    if (chosen?.http3_protocol_options !== undefined) here.field('http3_protocol_options').unsupported();
+    if (options.auto_config !== undefined) protocol = UpstreamProtocol.Auto;
+    else if (options.use_downstream_protocol_config !== undefined) protocol = UpstreamProtocol.Downstream;
+    else protocol = http2 === undefined ? UpstreamProtocol.Http1 : UpstreamProtocol.Http2;
+  }
+  return {
+    protocol,
+    idleTimeoutMs: durationMs(common?.idle_timeout, 3_600_000),
+    maxConnectionDurationMs: durationMs(common?.max_connection_duration, 0),
+    maxRequestsPerConnection: common?.max_requests_per_connection ?? message.max_requests_per_connection ?? 0,
+    maxStreamDurationMs: durationMs(common?.max_stream_duration, 0),
+    http1: parseHttp1Options(
+      http1,
+      common,
+      (common?.max_response_headers_kb ?? 80) * 1024,
+      at.field('http_protocol_options'),
+    ),
+  };
+}
+
+function parseTransport(message: Cluster, at: ParseContext, registry: Registry): Configured {
+  if (message.transport_socket === undefined) return rawBuffer;
+  return (
+    registry.parse('upstream_transport_socket', message.transport_socket, at.field('transport_socket')) ??
+    rawBuffer
+  );
+}
+
+const rawBuffer: Configured = {
+  name: 'envoy.transport_sockets.raw_buffer',
+  extension: 'envoy.transport_sockets.raw_buffer',
+  config: {},
+};
+
+/** `load_assignment` with addresses as they stand: names are for DNS to resolve. */
+export function parseLoadAssignment(
+  message: ClusterLoadAssignment | undefined,
+  at: ParseContext,
+): readonly LocalityConfig[] {
+  const localities: LocalityConfig[] = [];
+  if (message === undefined) return localities;
+  if (message.policy !== undefined)
+    onlyFields(message.policy, at.field('policy'), ['overprovisioning_factor']);
+  message.endpoints.forEach((locality, i) => {
+    const here = at.field('endpoints', i);
+    onlyFields(locality, here, ['locality', 'lb_endpoints', 'load_balancing_weight', 'priority', 'metadata']);
+    const hosts: HostConfig[] = [];
+    locality.lb_endpoints.forEach((it, k) => {
+      const host = here.field('lb_endpoints', k);
+      if (it.endpoint === undefined) {
+        host.field('endpoint_name').unsupported();
+        return;
+      }
+      onlyFields(it.endpoint, host.field('endpoint'), ['address', 'hostname', 'health_check_config']);
+      const address = parseAddress(it.endpoint.address, host.field('endpoint').field('address'));
+      if (address === undefined) return;
+      hosts.push({
+        address: address.address,
+        port: address.port,
+        hostname: it.endpoint.hostname,
+        weight: it.load_balancing_weight ?? 1,
+        health:
+          it.health_status === 'UNHEALTHY' ||
+          it.health_status === 'DRAINING' ||
+          it.health_status === 'TIMEOUT'
+            ? HostHealth.Unhealthy
+            : it.health_status === 'DEGRADED'
+              ? HostHealth.Degraded
+              : HostHealth.Healthy,
+        metadata: it.metadata?.filter_metadata as HostConfig['metadata'],
+      });
+    });
+    localities.push({
+      region: locality.locality?.region ?? '',
+      zone: locality.locality?.zone ?? '',
+      subZone: locality.locality?.sub_zone ?? '',
+      weight: locality.load_balancing_weight ?? 0,
+      priority: locality.priority,
+      hosts,
+    });
+  });
+  return localities;
+}
+
+/** A STATIC cluster's addresses must be IP addresses. */
+export function isResolved(host: HostConfig): boolean {
+  return host.port < 0 || canonicalIp(host.address) !== undefined;
+}

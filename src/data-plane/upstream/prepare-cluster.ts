@@ -1,0 +1,115 @@
+// Plain cluster -> the cluster of a worker, and its hosts as they come and go.
+
+import type { TLSSocket } from 'node:tls';
+import { HostHealth, type LoadBalancerExtension } from '#extension/load-balancer.ts';
+import type { UpstreamTransportExtension } from '#extension/transport-socket.ts';
+import { H1ClientCodec } from '#http/h1-client-codec.ts';
+import type { Http1Options } from '#http/h1-options.ts';
+import { dial } from '#net/dial.ts';
+import { http1Counts } from '../http/codec-stats.ts';
+import type { WorkerContext } from '../worker-context.ts';
+import { Cluster, type Dialer } from './cluster.ts';
+import type { ClusterConfig, LocalityConfig } from './cluster-config.ts';
+import { CircuitBreakerStats, ClusterStats } from './cluster-stats.ts';
+import { UpstreamHost } from './host.ts';
+
+export function prepareCluster(config: ClusterConfig, worker: WorkerContext): Cluster {
+  const root = worker.store.root;
+  const scope = root.scope(`cluster.${config.statName}`);
+  const services = { stats: root, runtime: worker.runtime, timers: worker.timers };
+  const transport = worker.registry
+    .byName<UpstreamTransportExtension>('upstream_transport_socket', config.transportSocket.extension)!
+    .prepare(config.transportSocket.config as never, {
+      ...services,
+      statPrefix: `cluster.${config.statName}.`,
+    });
+  const lb = worker.registry
+    .byName<LoadBalancerExtension>('load_balancer', config.lbPolicy.extension)!
+    .prepare(config.lbPolicy.config as never, services);
+  let http1: Http1Options | undefined;
+  const dialer: Dialer = {
+    open(_cluster, host, owner, alpn) {
+      return dial(
+        {
+          address: host.ip,
+          port: host.port,
+          localAddress: config.bindAddress,
+          keepAliveMs: config.keepAliveMs,
+          bufferLimitBytes: config.bufferLimitBytes,
+          wrap: transport.isTls ? (socket) => transport.wrap(socket, host, alpn) : undefined,
+        },
+        owner,
+      );
+    },
+    http1(sink, owner) {
+      http1 ??= {
+        ...config.http.http1,
+        ignoresUpgrade: undefined,
+        counts: http1Counts(scope.scope('http1')),
+      };
+      return new H1ClientCodec(owner, sink, http1);
+    },
+    http2(sink, owner) {
+      http1 ??= {
+        ...config.http.http1,
+        ignoresUpgrade: undefined,
+        counts: http1Counts(scope.scope('http1')),
+      };
+      return new H1ClientCodec(owner, sink, http1);
+    },
+    negotiated: (connection) => (connection.socket as Partial<TLSSocket>).alpnProtocol || '',
+  };
+  return new Cluster(
+    config,
+    scope.stats(ClusterStats),
+    [
+      scope.scope('circuit_breakers.default').stats(CircuitBreakerStats),
+      scope.scope('circuit_breakers.high').stats(CircuitBreakerStats),
+    ],
+    transport,
+    lb,
+    worker.timers,
+    dialer,
+  );
+}
+
+/** Replaces the members. Hosts that stay keep their pools and counters. */
+export function updateHosts(cluster: Cluster, localities: readonly LocalityConfig[]): void {
+  const before = cluster.hosts;
+  const hosts = new Map<string, UpstreamHost>();
+  const byPriority: UpstreamHost[][] = [];
+  for (const it of localities) {
+    const locality =
+      it.region === '' && it.zone === '' && it.subZone === ''
+        ? undefined
+        : { region: it.region, zone: it.zone, subZone: it.subZone };
+    while (byPriority.length <= it.priority) byPriority.push([]);
+    for (const config of it.hosts) {
+      const fresh = new UpstreamHost(config, locality, it.priority);
+      const known = before.get(fresh.address);
+      const host = known ?? fresh;
+      if (known !== undefined) {
+        known.weight = config.weight;
+        known.health = fresh.health;
+        known.priority = it.priority;
+        known.metadata = config.metadata;
+      }
+      if (hosts.has(host.address)) continue;
+      hosts.set(host.address, host);
+      byPriority[it.priority]!.push(host);
+    }
+  }
+  cluster.hosts = hosts;
+  for (let priority = 0; priority < Math.max(byPriority.length, 1); priority++) {
+    const all = byPriority[priority] ?? [];
+    cluster.lb.update({
+      priority,
+      hosts: all,
+      healthy: all.filter((it) => it.health === HostHealth.Healthy),
+      degraded: all.filter((it) => it.health === HostHealth.Degraded),
+      localities: undefined,
+      overprovisioningFactor: 140,
+    });
+  }
+  for (const [address, host] of before) if (!hosts.has(address)) cluster.removeHost(host);
+}

@@ -1,0 +1,27 @@
+// What one worker has: services for extensions, and what belongs to the data plane alone.
+import type { TimerWheel } from '#base/timer-wheel.ts';
+import type { NetworkFilterContext } from '#extension/network-filter.ts';
+import type { Registry } from '#extension/registry.ts';
+import type { Runtime } from '#extension/runtime.ts';
+import type { StatsStore } from '#stats/store.ts';
+import type { Cluster } from './upstream/cluster.ts';
+
+export interface WorkerContext {
+  readonly index: number;
+  readonly store: StatsStore;
+  readonly timers: TimerWheel;
+  readonly runtime: Runtime;
+  readonly registry: Registry;
+  readonly clusters: ReadonlyMap<string, Cluster>;
+  readonly nodeId: string;
+  readonly nodeCluster: string;
+  /** The machine's first address that is not loopback. */
+  readonly localAddress: string;
+}
+
+/** What network filters of the data plane itself prepare with: the connection manager, tcp_proxy. */
+export interface DataPlaneFilterContext extends NetworkFilterContext {
+  readonly worker: WorkerContext;
+  /** `listener.<address>.` */
+  readonly listenerStatPrefix: string;
+}

@@ -1,0 +1,18 @@
+// Where a worker thread starts.
+import { parentPort, workerData } from 'node:worker_threads';
+import type { Extension } from '#extension/registry.ts';
+import { Worker } from './worker.ts';
+import type { ToWorker, WorkerData } from './worker-protocol.ts';
+
+const data = workerData as WorkerData;
+const modules = await Promise.all(
+  data.extensionModules.map((url) => import(url) as Promise<{ readonly extensions: readonly Extension[] }>),
+);
+const port = parentPort!;
+const worker = new Worker(
+  data,
+  modules.flatMap((it) => it.extensions),
+  (message, transfer) => port.postMessage(message, transfer ?? []),
+);
+port.on('message', (message: ToWorker) => worker.receive(message));
+port.postMessage({ type: 'ready' });

@@ -1,0 +1,84 @@
+// The workers as the main thread sees them: threads, or one worker in this thread. Everything posted to all is kept, so that a
+// worker that dies is replaced by one that knows the same.
+import { Worker as Thread } from 'node:worker_threads';
+import type { Extension } from '#extension/registry.ts';
+import { Worker } from './worker.ts';
+import type { FromWorker, ToWorker, WorkerData } from './worker-protocol.ts';
+
+interface Channel {
+  post(message: ToWorker): void;
+  /** Ends the thread, if it is one. */
+  terminate(): void;
+}
+
+export class WorkerPool {
+  readonly #channels: (Channel | undefined)[] = [];
+  readonly #onMessage: (index: number, message: FromWorker) => void;
+  readonly #onDeath: (index: number, error: Error | undefined) => void;
+  readonly #data: Omit<WorkerData, 'index'>;
+  #isClosing = false;
+
+  constructor(
+    data: Omit<WorkerData, 'index'>,
+    onMessage: (index: number, message: FromWorker) => void,
+    onDeath: (index: number, error: Error | undefined) => void,
+  ) {
+    this.#data = data;
+    this.#onMessage = onMessage;
+    this.#onDeath = onDeath;
+  }
+
+  get size(): number {
+    return this.#channels.length;
+  }
+
+  startInline(extensions: readonly Extension[]): void {
+    const index = this.#channels.length;
+    const worker = new Worker({ ...this.#data, index }, extensions, (message) =>
+      queueMicrotask(() => this.#onMessage(index, message)),
+    );
+    this.#channels.push({
+      // Cloned as between threads: what cannot be, fails here too.
+      post: (message) => worker.receive(structuredClone(message)),
+      terminate() {},
+    });
+  }
+
+  startThread(index = this.#channels.length): void {
+    const thread = new Thread(new URL('./worker-main.ts', import.meta.url), {
+      workerData: { ...this.#data, index } satisfies WorkerData,
+      name: `worker_${index}`,
+    });
+    let failure: Error | undefined;
+    thread.on('message', (message: FromWorker) => this.#onMessage(index, message));
+    thread.on('error', (error: Error) => {
+      failure = error;
+    });
+    thread.on('exit', () => {
+      this.#channels[index] = undefined;
+      if (!this.#isClosing) this.#onDeath(index, failure);
+    });
+    this.#channels[index] = {
+      post: (message) => thread.postMessage(message),
+      terminate: () => void thread.terminate(),
+    };
+  }
+
+  post(index: number, message: ToWorker): void {
+    this.#channels[index]?.post(message);
+  }
+
+  postAll(message: ToWorker): void {
+    for (let i = 0; i < this.#channels.length; i++) this.post(i, message);
+  }
+
+  /** No thread is replaced any more. */
+  closing(): void {
+    this.#isClosing = true;
+  }
+
+  terminate(): void {
+    this.#isClosing = true;
+    for (const it of this.#channels) it?.terminate();
+  }
+}

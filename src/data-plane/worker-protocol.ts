@@ -1,0 +1,67 @@
+// Every message between the main thread and a worker. Plain data only: it is cloned on its way.
+import type { StatsSnapshot } from '#stats/snapshot.ts';
+import type { SocketAddressData } from './address.ts';
+import type { ListenerConfig } from './listener/listener-config.ts';
+import type { ClusterConfig, LocalityConfig } from './upstream/cluster-config.ts';
+
+/** What a worker knows from its birth. */
+export interface WorkerData {
+  readonly index: number;
+  /** Modules that export `extensions`, by URL: each thread imports them for itself. */
+  readonly extensionModules: readonly string[];
+  readonly nodeId: string;
+  readonly nodeCluster: string;
+  readonly localAddress: string;
+}
+
+export type ToWorker =
+  | { readonly type: 'cluster'; readonly config: ClusterConfig; readonly hosts: readonly LocalityConfig[] }
+  | { readonly type: 'hosts'; readonly cluster: string; readonly hosts: readonly LocalityConfig[] }
+  | { readonly type: 'remove_cluster'; readonly cluster: string }
+  /** Answered by `listening` or `listen_failed`. `addresses`: with the port that a port 0 became. */
+  | {
+      readonly type: 'listener';
+      readonly config: ListenerConfig;
+      readonly addresses: readonly SocketAddressData[];
+    }
+  | { readonly type: 'stop_listener'; readonly listener: string }
+  /** Requests under way finish, connections say goodbye. */
+  | { readonly type: 'drain'; readonly listeners: readonly string[] }
+  | { readonly type: 'runtime'; readonly values: Readonly<Record<string, string | number | boolean>> }
+  | { readonly type: 'scrape'; readonly id: number }
+  | { readonly type: 'reset_counters'; readonly id: number }
+  | { readonly type: 'hosts_stats'; readonly id: number }
+  | { readonly type: 'reopen_logs' }
+  /** Answered by `closed`: everything is closed, logs are flushed. */
+  | { readonly type: 'shutdown' };
+
+export interface HostCounters {
+  readonly address: string;
+  readonly cxActive: number;
+  readonly cxConnectFail: number;
+  readonly cxTotal: number;
+  readonly rqActive: number;
+  readonly rqError: number;
+  readonly rqSuccess: number;
+  readonly rqTimeout: number;
+  readonly rqTotal: number;
+}
+
+export type FromWorker =
+  | { readonly type: 'ready' }
+  | { readonly type: 'listening'; readonly listener: string; readonly ports: readonly number[] }
+  | {
+      readonly type: 'listen_failed';
+      readonly listener: string;
+      readonly address: SocketAddressData;
+      readonly code: string;
+      readonly message: string;
+    }
+  | { readonly type: 'stats'; readonly id: number; readonly snapshot: StatsSnapshot }
+  | {
+      readonly type: 'hosts_stats';
+      readonly id: number;
+      readonly clusters: Readonly<Record<string, readonly HostCounters[]>>;
+    }
+  | { readonly type: 'done'; readonly id: number }
+  | { readonly type: 'closed' };

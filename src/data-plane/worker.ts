@@ -1,0 +1,134 @@
+// A worker: receives what the main thread posts, prepares it, owns listeners and clusters. The same class runs in the main thread
+// for `workers: 'inline'`.
+import { systemClock } from '#base/clock.ts';
+import { TimerWheel } from '#base/timer-wheel.ts';
+import { type Extension, Registry } from '#extension/registry.ts';
+import { Runtime } from '#extension/runtime.ts';
+import { SnapshotWriter, transferOf } from '#stats/snapshot.ts';
+import { StatsStore } from '#stats/store.ts';
+import { coreExtensions } from './core-extensions.ts';
+import { ActiveListener } from './listener/active-listener.ts';
+import type { Cluster } from './upstream/cluster.ts';
+import { prepareCluster, updateHosts } from './upstream/prepare-cluster.ts';
+import type { WorkerContext } from './worker-context.ts';
+import type { FromWorker, HostCounters, ToWorker, WorkerData } from './worker-protocol.ts';
+
+export class Worker implements WorkerContext {
+  readonly index: number;
+  readonly store = new StatsStore();
+  readonly timers = new TimerWheel(systemClock);
+  readonly runtime = new Runtime();
+  readonly registry: Registry;
+  readonly clusters = new Map<string, Cluster>();
+  readonly nodeId: string;
+  readonly nodeCluster: string;
+  readonly localAddress: string;
+  readonly #listeners = new Map<string, ActiveListener>();
+  readonly #post: (message: FromWorker, transfer?: ArrayBuffer[]) => void;
+  readonly #snapshots = new SnapshotWriter(this.store);
+
+  constructor(
+    data: WorkerData,
+    extensions: readonly Extension[],
+    post: (message: FromWorker, transfer?: ArrayBuffer[]) => void,
+  ) {
+    this.index = data.index;
+    this.nodeId = data.nodeId;
+    this.nodeCluster = data.nodeCluster;
+    this.localAddress = data.localAddress;
+    this.registry = new Registry([...coreExtensions, ...extensions]);
+    this.#post = post;
+  }
+
+  receive(message: ToWorker): void {
+    switch (message.type) {
+      case 'cluster': {
+        this.clusters.get(message.config.name)?.close();
+        const cluster = prepareCluster(message.config, this);
+        this.clusters.set(message.config.name, cluster);
+        updateHosts(cluster, message.hosts);
+        break;
+      }
+      case 'hosts': {
+        const cluster = this.clusters.get(message.cluster);
+        if (cluster !== undefined) updateHosts(cluster, message.hosts);
+        break;
+      }
+      case 'remove_cluster':
+        this.clusters.get(message.cluster)?.close();
+        this.clusters.delete(message.cluster);
+        break;
+      case 'listener':
+        this.#addListener(message);
+        break;
+      case 'stop_listener':
+        this.#listeners.get(message.listener)?.stopListening();
+        break;
+      case 'drain':
+        for (const name of message.listeners) {
+          const listener = this.#listeners.get(name);
+          if (listener !== undefined) listener.isDraining = true;
+        }
+        break;
+      case 'runtime':
+        this.runtime.values = new Map(Object.entries(message.values));
+        break;
+      case 'scrape': {
+        const snapshot = this.#snapshots.take();
+        this.#post({ type: 'stats', id: message.id, snapshot }, transferOf(snapshot));
+        break;
+      }
+      case 'reset_counters':
+        this.store.resetCounters();
+        this.#post({ type: 'done', id: message.id });
+        break;
+      case 'hosts_stats':
+        this.#post({ type: 'hosts_stats', id: message.id, clusters: this.#hostCounters() });
+        break;
+      case 'reopen_logs':
+        break;
+      case 'shutdown':
+        for (const listener of this.#listeners.values()) listener.close();
+        for (const cluster of this.clusters.values()) cluster.close();
+        this.timers.close();
+        this.#post({ type: 'closed' });
+        break;
+    }
+  }
+
+  #addListener(message: ToWorker & { readonly type: 'listener' }): void {
+    const { config } = message;
+    const listener = new ActiveListener(config, this);
+    this.#listeners.set(config.name, listener);
+    listener.listen(
+      message.addresses,
+      (ports) => this.#post({ type: 'listening', listener: config.name, ports }),
+      (error, address) =>
+        this.#post({
+          type: 'listen_failed',
+          listener: config.name,
+          address,
+          code: error.code ?? '',
+          message: error.message,
+        }),
+    );
+  }
+
+  #hostCounters(): Record<string, HostCounters[]> {
+    const clusters: Record<string, HostCounters[]> = {};
+    for (const [name, cluster] of this.clusters) {
+      clusters[name] = [...cluster.hosts.values()].map((host) => ({
+        address: host.address,
+        cxActive: host.cxActive.value,
+        cxConnectFail: host.cxConnectFail.value,
+        cxTotal: host.cxTotal.value,
+        rqActive: host.activeRequests,
+        rqError: host.rqError.value,
+        rqSuccess: host.rqSuccess.value,
+        rqTimeout: host.rqTimeout.value,
+        rqTotal: host.rqTotal.value,
+      }));
+    }
+    return clusters;
+  }
+}

@@ -1,0 +1,11 @@
+import { defineLoadBalancer } from '#extension/load-balancer.ts';
+import { parseRoundRobin } from './config.ts';
+import { RoundRobin } from './round-robin.ts';
+
+export const roundRobin = defineLoadBalancer({
+  kind: 'load_balancer',
+  name: 'envoy.load_balancing_policies.round_robin',
+  type: 'envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin',
+  parse: parseRoundRobin,
+  prepare: () => new RoundRobin(),
+});
