@@ -12,6 +12,7 @@ export const h1Errors = {
   invalidMethod: error(400, 'http1.codec_error', 'HPE_INVALID_METHOD'),
   invalidTarget: error(400, 'http1.codec_error', 'HPE_INVALID_URL'),
   invalidVersion: error(400, 'http1.codec_error', 'HPE_INVALID_VERSION'),
+  invalidStatus: error(400, 'http1.codec_error', 'HPE_INVALID_STATUS'),
   invalidContentLength: error(400, 'http1.codec_error', 'UNPARSABLE_CONTENT_LENGTH'),
   repeatedContentLength: error(400, 'http1.codec_error', 'MULTIPLE_CONTENT_LENGTH_KEYS'),
   invalidChunkSize: error(400, 'http1.codec_error', 'HPE_INVALID_CHUNK_SIZE'),

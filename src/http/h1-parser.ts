@@ -169,13 +169,21 @@ export class H1Parser {
   #readHead(bytes: Buffer, from: number, end: number): number {
     if (this.#partLength > 0) return this.#continueBlock(bytes, from, end);
     let i = from;
-    // RFC 9112 2.2: empty lines before a message are skipped.
-    while (bytes[i] === CR || bytes[i] === LF) if (++i === end) return end;
-    if (bytes[i]! <= SPACE) return this.#refuse(errors.codec, end);
+    if (this.#isRequest) {
+      // RFC 9112 2.2: empty lines before a request are skipped.
+      while (bytes[i] === CR || bytes[i] === LF) if (++i === end) return end;
+    }
+    // What cannot become a message is refused at once: TLS on a plain port does not wait for a line feed.
+    if (!this.#mayBegin(bytes[i]!)) return this.#refuse(errors.invalidMethod, end);
     const next = this.#parseHead(bytes, i, end);
     if (next !== INCOMPLETE) return next;
     this.#keep(bytes, i, end);
     return end;
+  }
+
+  #mayBegin(byte: number): boolean {
+    if (!this.#isRequest) return byte === LETTER_H;
+    return this.#options.allowCustomMethods ? nameBytes[byte] !== 0 : beginsMethod[byte] === 1;
   }
 
   /** Parses a head at `start`. Returns the index after it, `end` when it is refused, or INCOMPLETE. */
@@ -199,7 +207,7 @@ export class H1Parser {
     if (!this.#hasBegun) {
       const error = this.#isRequest
         ? this.#judgeRequestLine(bytes, start, word1End, word2, word2End, word3, word3End)
-        : judgeStatusLine(bytes, word2, word2End);
+        : judgeStatusLine(bytes, start, word1End, word2, word2End);
       if (error !== undefined)
         return this.#refuse(hasInvalidByte(bytes, start, i) ? errors.invalidCharacters : error, end);
       this.#hasBegun = true;
@@ -562,6 +570,7 @@ const TAB = 9;
 const SPACE = 32;
 const COLON = 58;
 const SEMICOLON = 59;
+const LETTER_H = 72;
 const INCOMPLETE = -1;
 const BAD = -2;
 
@@ -734,10 +743,22 @@ function isDigit(c: number): boolean {
   return c >= 48 && c <= 57;
 }
 
-function judgeStatusLine(bytes: Buffer, start: number, end: number): CodecError | undefined {
-  if (end - start === 0 || end - start > 3) return errors.codec;
-  for (let i = start; i < end; i++) if (!isDigit(bytes[i]!)) return errors.codec;
-  return undefined;
+/** Up to three digits, leading zeros aside: what Envoy makes of others (`+200`, 65736) no status line can say again. */
+function judgeStatusLine(
+  bytes: Buffer,
+  start: number,
+  versionEnd: number,
+  statusStart: number,
+  statusEnd: number,
+) {
+  if (versionEnd === start || !isVersion(bytes, start, versionEnd)) return errors.invalidVersion;
+  let status = 0;
+  for (let i = statusStart; i < statusEnd; i++) {
+    if (!isDigit(bytes[i]!)) return errors.invalidStatus;
+    status = status * 10 + bytes[i]! - 48;
+    if (status > 999) return errors.invalidStatus;
+  }
+  return statusStart === statusEnd ? errors.invalidStatus : undefined;
 }
 
 // The methods Envoy's parser knows, by length; the common one of each length first.
@@ -749,6 +770,9 @@ const methodsByLength: readonly (readonly string[])[] = Array.from({ length: 12 
     .split(' ')
     .filter((method) => method.length === length),
 );
+
+const beginsMethod = new Uint8Array(256);
+for (const method of methodsByLength.flat()) beginsMethod[method.charCodeAt(0)] = 1;
 
 function methodAt(bytes: Buffer, start: number, end: number): string | undefined {
   const length = end - start;

@@ -323,7 +323,7 @@ class H1ServerStream implements StreamEncoder {
       } else if (this.isHttp10) {
         // The end of the connection ends this body.
         if (!this.isHead) codec.isLast = true;
-      } else if (status >= 200 && status !== 204 && !(this.isConnect && status < 300)) {
+      } else if (status >= 200 && status !== 204 && status !== 304 && !(this.isConnect && status < 300)) {
         // A HEAD request is told how the body would come.
         text += headerLine('transfer-encoding', 'chunked', headers, options);
         this.#isChunked = !this.isHead && !isTunnel;
