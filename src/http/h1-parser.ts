@@ -221,10 +221,12 @@ export class H1Parser {
     if (bodyStart === BAD) return this.#judgeBadBlock(bytes, start, end, OTHER_COLUMN);
     if (bodyStart - start > this.#options.maxHeadersBytes) return this.#refuse(errors.headersTooLarge, end);
     // The lines were scanned for bad bytes; the words of the first line cannot hold any, what is between them can.
-    if (
-      (word2 - word1End !== 1 || word3 - word2End !== 1 || i - word3End > 2) &&
-      hasInvalidByte(bytes, start, i)
-    ) {
+    const isPlain =
+      bytes[word1End] === SPACE &&
+      word2 - word1End === 1 &&
+      bytes[word2End] === SPACE &&
+      word3 - word2End === 1;
+    if ((!isPlain || i - word3End > 2) && hasInvalidByte(bytes, start, i)) {
       return this.#refuse(errors.invalidCharacters, end);
     }
 
@@ -306,7 +308,7 @@ export class H1Parser {
           continue;
         }
         seen[id] = stamp;
-        if (id === HeaderId.Host && this.#isRequest) {
+        if (id === HeaderId.Host) {
           headers.authority = value;
           headers.isAuthorityEmpty = value === '';
           continue;
@@ -336,7 +338,7 @@ export class H1Parser {
   /** A further value of a header that has one entry: appended with a comma. */
   #join(id: number, name: string, value: string): void {
     const headers = this.headers;
-    if (id === HeaderId.Host && this.#isRequest) {
+    if (id === HeaderId.Host) {
       headers.authority += `,${value}`;
       headers.isAuthorityEmpty = false;
       return;

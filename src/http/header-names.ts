@@ -113,6 +113,7 @@ for (const name of [framingNames, joinedInBoth, joinedInRequestsOnly].join(' ').
 for (const name of [framingNames, joinedInBoth, joinedInResponsesOnly].join(' ').split(' ')) {
   joinedInResponses[headerNames.indexOf(name)] = 1;
 }
+joinedInResponses[HeaderId.Host] = 0;
 
 const SLOT_MASK = 1023;
 const slots = new Uint16Array(SLOT_MASK + 1);
