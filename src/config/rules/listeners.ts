@@ -1,0 +1,306 @@
+// Listeners: addresses, filter chains and the connections they choose, options of the HTTP connection manager.
+
+import type { MessageTypes } from '#schema/messages/type-map.ts';
+import type { ParseContext } from '../parse-context.ts';
+import { isIpAddress } from './clusters.ts';
+import { type Rule, rule } from './rule.ts';
+
+type Listener = MessageTypes['envoy.config.listener.v3.Listener'];
+type FilterChain = MessageTypes['envoy.config.listener.v3.FilterChain'];
+type FilterChainMatch = MessageTypes['envoy.config.listener.v3.FilterChainMatch'];
+type Address = MessageTypes['envoy.config.core.v3.Address'];
+
+export const listenerRules: readonly Rule[] = [
+  rule('envoy.config.bootstrap.v3.Bootstrap', (bootstrap, at) => {
+    const listeners = bootstrap.static_resources?.listeners ?? [];
+    const resources = at.field('static_resources');
+    checkListenerAddresses(listeners, resources);
+    checkListenerNames(listeners, resources);
+    const admin = bootstrap.admin?.address;
+    const adminAddress = admin && addressText(admin);
+    if (adminAddress === undefined || adminAddress.endsWith(':0')) return;
+    const taken = listeners.findIndex(
+      (it) => it.address !== undefined && addressText(it.address) === adminAddress,
+    );
+    if (taken >= 0) {
+      at.field('admin')
+        .field('address')
+        .warn(
+          `the listener "${listeners[taken]!.name}" has the same address, ${adminAddress}: one of the two cannot bind`,
+          {
+            rule: 'port-conflict',
+            got: adminAddress,
+            suggestion: 'use another port for the admin interface',
+          },
+        );
+    }
+  }),
+  rule('envoy.config.listener.v3.Listener', (listener, at) => {
+    const name =
+      listener.name !== '' ? listener.name : (listener.address && addressText(listener.address)) || '';
+    const fail = (field: string, problem: string, words: string, suggestion?: string) =>
+      at.field(field).fail(problem, {
+        rule: 'listener-config',
+        envoy: `error adding listener '${(listener.address && addressText(listener.address)) || name}': ${words}`,
+        ...(suggestion !== undefined && { suggestion }),
+      });
+    if (
+      listener.address === undefined &&
+      listener.internal_listener === undefined &&
+      listener.api_listener === undefined
+    ) {
+      at.fail('a listener needs an address', {
+        rule: 'listener-config',
+        envoy: `error adding listener named '${listener.name}': address is necessary`,
+        suggestion: 'add "address"',
+      });
+      return;
+    }
+    const socket = listener.address?.socket_address;
+    if (socket !== undefined && socket.resolver_name === '' && !isIpAddress(socket.address)) {
+      at.field('address')
+        .field('socket_address')
+        .field('address')
+        .fail(`"${socket.address}" is not an IP address`, {
+          rule: 'malformed-address',
+          got: socket.address,
+          expected: 'an IP address',
+          envoy: `malformed IP address: ${socket.address}`,
+          ...(socket.address === 'localhost' && { suggestion: 'write 127.0.0.1' }),
+        });
+    }
+    if (listener.api_listener !== undefined) return;
+    const isUdp = socket?.protocol === 'UDP' && listener.udp_listener_config?.quic_options === undefined;
+    if (isUdp && listener.filter_chains.length > 0) {
+      fail(
+        'filter_chains',
+        'a UDP listener has no connections, and so no filter chains',
+        `${listener.filter_chains.length} filter chain(s) specified for connection-less UDP listener.`,
+        'put the UDP filters under "listener_filters"',
+      );
+    } else if (!isUdp && listener.filter_chains.length === 0 && listener.default_filter_chain === undefined) {
+      at.fail('a listener needs a filter chain', {
+        rule: 'listener-config',
+        envoy: `error adding listener '${(listener.address && addressText(listener.address)) || name}': no filter chains specified`,
+        suggestion: 'add "filter_chains"',
+      });
+    }
+    if (listener.filter_chain_matcher === undefined) checkOverlap(listener, at);
+  }),
+  rule('envoy.config.listener.v3.FilterChainMatch', (match, at) => {
+    for (const field of ['prefix_ranges', 'source_prefix_ranges', 'direct_source_prefix_ranges'] as const) {
+      match[field].forEach((range, i) => {
+        if (!isIpAddress(range.address_prefix)) failCidr(range.address_prefix, at.field(field, i));
+      });
+    }
+    match.server_names.forEach((name, i) => {
+      if (!name.includes('*') || (name.startsWith('*.') && !name.slice(2).includes('*')) || name === '*')
+        return;
+      at.field('server_names', i).fail(
+        `"${name}": a star may only stand for whole labels at the beginning, as in *.example.com`,
+        {
+          rule: 'listener-config',
+          got: name,
+          envoy: 'partial wildcards are not supported in "server_names"',
+        },
+      );
+    });
+  }),
+  rule(
+    'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager',
+    (manager, at, _scope, around) => {
+      const seen = new Set<string>();
+      manager.upgrade_configs.forEach((upgrade, i) => {
+        const type = upgrade.upgrade_type.toLowerCase();
+        if (seen.has(type)) {
+          at.field('upgrade_configs', i).fail(`"${upgrade.upgrade_type}" is configured twice`, {
+            rule: 'duplicate-upgrade',
+            got: upgrade.upgrade_type,
+            envoy: `Error: multiple upgrade configs with the same name: '${upgrade.upgrade_type}'`,
+          });
+        }
+        seen.add(type);
+      });
+      if (manager.original_ip_detection_extensions.length > 0 && manager.use_remote_address === true) {
+        at.field('use_remote_address').fail(
+          '"use_remote_address" and "original_ip_detection_extensions" exclude each other',
+          {
+            rule: 'http-config',
+            envoy: 'Original IP detection extensions and use_remote_address may not be mixed',
+            suggestion: 'keep one of the two',
+          },
+        );
+      }
+      const listener = around.inside('envoy.config.listener.v3.Listener') as Listener | undefined;
+      if (
+        manager.codec_type === 'HTTP3' &&
+        listener !== undefined &&
+        listener.udp_listener_config?.quic_options === undefined
+      ) {
+        at.field('codec_type').fail('HTTP/3 needs a QUIC listener', {
+          rule: 'http-config',
+          got: 'HTTP3',
+          envoy: 'HTTP/3 codec configured on non-QUIC listener.',
+          suggestion: 'use AUTO',
+        });
+      }
+    },
+  ),
+];
+
+function failCidr(address: string, at: ParseContext): void {
+  at.field('address_prefix').fail(`"${address}" is not an IP address`, {
+    rule: 'malformed-address',
+    got: address,
+    expected: 'an IP address; its length goes into "prefix_len"',
+    envoy: `malformed IP address: ${address}`,
+    ...(/^[0-9a-fA-F.:]+\/\d+$/.test(address) && {
+      suggestion: `write address_prefix: ${address.split('/')[0]} and prefix_len: ${address.split('/')[1]}`,
+    }),
+  });
+}
+
+/** `127.0.0.1:80`, `[::1]:80`, a path. */
+export function addressText(address: Address): string {
+  const socket = address.socket_address;
+  if (socket === undefined) return address.pipe?.path ?? '';
+  const host = socket.address.includes(':') ? `[${socket.address}]` : socket.address;
+  const protocol = socket.protocol === 'UDP' ? 'udp ' : '';
+  return `${protocol}${host}:${socket.port_value ?? 0}`;
+}
+
+function checkListenerAddresses(listeners: readonly Listener[], at: ParseContext): void {
+  const seen = new Map<string, number>();
+  listeners.forEach((listener, i) => {
+    if (listener.api_listener !== undefined) return;
+    const addresses = [listener.address, ...listener.additional_addresses.map((it) => it.address)];
+    for (const address of addresses) {
+      if (address === undefined) continue;
+      const text = addressText(address);
+      if (text === '' || /:0$/.test(text)) continue;
+      const first = seen.get(text);
+      if (first === undefined) {
+        seen.set(text, i);
+        continue;
+      }
+      if (first === i) continue;
+      const shown = text.replace(/^udp /, '');
+      at.field('listeners', i)
+        .field('address')
+        .fail(`the listener "${listeners[first]!.name}" has the same address, ${shown}`, {
+          rule: 'duplicate-listener-address',
+          got: shown,
+          envoy: `error adding listener: '${listener.name}' has duplicate address '${shown}' as existing listener, to check if the listener has duplicated addresses with other listeners or 'enable_reuse_port' is set to 'false' for the listener`,
+          suggestion: 'use another port, or make one listener of the two',
+        });
+    }
+  });
+}
+
+function checkListenerNames(listeners: readonly Listener[], at: ParseContext): void {
+  const seen = new Set<string>();
+  listeners.forEach((listener, i) => {
+    if (listener.name === '') return;
+    if (seen.has(listener.name)) {
+      at.field('listeners', i)
+        .field('name')
+        .warn(`there is another listener "${listener.name}": the later one replaces it`, {
+          rule: 'duplicate-name',
+          got: listener.name,
+          suggestion: 'rename one of them',
+        });
+    }
+    seen.add(listener.name);
+  });
+}
+
+/** Chains that the same connection could choose. */
+function checkOverlap(listener: Listener, at: ParseContext): void {
+  const chains = listener.filter_chains;
+  if (chains.length < 2) return;
+  const owners = new Map<string, number>();
+  const whole = new Map<string, number>();
+  const where = `error adding listener '${(listener.address && addressText(listener.address)) || listener.name}'`;
+  for (let i = 0; i < chains.length; i++) {
+    const text = JSON.stringify(chains[i]!.filter_chain_match ?? {});
+    const same = whole.get(text);
+    if (same !== undefined) {
+      failOverlap(
+        chains,
+        same,
+        i,
+        `${where}: filter chain '${chains[i]!.name}' has the same matching rules defined as '${chains[same]!.name}'. duplicate matcher is: ${text}`,
+        at,
+      );
+      continue;
+    }
+    whole.set(text, i);
+    for (const key of matchKeys(chains[i]!.filter_chain_match)) {
+      const owner = owners.get(key);
+      if (owner === undefined) owners.set(key, i);
+      else {
+        failOverlap(
+          chains,
+          owner,
+          i,
+          `${where}: multiple filter chains with overlapping matching rules are defined`,
+          at,
+        );
+        break;
+      }
+    }
+  }
+}
+
+function failOverlap(
+  chains: readonly FilterChain[],
+  first: number,
+  i: number,
+  words: string,
+  at: ParseContext,
+): void {
+  const other = chains[first]!.name === '' ? `filter_chains[${first}]` : `"${chains[first]!.name}"`;
+  at.field('filter_chains', i).fail(`connections that match here also match ${other}`, {
+    rule: 'filter-chain-overlap',
+    envoy: words,
+    expected: 'conditions that no two chains share',
+    suggestion: 'give each chain its own "filter_chain_match", or use "default_filter_chain" for the rest',
+  });
+}
+
+/** Every combination of conditions, as Envoy enters them into its tree. */
+function* matchKeys(match: FilterChainMatch | undefined): Generator<string> {
+  const or = (list: readonly string[]) => (list.length === 0 ? [''] : list);
+  const ranges = (list: FilterChainMatch['prefix_ranges']) =>
+    or(list.map((it) => `${it.address_prefix}/${it.prefix_len ?? 0}`));
+  const parts: readonly (readonly string[])[] =
+    match === undefined
+      ? []
+      : [
+          [String(match.destination_port ?? '')],
+          ranges(match.prefix_ranges),
+          or(match.server_names.map((it) => it.toLowerCase())),
+          [match.transport_protocol],
+          or(match.application_protocols),
+          ranges(match.direct_source_prefix_ranges),
+          [match.source_type],
+          ranges(match.source_prefix_ranges),
+          or(match.source_ports.map(String)),
+        ];
+  let count = 1;
+  for (const part of parts) count *= part.length;
+  // A chain with a hundred thousand combinations is not looked into.
+  if (count > 100_000) return;
+  if (match === undefined) {
+    yield JSON.stringify(['', '', '', '', '', '', 'ANY', '', '']);
+    return;
+  }
+  const indices = parts.map(() => 0);
+  for (let n = 0; n < count; n++) {
+    yield JSON.stringify(parts.map((part, i) => part[indices[i]!]));
+    for (let i = parts.length - 1; i >= 0; i--) {
+      if (++indices[i]! < parts[i]!.length) break;
+      indices[i] = 0;
+    }
+  }
+}

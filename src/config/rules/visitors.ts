@@ -1,0 +1,34 @@
+// The one list of all rules.
+
+import type { Visitor } from '../check-message.ts';
+import { clusterRules } from './clusters.ts';
+import { extensionRules } from './extensions.ts';
+import { formatRules } from './formats.ts';
+import { listenerRules } from './listeners.ts';
+import { referenceRules } from './references.ts';
+import { routeRules } from './routes.ts';
+import type { Rule } from './rule.ts';
+import type { RuleScope } from './scope.ts';
+import { tlsRules } from './tls.ts';
+import { xdsRules } from './xds.ts';
+
+export const allRules: readonly Rule[] = [
+  ...extensionRules,
+  ...clusterRules,
+  ...xdsRules,
+  ...listenerRules,
+  ...routeRules,
+  ...formatRules,
+  ...referenceRules,
+  ...tlsRules,
+];
+
+export function visitorsOf(scope: RuleScope): ReadonlyMap<string, readonly Visitor[]> {
+  const visitors = new Map<string, Visitor[]>();
+  for (const { type, visitor } of allRules) {
+    const list = visitors.get(type);
+    if (list === undefined) visitors.set(type, [visitor(scope)]);
+    else list.push(visitor(scope));
+  }
+  return visitors;
+}

@@ -1,0 +1,138 @@
+// Where configuration comes from: discovery services, files, and the identity that they are asked with.
+
+import { existsSync } from 'node:fs';
+import type { MessageTypes } from '#schema/messages/type-map.ts';
+import { nearest } from '../edit-distance.ts';
+import type { ParseContext } from '../parse-context.ts';
+import { type Rule, rule } from './rule.ts';
+import type { RuleScope } from './scope.ts';
+
+type ApiConfigSource = MessageTypes['envoy.config.core.v3.ApiConfigSource'];
+
+export const xdsRules: readonly Rule[] = [
+  rule('envoy.config.core.v3.PathConfigSource', (source, at) => checkPath(source.path, at.field('path'))),
+  rule('envoy.config.core.v3.ConfigSource', (source, at) => {
+    if (source.path !== undefined) checkPath(source.path, at.field('path'));
+  }),
+  rule('envoy.config.cluster.v3.Cluster.EdsClusterConfig', (eds, at, scope) => {
+    if (eds.eds_config !== undefined) {
+      needNode(
+        at.field('eds_config'),
+        scope,
+        'type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment',
+      );
+    }
+  }),
+  rule('envoy.config.bootstrap.v3.Bootstrap.DynamicResources', (dynamic, at, scope) => {
+    if (dynamic.ads_config !== undefined) needNode(at.field('ads_config'), scope, 'ads');
+    if (dynamic.cds_config !== undefined) {
+      needNode(at.field('cds_config'), scope, 'type.googleapis.com/envoy.config.cluster.v3.Cluster');
+    }
+  }),
+  rule('envoy.extensions.filters.network.http_connection_manager.v3.Rds', (_rds, at, scope) =>
+    needNode(at, scope, 'type.googleapis.com/envoy.config.route.v3.RouteConfiguration'),
+  ),
+  rule('envoy.config.core.v3.ApiConfigSource', checkApiSource),
+];
+
+function needNode(at: ParseContext, scope: RuleScope, words: string): void {
+  if (scope.isPartial || (scope.nodeId !== '' && scope.nodeCluster !== '')) return;
+  const missing = [scope.nodeId === '' ? 'id' : '', scope.nodeCluster === '' ? 'cluster' : ''].filter(
+    (it) => it !== '',
+  );
+  at.fail(`discovery needs "node.${missing.join('" and "node.')}"`, {
+    rule: 'xds-node-id',
+    point: 'key',
+    envoy: `${words}: node 'id' and 'cluster' are required. Set it either in 'node' config or via --service-node and --service-cluster options.`,
+    expected: 'node: {id: ..., cluster: ...}',
+    suggestion:
+      'add "node: {id: my-id, cluster: my-cluster}" at the top level, or use --service-node and --service-cluster',
+  });
+}
+
+function checkPath(path: string, at: ParseContext): void {
+  if (path === '' || existsSync(path)) return;
+  at.fail(`the file "${path}" does not exist`, {
+    rule: 'missing-file',
+    got: path,
+    envoy: `paths must refer to an existing path in the system: '${path}' does not exist`,
+    suggestion: path.startsWith('/')
+      ? 'check the path'
+      : 'relative paths start at the directory the proxy is started in',
+  });
+}
+
+function checkApiSource(source: ApiConfigSource, at: ParseContext, scope: RuleScope): void {
+  const fail = (field: string, problem: string, envoy: string, suggestion?: string) =>
+    at
+      .field(field)
+      .fail(problem, { rule: 'xds-config', envoy, ...(suggestion !== undefined && { suggestion }) });
+  if (source.transport_api_version === 'V2') {
+    const words = `V2 xDS transport protocol version is deprecated. The v2 xDS major version has been removed and is no longer supported. See the advice in https://www.envoyproxy.io/docs/envoy/latest/faq/api/envoy_v3.`;
+    fail('transport_api_version', 'the v2 protocol is gone', words, 'write "transport_api_version: V3"');
+  }
+  const isGrpc = source.api_type === 'GRPC' || source.api_type === 'DELTA_GRPC';
+  if (isGrpc && source.cluster_names.length > 0) {
+    fail(
+      'cluster_names',
+      'a gRPC source names its cluster in "grpc_services"',
+      'envoy.config.core.v3.ApiConfigSource::(AGGREGATED_)(DELTA_)GRPC must not have a cluster name specified',
+      'write "grpc_services: [{envoy_grpc: {cluster_name: ...}}]"',
+    );
+  } else if (isGrpc && source.grpc_services.length === 0) {
+    fail(
+      'api_type',
+      '"grpc_services" is missing',
+      'API configs must have either a gRPC service or a cluster name defined',
+      'add "grpc_services"',
+    );
+  }
+  if (source.api_type === 'REST') {
+    if (source.refresh_delay === undefined) {
+      fail(
+        'api_type',
+        'REST needs "refresh_delay"',
+        'refresh_delay is required for REST API configuration sources',
+        'add "refresh_delay: 5s"',
+      );
+    }
+    for (const [i, name] of source.cluster_names.entries()) {
+      checkSourceCluster(name, at.field('cluster_names', i), scope, 'rest');
+    }
+  }
+  source.grpc_services.forEach((service, i) => {
+    const name = service.envoy_grpc?.cluster_name;
+    if (name === undefined) return;
+    checkSourceCluster(
+      name,
+      at.field('grpc_services', i).field('envoy_grpc').field('cluster_name'),
+      scope,
+      'grpc',
+    );
+  });
+}
+
+/** The cluster of a discovery service must be there from the start. */
+function checkSourceCluster(name: string, at: ParseContext, scope: RuleScope, kind: 'grpc' | 'rest'): void {
+  if (scope.isPartial) return;
+  const cluster = scope.clusters.get(name);
+  const isEds =
+    cluster?.type === 'EDS' && cluster.eds_cluster_config?.eds_config?.path_config_source === undefined;
+  if (cluster !== undefined && !isEds) return;
+  const similar = nearest(name, scope.clusters.keys());
+  at.fail(
+    cluster === undefined
+      ? `the cluster "${name}" is not defined`
+      : `the cluster "${name}" gets its own endpoints by discovery`,
+    {
+      rule: 'xds-config',
+      got: name,
+      envoy:
+        kind === 'grpc' && cluster === undefined
+          ? `Unknown gRPC client cluster '${name}'`
+          : `envoy.config.core.v3.ApiConfigSource must have a statically defined non-EDS cluster: '${name}' does not exist, was added via api, or is an EDS cluster`,
+      expected: 'a static cluster that is not of type EDS',
+      ...(similar !== undefined && cluster === undefined && { suggestion: `did you mean "${similar}"?` }),
+    },
+  );
+}
