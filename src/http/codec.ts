@@ -17,6 +17,8 @@ export const ResetReason = {
   ConnectError: 10,
   ProtocolError: 11,
   OverloadManager: 12,
+  /** HTTP/2 RST_STREAM with NO_ERROR. Downstream Envoy gives it neither flag nor details; elsewhere it is a `RemoteReset`. */
+  RemoteResetNoError: 13,
 } as const;
 export type ResetReason = (typeof ResetReason)[keyof typeof ResetReason];
 

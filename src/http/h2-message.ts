@@ -11,8 +11,9 @@ export const Verdict = {
   InvalidField: 1,
   /** nghttp2's HTTP_MESSAGING: the fields do not make a message. */
   InvalidMessage: 2,
-  TooLarge: 3,
-  Underscore: 4,
+  TooMany: 3,
+  TooLarge: 4,
+  Underscore: 5,
 } as const;
 export type Verdict = (typeof Verdict)[keyof typeof Verdict];
 
@@ -111,15 +112,14 @@ export class MessageCollector implements FieldReceiver {
 
   #special(name: string, value: string, kind: number): void {
     const what = kind & fieldNameMask;
-    if (what === FieldName.Malformed) this.verdict = Verdict.InvalidField;
+    if (what === FieldName.Malformed || (kind & invalidValue) !== 0) this.verdict = Verdict.InvalidField;
     else if (what >= FieldName.Method && what <= FieldName.UnknownPseudo) {
-      const isAllowed = !this.#sawRegular && this.#kind !== BlockKind.Trailers && (kind & invalidValue) === 0;
+      const isAllowed = !this.#sawRegular && this.#kind !== BlockKind.Trailers;
       if (!isAllowed || !this.#pseudo(what, value)) this.verdict = Verdict.InvalidField;
       this.#measure(name.length + value.length);
     } else {
       this.#sawRegular = true;
-      // nghttp2 drops fields whose bytes no field may have, and goes on.
-      if (what !== FieldName.Invalid && (kind & invalidValue) === 0) this.#regular(name, value, kind, what);
+      this.#regular(name, value, kind, what);
     }
   }
 
@@ -130,9 +130,9 @@ export class MessageCollector implements FieldReceiver {
       return;
     }
     if (what === FieldName.Cookie) {
-      // RFC 9113 8.2.3. All of it counts, so that crumbs cannot add up to what one field may not be.
+      // RFC 9113 8.2.3. Every crumb counts, so that they cannot add up to what one field may not be.
+      this.#measure(this.#cookies === '' ? value.length : value.length + 2);
       this.#cookies = this.#cookies === '' ? value : `${this.#cookies}; ${value}`;
-      this.#measure(name.length + value.length + 2);
       return;
     }
     if (what === FieldName.Host && this.#kind === BlockKind.Request) {
@@ -194,26 +194,34 @@ export class MessageCollector implements FieldReceiver {
   #length(value: string): boolean {
     const status = this.headers.status;
     if (status === 204 && value === '0') return false;
-    if (
-      this.contentLength >= 0 ||
-      !/^[0-9]{1,16}$/.test(value) ||
-      status === 204 ||
-      (status >= 100 && status < 200)
-    ) {
+    const length = decimal(value);
+    if (this.contentLength >= 0 || length < 0 || status === 204 || (status >= 100 && status < 200)) {
       this.verdict = Verdict.InvalidField;
       return false;
     }
-    if (this.#kind !== BlockKind.Trailers) this.contentLength = Number(value);
+    if (this.#kind !== BlockKind.Trailers) this.contentLength = length;
     return true;
   }
 
   #measure(bytes: number): void {
     this.#bytes += bytes;
     this.#count++;
-    if (this.#bytes > this.#limits.maxHeaderBytes || this.#count > this.#limits.maxHeaderCount) {
-      if (this.verdict === Verdict.Ok) this.verdict = Verdict.TooLarge;
-    }
+    if (this.verdict !== Verdict.Ok) return;
+    if (this.#bytes > this.#limits.maxHeaderBytes) this.verdict = Verdict.TooLarge;
+    else if (this.#count > this.#limits.maxHeaderCount) this.verdict = Verdict.TooMany;
   }
+}
+
+/** -1: not digits, or too many of them. */
+function decimal(text: string): number {
+  if (text.length === 0 || text.length > 15) return -1;
+  let value = 0;
+  for (let i = 0; i < text.length; i++) {
+    const digit = text.charCodeAt(i) - 0x30;
+    if (digit < 0 || digit > 9) return -1;
+    value = value * 10 + digit;
+  }
+  return value;
 }
 
 function isMethod(text: string): boolean {
@@ -229,7 +237,7 @@ function isPath(text: string): boolean {
   return true;
 }
 
-/** The bytes of RFC 3986 3.2, in any order. */
+/** The bytes of RFC 3986 3.2 without those of user information (RFC 9113 8.3.1), in any order. */
 function isAuthority(text: string): boolean {
   for (let i = 0; i < text.length; i++) {
     const code = text.charCodeAt(i);
@@ -239,7 +247,7 @@ function isAuthority(text: string): boolean {
 }
 const authorityBytes = new Uint8Array(128);
 for (const byte of Buffer.from(
-  "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~%!$&'()*+,;=:@[]",
+  "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~%!$&'()*+,;=:[]",
 )) {
   authorityBytes[byte] = 1;
 }

@@ -117,6 +117,9 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
 
   // Ids.
   #lastPeerStream = 0;
+  /** The latest ids that the client left out: it must not come back to them. */
+  #skippedFrom = 0;
+  #skippedTo = 0;
   #nextStream = 1;
   #goAwayLimit = maxStreamId;
   #gotGoAway = false;
@@ -176,6 +179,8 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
       this.#startPingTimer();
     }
     this.#sendPreface();
+    if (this.#isServer) stats.nghttp2_downstream_connections.value++;
+    else stats.nghttp2_upstream_connections.value++;
   }
 
   get activeStreams(): number {
@@ -280,14 +285,14 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
 
   shutdownNotice(): void {
     if (this.#isDead) return;
-    this.#sendGoAway(maxStreamId, H2Error.NoError);
+    this.#sendGoAway(maxStreamId, H2Error.NoError, '');
   }
 
   goAway(): void {
     if (this.#isDead) return;
     this.#goAwayLimit = this.#lastPeerStream;
     this.#stats.goaway_sent.value++;
-    this.#sendGoAway(this.#lastPeerStream, H2Error.NoError);
+    this.#sendGoAway(this.#lastPeerStream, H2Error.NoError, '');
   }
 
   // ---- streams out
@@ -360,7 +365,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
   }
 
   resetStream(stream: H2Stream, reason: ResetReason): void {
-    if (stream.id !== 0) this.#sendReset(stream.id, errorOfReset(reason));
+    if (stream.id !== 0) this.#sendReset(stream.id, errorOfReset(reason, this.#isServer && stream.localEnd));
     this.#close(stream);
   }
 
@@ -476,10 +481,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
       this.#consumeConnection(length);
       return this.#fail(H2Error.StreamClosed, 'DATA: stream closed');
     }
-    if (!stream.gotHeaders) {
-      this.#consumeConnection(length);
-      return this.#malformed(stream, false);
-    }
+    if (!stream.gotHeaders) return this.#fail(H2Error.ProtocolError, 'DATA: stream not opened');
     if (length > stream.receiveWindow) {
       this.#consumeConnection(length);
       return this.#fail(H2Error.FlowControlError, 'DATA: stream window exceeded');
@@ -532,8 +534,9 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
     stream.bodyBytes += data.length;
     const expected = stream.contentLength;
     if (expected >= 0 && (stream.bodyBytes > expected || (endStream && stream.bodyBytes !== expected))) {
+      // RFC 9113 8.1.1. Envoy never ends the connection for this one, and gives these details.
       this.#consumeConnection(data.length);
-      this.#malformed(stream, false);
+      this.#abort(stream, H2Error.ProtocolError, ResetReason.ProtocolError, 'http2.remote_reset');
       return;
     }
     stream.remoteEnd = endStream;
@@ -715,6 +718,10 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
 
   #newRequest(id: number, bytes: Buffer, start: number, end: number, wireBytes: number) {
     const message = this.#message;
+    if (id > this.#lastPeerStream + 2) {
+      this.#skippedFrom = this.#lastPeerStream + 2;
+      this.#skippedTo = id - 2;
+    }
     this.#lastPeerStream = id;
     if (id > this.#goAwayLimit) {
       // Our GOAWAY said that it would not be served.
@@ -797,9 +804,18 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
     switch (verdict) {
       case Verdict.Ok:
         return true;
-      case Verdict.TooLarge:
+      case Verdict.TooMany:
         stats.header_overflow.value++;
         this.#abort(stream, H2Error.InternalError, ResetReason.RemoteReset, 'http2.too_many_headers');
+        return false;
+      case Verdict.TooLarge:
+        stats.header_list_size_too_large.value++;
+        this.#abort(
+          stream,
+          H2Error.InternalError,
+          ResetReason.RemoteReset,
+          'http2.header_list_size_too_large',
+        );
         return false;
       case Verdict.Underscore:
         stats.requests_rejected_with_underscores_in_headers.value++;
@@ -841,7 +857,8 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
   #onClosedStream(id: number) {
     const wasOpened =
       (id & 1) === 1 ? (this.#isServer ? id <= this.#lastPeerStream : id < this.#nextStream) : false;
-    if (!wasOpened) return this.#fail(H2Error.ProtocolError, 'frame on an idle stream');
+    const wasSkipped = this.#isServer && id >= this.#skippedFrom && id <= this.#skippedTo;
+    if (!wasOpened || wasSkipped) return this.#fail(H2Error.ProtocolError, 'frame on an idle stream');
     for (let i = 0; i < rememberedStreams; i++) {
       if (this.#endedStreams[i] === id) return this.#fail(H2Error.StreamClosed, 'frame on a closed stream');
       if (this.#endedStreams[i] === -id) return this.#sendReset(id, H2Error.StreamClosed);
@@ -862,13 +879,10 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
     }
     this.#stats.rx_reset.value++;
     stream.wireBytesReceived += 4 + frameHeaderBytes;
-    const error = readUint32(bytes, start);
-    let reason: ResetReason = ResetReason.RemoteReset;
+    const reason = reasonOfError(readUint32(bytes, start));
     let details = 'http2.remote_reset';
-    if (error === H2Error.RefusedStream) {
-      reason = ResetReason.RemoteRefusedStreamReset;
-      details = 'http2.remote_refuse';
-    } else if (error === H2Error.ConnectError) reason = ResetReason.ConnectError;
+    if (reason === ResetReason.RemoteRefusedStreamReset) details = 'http2.remote_refuse';
+    else if (reason === ResetReason.RemoteResetNoError) details = '';
     this.#remember(-id);
     this.#streams.delete(id);
     this.#forget(stream);
@@ -972,6 +986,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
     }
     this.#gotSettings = true;
     let maxStreams = -1;
+    let windowsGrow = false;
     for (let at = start; at < end; at += 6) {
       const id = (bytes[at]! << 8) | bytes[at + 1]!;
       const value = readUint32(bytes, at + 2);
@@ -991,6 +1006,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
           if (value > maxWindow) {
             return this.#fail(H2Error.FlowControlError, 'SETTINGS: too large SETTINGS_INITIAL_WINDOW_SIZE');
           }
+          windowsGrow ||= value > this.#peerInitialWindow;
           if (!this.#newInitialWindow(value)) return;
           break;
         case Setting.MaxFrameSize:
@@ -1009,6 +1025,12 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
     }
     this.#begin(0, FrameType.Settings, Flag.Ack, 0);
     this.#controlNow++;
+    // After the acknowledgement, so that the peer knows which window the bytes were counted against.
+    if (windowsGrow) {
+      for (const stream of [...this.#streams.values()]) {
+        if (!stream.gone && stream.queue !== undefined && stream.sendWindow > 0) this.#drain(stream);
+      }
+    }
     if (maxStreams >= 0 && !this.#isServer) this.#clientOwner!.onMaxStreams(maxStreams);
   }
 
@@ -1023,11 +1045,6 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
         return false;
       }
       stream.sendWindow += change;
-    }
-    if (change > 0) {
-      for (const stream of [...this.#streams.values()]) {
-        if (!stream.gone && stream.queue !== undefined && stream.sendWindow > 0) this.#drain(stream);
-      }
     }
     return true;
   }
@@ -1228,11 +1245,12 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
     this.#stats.tx_reset.value++;
   }
 
-  #sendGoAway(lastStream: number, error: H2Error): void {
-    const output = this.#begin(8, FrameType.GoAway, 0, 0);
+  #sendGoAway(lastStream: number, error: H2Error, debugData: string): void {
+    const output = this.#begin(8 + debugData.length, FrameType.GoAway, 0, 0);
     writeUint32(output.bytes, output.at, lastStream);
     writeUint32(output.bytes, output.at + 4, error);
     output.at += 8;
+    output.at += output.bytes.write(debugData, output.at, 'latin1');
   }
 
   // ---- the life of streams
@@ -1289,7 +1307,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
   /** The peer broke the protocol: says so in a GOAWAY, and leaves the rest to the owner. */
   #fail(error: H2Error, message: string, flood = false): void {
     if (this.#isDead) return;
-    this.#sendGoAway(this.#lastPeerStream, error);
+    this.#sendGoAway(this.#lastPeerStream, error, message);
     this.#die();
     this.#tellError({ status: 0, details: `codec_error:${message.replaceAll(' ', '_')}`, message, flood });
   }
@@ -1417,13 +1435,29 @@ const nobody: StreamDecoder = {
   onBelowWriteBufferLowWatermark() {},
 };
 
-function errorOfReset(reason: ResetReason): H2Error {
+function reasonOfError(error: number): ResetReason {
+  switch (error) {
+    case H2Error.NoError:
+      return ResetReason.RemoteResetNoError;
+    case H2Error.ProtocolError:
+      return ResetReason.ProtocolError;
+    case H2Error.RefusedStream:
+      return ResetReason.RemoteRefusedStreamReset;
+    case H2Error.ConnectError:
+      return ResetReason.ConnectError;
+    default:
+      return ResetReason.RemoteReset;
+  }
+}
+
+function errorOfReset(reason: ResetReason, isComplete: boolean): H2Error {
   switch (reason) {
     case ResetReason.LocalRefusedStreamReset:
       return H2Error.RefusedStream;
     case ResetReason.ConnectError:
       return H2Error.ConnectError;
     default:
-      return H2Error.NoError;
+      // RFC 9113 8.1: a complete response makes the rest of the request unnecessary. Otherwise the code is Envoy's.
+      return isComplete ? H2Error.NoError : H2Error.InternalError;
   }
 }

@@ -16,10 +16,8 @@ export const FieldName = {
   Te: 10,
   ConnectionSpecific: 11,
   ContentLength: 12,
-  /** Upper case, or a malformed pseudo-header: the message is malformed. */
+  /** No field name: upper case, other characters, or nothing. */
   Malformed: 13,
-  /** Other characters that no field name has: the field is dropped. */
-  Invalid: 14,
 } as const;
 export const fieldNameMask = 15;
 /** The value has a byte that no field value has. */
@@ -55,8 +53,7 @@ function classifyName(name: string): number {
   const kind = Object.hasOwn(known, name) ? known[name]! : undefined;
   if (kind !== undefined) return kind;
   if (name.startsWith(':')) return /^:[a-z-]+$/.test(name) ? FieldName.UnknownPseudo : FieldName.Malformed;
-  if (/[A-Z]/.test(name)) return FieldName.Malformed;
-  if (!/^[!#$%&'*+.^_`|~0-9a-z-]+$/.test(name)) return FieldName.Invalid;
+  if (!/^[!#$%&'*+.^_`|~0-9a-z-]+$/.test(name)) return FieldName.Malformed;
   return name.includes('_') ? FieldName.Regular | underscoreInName : FieldName.Regular;
 }
 
