@@ -2,6 +2,8 @@
 // Rules of the parser, as Envoy's: `--flag value` only (no `=`, no glued value), each flag once, nothing positional, every error
 // exits 1 and is printed with the brief usage.
 
+import { componentNames, parseLogLevel } from '#base/logger.ts';
+
 export interface EnvoyOptions {
   configPath: string;
   configYaml: string;
@@ -211,13 +213,6 @@ const tail = [
   { synopsis: '[-h]', heading: '-h,  --help', help: 'Displays usage information and exits.' },
 ];
 
-const logLevels = ['trace', 'debug', 'info', 'warning', 'warn', 'error', 'critical', 'off'];
-
-const components =
-  'admin alternate_protocols_cache aws assert backtrace basic_auth cache_filter client config connection conn_handler compression credential_injector decompression dns dubbo dynamic_modules envoy_bug envoy_mobile ext_authz ext_proc execution_context filter file file_server forward_proxy geolocation golang grpc happy_eyeballs hc health_checker http http2 hystrix init io io_uring jwt json_to_metadata kafka key_value_store lua main matcher mcp misc mongo multi_connection multicast oauth2 quic quic_stream pool rate_limit_quota rbac rds redis reverse_tunnel router runtime stats secret tap testing thrift tracing upstream udp wasm websocket golang sip'.split(
-    ' ',
-  );
-
 /** `program` is how the usage text names us: `envoy`, or `chancery proxy`. */
 export function parseEnvoyFlags(args: readonly string[], program: string): EnvoyCommandLine {
   const values = new Map<string, string[]>();
@@ -333,7 +328,7 @@ function interpret(values: ReadonlyMap<string, readonly string[]>): EnvoyCommand
   const mode = optional('mode') ?? 'serve';
   if (mode !== 'serve' && mode !== 'validate' && mode !== 'init_only') return error(`unknown mode '${mode}'`);
   const logLevel = optional('log-level') ?? 'info';
-  if (!logLevels.includes(logLevel)) return error(`invalid log level specified '${logLevel}'`);
+  if (parseLogLevel(logLevel) === undefined) return error(`invalid log level specified '${logLevel}'`);
   const componentLogLevels: [string, string][] = [];
   if (text('component-log-level') !== '') {
     if (values.has('enable-fine-grain-logging')) {
@@ -344,8 +339,8 @@ function interpret(values: ReadonlyMap<string, readonly string[]>): EnvoyCommand
       if (level === undefined || more !== undefined) {
         return error(`component log level not correctly specified '${entry}'`);
       }
-      if (!logLevels.includes(level)) return error(`invalid log level specified '${level}'`);
-      if (!components.includes(component)) return error(`invalid component specified '${component}'`);
+      if (parseLogLevel(level) === undefined) return error(`invalid log level specified '${level}'`);
+      if (!componentNames.includes(component)) return error(`invalid component specified '${component}'`);
       componentLogLevels.push([component, level]);
     }
   }

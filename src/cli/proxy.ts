@@ -1,0 +1,125 @@
+// `chancery proxy`, and the `envoy` command: Envoy's flags in, its exit codes and its contract of outputs out.
+import { LogLevel, type LogSettings, logger, logs, parseLogLevel } from '#base/logger.ts';
+import type { ConfigError } from '#config/config-error.ts';
+import { formatProblems } from '#config/format-problems.ts';
+import { type LoadedBootstrap, loadBootstrap } from '#config/load.ts';
+import { type EnvoyOptions, parseEnvoyFlags } from './envoy-flags.ts';
+import { hotRestartVersion, versionLine } from './version.ts';
+
+export async function run(args: readonly string[]): Promise<number | undefined> {
+  const program = process.env.CHANCERY_PROGRAM ?? 'chancery proxy';
+  const line = parseEnvoyFlags(args, program);
+  switch (line.kind) {
+    case 'error':
+      process.stderr.write(line.error);
+      return 1;
+    case 'print':
+      process.stdout.write(line.text);
+      return 0;
+    case 'version':
+      process.stdout.write(`\n${versionLine(program)}\n\n`);
+      return 0;
+    case 'hot-restart-version':
+      process.stdout.write(`${hotRestartVersion}\n`);
+      return 0;
+    case 'run':
+      return runWith(line.options);
+  }
+}
+
+async function runWith(options: EnvoyOptions): Promise<number | undefined> {
+  logs.configure(logSettings(options));
+  const config = logger('config');
+  for (const note of options.notes) config.warn(note);
+  const isValidation = options.mode === 'validate';
+
+  if (options.configPath === '' && options.configYaml === '') {
+    return refuse(
+      options,
+      'At least one of --config-path or --config-yaml or Options::configProto() should be non-empty',
+    );
+  }
+  const loaded = await loadBootstrap(
+    { file: options.configPath, yaml: options.configYaml },
+    {
+      allowUnknownStaticFields: options.allowUnknownStaticFields,
+      rejectUnknownDynamicFields: options.rejectUnknownDynamicFields,
+      ignoreUnknownDynamicFields: options.ignoreUnknownDynamicFields,
+      skipDeprecatedLogs: options.skipDeprecatedLogs,
+      serviceNode: options.serviceNode,
+      serviceCluster: options.serviceCluster,
+    },
+  );
+  logWarnings(loaded.problems);
+  if (!loaded.ok) {
+    const first = loaded.problems.find((it) => it.severity === 'error')!;
+    const code = refuse(options, first.envoy ?? first.message);
+    printErrors(loaded);
+    return code;
+  }
+  if (isValidation) {
+    logSections(loaded);
+    process.stdout.write(`configuration '${options.configPath}' OK\n`);
+    return 0;
+  }
+  const { serve } = await import('./serve.ts');
+  return serve(loaded, options);
+}
+
+export function logSettings(options: EnvoyOptions): LogSettings {
+  return {
+    level: parseLogLevel(options.logLevel)!,
+    componentLevels: Object.fromEntries(
+      options.componentLogLevels.map(([component, level]) => [component, parseLogLevel(level)!]),
+    ),
+    format: options.logFormat,
+    escaped: options.logFormatEscaped,
+    path: options.logPath,
+    fineGrain: options.fineGrainLogging,
+  };
+}
+
+/** The line that scripts look for, and the exit code. */
+export function refuse(options: EnvoyOptions, reason: string): number {
+  const what = options.mode === 'validate' ? 'configuration' : 'config';
+  logger('main').critical(`error initializing ${what} '${options.configPath}': ${reason}`);
+  return 1;
+}
+
+/** Every mistake, with its place, behind the line in Envoy's words. Silent where the log is. */
+export function printErrors({ problems, sources }: Pick<LoadedBootstrap, 'problems' | 'sources'>): void {
+  if (logger('main').level > LogLevel.Critical) return;
+  const color = (process.stderr.isTTY ?? false) && !process.env.NO_COLOR;
+  const errors = problems.filter((it) => it.severity === 'error');
+  process.stderr.write(formatProblems(errors, sources, 'text', { color }));
+}
+
+export function logWarnings(problems: readonly ConfigError[]): void {
+  const misc = logger('misc');
+  const config = logger('config');
+  for (const it of problems) {
+    if (it.severity === 'error') continue;
+    const place = it.line === undefined ? '' : ` (${it.file}:${it.line}:${it.column})`;
+    const text = `${it.envoy ?? it.message}${it.suggestion === undefined ? '' : `; ${it.suggestion}`}${place}`;
+    if (it.severity === 'note') config.info(text);
+    else if (it.rule === 'deprecated-field') misc.warn(text);
+    else config.warn(text);
+  }
+}
+
+/** What Envoy says while it loads. */
+export function logSections({ bootstrap }: Pick<LoadedBootstrap, 'bootstrap'>): void {
+  const main = logger('main');
+  const config = logger('config');
+  const {
+    secrets = [],
+    clusters = [],
+    listeners = [],
+  } = (bootstrap.static_resources ?? {}) as Record<string, readonly unknown[]>;
+  main.info('runtime: {}');
+  config.info('loading tracing configuration');
+  config.info(`loading ${secrets.length} static secret(s)`);
+  config.info(`loading ${clusters.length} cluster(s)`);
+  config.info(`loading ${listeners.length} listener(s)`);
+  config.info('loading stats configuration');
+}

@@ -1,0 +1,52 @@
+// Runs the proxy until it is told to stop: what is behind `chancery proxy` once the configuration has been read.
+import { availableParallelism } from 'node:os';
+import { logger } from '#base/logger.ts';
+import type { ConfigError } from '#config/config-error.ts';
+import type { LoadedBootstrap } from '#config/load.ts';
+import { locate } from '#config/locate.ts';
+import { ListenError, loadRegistry, parseBootstrap, Server } from '#data-plane/server.ts';
+import type { Bootstrap } from '#schema/messages/envoy/config/bootstrap/v3.ts';
+import type { EnvoyOptions } from './envoy-flags.ts';
+import { logWarnings, printErrors, refuse } from './proxy.ts';
+
+const extensionModules = [new URL('../extensions/all.ts', import.meta.url).href];
+
+export async function serve(loaded: LoadedBootstrap, options: EnvoyOptions): Promise<number | undefined> {
+  const main = logger('main');
+  const bootstrap = loaded.bootstrap as unknown as Bootstrap;
+  const problems: ConfigError[] = [];
+  const registry = await loadRegistry(extensionModules);
+  const config = parseBootstrap(bootstrap, registry, problems);
+  locate(problems, loaded.sources);
+  logWarnings(problems);
+  const first = problems.find((it) => it.severity === 'error');
+  if (first !== undefined) {
+    const code = refuse(options, first.envoy ?? first.message);
+    printErrors({ problems, sources: loaded.sources });
+    return code;
+  }
+  if (options.mode === 'init_only') return 0;
+
+  let server: Server;
+  try {
+    server = await Server.start(bootstrap, registry, config, {
+      workers: options.concurrency ?? availableParallelism(),
+      extensionModules,
+    });
+  } catch (error) {
+    if (!(error instanceof ListenError)) throw error;
+    return refuse(options, error.message);
+  }
+  main.info('starting main dispatch loop');
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.once(signal, () => {
+      main.warn(`caught ENVOY_${signal}`);
+      main.info('shutting down server instance');
+      void server.close().then(() => {
+        main.info('exiting');
+        process.exit(0);
+      });
+    });
+  }
+  return undefined;
+}
