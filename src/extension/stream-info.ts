@@ -6,11 +6,15 @@ export interface ConnectionInfo {
   readonly id: number;
   /** `ip:port`, `[ip6]:port` or a UDS path. */
   readonly localAddress: string;
+  /** The socket's own end, when listener filters changed `localAddress` (original_dst, proxy_protocol); else the same. */
+  readonly directLocalAddress: string;
   /** The peer of the socket, before `x-forwarded-for` or PROXY protocol. */
   readonly directRemoteAddress: string;
   /** Changed by listener filters (original_dst, proxy_protocol). */
   remoteAddress: string;
   readonly startMs: number;
+  /** End of the TLS handshake; 0 for plaintext. */
+  handshakeEndMs: number;
   requestedServerName: string;
   /** Negotiated ALPN protocol, or what the TLS inspector saw. */
   applicationProtocol: string;
@@ -20,11 +24,16 @@ export interface ConnectionInfo {
   ja4: string;
   listenerName: string;
   filterChainName: string;
+  filterChainMetadata: Readonly<Record<string, Readonly<Record<string, unknown>>>> | undefined;
   /** Undefined for a plaintext connection. */
   readonly tls: TlsInfo | undefined;
   /** `%CONNECTION_TERMINATION_DETAILS%`. */
   terminationDetails: string;
   transportFailureReason: string;
+  /** `Normal`, `LocalReset` or `RemoteReset`. */
+  detectedCloseType: string;
+  /** `%DOWNSTREAM_LOCAL_CLOSE_REASON%`, empty when we did not close. */
+  localCloseReason: string;
 }
 
 /** Of an established TLS connection. Methods parse on demand: an access log that does not ask pays nothing. */
@@ -33,6 +42,8 @@ export interface TlsInfo {
   readonly version: string;
   /** As OpenSSL names it in `%DOWNSTREAM_TLS_CIPHER%`. */
   readonly cipher: string;
+  /** Key exchange group: `X25519`. */
+  readonly group: string;
   readonly sessionId: string;
   readonly peerPresented: boolean;
   readonly peerValidated: boolean;
@@ -87,6 +98,13 @@ export interface UpstreamInfo {
   requestsOnConnection: number;
   /** Every host an attempt went to, for `%UPSTREAM_HOSTS_ATTEMPTED%`. Undefined unless there was a retry. */
   hostsAttempted: string[] | undefined;
+  connectionIdsAttempted: number[] | undefined;
+  /** SNI that was sent. */
+  serverName: string;
+  /** `Normal`, `LocalReset` or `RemoteReset`. */
+  detectedCloseType: string;
+  localCloseReason: string;
+  filterState: Map<string, FilterStateObject> | undefined;
 }
 
 export interface StreamInfo {
@@ -132,10 +150,14 @@ export interface StreamInfo {
   clusterMetadata: Readonly<Record<string, Readonly<Record<string, unknown>>>> | undefined;
   hostMetadata: Readonly<Record<string, Readonly<Record<string, unknown>>>> | undefined;
   listenerMetadata: Readonly<Record<string, Readonly<Record<string, unknown>>>> | undefined;
+  virtualHostMetadata: Readonly<Record<string, Readonly<Record<string, unknown>>>> | undefined;
   traceId: string;
+  spanId: string;
   isTraced: boolean;
   isHealthCheck: boolean;
   attemptCount: number;
+  /** `%CUSTOM_FLAGS%`: what filters added, joined by commas. */
+  customFlags: string;
 }
 
 /** Something filters leave for each other under a name: text, with fields for `%FILTER_STATE(key:FIELD:name)%` where it has some. */

@@ -1,6 +1,7 @@
 // A connection manager as plain data: what `HttpConnectionManager` says, times in ms, sizes in bytes, defaults filled in.
 import type { Configured } from '#extension/registry.ts';
 import type { Http1OptionsData } from './codec-options.ts';
+import type { RouteConfigData } from './route-config.ts';
 
 export const CodecType = { Auto: 0, Http1: 1, Http2: 2 } as const;
 export type CodecType = (typeof CodecType)[keyof typeof CodecType];
@@ -23,8 +24,8 @@ export type EscapedSlashes = (typeof EscapedSlashes)[keyof typeof EscapedSlashes
 export interface ConnectionManagerConfig {
   readonly statPrefix: string;
   readonly codecType: CodecType;
-  /** Plain data of the routes room; a name when the routes come by RDS. */
-  readonly routeConfig: unknown;
+  /** Undefined when the routes come by RDS. */
+  readonly routeConfig: RouteConfigData | undefined;
   readonly filters: readonly (Configured & { readonly disabled: boolean })[];
   readonly routerConfig: RouterConfig;
   readonly accessLogs: readonly Configured[];

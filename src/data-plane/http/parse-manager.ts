@@ -14,7 +14,7 @@ import {
   type RouterConfig,
   ServerHeader,
 } from './manager-config.ts';
-import { parsePrefixRoutes } from './prefix-routes.ts';
+import { parseRouteConfiguration } from './route-parse.ts';
 
 const supported = [
   'codec_type',
@@ -87,7 +87,7 @@ export function parseConnectionManager(
     routeConfig:
       message.route_config === undefined
         ? undefined
-        : parsePrefixRoutes(message.route_config, at.field('route_config')),
+        : parseRouteConfiguration(message.route_config, at.field('route_config'), registry),
     ...parseFilters(message, at, registry),
     accessLogs: parseAll('access_logger', message.access_log, at.field('access_log'), registry),
     serverName: message.server_name === '' ? 'envoy' : message.server_name,

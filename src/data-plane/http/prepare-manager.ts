@@ -10,7 +10,8 @@ import { FilterPlan } from './filter-plan.ts';
 import { ConnectionManagerStats, ListenerHttpStats, RouterStats, TracingStats } from './http-stats.ts';
 import type { ConnectionManagerConfig } from './manager-config.ts';
 import type { ManagerShared } from './manager-shared.ts';
-import { compilePrefixRoutes, type PrefixRoutesData } from './prefix-routes.ts';
+import { compileRoutes } from './route-compile.ts';
+import { noRoutes } from './route-config.ts';
 
 export function prepareConnectionManager(
   config: ConnectionManagerConfig,
@@ -54,7 +55,13 @@ export function prepareConnectionManager(
       .scope(`${context.listenerStatPrefix}http.${config.statPrefix}`)
       .stats(ListenerHttpStats),
     plan,
-    routes: compilePrefixRoutes(config.routeConfig as PrefixRoutesData),
+    routes: compileRoutes(config.routeConfig ?? noRoutes, {
+      runtime: context.runtime,
+      prepareRoute: (extension, routeConfig) =>
+        context.registry
+          .byName<HttpFilterExtension>('http_filter', extension)!
+          .prepareRoute?.(routeConfig as never, context) ?? routeConfig,
+    }),
     clusters: worker.clusters,
     accessLogs: [],
     timers: context.timers,

@@ -33,6 +33,11 @@ export class RequestUpstreamInfo implements UpstreamInfo {
   attempts = 0;
   requestsOnConnection = 0;
   hostsAttempted: string[] | undefined = undefined;
+  connectionIdsAttempted: number[] | undefined = undefined;
+  serverName = '';
+  detectedCloseType = 'Normal';
+  localCloseReason = '';
+  filterState: Map<string, FilterStateObject> | undefined = undefined;
 }
 
 export class RequestInfo implements StreamInfo {
@@ -66,10 +71,13 @@ export class RequestInfo implements StreamInfo {
   clusterMetadata: Metadata | undefined = undefined;
   hostMetadata: Metadata | undefined = undefined;
   listenerMetadata: Metadata | undefined = undefined;
+  virtualHostMetadata: Metadata | undefined = undefined;
   traceId = '';
+  spanId = '';
   isTraced = false;
   isHealthCheck = false;
   attemptCount = 0;
+  customFlags = '';
 
   constructor(connection: ConnectionInfo, startMs: number) {
     this.connection = connection;

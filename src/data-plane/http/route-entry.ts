@@ -3,6 +3,7 @@
 import type { FormatContext, Formatter } from '#extension/formatter.ts';
 import type { HeaderMutations } from '#extension/header-mutations.ts';
 import type { HeaderMatcher } from '#extension/matchers/header-matcher.ts';
+import type { RateLimitPolicy } from '#extension/rate-limit-descriptors.ts';
 import type { RuntimeFraction } from '#extension/runtime.ts';
 import type { StreamInfo } from '#extension/stream-info.ts';
 import type { HeaderMap } from '#http/header-map.ts';
@@ -59,9 +60,6 @@ export interface VirtualCluster {
   readonly name: string;
   readonly headers: readonly HeaderMatcher[];
 }
-
-/** One `rate_limits` entry, still as plain data: the rate limit filters compile it (`#extension/rate-limit-policy.ts`). */
-export type RateLimitPolicy = Readonly<Record<string, unknown>>;
 
 /** Configuration of one filter for one route, by the name of the filter in the chain. */
 export interface PerFilterConfig {

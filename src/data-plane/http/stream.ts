@@ -672,6 +672,7 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
         this.info.routeName = route.name;
         this.info.virtualHostName = route.virtualHost.name;
         this.info.routeMetadata = route.metadata;
+        this.info.virtualHostMetadata = route.virtualHost.metadata;
       }
     }
     return this.#route;

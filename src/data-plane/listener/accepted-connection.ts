@@ -10,9 +10,11 @@ import type { ActiveListener } from './active-listener.ts';
 export class AcceptedConnectionInfo implements ConnectionInfo {
   readonly id: number;
   readonly localAddress: string;
+  readonly directLocalAddress: string;
   readonly directRemoteAddress: string;
   remoteAddress: string;
   readonly startMs: number = performance.now();
+  handshakeEndMs = 0;
   requestedServerName = '';
   applicationProtocol = '';
   transportProtocol = '';
@@ -20,13 +22,17 @@ export class AcceptedConnectionInfo implements ConnectionInfo {
   ja4 = '';
   listenerName: string;
   filterChainName = '';
+  filterChainMetadata: ConnectionInfo['filterChainMetadata'] = undefined;
   tls: TlsInfo | undefined = undefined;
   terminationDetails = '';
   transportFailureReason = '';
+  detectedCloseType = 'Normal';
+  localCloseReason = '';
 
   constructor(id: number, localAddress: string, remoteAddress: string, listenerName: string) {
     this.id = id;
     this.localAddress = localAddress;
+    this.directLocalAddress = localAddress;
     this.directRemoteAddress = remoteAddress;
     this.remoteAddress = remoteAddress;
     this.listenerName = listenerName;

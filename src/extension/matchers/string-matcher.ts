@@ -1,5 +1,7 @@
 // Conditions on a text (`StringMatcher`), compiled: one small class per kind, so that a call is a comparison.
 
+import type { Regex } from '#base/regex.ts';
+
 export interface StringMatcher {
   matches(text: string): boolean;
 }
@@ -92,3 +94,16 @@ export class IntegerRangeMatcher implements StringMatcher {
 const integer = /^-?[0-9]{1,20}$/;
 const minInt64 = -(2n ** 63n);
 const maxInt64 = 2n ** 63n - 1n;
+
+/** `safe_regex`: the whole text, RE2's meaning. */
+export class RegexMatcher implements StringMatcher {
+  readonly #regex: Regex;
+
+  constructor(regex: Regex) {
+    this.#regex = regex;
+  }
+
+  matches(text: string): boolean {
+    return this.#regex.fullMatch(text);
+  }
+}

@@ -1,0 +1,554 @@
+// From route configuration as plain data to a table, in the worker, when the configuration arrives. Levels are merged here, so that
+// a request finds everything on one flat entry.
+import { parseSubstitution } from '#base/regex.ts';
+import { compileFormatData } from '#extension/format-config.ts';
+import { compileLevel, compileSteps } from '#extension/header-mutation-config.ts';
+import { HeaderMutationLevels, type HeaderMutations } from '#extension/header-mutations.ts';
+import {
+  compileHeaderMatcher,
+  compileMetadataMatcher,
+  compileStringMatcher,
+  sharedRegex,
+} from '#extension/matchers/compile.ts';
+import { RegexMatcher, type StringMatcher } from '#extension/matchers/string-matcher.ts';
+import { compileRateLimit } from '#extension/rate-limit-policy.ts';
+import type { Runtime } from '#extension/runtime.ts';
+import { compileFormat } from '#extension/substitution/compile.ts';
+import { DomainIndex } from './domain-index.ts';
+import { compileMatcherTree } from './matcher-tree-compile.ts';
+import { PathIndex, Rest } from './path-index.ts';
+import {
+  type ForwardData,
+  type HashPolicyData,
+  type LevelMutations,
+  type MirrorPolicyData,
+  PathMatchKind,
+  type PerFilterData,
+  type RedirectData,
+  type RegexRewriteData,
+  type RetryPolicyData,
+  type RouteConfigData,
+  type RouteData,
+  type RouteMatchData,
+  type VirtualHostData,
+} from './route-config.ts';
+import {
+  type HashPolicy,
+  type MirrorPolicy,
+  type PerFilterConfig,
+  type RetryPolicy,
+  RouteActionKind,
+  type RouteEntry,
+  type RouteTable,
+  type VirtualHost,
+} from './route-entry.ts';
+import {
+  CompiledRedirect,
+  CompiledRewrite,
+  FormatPathRewrite,
+  HeaderHostRewrite,
+  LiteralHostRewrite,
+  PathHostRewrite,
+  type PathRewrite,
+  PrefixRewrite,
+  RegexPathRewrite,
+} from './route-rewrite.ts';
+import {
+  CompiledRoute,
+  CompiledRouteTable,
+  RouteList,
+  VirtualHostTable,
+  WeightedChoice,
+} from './route-table.ts';
+import { parseRewriteTemplate, parseUriTemplate } from './uri-template.ts';
+
+export interface CompileServices {
+  readonly runtime: Runtime;
+  /** Turns what a filter's `parseRoute` made into what the filter reads per request. Without it the config stays as it is. */
+  prepareRoute?(extension: string, config: unknown): unknown;
+}
+
+export function compileRoutes(data: RouteConfigData, services: CompileServices): RouteTable {
+  const domains = new DomainIndex<VirtualHostTable>();
+  const virtualHosts: VirtualHost[] = [];
+  const clusterNames = new Set<string>();
+  for (const host of data.virtualHosts) {
+    const table = new HostCompiler(data, host, services, clusterNames).compile();
+    virtualHosts.push(table.virtualHost);
+    for (const domain of host.domains) domains.add(domain, table);
+  }
+  return new CompiledRouteTable(
+    data.name,
+    virtualHosts,
+    [...clusterNames],
+    data.internalOnlyHeaders,
+    domains,
+    data.ignorePortInHostMatching,
+    data.vhostHeader,
+  );
+}
+
+const noConditions = {
+  path: null,
+  runtimeFraction: null,
+  headers: [],
+  queryParameters: [],
+  cookies: [],
+  grpc: false,
+  tlsPresented: undefined,
+  tlsValidated: undefined,
+  dynamicMetadata: [],
+  filterState: [],
+} as const;
+
+class HostCompiler {
+  readonly #config: RouteConfigData;
+  readonly #data: VirtualHostData;
+  readonly #services: CompileServices;
+  readonly #clusterNames: Set<string>;
+  readonly #host: VirtualHost;
+  /** Routes without anything of their own share what the levels above say. */
+  readonly #sharedPerFilter: ReadonlyMap<string, PerFilterConfig> | null;
+  readonly #sharedMutations: { request: HeaderMutations | null; response: HeaderMutations | null };
+
+  constructor(
+    config: RouteConfigData,
+    data: VirtualHostData,
+    services: CompileServices,
+    clusterNames: Set<string>,
+  ) {
+    this.#config = config;
+    this.#data = data;
+    this.#services = services;
+    this.#clusterNames = clusterNames;
+    this.#host = {
+      name: data.name,
+      routeConfigName: config.name,
+      requireTls: data.requireTls,
+      metadata: data.metadata,
+      includeRequestAttemptCount: data.includeRequestAttemptCount,
+      includeAttemptCountInResponse: data.includeAttemptCountInResponse,
+      includeIsTimeoutRetryHeader: data.includeIsTimeoutRetryHeader,
+      virtualClusters: data.virtualClusters.map((it) => ({
+        name: it.name,
+        headers: it.headers.map(compileHeaderMatcher),
+      })),
+      rateLimits: data.rateLimits.map(compileRateLimit),
+    };
+    this.#sharedPerFilter = this.#perFilter([config.perFilter, data.perFilter]);
+    this.#sharedMutations = this.#mutations([]);
+  }
+
+  compile(): VirtualHostTable {
+    const { matcher, routes } = this.#data;
+    return new VirtualHostTable(
+      this.#host,
+      this.#tlsRedirect(),
+      matcher === undefined ? this.#list(routes) : undefined,
+      matcher === undefined ? undefined : compileMatcherTree(matcher, (action) => this.#list(action)),
+    );
+  }
+
+  #list(routes: readonly RouteData[]): RouteList {
+    const byPath = new PathIndex(false);
+    const byFoldedPath = new PathIndex(true);
+    const connect: CompiledRoute[] = [];
+    const compiled = routes.map((route, order) => {
+      const candidate = this.#route(route, order);
+      const { kind, path, ignoreCase } = route.match;
+      const index = ignoreCase ? byFoldedPath : byPath;
+      const literal = ignoreCase ? path.toLowerCase() : path;
+      if (kind === PathMatchKind.Prefix) index.add(literal, Rest.Any, candidate);
+      else if (kind === PathMatchKind.Path) index.add(literal, Rest.None, candidate);
+      else if (kind === PathMatchKind.SeparatedPrefix) index.add(literal, Rest.Slash, candidate);
+      else if (kind === PathMatchKind.Regex) byPath.add(literalBeginning(path), Rest.Any, candidate);
+      else if (kind === PathMatchKind.Template) byPath.add(/^[^{*]*/.exec(path)![0], Rest.Any, candidate);
+      else connect.push(candidate);
+      return candidate;
+    });
+    return new RouteList(
+      compiled,
+      byPath,
+      byFoldedPath.isEmpty ? undefined : byFoldedPath,
+      connect,
+      this.#config.ignorePathParameters,
+    );
+  }
+
+  #route(route: RouteData, order: number): CompiledRoute {
+    const { match, action } = route;
+    const entry = this.#entry(route);
+    const weighted =
+      action.kind === 'forward' && action.weighted !== undefined
+        ? this.#weighted(route, action, entry)
+        : null;
+    const { runtime } = this.#services;
+    return new CompiledRoute(order, entry, weighted, conditions(match), runtime);
+  }
+
+  #entry(route: RouteData): RouteEntry {
+    const { action } = route;
+    const config = this.#config;
+    const hasMutations = route.mutations.request.length + route.mutations.response.length > 0;
+    const mutations = hasMutations ? this.#mutations([route.mutations]) : this.#sharedMutations;
+    const perFilter =
+      Object.keys(route.perFilter).length === 0
+        ? this.#sharedPerFilter
+        : this.#perFilter([config.perFilter, this.#data.perFilter, route.perFilter]);
+    const common: RouteEntry = {
+      ...forwardNothing,
+      name: route.name,
+      virtualHost: this.#host,
+      metadata: route.metadata,
+      perFilterConfigs: perFilter,
+      statPrefix: route.statPrefix,
+      requestHeaderMutations: mutations.request,
+      responseHeaderMutations: mutations.response,
+      requestBodyBufferLimit:
+        route.requestBodyBufferLimit >= 0 ? route.requestBodyBufferLimit : this.#data.requestBodyBufferLimit,
+      decorator: route.decorator ?? null,
+      tracing: route.tracing ?? null,
+    };
+    switch (action.kind) {
+      case 'redirect':
+        return {
+          ...common,
+          action: RouteActionKind.Redirect,
+          redirect: compileRedirect(action, route.match),
+          responseStatus: action.status,
+        };
+      case 'direct_response':
+        return {
+          ...common,
+          action: RouteActionKind.DirectResponse,
+          responseStatus: action.status,
+          directBody: action.body,
+          directBodyFormat: action.bodyFormat === undefined ? null : compileFormatData(action.bodyFormat),
+          directContentType: action.bodyFormat?.contentType ?? '',
+        };
+      case 'non_forwarding':
+        return { ...common, action: RouteActionKind.NonForwarding };
+      case 'forward':
+        return this.#forward(route, action, common);
+    }
+  }
+
+  #forward(route: RouteData, action: ForwardData, common: RouteEntry): RouteEntry {
+    if (action.cluster !== '') this.#clusterNames.add(action.cluster);
+    const mirrors =
+      action.mirrorPolicies.length > 0
+        ? action.mirrorPolicies
+        : this.#data.mirrorPolicies.length > 0
+          ? this.#data.mirrorPolicies
+          : this.#config.mirrorPolicies;
+    for (const { cluster } of mirrors) if (cluster !== '') this.#clusterNames.add(cluster);
+    const retryPolicy = action.retryPolicy ?? this.#data.retryPolicy;
+    return {
+      ...common,
+      action: RouteActionKind.Forward,
+      clusterName: action.cluster,
+      clusterHeader: action.clusterHeader,
+      clusterNotFoundStatus: action.clusterNotFoundStatus,
+      metadataMatch: action.metadataMatch,
+      priority: action.priority,
+      timeoutMs: action.timeoutMs,
+      idleTimeoutMs: action.idleTimeoutMs,
+      flushTimeoutMs: action.flushTimeoutMs,
+      maxStreamDurationMs: action.maxStreamDurationMs,
+      grpcTimeoutHeaderMaxMs: action.grpcTimeoutHeaderMaxMs,
+      grpcTimeoutHeaderOffsetMs: action.grpcTimeoutHeaderOffsetMs,
+      maxGrpcTimeoutMs: action.maxGrpcTimeoutMs,
+      grpcTimeoutOffsetMs: action.grpcTimeoutOffsetMs,
+      retryPolicy: retryPolicy === undefined ? null : compileRetryPolicy(retryPolicy),
+      hedgePolicy: action.hedgePolicy ?? this.#data.hedgePolicy ?? null,
+      mirrorPolicies: mirrors.map(compileMirrorPolicy),
+      hashPolicies: action.hashPolicies.map(compileHashPolicy),
+      internalRedirectPolicy: action.internalRedirectPolicy ?? null,
+      upgrades: Object.keys(action.upgrades).length === 0 ? null : new Map(Object.entries(action.upgrades)),
+      rateLimits: action.rateLimits.map(compileRateLimit),
+      includeVirtualHostRateLimits: action.includeVirtualHostRateLimits,
+      appendXForwardedHost: action.appendXForwardedHost,
+      autoHostRewrite: action.autoHostRewrite,
+      rewrite: compileRewrite(action, route.match, ''),
+    };
+  }
+
+  #weighted(route: RouteData, action: ForwardData, base: RouteEntry): WeightedChoice {
+    const { clusters, headerName, runtimeKeyPrefix } = action.weighted!;
+    const entries = clusters.map((cluster) => {
+      if (cluster.name !== '') this.#clusterNames.add(cluster.name);
+      const own = cluster.mutations;
+      const mutations =
+        own.request.length + own.response.length > 0
+          ? this.#mutations([route.mutations], own)
+          : { request: base.requestHeaderMutations, response: base.responseHeaderMutations };
+      return {
+        ...base,
+        clusterName: cluster.name,
+        clusterHeader: cluster.clusterHeader,
+        metadataMatch:
+          cluster.metadataMatch === undefined
+            ? base.metadataMatch
+            : { ...base.metadataMatch, ...cluster.metadataMatch },
+        requestHeaderMutations: mutations.request,
+        responseHeaderMutations: mutations.response,
+        perFilterConfigs:
+          Object.keys(cluster.perFilter).length === 0
+            ? base.perFilterConfigs
+            : this.#perFilter([
+                this.#config.perFilter,
+                this.#data.perFilter,
+                route.perFilter,
+                cluster.perFilter,
+              ]),
+        rewrite:
+          cluster.hostRewrite === ''
+            ? base.rewrite
+            : compileRewrite(action, route.match, cluster.hostRewrite),
+        autoHostRewrite: cluster.hostRewrite === '' && base.autoHostRewrite,
+      };
+    });
+    return new WeightedChoice(
+      entries,
+      clusters.map((it) => it.weight),
+      headerName,
+      runtimeKeyPrefix === '' ? [] : clusters.map((it) => `${runtimeKeyPrefix}.${it.name}`),
+      this.#services.runtime,
+    );
+  }
+
+  /** The most specific level comes first, unless it is to have the last word. The weighted cluster's is always before all others. */
+  #mutations(
+    ofRoute: readonly LevelMutations[],
+    ofCluster?: LevelMutations,
+  ): { request: HeaderMutations | null; response: HeaderMutations | null } {
+    const levels = [...ofRoute, this.#data.mutations, this.#config.mutations];
+    if (this.#config.mostSpecificHeaderMutationsWins) levels.reverse();
+    if (ofCluster !== undefined) levels.unshift(ofCluster);
+    return {
+      request: joined(levels.map((it) => compileLevel(it.request))),
+      response: joined(levels.map((it) => compileLevel(it.response))),
+    };
+  }
+
+  #perFilter(levels: readonly PerFilterData[]): ReadonlyMap<string, PerFilterConfig> | null {
+    const merged = new Map<string, PerFilterConfig>();
+    for (const level of levels) {
+      for (const [name, it] of Object.entries(level)) {
+        const before = merged.get(name);
+        const config =
+          it.extension === ''
+            ? undefined
+            : this.#services.prepareRoute === undefined
+              ? it.config
+              : this.#services.prepareRoute(it.extension, it.config);
+        merged.set(name, {
+          disabled: it.disabled ?? before?.disabled,
+          config: config ?? before?.config,
+          all: config === undefined ? (before?.all ?? []) : [...(before?.all ?? []), config],
+        });
+      }
+    }
+    return merged.size === 0 ? null : merged;
+  }
+
+  #tlsRedirect(): RouteEntry {
+    const to = { scheme: 'https', host: '', port: '', path: '', rewrite: null, stripQuery: false };
+    return {
+      ...forwardNothing,
+      action: RouteActionKind.Redirect,
+      virtualHost: this.#host,
+      redirect: new CompiledRedirect(to),
+      responseStatus: 301,
+    };
+  }
+}
+
+/** What an entry says when nobody said anything; the order of its fields is that of every entry. */
+const forwardNothing: Omit<RouteEntry, 'virtualHost'> & { virtualHost: VirtualHost } = {
+  action: RouteActionKind.Forward,
+  name: '',
+  virtualHost: undefined as unknown as VirtualHost,
+  metadata: undefined,
+  perFilterConfigs: null,
+  statPrefix: '',
+  requestHeaderMutations: null,
+  responseHeaderMutations: null,
+  requestBodyBufferLimit: -1,
+  decorator: null,
+  tracing: null,
+  clusterName: '',
+  clusterHeader: '',
+  clusterNotFoundStatus: 503,
+  metadataMatch: undefined,
+  priority: 'default',
+  timeoutMs: 15_000,
+  idleTimeoutMs: -1,
+  flushTimeoutMs: -1,
+  maxStreamDurationMs: -1,
+  grpcTimeoutHeaderMaxMs: -1,
+  grpcTimeoutHeaderOffsetMs: 0,
+  maxGrpcTimeoutMs: -1,
+  grpcTimeoutOffsetMs: 0,
+  retryPolicy: null,
+  hedgePolicy: null,
+  mirrorPolicies: [],
+  hashPolicies: [],
+  internalRedirectPolicy: null,
+  upgrades: null,
+  rateLimits: [],
+  includeVirtualHostRateLimits: true,
+  appendXForwardedHost: false,
+  autoHostRewrite: false,
+  rewrite: null,
+  redirect: null,
+  responseStatus: 0,
+  directBody: undefined,
+  directBodyFormat: null,
+  directContentType: '',
+};
+
+function joined(levels: readonly (HeaderMutations | null)[]): HeaderMutations | null {
+  const some = levels.filter((it) => it !== null);
+  return some.length === 0 ? null : some.length === 1 ? some[0]! : new HeaderMutationLevels(some);
+}
+
+function conditions(match: RouteMatchData) {
+  let path: StringMatcher | null = null;
+  if (match.kind === PathMatchKind.Regex) path = new RegexMatcher(sharedRegex(match.path));
+  else if (match.kind === PathMatchKind.Template)
+    path = new RegexMatcher(sharedRegex(checkedTemplate(match.path).regex));
+  if (path === null && isUnconditional(match)) return noConditions;
+  return {
+    path,
+    runtimeFraction: match.runtimeFraction ?? null,
+    headers: match.headers.map(compileHeaderMatcher),
+    queryParameters: match.queryParameters.map((it) => named(it, false)),
+    cookies: match.cookies.map((it) => named(it, it.invert)),
+    grpc: match.grpc,
+    tlsPresented: match.tls?.presented,
+    tlsValidated: match.tls?.validated,
+    dynamicMetadata: match.dynamicMetadata.map(compileMetadataMatcher),
+    filterState: match.filterState.map((it) => ({ key: it.key, value: compileStringMatcher(it.value) })),
+  };
+}
+
+function isUnconditional(match: RouteMatchData): boolean {
+  const lists = [
+    match.headers,
+    match.queryParameters,
+    match.cookies,
+    match.dynamicMetadata,
+    match.filterState,
+  ];
+  return (
+    lists.every((it) => it.length === 0) &&
+    match.runtimeFraction === undefined &&
+    match.tls === undefined &&
+    !match.grpc
+  );
+}
+
+function named(it: RouteMatchData['queryParameters'][number], invert: boolean) {
+  const { name, value } = it;
+  return value.kind === 'present'
+    ? { name, value: null, inverted: value.present === invert }
+    : { name, value: compileStringMatcher(value), inverted: invert };
+}
+
+/** What every match of a regular expression begins with: harmless characters up to the first that means something. */
+function literalBeginning(pattern: string): string {
+  const from = pattern.startsWith('^') ? pattern.slice(1) : pattern;
+  if (from.includes('|') || from.startsWith('(?')) return '';
+  const literal = /^[A-Za-z0-9/_\-~%!&,;:@=]*/.exec(from)![0];
+  // A quantifier binds the last character.
+  return /^[*+?{]/.test(from.slice(literal.length)) ? literal.slice(0, -1) : literal;
+}
+
+function checkedTemplate(template: string) {
+  const parsed = parseUriTemplate(template);
+  if ('problem' in parsed) throw new Error(`a template that was not checked: ${parsed.problem}`);
+  return parsed;
+}
+
+function regexRewrite(data: RegexRewriteData) {
+  return new RegexPathRewrite(sharedRegex(data.regex), parseSubstitution(data.substitution)!);
+}
+
+/** -1: the whole path is what the route has matched. */
+function matchedLength(match: RouteMatchData): number {
+  const isPrefix = match.kind === PathMatchKind.Prefix || match.kind === PathMatchKind.SeparatedPrefix;
+  return isPrefix ? match.path.length : -1;
+}
+
+function compileRewrite(
+  action: ForwardData,
+  match: RouteMatchData,
+  clusterHostRewrite: string,
+): CompiledRewrite | null {
+  let path: PathRewrite | null = null;
+  if (action.prefixRewrite !== '') path = new PrefixRewrite(matchedLength(match), action.prefixRewrite);
+  else if (action.regexRewrite !== undefined) path = regexRewrite(action.regexRewrite);
+  else if (action.templateRewrite !== '') {
+    const template = checkedTemplate(match.path);
+    const parts = parseRewriteTemplate(action.templateRewrite, template);
+    if ('problem' in parts) throw new Error(`a template that was not checked: ${parts.problem}`);
+    path = new RegexPathRewrite(sharedRegex(`^${template.regex}$`), parts);
+  } else if (action.formatRewrite !== '')
+    path = new FormatPathRewrite(compileFormat(action.formatRewrite, { omitEmptyValues: true }));
+  const literal = clusterHostRewrite === '' ? action.hostRewrite : clusterHostRewrite;
+  const host =
+    literal !== ''
+      ? new LiteralHostRewrite(literal)
+      : action.hostRewriteHeader !== ''
+        ? new HeaderHostRewrite(action.hostRewriteHeader)
+        : action.hostRewritePathRegex !== undefined
+          ? new PathHostRewrite(
+              sharedRegex(action.hostRewritePathRegex.regex),
+              parseSubstitution(action.hostRewritePathRegex.substitution)!,
+            )
+          : null;
+  return path === null && host === null ? null : new CompiledRewrite(path, host);
+}
+
+function compileRedirect(data: RedirectData, match: RouteMatchData): CompiledRedirect {
+  const rewrite =
+    data.prefixRewrite !== ''
+      ? new PrefixRewrite(matchedLength(match), data.prefixRewrite)
+      : data.regexRewrite !== undefined
+        ? regexRewrite(data.regexRewrite)
+        : data.formatRewrite !== ''
+          ? new FormatPathRewrite(compileFormat(data.formatRewrite, { omitEmptyValues: true }))
+          : null;
+  return new CompiledRedirect({
+    scheme: data.scheme,
+    host: data.host,
+    port: data.port === 0 ? '' : `:${data.port}`,
+    path: data.path,
+    rewrite,
+    stripQuery: data.stripQuery,
+  });
+}
+
+function compileRetryPolicy(data: RetryPolicyData): RetryPolicy {
+  return {
+    ...data,
+    retriableHeaders: data.retriableHeaders.map(compileHeaderMatcher),
+    retriableRequestHeaders: data.retriableRequestHeaders.map(compileHeaderMatcher),
+    retryPriority: data.retryPriority ?? null,
+  };
+}
+
+function compileMirrorPolicy(data: MirrorPolicyData): MirrorPolicy {
+  const { mutations, ...rest } = data;
+  return { ...rest, headerMutations: compileSteps(mutations) };
+}
+
+function compileHashPolicy(data: HashPolicyData): HashPolicy {
+  if (data.kind !== 'header') return data;
+  const { rewrite } = data;
+  if (rewrite === undefined) return { ...data, rewrite: null };
+  const regex = sharedRegex(rewrite.regex);
+  const substitution = parseSubstitution(rewrite.substitution)!;
+  return { ...data, rewrite: { replace: (text) => regex.replaceAll(text, substitution) } };
+}

@@ -1,0 +1,223 @@
+// What a route changes in a request's host and path, and where a redirect points to.
+import type { Regex, Substitution } from '#base/regex.ts';
+import type { FormatContext, Formatter } from '#extension/formatter.ts';
+import type { HeaderMap } from '#http/header-map.ts';
+import type { RedirectPolicy, RouteEntry, RouteRewrite } from './route-entry.ts';
+
+/**
+ * Everything a route does to the headers of a request on its way upstream, in Envoy's order: mutations, host, path. `keepOriginals`
+ * is false with suppress_envoy_headers. Called once per attempt's headers, before they go upstream.
+ */
+export function finalizeRequestHeaders(
+  entry: RouteEntry,
+  headers: HeaderMap,
+  context: FormatContext,
+  keepOriginals: boolean,
+): void {
+  if (entry.requestHeaderMutations !== null) entry.requestHeaderMutations.apply(headers, context);
+  const rewrite = entry.rewrite;
+  if (rewrite === null) return;
+  const host = rewrite.host(headers, context);
+  if (host !== '') setHost(headers, host, entry.appendXForwardedHost);
+  if (rewrite.rewritesPath) {
+    const path = rewrite.path(headers.path, context);
+    if (keepOriginals) headers.set('x-envoy-original-path', headers.path);
+    headers.path = path;
+  }
+}
+
+/** For host rewrites of the route, and of auto_host_rewrite when the upstream host is known. */
+export function setHost(headers: HeaderMap, host: string, appendXForwardedHost: boolean): void {
+  if (appendXForwardedHost && headers.authority !== '') {
+    const before = headers.get('x-forwarded-host');
+    headers.set(
+      'x-forwarded-host',
+      before === undefined ? headers.authority : `${before},${headers.authority}`,
+    );
+  }
+  headers.authority = host;
+}
+
+export function finalizeResponseHeaders(entry: RouteEntry, headers: HeaderMap, context: FormatContext): void {
+  if (entry.responseHeaderMutations !== null) entry.responseHeaderMutations.apply(headers, context);
+}
+
+/** The cluster a request goes to: fixed, or named by a header. Empty when that header is missing. */
+export function clusterOf(entry: RouteEntry, headers: HeaderMap): string {
+  return entry.clusterHeader === '' ? entry.clusterName : (headers.get(entry.clusterHeader) ?? '');
+}
+
+export interface PathRewrite {
+  rewrite(path: string, context: FormatContext): string;
+}
+
+/** `prefix_rewrite`: what the route matched is replaced; all of the path up to the query when the match was no prefix. */
+export class PrefixRewrite implements PathRewrite {
+  /** -1: the whole path. */
+  readonly #matchedLength: number;
+  readonly #replacement: string;
+
+  constructor(matchedLength: number, replacement: string) {
+    this.#matchedLength = matchedLength;
+    this.#replacement = replacement;
+  }
+
+  rewrite(path: string): string {
+    return this.#replacement + path.slice(this.#matchedLength < 0 ? pathEnd(path) : this.#matchedLength);
+  }
+}
+
+/** `regex_rewrite`, on the path without its query. */
+export class RegexPathRewrite implements PathRewrite {
+  readonly #regex: Regex;
+  readonly #substitution: Substitution;
+
+  constructor(regex: Regex, substitution: Substitution) {
+    this.#regex = regex;
+    this.#substitution = substitution;
+  }
+
+  rewrite(path: string): string {
+    const end = pathEnd(path);
+    return this.#regex.replaceAll(path.slice(0, end), this.#substitution) + path.slice(end);
+  }
+}
+
+/** `path_rewrite`: a format string makes the path, the query stays. */
+export class FormatPathRewrite implements PathRewrite {
+  readonly #formatter: Formatter;
+
+  constructor(formatter: Formatter) {
+    this.#formatter = formatter;
+  }
+
+  rewrite(path: string, context: FormatContext): string {
+    const made = this.#formatter.format(context);
+    return made === '' ? path : made + path.slice(pathEnd(path));
+  }
+}
+
+export interface HostRewrite {
+  /** Empty: leave it. */
+  rewrite(headers: HeaderMap): string;
+}
+
+export class LiteralHostRewrite implements HostRewrite {
+  readonly #host: string;
+
+  constructor(host: string) {
+    this.#host = host;
+  }
+
+  rewrite(): string {
+    return this.#host;
+  }
+}
+
+export class HeaderHostRewrite implements HostRewrite {
+  readonly #name: string;
+
+  constructor(name: string) {
+    this.#name = name;
+  }
+
+  rewrite(headers: HeaderMap): string {
+    return headers.get(this.#name) ?? '';
+  }
+}
+
+/** `host_rewrite_path_regex`: from the path before it is rewritten. */
+export class PathHostRewrite implements HostRewrite {
+  readonly #regex: Regex;
+  readonly #substitution: Substitution;
+
+  constructor(regex: Regex, substitution: Substitution) {
+    this.#regex = regex;
+    this.#substitution = substitution;
+  }
+
+  rewrite(headers: HeaderMap): string {
+    return this.#regex.replaceAll(headers.path.slice(0, pathEnd(headers.path)), this.#substitution);
+  }
+}
+
+export class CompiledRewrite implements RouteRewrite {
+  readonly rewritesPath: boolean;
+  readonly #path: PathRewrite | null;
+  readonly #host: HostRewrite | null;
+
+  constructor(path: PathRewrite | null, host: HostRewrite | null) {
+    this.rewritesPath = path !== null;
+    this.#path = path;
+    this.#host = host;
+  }
+
+  path(path: string, context: FormatContext): string {
+    return this.#path === null ? path : this.#path.rewrite(path, context);
+  }
+
+  host(headers: HeaderMap): string {
+    return this.#host === null ? '' : this.#host.rewrite(headers);
+  }
+}
+
+/** Index of the query or fragment, or the length. */
+function pathEnd(path: string): number {
+  const query = path.indexOf('?');
+  const fragment = path.indexOf('#');
+  if (query < 0) return fragment < 0 ? path.length : fragment;
+  return fragment < 0 || fragment > query ? query : fragment;
+}
+
+export interface RedirectTarget {
+  /** Empty: that of the request. */
+  readonly scheme: string;
+  readonly host: string;
+  /** `:8443`, or empty. */
+  readonly port: string;
+  readonly path: string;
+  readonly rewrite: PathRewrite | null;
+  readonly stripQuery: boolean;
+}
+
+export class CompiledRedirect implements RedirectPolicy {
+  readonly #to: RedirectTarget;
+  readonly #pathHasQuery: boolean;
+
+  constructor(to: RedirectTarget) {
+    this.#to = to;
+    this.#pathHasQuery = to.path.includes('?');
+  }
+
+  location(headers: HeaderMap, context: FormatContext): string {
+    const to = this.#to;
+    const scheme = to.scheme === '' ? headers.scheme : to.scheme;
+    const host = to.host === '' ? requestHost(headers, scheme, to.port !== '') : to.host;
+    return `${scheme}://${host}${to.port}${this.#path(headers.path, context)}`;
+  }
+
+  #path(requested: string, context: FormatContext): string {
+    const to = this.#to;
+    // A query of path_redirect itself replaces that of the request, and strip_query does not touch it.
+    if (this.#pathHasQuery) return to.path;
+    let path = to.rewrite === null ? requested : to.rewrite.rewrite(requested, context);
+    const query = path.indexOf('?');
+    if (to.path !== '') path = query < 0 ? to.path : to.path + path.slice(query);
+    if (!to.stripQuery) return path;
+    const end = path.indexOf('?');
+    return end < 0 ? path : path.slice(0, end);
+  }
+}
+
+/** The request's host; its port goes when the redirect names one, or when it was the default of the scheme that changes. */
+function requestHost(headers: HeaderMap, scheme: string, hasPort: boolean): string {
+  const host = headers.authority;
+  const bracket = host.startsWith('[') ? host.lastIndexOf(']:') : -2;
+  const colon = bracket === -2 ? host.lastIndexOf(':') : bracket < 0 ? -1 : bracket + 1;
+  if (colon < 0) return host;
+  const port = host.slice(colon);
+  const protocol = headers.get('x-forwarded-proto') ?? '';
+  const changes = scheme !== protocol;
+  const isDefault = (protocol === 'https' && port === ':443') || (protocol === 'http' && port === ':80');
+  return hasPort || (changes && isDefault) ? host.slice(0, colon) : host;
+}

@@ -1,0 +1,252 @@
+// `rate_limits` of routes and virtual hosts: which descriptors a request has. Routes carry them compiled; the rate limit filters
+// (global and local) ask them.
+import { latin1OfUtf8 } from '#base/utf8.ts';
+import type { ParseContext } from '#config/parse-context.ts';
+import { headerField } from '#http/header-field.ts';
+import type {
+  RateLimit,
+  RateLimit_Action,
+  RateLimit_Action_GenericKey,
+} from '#schema/messages/envoy/config/route/v3.ts';
+import { checkFormat } from './format-config.ts';
+import { compileHeaderMatcher, compileStringMatcher } from './matchers/compile.ts';
+import type { HeaderMatcherData, NamedStringMatcherData } from './matchers/matcher-config.ts';
+import { parseHeaderMatchers, parseQueryParameterMatcher } from './matchers/parse.ts';
+import {
+  type DescriptorAction,
+  DestinationClusterAction,
+  FormattedAction,
+  HeaderAction,
+  HeaderMatchAction,
+  MetadataAction,
+  QueryAction,
+  QueryMatchAction,
+  RateLimitPolicy,
+  RemoteAddressAction,
+} from './rate-limit-descriptors.ts';
+import { compileFormat } from './substitution/compile.ts';
+
+export interface RateLimitData {
+  readonly stage: number;
+  readonly disableKey: string;
+  readonly actions: readonly RateLimitActionData[];
+  readonly limit: { readonly requestsPerUnit: number; readonly unit: string } | undefined;
+  readonly limitMetadata: readonly string[] | undefined;
+  /** -1: one hit. */
+  readonly hits: number;
+  readonly applyOnStreamDone: boolean;
+}
+
+export type RateLimitActionData =
+  | { readonly kind: 'formatted'; readonly key: string; readonly value: string; readonly fallback: string }
+  | { readonly kind: 'destination_cluster' }
+  | { readonly kind: 'header' | 'query'; readonly name: string; readonly key: string; readonly skip: boolean }
+  | {
+      readonly kind: 'remote_address';
+      readonly v4Bits: number;
+      readonly v6Bits: number;
+      readonly masked: boolean;
+    }
+  | {
+      readonly kind: 'header_match';
+      readonly key: string;
+      readonly value: string;
+      readonly fallback: string;
+      readonly expect: boolean;
+      readonly headers: readonly HeaderMatcherData[];
+    }
+  | {
+      readonly kind: 'query_match';
+      readonly key: string;
+      readonly value: string;
+      readonly fallback: string;
+      readonly expect: boolean;
+      readonly parameters: readonly NamedStringMatcherData[];
+    }
+  | {
+      readonly kind: 'metadata';
+      readonly key: string;
+      readonly path: readonly string[];
+      readonly source: 'DYNAMIC' | 'ROUTE_ENTRY' | 'CLUSTER_ENTRY';
+      readonly fallback: string;
+      readonly skip: boolean;
+    };
+
+/** The rate limits in the field `name`; `at` stands on the message that has it. */
+export function parseRateLimits(
+  messages: readonly RateLimit[],
+  at: ParseContext,
+  name: string,
+): RateLimitData[] {
+  return messages.map((message, i) => {
+    const here = at.field(name, i);
+    const { limit, hits_addend: hits } = message;
+    if (hits?.format !== undefined && hits.format !== '')
+      here.field('hits_addend').field('format').unsupported();
+    if (message.x_ratelimit_option !== 'UNSPECIFIED') here.field('x_ratelimit_option').unsupported();
+    const key = limit?.dynamic_metadata?.metadata_key;
+    return {
+      stage: message.stage ?? 0,
+      disableKey: message.disable_key,
+      actions: message.actions.flatMap((it, j) => parseAction(it, here.field('actions', j))),
+      limit:
+        limit?.rate_limit === undefined
+          ? undefined
+          : { requestsPerUnit: limit.rate_limit.requests_per_unit, unit: limit.rate_limit.unit },
+      limitMetadata: key === undefined ? undefined : [key.key, ...key.path.map((it) => it.key ?? '')],
+      hits: hits?.number === undefined ? -1 : Number(hits.number) * (hits.is_negative_hits ? -1 : 1),
+      applyOnStreamDone: message.apply_on_stream_done,
+    };
+  });
+}
+
+function parseAction(message: RateLimit_Action, at: ParseContext): RateLimitActionData[] {
+  const { request_headers: header, query_parameters: query, masked_remote_address: mask } = message;
+  if (message.generic_key !== undefined) return [genericKey(message.generic_key, at.field('generic_key'))];
+  if (message.destination_cluster !== undefined) return [{ kind: 'destination_cluster' }];
+  if (header !== undefined)
+    return [
+      {
+        kind: 'header',
+        name: header.header_name.toLowerCase(),
+        key: header.descriptor_key,
+        skip: header.skip_if_absent,
+      },
+    ];
+  if (query !== undefined)
+    return [
+      {
+        kind: 'query',
+        name: latin1OfUtf8(query.query_parameter_name),
+        key: query.descriptor_key,
+        skip: query.skip_if_absent,
+      },
+    ];
+  if (message.remote_address !== undefined)
+    return [{ kind: 'remote_address', v4Bits: 32, v6Bits: 128, masked: false }];
+  if (mask !== undefined)
+    return [
+      {
+        kind: 'remote_address',
+        v4Bits: mask.v4_prefix_mask_len ?? 32,
+        v6Bits: mask.v6_prefix_mask_len ?? 128,
+        masked: true,
+      },
+    ];
+  if (message.header_value_match !== undefined) {
+    const here = at.field('header_value_match');
+    const it = message.header_value_match;
+    checkFormat(it.descriptor_value, here.field('descriptor_value'));
+    return [
+      {
+        kind: 'header_match',
+        key: it.descriptor_key || 'header_match',
+        value: it.descriptor_value,
+        fallback: it.default_value,
+        expect: it.expect_match ?? true,
+        headers: parseHeaderMatchers(it.headers, here, 'headers'),
+      },
+    ];
+  }
+  if (message.query_parameter_value_match !== undefined) {
+    const here = at.field('query_parameter_value_match');
+    const it = message.query_parameter_value_match;
+    checkFormat(it.descriptor_value, here.field('descriptor_value'));
+    return [
+      {
+        kind: 'query_match',
+        key: it.descriptor_key || 'query_match',
+        value: it.descriptor_value,
+        fallback: it.default_value,
+        expect: it.expect_match ?? true,
+        parameters: it.query_parameters.map((parameter, i) =>
+          parseQueryParameterMatcher(parameter, here.field('query_parameters', i)),
+        ),
+      },
+    ];
+  }
+  if (message.metadata !== undefined || message.dynamic_metadata !== undefined)
+    return metadataAction(message, at);
+  for (const name of ['source_cluster', 'extension', 'remote_address_match'] as const)
+    if (message[name] !== undefined) at.field(name).unsupported();
+  return [];
+}
+
+function genericKey(message: RateLimit_Action_GenericKey, at: ParseContext): RateLimitActionData {
+  checkFormat(message.descriptor_value, at.field('descriptor_value'));
+  return {
+    kind: 'formatted',
+    key: message.descriptor_key || 'generic_key',
+    value: message.descriptor_value,
+    fallback: message.default_value,
+  };
+}
+
+function metadataAction(message: RateLimit_Action, at: ParseContext): RateLimitActionData[] {
+  const { metadata, dynamic_metadata: dynamic } = message;
+  const key = (metadata ?? dynamic)?.metadata_key;
+  if (metadata?.source === 'CLUSTER_LOCALITY_ENTRY') {
+    at.field('metadata').field('source').unsupported();
+    return [];
+  }
+  return [
+    {
+      kind: 'metadata',
+      key: (metadata ?? dynamic)!.descriptor_key,
+      path: key === undefined ? [] : [key.key, ...key.path.map((it) => it.key ?? '')],
+      source: metadata?.source ?? 'DYNAMIC',
+      fallback: (metadata ?? dynamic)!.default_value,
+      skip: metadata?.skip_if_absent ?? false,
+    },
+  ];
+}
+
+export function compileRateLimit(data: RateLimitData): RateLimitPolicy {
+  return new RateLimitPolicy(
+    data.stage,
+    data.disableKey,
+    data.actions.map(compileAction),
+    data.limit,
+    data.limitMetadata,
+    data.hits,
+    data.applyOnStreamDone,
+  );
+}
+
+function compileAction(data: RateLimitActionData): DescriptorAction {
+  const format = (value: string) => compileFormat(value, { omitEmptyValues: true });
+  switch (data.kind) {
+    case 'formatted':
+      return new FormattedAction(data.key, format(data.value), data.fallback);
+    case 'destination_cluster':
+      return new DestinationClusterAction();
+    case 'header':
+      return new HeaderAction(data.key, data.name, headerField(data.name), data.skip);
+    case 'query':
+      return new QueryAction(data.key, data.name, data.skip);
+    case 'remote_address':
+      return new RemoteAddressAction(data.masked, data.v4Bits, data.v6Bits);
+    case 'header_match':
+      return new HeaderMatchAction(
+        data.key,
+        format(data.value),
+        data.fallback,
+        data.headers.map(compileHeaderMatcher),
+        data.expect,
+      );
+    case 'query_match':
+      return new QueryMatchAction(
+        data.key,
+        format(data.value),
+        data.fallback,
+        data.parameters.map(({ name, value }) => ({
+          name,
+          present: value.kind !== 'present' || value.present,
+          value: value.kind === 'present' ? null : compileStringMatcher(value),
+        })),
+        data.expect,
+      );
+    case 'metadata':
+      return new MetadataAction(data.key, data.path, data.source, data.fallback, data.skip);
+  }
+}

@@ -1,0 +1,18 @@
+// Percentages of messages as plain data for `Runtime.enabled`.
+import type { RuntimeFractionalPercent } from '#schema/messages/envoy/config/core/v3.ts';
+import type { FractionalPercent } from '#schema/messages/envoy/type/v3.ts';
+import type { RuntimeFraction } from './runtime.ts';
+
+const denominators = { HUNDRED: 100, TEN_THOUSAND: 10_000, MILLION: 1_000_000 } as const;
+
+export function fraction(percent: FractionalPercent | undefined, runtimeKey = ''): RuntimeFraction {
+  return {
+    numerator: percent?.numerator ?? 0,
+    denominator: denominators[percent?.denominator ?? 'HUNDRED'],
+    runtimeKey,
+  };
+}
+
+export function runtimeFraction(message: RuntimeFractionalPercent): RuntimeFraction {
+  return fraction(message.default_value, message.runtime_key);
+}

@@ -1,0 +1,675 @@
+// Every command operator of Envoy 1.40: from its name and argument to an operator. Problems come back in Envoy's words.
+import { randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
+import { headerField } from '#http/header-field.ts';
+import type { FormatContext } from '../formatter.ts';
+import { AccessLogType } from '../formatter.ts';
+import { longFlagNames, shortFlagNames } from '../response-flag.ts';
+import type { CertificateInfo, StreamInfo, TlsInfo } from '../stream-info.ts';
+import {
+  CoalesceOperator,
+  CutOperator,
+  HeaderOperator,
+  type HeaderSource,
+  headerBytes,
+  MetadataOperator,
+  NumberOperator,
+  type Operator,
+  TextOperator,
+  ValueOperator,
+} from './operator.ts';
+import { IsoTime, TimeFormat, timeFormatProblem } from './time-format.ts';
+
+export interface Problem {
+  readonly problem: string;
+}
+
+/** Commands that exist only when a formatter extension is listed: `REQ_WITHOUT_QUERY`. */
+export type ExtensionCommands = readonly string[];
+
+export function operator(
+  command: string,
+  argument: string | undefined,
+  maxLength: number,
+  extensions: ExtensionCommands = [],
+): Operator | Problem {
+  const plain = plainCommands[command];
+  if (plain !== undefined) {
+    if (argument !== undefined || maxLength >= 0)
+      return { problem: `${command} does not take any parameters or length` };
+    return plain;
+  }
+  if (Object.hasOwn(extensionCommands, command) && !extensions.includes(command)) return unknown(command);
+  const make = parameterCommands[command] ?? extensionCommands[command];
+  if (make === undefined) return unknown(command);
+  const made = make(argument ?? '', command);
+  return 'problem' in made || maxLength < 0 ? made : new CutOperator(made, maxLength);
+}
+
+function unknown(command: string): Problem {
+  return { problem: `Not supported field in StreamInfo: ${command}` };
+}
+
+// Commands without parameters ------------------------------------------------------------------------------------------------
+
+type Read<T> = (context: FormatContext) => T;
+const text = (read: Read<string | undefined>) => new TextOperator(read);
+const number = (read: Read<number | undefined>) => new NumberOperator(read);
+const info = (read: (info: StreamInfo) => string | undefined) => text((context) => read(context.info));
+const count = (read: (info: StreamInfo) => number | undefined) => number((context) => read(context.info));
+
+/** Between two clocks of one stream, in whole ms; undefined until both happened. */
+function between(from: number, to: number): number | undefined {
+  return from > 0 && to > 0 && to >= from ? Math.floor(to - from) : undefined;
+}
+
+const logTypeNames = Object.fromEntries(Object.entries(AccessLogType).map(([name, value]) => [value, name]));
+
+/** `RESPONSE_FLAGS`: names joined by commas, `-` when there is none (also in JSON). */
+function flagText(flags: number, names: readonly string[]): string {
+  if (flags === 0) return '-';
+  let all = '';
+  for (let bit = 0; bit < names.length; bit++) {
+    if ((flags & (1 << bit)) !== 0) all += all === '' ? names[bit] : `,${names[bit]}`;
+  }
+  return all;
+}
+
+/** `127.0.0.1:80`, `[::1]:80` or a path. */
+export function withoutPort(address: string): string {
+  if (address.startsWith('[')) return address.slice(1, address.lastIndexOf(']'));
+  const colon = address.lastIndexOf(':');
+  return colon < 0 || address.startsWith('/') || address.startsWith('@') ? address : address.slice(0, colon);
+}
+
+export function portOf(address: string): number | undefined {
+  if (address.startsWith('/') || address.startsWith('@')) return undefined;
+  const colon = address.lastIndexOf(':');
+  return colon < 0 ? undefined : Number(address.slice(colon + 1));
+}
+
+const iso = new IsoTime();
+const host = hostname();
+const now = () => performance.timeOrigin + performance.now();
+const sum = (list: readonly string[]) => list.join(',');
+
+const plainCommands: Readonly<Record<string, Operator>> = {
+  LOCAL_REPLY_BODY: new TextOperator((context) => context.info.localReplyBody, true),
+  ACCESS_LOG_TYPE: text((context) => logTypeNames[context.logType]),
+  GRPC_STATUS_NUMBER: number((context) => grpcStatus(context)),
+  REQUEST_HEADERS_BYTES: number((context) => headerBytes(context.requestHeaders)),
+  RESPONSE_HEADERS_BYTES: number((context) => headerBytes(context.responseHeaders)),
+  RESPONSE_TRAILERS_BYTES: number((context) => headerBytes(context.responseTrailers)),
+  TRACE_ID: info((it) => it.traceId),
+  SPAN_ID: info((it) => it.spanId),
+  UNIQUE_ID: text(() => randomUUID()),
+  STREAM_ID: info((it) => it.requestId),
+
+  REQUEST_DURATION: count((it) => between(it.startMs, it.lastDownstreamRxMs)),
+  REQUEST_TX_DURATION: count((it) => between(it.startMs, it.upstream.lastTxByteMs)),
+  RESPONSE_DURATION: count((it) => between(it.startMs, it.upstream.firstRxByteMs)),
+  RESPONSE_TX_DURATION: count((it) => between(it.upstream.firstRxByteMs, it.lastDownstreamTxMs)),
+  DOWNSTREAM_HANDSHAKE_DURATION: count((it) => between(it.connection.startMs, it.connection.handshakeEndMs)),
+  // Only QUIC tells when the last byte was acknowledged.
+  ROUNDTRIP_DURATION: number(() => undefined),
+  DURATION: count((it) => Math.floor((it.endMs > 0 ? it.endMs : performance.now()) - it.startMs)),
+
+  BYTES_RECEIVED: count((it) => it.bytesReceived),
+  BYTES_SENT: count((it) => it.bytesSent),
+  BYTES_RETRANSMITTED: count((it) => it.retransmittedBytes),
+  PACKETS_RETRANSMITTED: number(() => 0),
+  UPSTREAM_WIRE_BYTES_RECEIVED: count((it) => it.upstream.wireBytesReceived),
+  UPSTREAM_WIRE_BYTES_SENT: count((it) => it.upstream.wireBytesSent),
+  UPSTREAM_HEADER_BYTES_RECEIVED: count((it) => it.upstream.headerBytesReceived),
+  UPSTREAM_HEADER_BYTES_SENT: count((it) => it.upstream.headerBytesSent),
+  UPSTREAM_DECOMPRESSED_HEADER_BYTES_RECEIVED: count((it) => it.upstream.headerBytesReceived),
+  UPSTREAM_DECOMPRESSED_HEADER_BYTES_SENT: count((it) => it.upstream.headerBytesSent),
+  DOWNSTREAM_WIRE_BYTES_RECEIVED: count((it) => it.wireBytesReceived),
+  DOWNSTREAM_WIRE_BYTES_SENT: count((it) => it.wireBytesSent),
+  DOWNSTREAM_HEADER_BYTES_RECEIVED: count((it) => it.headerBytesReceived),
+  DOWNSTREAM_HEADER_BYTES_SENT: count((it) => it.headerBytesSent),
+  DOWNSTREAM_DECOMPRESSED_HEADER_BYTES_RECEIVED: count((it) => it.headerBytesReceived),
+  DOWNSTREAM_DECOMPRESSED_HEADER_BYTES_SENT: count((it) => it.headerBytesSent),
+
+  PROTOCOL: info((it) => it.protocol),
+  UPSTREAM_PROTOCOL: info((it) => it.upstream.protocol),
+  RESPONSE_CODE: count((it) => it.responseCode),
+  RESPONSE_CODE_DETAILS: info((it) => it.details.replaceAll(/\s/g, '_')),
+  CONNECTION_TERMINATION_DETAILS: info((it) => it.connection.terminationDetails),
+  RESPONSE_FLAGS: info((it) => flagText(it.flags, shortFlagNames)),
+  RESPONSE_FLAGS_LONG: info((it) => flagText(it.flags, longFlagNames)),
+  CUSTOM_FLAGS: new TextOperator((context) => context.info.customFlags, true),
+  ROUTE_NAME: info((it) => it.routeName),
+  VIRTUAL_CLUSTER_NAME: info((it) => it.virtualClusterName),
+  FILTER_CHAIN_NAME: info((it) => it.connection.filterChainName),
+  LISTENER_NAME: info((it) => it.connection.listenerName),
+  HOSTNAME: text(() => host),
+  CONNECTION_ID: count((it) => it.connection.id),
+
+  UPSTREAM_CLUSTER: info((it) => it.upstream.clusterStatName),
+  UPSTREAM_CLUSTER_RAW: info((it) => it.upstream.clusterName),
+  UPSTREAM_HOST: info((it) => it.upstream.hostAddress),
+  UPSTREAM_HOST_NAME: info((it) => it.upstream.hostname || it.upstream.hostAddress),
+  UPSTREAM_HOST_NAME_WITHOUT_PORT: info((it) => withoutPort(it.upstream.hostname || it.upstream.hostAddress)),
+  UPSTREAM_HOSTS_ATTEMPTED: info((it) => attempted(it, (address) => address)),
+  UPSTREAM_HOSTS_ATTEMPTED_WITHOUT_PORT: info((it) => attempted(it, withoutPort)),
+  UPSTREAM_HOST_NAMES_ATTEMPTED: info((it) => attemptedNames(it, (name) => name)),
+  UPSTREAM_HOST_NAMES_ATTEMPTED_WITHOUT_PORT: info((it) => attemptedNames(it, withoutPort)),
+  UPSTREAM_CONNECTION_IDS_ATTEMPTED: info((it) =>
+    it.upstream.connectionIdsAttempted === undefined
+      ? idText(it.upstream.connectionId)
+      : it.upstream.connectionIdsAttempted.join(','),
+  ),
+  UPSTREAM_CONNECTION_ID: count((it) => it.upstream.connectionId || undefined),
+  UPSTREAM_REQUEST_ATTEMPT_COUNT: count((it) => it.attemptCount),
+  UPSTREAM_LOCAL_ADDRESS: info((it) => it.upstream.localAddress),
+  UPSTREAM_LOCAL_PORT: count((it) => portOf(it.upstream.localAddress)),
+  UPSTREAM_REMOTE_ADDRESS: info((it) => it.upstream.hostAddress),
+  UPSTREAM_REMOTE_PORT: count((it) => portOf(it.upstream.hostAddress)),
+  UPSTREAM_TRANSPORT_FAILURE_REASON: info((it) => it.upstream.transportFailureReason.replaceAll(/\s/g, '_')),
+  UPSTREAM_SERVER_NAME: info((it) => it.upstream.serverName),
+  UPSTREAM_DETECTED_CLOSE_TYPE: info((it) => it.upstream.detectedCloseType),
+  UPSTREAM_LOCAL_CLOSE_REASON: info((it) => it.upstream.localCloseReason),
+
+  DOWNSTREAM_LOCAL_ADDRESS: info((it) => it.connection.localAddress),
+  DOWNSTREAM_LOCAL_PORT: count((it) => portOf(it.connection.localAddress)),
+  DOWNSTREAM_DIRECT_LOCAL_ADDRESS: info((it) => it.connection.directLocalAddress),
+  DOWNSTREAM_DIRECT_LOCAL_ADDRESS_WITHOUT_PORT: info((it) => withoutPort(it.connection.directLocalAddress)),
+  DOWNSTREAM_DIRECT_LOCAL_PORT: count((it) => portOf(it.connection.directLocalAddress)),
+  DOWNSTREAM_REMOTE_ADDRESS: info((it) => it.remoteAddress),
+  DOWNSTREAM_REMOTE_PORT: count((it) => portOf(it.remoteAddress)),
+  DOWNSTREAM_DIRECT_REMOTE_ADDRESS: info((it) => it.connection.directRemoteAddress),
+  DOWNSTREAM_DIRECT_REMOTE_PORT: count((it) => portOf(it.connection.directRemoteAddress)),
+  // Internal listeners, which have endpoint ids, do not exist here.
+  DOWNSTREAM_LOCAL_ADDRESS_ENDPOINT_ID: text(() => undefined),
+  DOWNSTREAM_DIRECT_LOCAL_ADDRESS_ENDPOINT_ID: text(() => undefined),
+  DOWNSTREAM_TRANSPORT_FAILURE_REASON: info((it) => it.connection.transportFailureReason),
+  DOWNSTREAM_DETECTED_CLOSE_TYPE: info((it) => it.connection.detectedCloseType),
+  DOWNSTREAM_LOCAL_CLOSE_REASON: info((it) => it.connection.localCloseReason),
+  TLS_JA3_FINGERPRINT: info((it) => it.connection.ja3),
+  TLS_JA4_FINGERPRINT: info((it) => it.connection.ja4),
+
+  ...tlsCommands('DOWNSTREAM', (it) => it.connection.tls, [
+    'PEER_URI_SAN',
+    'PEER_DNS_SAN',
+    'PEER_IP_SAN',
+    'PEER_EMAIL_SAN',
+    'PEER_OTHERNAME_SAN',
+    'LOCAL_URI_SAN',
+    'LOCAL_DNS_SAN',
+    'LOCAL_IP_SAN',
+    'LOCAL_EMAIL_SAN',
+    'LOCAL_OTHERNAME_SAN',
+    'PEER_SUBJECT',
+    'LOCAL_SUBJECT',
+    'PEER_ISSUER',
+    'PEER_SERIAL',
+    'PEER_CERT',
+    'PEER_FINGERPRINT_256',
+    'PEER_FINGERPRINT_1',
+    'PEER_CHAIN_FINGERPRINTS_256',
+    'PEER_CHAIN_FINGERPRINTS_1',
+    'PEER_CHAIN_SERIALS',
+    'TLS_VERSION',
+    'TLS_CIPHER',
+    'TLS_GROUP',
+    'TLS_SESSION_ID',
+  ]),
+  ...tlsCommands('UPSTREAM', (it) => it.upstream.tls, [
+    'PEER_URI_SAN',
+    'PEER_DNS_SAN',
+    'PEER_IP_SAN',
+    'LOCAL_URI_SAN',
+    'LOCAL_DNS_SAN',
+    'LOCAL_IP_SAN',
+    'PEER_SUBJECT',
+    'PEER_ISSUER',
+    'PEER_CERT',
+    'TLS_VERSION',
+    'TLS_CIPHER',
+    'TLS_GROUP',
+    'TLS_SESSION_ID',
+  ]),
+};
+
+function attempted(it: StreamInfo, form: (address: string) => string): string {
+  const all = it.upstream.hostsAttempted;
+  if (all !== undefined) return sum(all.map(form));
+  // A request that never got a connection was not an attempt in Envoy's list, unless it is TCP.
+  return it.upstream.hostAddress === '' ? '' : form(it.upstream.hostAddress);
+}
+
+function attemptedNames(it: StreamInfo, form: (name: string) => string): string {
+  const name = it.upstream.hostname || it.upstream.hostAddress;
+  return it.upstream.hostsAttempted === undefined ? form(name) : attempted(it, form);
+}
+
+function idText(id: number): string {
+  return id === 0 ? '' : String(id);
+}
+
+function tlsCommands(
+  side: 'DOWNSTREAM' | 'UPSTREAM',
+  tls: (info: StreamInfo) => TlsInfo | undefined,
+  fields: readonly (keyof typeof tlsFields)[],
+): Record<string, Operator> {
+  return Object.fromEntries(
+    fields.map((field) => [
+      `${side}_${field}`,
+      info((it) => {
+        const of = tls(it);
+        return of === undefined ? undefined : tlsFields[field](of);
+      }),
+    ]),
+  );
+}
+
+const tlsFields = {
+  PEER_URI_SAN: (tls: TlsInfo) => names(tls.peerCertificate()?.uriSans),
+  PEER_DNS_SAN: (tls: TlsInfo) => names(tls.peerCertificate()?.dnsSans),
+  PEER_IP_SAN: (tls: TlsInfo) => names(tls.peerCertificate()?.ipSans),
+  PEER_EMAIL_SAN: (tls: TlsInfo) => names(tls.peerCertificate()?.emailSans),
+  // Node does not decode otherName.
+  PEER_OTHERNAME_SAN: () => undefined,
+  LOCAL_URI_SAN: (tls: TlsInfo) => names(tls.localCertificate()?.uriSans),
+  LOCAL_DNS_SAN: (tls: TlsInfo) => names(tls.localCertificate()?.dnsSans),
+  LOCAL_IP_SAN: (tls: TlsInfo) => names(tls.localCertificate()?.ipSans),
+  LOCAL_EMAIL_SAN: (tls: TlsInfo) => names(tls.localCertificate()?.emailSans),
+  LOCAL_OTHERNAME_SAN: () => undefined,
+  PEER_SUBJECT: (tls: TlsInfo) => tls.peerCertificate()?.subject,
+  LOCAL_SUBJECT: (tls: TlsInfo) => tls.localCertificate()?.subject,
+  PEER_ISSUER: (tls: TlsInfo) => tls.peerCertificate()?.issuer,
+  PEER_SERIAL: (tls: TlsInfo) => tls.peerCertificate()?.serial,
+  PEER_CERT: (tls: TlsInfo) => encodedPem(tls.peerCertificate()),
+  PEER_FINGERPRINT_256: (tls: TlsInfo) => tls.peerCertificate()?.sha256,
+  PEER_FINGERPRINT_1: (tls: TlsInfo) => tls.peerCertificate()?.sha1,
+  PEER_CHAIN_FINGERPRINTS_256: (tls: TlsInfo) => chain(tls, (it) => it.sha256),
+  PEER_CHAIN_FINGERPRINTS_1: (tls: TlsInfo) => chain(tls, (it) => it.sha1),
+  PEER_CHAIN_SERIALS: (tls: TlsInfo) => chain(tls, (it) => it.serial),
+  TLS_VERSION: (tls: TlsInfo) => tls.version,
+  TLS_CIPHER: (tls: TlsInfo) => tls.cipher,
+  TLS_GROUP: (tls: TlsInfo) => tls.group,
+  TLS_SESSION_ID: (tls: TlsInfo) => tls.sessionId,
+} as const;
+
+function names(of: readonly string[] | undefined): string | undefined {
+  return of === undefined || of.length === 0 ? undefined : sum(of);
+}
+
+function chain(tls: TlsInfo, read: (certificate: CertificateInfo) => string): string {
+  return sum(tls.peerChain().map(read));
+}
+
+/** PEM with everything but letters, digits and a few marks percent-encoded, as in x-forwarded-client-cert. */
+function encodedPem(certificate: CertificateInfo | undefined): string | undefined {
+  return certificate === undefined ? undefined : encodeURIComponent(certificate.pem);
+}
+
+// Commands with parameters ---------------------------------------------------------------------------------------------------
+
+type Make = (argument: string, command: string) => Operator | Problem;
+
+const parameterCommands: Readonly<Record<string, Make>> = {
+  REQ: headerCommand('requestHeaders'),
+  REQUEST_HEADER: headerCommand('requestHeaders'),
+  RESP: headerCommand('responseHeaders'),
+  RESPONSE_HEADER: headerCommand('responseHeaders'),
+  TRAILER: headerCommand('responseTrailers'),
+  RESPONSE_TRAILER: headerCommand('responseTrailers'),
+  STREAM_INFO_REQ: headerCommand('requestHeaders'),
+  START_TIME: timeCommand((context) => context.info.startTime, false),
+  START_TIME_LOCAL: timeCommand((context) => context.info.startTime, true),
+  EMIT_TIME: timeCommand(now, false),
+  EMIT_TIME_LOCAL: timeCommand(now, true),
+  DOWNSTREAM_PEER_CERT_V_START: certificateTime((it) => it.connection.tls, 'validFromMs'),
+  DOWNSTREAM_PEER_CERT_V_END: certificateTime((it) => it.connection.tls, 'validToMs'),
+  UPSTREAM_PEER_CERT_V_START: certificateTime((it) => it.upstream.tls, 'validFromMs'),
+  UPSTREAM_PEER_CERT_V_END: certificateTime((it) => it.upstream.tls, 'validToMs'),
+  COMMON_DURATION: commonDuration,
+  DYNAMIC_METADATA: metadataCommand((context) => context.info.dynamicMetadata),
+  CLUSTER_METADATA: metadataCommand((context) => context.info.clusterMetadata),
+  UPSTREAM_METADATA: metadataCommand((context) => context.info.hostMetadata),
+  METADATA: anyMetadata,
+  FILTER_STATE: filterState((context) => context.info.filterState),
+  UPSTREAM_FILTER_STATE: filterState((context) => context.info.upstream.filterState),
+  GRPC_STATUS: grpcStatusCommand,
+  ENVIRONMENT: (name, command) => {
+    if (name === '') return { problem: `${command} requires parameters` };
+    // As in Envoy the text is "-" even in JSON when the variable is not set.
+    const value = process.env[name] ?? '-';
+    return text(() => value);
+  },
+  REQUESTED_SERVER_NAME: requestedServerName,
+  PATH: pathCommand,
+  QUERY_PARAM: (name, command) => {
+    if (name === '') return { problem: `${command} requires parameters` };
+    return text((context) => queryParameter(context.requestHeaders?.path ?? '', name));
+  },
+  QUERY_PARAMS: (option) => {
+    if (option !== '' && option !== 'ORIG' && option !== 'DECODED')
+      return { problem: `Invalid QUERY_PARAMS option: '${option}', only 'ORIG'/'DECODED' are allowed` };
+    return text((context) => {
+      const query = queryOf(context.requestHeaders?.path ?? '');
+      return option === 'DECODED' ? percentDecoded(query) : query;
+    });
+  },
+  COALESCE: coalesce,
+  DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT: addressCommand((it) => it.remoteAddress),
+  DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT: addressCommand((it) => it.connection.directRemoteAddress),
+  DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT: addressCommand((it) => it.connection.localAddress),
+  UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT: addressCommand((it) => it.upstream.localAddress),
+  UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT: addressCommand((it) => it.upstream.hostAddress),
+};
+
+const extensionCommands: Readonly<Record<string, Make>> = {
+  REQ_WITHOUT_QUERY: (argument, command) => {
+    const header = headerCommand('requestHeaders')(argument, command);
+    if ('problem' in header) return header;
+    return text((context) => header.text(context)?.replace(/\?.*$/s, ''));
+  },
+};
+
+function headerCommand(source: HeaderSource): Make {
+  return (argument, command) => {
+    if (argument === '') return { problem: `${command} requires parameters` };
+    const headers = argument.toLowerCase().split('?');
+    if (headers.length > 2)
+      return { problem: `More than 1 alternative header specified in token: ${argument}` };
+    const [name = '', other = ''] = headers;
+    if (/[\s\0]/.test(argument))
+      return { problem: 'Invalid header configuration. Format string contains invalid characters.' };
+    return new HeaderOperator(source, headerField(name), name, headerField(other), other);
+  };
+}
+
+function timeCommand(read: Read<number>, isLocal: boolean): Make {
+  return (format) => {
+    const problem = timeFormatProblem(format);
+    if (problem !== undefined) return { problem };
+    if (format === '' && !isLocal) return text((context) => iso.format(read(context)));
+    const time = new TimeFormat(format === '' ? '%Y-%m-%dT%H:%M:%E3S%z' : format, isLocal);
+    return text((context) => time.format(read(context)));
+  };
+}
+
+function certificateTime(
+  tls: (info: StreamInfo) => TlsInfo | undefined,
+  end: 'validFromMs' | 'validToMs',
+): Make {
+  return (format) => {
+    const problem = timeFormatProblem(format);
+    if (problem !== undefined) return { problem };
+    const time = new TimeFormat(format === '' ? '%Y-%m-%dT%H:%M:%E3SZ' : format, false);
+    return info((it) => {
+      const certificate = tls(it)?.peerCertificate();
+      return certificate === undefined ? undefined : time.format(certificate[end]);
+    });
+  };
+}
+
+const timePoints: Readonly<Record<string, (info: StreamInfo) => number>> = {
+  DS_RX_BEG: (it) => it.startMs,
+  DS_RX_END: (it) => it.lastDownstreamRxMs,
+  US_CX_BEG: (it) => it.upstream.connectStartMs,
+  US_CX_END: (it) => it.upstream.connectEndMs,
+  US_HS_END: (it) => it.upstream.tlsEndMs,
+  US_TX_BEG: (it) => it.upstream.firstTxByteMs,
+  US_TX_END: (it) => it.upstream.lastTxByteMs,
+  US_RX_BEG: (it) => it.upstream.firstRxByteMs,
+  US_RX_END: (it) => it.upstream.lastRxByteMs,
+  DS_TX_BEG: (it) => it.firstDownstreamTxMs,
+  DS_TX_END: (it) => it.lastDownstreamTxMs,
+};
+const precisions: Readonly<Record<string, number>> = { ms: 1, us: 1_000, ns: 1_000_000 };
+
+/** Points that nobody records (custom ones in Envoy) have no value. */
+function commonDuration(argument: string, command: string): Operator | Problem {
+  if (argument === '') return { problem: `${command} requires parameters` };
+  const [from, to, precision = 'ms', ...rest] = argument.split(':');
+  const scale = precisions[precision];
+  if (from === undefined || to === undefined || rest.length > 0)
+    return { problem: 'Invalid common duration configuration.' };
+  if (scale === undefined) return { problem: 'Invalid common duration precision.' };
+  const start = timePoints[from] ?? (() => 0);
+  const end = timePoints[to] ?? (() => 0);
+  return count((it) => {
+    const startMs = start(it);
+    const endMs = end(it);
+    return startMs > 0 && endMs > 0 && endMs >= startMs ? Math.floor((endMs - startMs) * scale) : undefined;
+  });
+}
+
+type Metadata = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+
+function metadataCommand(read: Read<Metadata | undefined>): Make {
+  return (argument, command) =>
+    argument === ''
+      ? { problem: `${command} requires parameters` }
+      : new MetadataOperator(read, argument.split(':'));
+}
+
+const metadataKinds: Readonly<Record<string, Read<Metadata | undefined>>> = {
+  DYNAMIC: (context) => context.info.dynamicMetadata,
+  CLUSTER: (context) => context.info.clusterMetadata,
+  ROUTE: (context) => context.info.routeMetadata,
+  UPSTREAM_HOST: (context) => context.info.hostMetadata,
+  LISTENER: (context) => context.info.listenerMetadata,
+  LISTENER_FILTER_CHAIN: (context) => context.info.connection.filterChainMetadata,
+  VIRTUAL_HOST: (context) => context.info.virtualHostMetadata,
+};
+
+function anyMetadata(argument: string): Operator | Problem {
+  const [kind = '', ...path] = argument.split(':');
+  const read = metadataKinds[kind];
+  if (read === undefined) return { problem: `${kind} is not supported type of metadata` };
+  return new MetadataOperator(read, path);
+}
+
+function filterState(read: Read<StreamInfo['filterState']>): Make {
+  return (argument) => {
+    const [key = '', form = 'TYPED', field, ...rest] = argument.split(':');
+    if (key === '') return { problem: 'Invalid filter state configuration, key cannot be empty.' };
+    if (rest.length > 0 || !['PLAIN', 'TYPED', 'FIELD'].includes(form))
+      return { problem: 'Invalid filter state serialize type, only support PLAIN/TYPED/FIELD.' };
+    if (form === 'FIELD') {
+      if (field === undefined)
+        return { problem: 'Invalid filter state serialize type, FIELD should be used with the field name.' };
+      return new ValueOperator((context) => read(context)?.get(key)?.field(field));
+    }
+    if (form === 'PLAIN') return text((context) => read(context)?.get(key)?.text);
+    return new TypedFilterState(read, key);
+  };
+}
+
+/** Without a form the object is shown as a message: a text in quotes, in JSON the text itself. */
+class TypedFilterState implements Operator {
+  readonly #read: Read<StreamInfo['filterState']>;
+  readonly #key: string;
+
+  constructor(read: Read<StreamInfo['filterState']>, key: string) {
+    this.#read = read;
+    this.#key = key;
+  }
+
+  text(context: FormatContext): string | undefined {
+    const text = this.#read(context)?.get(this.#key)?.text;
+    return text === undefined ? undefined : JSON.stringify(text);
+  }
+
+  value(context: FormatContext): unknown {
+    return this.#read(context)?.get(this.#key)?.text;
+  }
+}
+
+const grpcCodes = [
+  'OK',
+  'Canceled',
+  'Unknown',
+  'InvalidArgument',
+  'DeadlineExceeded',
+  'NotFound',
+  'AlreadyExists',
+  'PermissionDenied',
+  'ResourceExhausted',
+  'FailedPrecondition',
+  'Aborted',
+  'OutOfRange',
+  'Unimplemented',
+  'Internal',
+  'Unavailable',
+  'DataLoss',
+  'Unauthenticated',
+];
+const snakeGrpcCodes = grpcCodes.map((name) =>
+  name === 'OK'
+    ? 'OK'
+    : name === 'Canceled'
+      ? 'CANCELLED'
+      : name.replace(/(?<=[a-z])(?=[A-Z])/g, '_').toUpperCase(),
+);
+
+function grpcStatusCommand(form: string): Operator | Problem {
+  if (form === 'NUMBER') return number((context) => grpcStatus(context));
+  if (form !== '' && form !== 'CAMEL_STRING' && form !== 'SNAKE_STRING')
+    return {
+      problem: `GrpcStatusFormatter only supports CAMEL_STRING, SNAKE_STRING or NUMBER. Got: ${form}`,
+    };
+  const codes = form === 'SNAKE_STRING' ? snakeGrpcCodes : grpcCodes;
+  return text((context) => {
+    const status = grpcStatus(context);
+    return status === undefined ? undefined : (codes[status] ?? String(status));
+  });
+}
+
+const httpToGrpc: Readonly<Record<number, number>> = {
+  400: 13,
+  401: 16,
+  403: 7,
+  404: 12,
+  429: 14,
+  502: 14,
+  503: 14,
+  504: 14,
+};
+
+/** From trailers, then headers, then the HTTP status; undefined when the request is not gRPC. */
+export function grpcStatus(context: FormatContext): number | undefined {
+  if (context.requestHeaders === undefined || !isGrpc(context.requestHeaders.get('content-type')))
+    return undefined;
+  const told =
+    context.responseTrailers?.get('grpc-status') ?? context.responseHeaders?.get('grpc-status') ?? '';
+  if (/^\d{1,9}$/.test(told)) return Number(told);
+  const code = context.info.responseCode;
+  return code === 0 ? undefined : code === 200 ? 0 : (httpToGrpc[code] ?? 2);
+}
+
+export function isGrpc(contentType: string | undefined): boolean {
+  return (
+    contentType?.startsWith('application/grpc') === true &&
+    (contentType.length === 16 || contentType[16] === '+')
+  );
+}
+
+function requestedServerName(argument: string): Operator | Problem {
+  const [option = '', header = 'ORIG_OR_HOST'] = argument.split(':');
+  const sni = (context: FormatContext) => context.info.connection.requestedServerName;
+  const host = (context: FormatContext) => {
+    const headers = context.requestHeaders;
+    const original = header === 'HOST' ? undefined : headers?.get('x-envoy-original-host');
+    return withoutPort(original ?? (header === 'ORIG' ? '' : (headers?.authority ?? '')));
+  };
+  if (option === '' || option === 'SNI_ONLY') return text(sni);
+  if (option === 'SNI_FIRST') return text((context) => sni(context) || host(context));
+  if (option === 'HOST_FIRST') return text((context) => host(context) || sni(context));
+  return {
+    problem: `Invalid REQUESTED_SERVER_NAME option: '${option}', only 'SNI_ONLY'/'SNI_FIRST'/'HOST_FIRST' are allowed`,
+  };
+}
+
+function pathCommand(argument: string): Operator | Problem {
+  const [query = '', header = 'ORIG_OR_PATH'] = argument.split(':');
+  if (query !== '' && query !== 'WQ' && query !== 'NQ')
+    return { problem: `Invalid PATH option: '${query}', only 'WQ'/'NQ' are allowed` };
+  if (header !== 'ORIG' && header !== 'PATH' && header !== 'ORIG_OR_PATH')
+    return { problem: `Invalid PATH option: '${header}', only 'ORIG'/'PATH'/'ORIG_OR_PATH' are allowed` };
+  return text((context) => {
+    const headers = context.requestHeaders;
+    const original = header === 'PATH' ? undefined : headers?.get('x-envoy-original-path');
+    const path = original ?? (header === 'ORIG' ? undefined : headers?.path);
+    const end = query === 'NQ' && path !== undefined ? path.indexOf('?') : -1;
+    return end < 0 ? path : path!.slice(0, end);
+  });
+}
+
+function queryOf(path: string): string {
+  const start = path.indexOf('?');
+  if (start < 0) return '';
+  const end = path.indexOf('#', start);
+  return path.slice(start + 1, end < 0 ? path.length : end);
+}
+
+function queryParameter(path: string, name: string): string | undefined {
+  for (const part of queryOf(path).split('&')) {
+    const equals = part.indexOf('=');
+    if ((equals < 0 ? part : part.slice(0, equals)) === name) return equals < 0 ? '' : part.slice(equals + 1);
+  }
+  return undefined;
+}
+
+function percentDecoded(text: string): string {
+  return text.replace(/%([0-9A-Fa-f]{2})/g, (_, hex: string) =>
+    String.fromCharCode(Number.parseInt(hex, 16)),
+  );
+}
+
+function coalesce(argument: string, command: string): Operator | Problem {
+  if (argument === '') return { problem: `${command} requires parameters` };
+  let config: unknown;
+  try {
+    config = JSON.parse(argument);
+  } catch (error) {
+    return { problem: `COALESCE: failed to parse JSON configuration: ${(error as Error).message}` };
+  }
+  const listed = (config as { operators?: unknown } | null)?.operators;
+  if (!Array.isArray(listed)) return { problem: "COALESCE: 'operators' array is required" };
+  if (listed.length === 0) return { problem: "COALESCE: 'operators' array must not be empty" };
+  const operators: Operator[] = [];
+  for (const [index, entry] of listed.entries()) {
+    const { command, param, max_length } =
+      typeof entry === 'string' ? { command: entry } : (entry as Record<string, unknown>);
+    if (typeof command !== 'string')
+      return { problem: `COALESCE: failed to parse operator at index ${index}: 'command' is required` };
+    const made = operator(
+      command,
+      typeof param === 'string' ? param : undefined,
+      typeof max_length === 'number' ? max_length : -1,
+    );
+    if ('problem' in made) {
+      const why = made.problem.startsWith('Not supported field')
+        ? `unknown command: '${command}'`
+        : made.problem;
+      return { problem: `COALESCE: failed to parse operator at index ${index}: ${why}` };
+    }
+    operators.push(made);
+  }
+  return new CoalesceOperator(operators);
+}
+
+/** The argument is a prefix length: the address with the rest of its bits zero. */
+function addressCommand(read: (info: StreamInfo) => string): Make {
+  return (argument, command) => {
+    if (argument === '') return info((it) => withoutPort(read(it)));
+    const bits = Number(argument);
+    if (!/^\d{1,3}$/.test(argument) || bits > 128)
+      return { problem: `${command}: invalid mask prefix length: ${argument}` };
+    return info((it) => masked(withoutPort(read(it)), bits));
+  };
+}
+
+function masked(address: string, bits: number): string | undefined {
+  if (!/^\d+\.\d+\.\d+\.\d+$/.test(address)) return undefined;
+  const mask = bits === 0 ? 0 : (0xffffffff << Math.max(0, 32 - bits)) >>> 0;
+  const parts = address.split('.').map(Number);
+  const value = ((parts[0]! << 24) | (parts[1]! << 16) | (parts[2]! << 8) | parts[3]!) & mask;
+  return `${value >>> 24}.${(value >>> 16) & 255}.${(value >>> 8) & 255}.${value & 255}/${bits}`;
+}

@@ -1,0 +1,211 @@
+// What a command of a format string does when it runs. Operators are made once; a call reads the context and allocates its result.
+import { firstValue, type HeaderField } from '#http/header-field.ts';
+import type { HeaderMap } from '#http/header-map.ts';
+import type { FormatContext } from '../formatter.ts';
+import { valueAt } from '../matchers/value-matcher.ts';
+
+export interface Operator {
+  /** The value as text; undefined when there is none (`-` in text, null in JSON). */
+  text(context: FormatContext): string | undefined;
+  /** The value with its JSON type; undefined when there is none. */
+  value(context: FormatContext): unknown;
+}
+
+/** A field that is text. Empty texts are no value unless `keepsEmpty`. */
+export class TextOperator implements Operator {
+  readonly #read: (context: FormatContext) => string | undefined;
+  readonly #keepsEmpty: boolean;
+
+  constructor(read: (context: FormatContext) => string | undefined, keepsEmpty = false) {
+    this.#read = read;
+    this.#keepsEmpty = keepsEmpty;
+  }
+
+  text(context: FormatContext): string | undefined {
+    const text = this.#read(context);
+    return text === '' && !this.#keepsEmpty ? undefined : text;
+  }
+
+  value(context: FormatContext): unknown {
+    return this.text(context);
+  }
+}
+
+/** A field that is a number; -1 and undefined are no value. */
+export class NumberOperator implements Operator {
+  readonly #read: (context: FormatContext) => number | undefined;
+
+  constructor(read: (context: FormatContext) => number | undefined) {
+    this.#read = read;
+  }
+
+  text(context: FormatContext): string | undefined {
+    const number = this.#read(context);
+    return number === undefined || number < 0 ? undefined : String(number);
+  }
+
+  value(context: FormatContext): unknown {
+    const number = this.#read(context);
+    return number === undefined || number < 0 ? undefined : number;
+  }
+}
+
+/** A field of any JSON type: text is itself, the rest is written as JSON. */
+export class ValueOperator implements Operator {
+  readonly #read: (context: FormatContext) => unknown;
+
+  constructor(read: (context: FormatContext) => unknown) {
+    this.#read = read;
+  }
+
+  text(context: FormatContext): string | undefined {
+    const value = this.#read(context);
+    return value === undefined || typeof value === 'string' ? value : sortedJson(value);
+  }
+
+  value(context: FormatContext): unknown {
+    return this.#read(context);
+  }
+}
+
+/** A text, cut. */
+export class CutOperator implements Operator {
+  readonly #operator: Operator;
+  readonly #length: number;
+
+  constructor(operator: Operator, length: number) {
+    this.#operator = operator;
+    this.#length = length;
+  }
+
+  text(context: FormatContext): string | undefined {
+    const text = this.#operator.text(context);
+    return text !== undefined && text.length > this.#length ? text.slice(0, this.#length) : text;
+  }
+
+  value(context: FormatContext): unknown {
+    const value = this.#operator.value(context);
+    return typeof value === 'string' && value.length > this.#length ? value.slice(0, this.#length) : value;
+  }
+}
+
+export type HeaderSource = 'requestHeaders' | 'responseHeaders' | 'responseTrailers';
+
+/** `%REQ(X?Y)%` and its sisters: the first value of X, else of Y. */
+export class HeaderOperator implements Operator {
+  readonly #source: HeaderSource;
+  readonly #field: HeaderField;
+  readonly #name: string;
+  readonly #otherField: HeaderField;
+  readonly #otherName: string;
+
+  /** Names are lower-case; an empty one is no header. */
+  constructor(
+    source: HeaderSource,
+    field: HeaderField,
+    name: string,
+    otherField: HeaderField,
+    otherName: string,
+  ) {
+    this.#source = source;
+    this.#field = field;
+    this.#name = name;
+    this.#otherField = otherField;
+    this.#otherName = otherName;
+  }
+
+  text(context: FormatContext): string | undefined {
+    const headers = context[this.#source];
+    if (headers === undefined) return undefined;
+    const value = firstValue(headers, this.#field, this.#name);
+    if (value !== undefined || this.#otherName === '') return value;
+    return firstValue(headers, this.#otherField, this.#otherName);
+  }
+
+  value(context: FormatContext): unknown {
+    return this.text(context);
+  }
+}
+
+type Metadata = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+
+/** `%DYNAMIC_METADATA(filter:key:...)%` and the other kinds of metadata. */
+export class MetadataOperator implements Operator {
+  readonly #read: (context: FormatContext) => Metadata | undefined;
+  readonly #path: readonly string[];
+
+  constructor(read: (context: FormatContext) => Metadata | undefined, path: readonly string[]) {
+    this.#read = read;
+    this.#path = path;
+  }
+
+  text(context: FormatContext): string | undefined {
+    const value = this.value(context);
+    return value === undefined || typeof value === 'string' ? value : sortedJson(value);
+  }
+
+  value(context: FormatContext): unknown {
+    const metadata = this.#read(context);
+    return metadata === undefined ? undefined : valueAt(metadata, this.#path);
+  }
+}
+
+/** The first operator that has a value. */
+export class CoalesceOperator implements Operator {
+  readonly #operators: readonly Operator[];
+
+  constructor(operators: readonly Operator[]) {
+    this.#operators = operators;
+  }
+
+  text(context: FormatContext): string | undefined {
+    for (let i = 0; i < this.#operators.length; i++) {
+      const text = this.#operators[i]!.text(context);
+      if (text !== undefined) return text;
+    }
+    return undefined;
+  }
+
+  value(context: FormatContext): unknown {
+    for (let i = 0; i < this.#operators.length; i++) {
+      const value = this.#operators[i]!.value(context);
+      if (value !== undefined) return value;
+    }
+    return undefined;
+  }
+}
+
+/** JSON as Envoy prints structs: keys in order, numbers that are no integers as text in log formats stay numbers here. */
+export function sortedJson(value: unknown): string {
+  if (typeof value !== 'object' || value === null) return jsonText(value);
+  if (Array.isArray(value)) return `[${value.map(sortedJson).join(',')}]`;
+  const members = Object.keys(value)
+    .sort()
+    .map((key) => `${jsonText(key)}:${sortedJson((value as Record<string, unknown>)[key])}`);
+  return `{${members.join(',')}}`;
+}
+
+/** Anything but printable ASCII without quote and backslash, and bytes of UTF-8. */
+const needsEscape = /[^ !#-[\]-~\u0080-\uffff]/;
+
+/** A single JSON value. Texts are latin1 that holds UTF-8, so they come out as the bytes they are. */
+export function jsonText(value: unknown): string {
+  if (typeof value === 'string') return needsEscape.test(value) ? JSON.stringify(value) : `"${value}"`;
+  if (typeof value === 'number') return Number.isFinite(value) ? String(value) : `"${value}"`;
+  return value === undefined ? 'null' : JSON.stringify(value);
+}
+
+/** Bytes of a header map as Envoy counts them: names and values. */
+export function headerBytes(headers: HeaderMap | undefined): number {
+  if (headers === undefined) return 0;
+  let bytes = 0;
+  const list = headers.list;
+  for (let i = 0; i < list.length; i++) bytes += list[i]!.length;
+  if (headers.method !== '') bytes += 7 + headers.method.length;
+  if (headers.scheme !== '') bytes += 7 + headers.scheme.length;
+  if (headers.authority !== '') bytes += 10 + headers.authority.length;
+  if (headers.path !== '') bytes += 5 + headers.path.length;
+  if (headers.protocol !== '') bytes += 9 + headers.protocol.length;
+  if (headers.status !== 0) bytes += 10;
+  return bytes;
+}
