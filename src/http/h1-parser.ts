@@ -204,18 +204,30 @@ export class H1Parser {
     while (word3End > word3 && bytes[word3End - 1]! <= SPACE) word3End--;
     i++;
 
+    const isRequest = this.#isRequest;
+    const method = isRequest ? methodAt(bytes, start, word1End) : undefined;
+    const status = isRequest ? 0 : statusAt(bytes, word2, word2End);
+    const versionStart = isRequest ? word3 : start;
+    const versionEnd = isRequest ? word3End : word1End;
+    const isHttp11 = isVersion11(bytes, versionStart, versionEnd);
     if (!this.#hasBegun) {
-      const error = this.#isRequest
-        ? this.#judgeRequestLine(bytes, start, word1End, word2, word2End, word3, word3End)
-        : judgeStatusLine(bytes, start, word1End, word2, word2End);
-      if (error !== undefined)
+      let error: CodecError | undefined;
+      if (isRequest) {
+        if (method === undefined && !(this.#options.allowCustomMethods && isToken(bytes, start, word1End))) {
+          error = errors.invalidMethod;
+        } else if (!isTarget(bytes, word2, word2End, method === 'CONNECT')) error = errors.invalidTarget;
+      } else if (status < 0) error = errors.invalidStatus;
+      if (error === undefined && !isHttp11 && !isVersion(bytes, versionStart, versionEnd))
+        error = errors.invalidVersion;
+      if (error !== undefined) {
         return this.#refuse(hasInvalidByte(bytes, start, i) ? errors.invalidCharacters : error, end);
+      }
       this.#hasBegun = true;
       this.#receiver.onMessageBegin();
     }
 
     // HTTP/0.9: a request without a version is its first line.
-    const isLineOnly = this.#isRequest && word3 === word3End;
+    const isLineOnly = isRequest && word3 === word3End;
     const bodyStart = isLineOnly ? i : scanLines(bytes, i, end);
     if (bodyStart === INCOMPLETE) return this.#incomplete(end - start, end);
     if (bodyStart === BAD) return this.#judgeBadBlock(bytes, start, end, OTHER_COLUMN);
@@ -234,14 +246,11 @@ export class H1Parser {
     const headers = new HeaderMap();
     this.headers = headers;
     this.headBytes = bodyStart - start;
-    this.target = '';
-    if (this.#isRequest) {
-      headers.method = methodAt(bytes, start, word1End) ?? text.substring(0, word1End - start);
+    this.isHttp11 = isHttp11;
+    headers.status = status;
+    if (isRequest) {
+      headers.method = method ?? text.substring(0, word1End - start);
       this.target = text.substring(word2 - start, word2End - start);
-      this.isHttp11 = isHttp11(bytes, word3, word3End);
-    } else {
-      headers.status = Number(text.substring(word2 - start, word2End - start));
-      this.isHttp11 = isHttp11(bytes, start, word1End);
     }
     if (this.#options.headerKeyFormat === HeaderKeyFormat.PreserveCase) {
       headers.spelling = { names: new Map(), reason: text.substring(word3 - start, word3End - start) };
@@ -250,24 +259,6 @@ export class H1Parser {
     if (error !== undefined) return this.#refuse(error, end);
     this.#readBody(this.#receiver.onHead());
     return bodyStart;
-  }
-
-  #judgeRequestLine(
-    bytes: Buffer,
-    start: number,
-    methodEnd: number,
-    targetStart: number,
-    targetEnd: number,
-    versionStart: number,
-    versionEnd: number,
-  ): CodecError | undefined {
-    const method = methodAt(bytes, start, methodEnd);
-    if (method === undefined && !(this.#options.allowCustomMethods && isToken(bytes, start, methodEnd)))
-      return errors.invalidMethod;
-    if (!isTarget(bytes, targetStart, targetEnd, method === 'CONNECT')) return errors.invalidTarget;
-    if (!isHttp11(bytes, versionStart, versionEnd) && !isVersion(bytes, versionStart, versionEnd))
-      return errors.invalidVersion;
-    return undefined;
   }
 
   /** Scratch arrays -> fields and header list. `start` is where `text` begins in `bytes`. */
@@ -387,6 +378,7 @@ export class H1Parser {
     return length >= this.#options.maxHeadersBytes ? this.#refuse(errors.headersTooLarge, end) : INCOMPLETE;
   }
 
+  /** What was taken of a body before it broke is delivered: it would have been, had it come in an earlier read. */
   #refuse(error: CodecError, end: number): number {
     if (this.#held !== nothing) this.#releaseHeld();
     this.fail(error);
@@ -459,13 +451,12 @@ export class H1Parser {
       if (digit < 16) {
         // Leading zeros do not count towards the 64 bits a size may have.
         if (this.#remaining !== 0 || this.#sizeDigits === 0) this.#sizeDigits++;
-        if (this.#sizeDigits > 16 && this.#remaining !== 0)
-          return this.#refuseBody(errors.invalidChunkSize, end);
+        if (this.#sizeDigits > 16 && this.#remaining !== 0) return this.#refuse(errors.invalidChunkSize, end);
         this.#remaining = this.#remaining * 16 + digit;
         continue;
       }
       if (this.#sizeDigits === 0 || (c !== CR && c !== LF && c !== SPACE && c !== TAB && c !== SEMICOLON)) {
-        return this.#refuseBody(errors.invalidChunkSize, end);
+        return this.#refuse(errors.invalidChunkSize, end);
       }
       this.#state = State.ChunkExtension;
       this.#sawReturn = false;
@@ -478,7 +469,7 @@ export class H1Parser {
   #readChunkExtension(bytes: Buffer, from: number, end: number): number {
     for (let i = from; i < end; i++) {
       const c = bytes[i]!;
-      if ((c === LF) !== this.#sawReturn) return this.#refuseBody(errors.invalidChunkExtension, end);
+      if ((c === LF) !== this.#sawReturn) return this.#refuse(errors.invalidChunkExtension, end);
       if (c === LF) {
         this.#state = this.#remaining === 0 ? State.Trailers : State.ChunkData;
         return i + 1;
@@ -558,12 +549,6 @@ export class H1Parser {
     this.#held = nothing;
     this.#receiver.onBody(held, false);
   }
-
-  /** A chunk is broken: what was held of the body is lost with it, as in Envoy. */
-  #refuseBody(error: CodecError, end: number): number {
-    this.fail(error);
-    return end;
-  }
 }
 
 const LF = 10;
@@ -573,19 +558,22 @@ const SPACE = 32;
 const COLON = 58;
 const SEMICOLON = 59;
 const LETTER_H = 72;
+const DELETE = 127;
 const INCOMPLETE = -1;
 const BAD = -2;
 
 /** Shared end-of-message slice: never written to. */
 export const nothing: Buffer = Buffer.alloc(0);
 
-// Where the lines of the block scanned last stand in its bytes: filled by `scanLines`, read before anything else is scanned.
-const nameStarts: number[] = [];
-const nameEnds: number[] = [];
-const nameHashes: number[] = [];
-const valueStarts: number[] = [];
-const valueEnds: number[] = [];
-const isFolded: number[] = [];
+// Where the lines of the block scanned last stand in its bytes: filled by `scanLines`, read before anything else is scanned. A block
+// of more lines is refused whatever `max_headers_count` says.
+const MAX_LINES = 8192;
+const nameStarts = new Int32Array(MAX_LINES);
+const nameEnds = new Int32Array(MAX_LINES);
+const nameHashes = new Int32Array(MAX_LINES);
+const valueStarts = new Int32Array(MAX_LINES);
+const valueEnds = new Int32Array(MAX_LINES);
+const isFolded = new Uint8Array(MAX_LINES);
 let lineCount = 0;
 
 /** Number of the head in which a joined header was seen last, by id. */
@@ -618,7 +606,7 @@ function scanLines(bytes: Buffer, from: number, end: number): number {
       hash = (Math.imul(hash, 31) + folded) | 0;
       if (++i >= end) return INCOMPLETE;
     }
-    if (bytes[i] !== COLON || i === nameStart) return BAD;
+    if (bytes[i] !== COLON || i === nameStart || count === MAX_LINES) return BAD;
     nameStarts[count] = nameStart;
     nameEnds[count] = i++;
     nameHashes[count] = hash;
@@ -627,9 +615,12 @@ function scanLines(bytes: Buffer, from: number, end: number): number {
     let valueEnd = i;
     let folds = 0;
     for (;;) {
-      while (i < end && isValueByte[bytes[i]!] === 1) i++;
+      let c = 0;
+      for (; i < end; i++) {
+        c = bytes[i]!;
+        if ((c < SPACE && c !== TAB) || c === DELETE) break;
+      }
       if (i >= end) return INCOMPLETE;
-      const c = bytes[i]!;
       if (c === CR) {
         if (i + 1 >= end) return INCOMPLETE;
         if (bytes[i + 1] !== LF) {
@@ -719,10 +710,8 @@ export function isChunked(transferEncoding: string | undefined): boolean {
   );
 }
 
-function isHttp11(bytes: Buffer, start: number, end: number): boolean {
-  return (
-    end - start === 8 && bytes[start + 7] === 49 && bytes[start + 5] === 49 && isVersion(bytes, start, end)
-  );
+function isVersion11(bytes: Buffer, start: number, end: number): boolean {
+  return bytes[start + 7] === 49 && bytes[start + 5] === 49 && end !== start && isVersion(bytes, start, end);
 }
 
 /** `HTTP/` digit `.` digit; or nothing at all, which is HTTP/0.9. */
@@ -745,22 +734,15 @@ function isDigit(c: number): boolean {
   return c >= 48 && c <= 57;
 }
 
-/** Up to three digits, leading zeros aside: what Envoy makes of others (`+200`, 65736) no status line can say again. */
-function judgeStatusLine(
-  bytes: Buffer,
-  start: number,
-  versionEnd: number,
-  statusStart: number,
-  statusEnd: number,
-) {
-  if (versionEnd === start || !isVersion(bytes, start, versionEnd)) return errors.invalidVersion;
+/** Up to three digits, leading zeros aside, or -1: what Envoy makes of others (`+200`, 65736) no status line can say again. */
+function statusAt(bytes: Buffer, start: number, end: number): number {
   let status = 0;
-  for (let i = statusStart; i < statusEnd; i++) {
-    if (!isDigit(bytes[i]!)) return errors.invalidStatus;
+  for (let i = start; i < end; i++) {
+    if (!isDigit(bytes[i]!)) return -1;
     status = status * 10 + bytes[i]! - 48;
-    if (status > 999) return errors.invalidStatus;
+    if (status > 999) return -1;
   }
-  return statusStart === statusEnd ? errors.invalidStatus : undefined;
+  return start === end ? -1 : status;
 }
 
 // The methods Envoy's parser knows, by length; the common one of each length first.

@@ -85,7 +85,7 @@ export function headerId(bytes: Uint8Array, start: number, end: number, hash: nu
   for (let slot = hash & SLOT_MASK; ; slot = (slot + 1) & SLOT_MASK) {
     const id = slots[slot]!;
     if (id === HeaderId.Unknown) return id;
-    if (hashes[slot] === hash && isName(headerNames[id]!, bytes, start, end)) return id;
+    if (hashes[slot] === hash && isKnownName(id, bytes, start, end)) return id;
   }
 }
 
@@ -98,6 +98,13 @@ export function recentName(bytes: Buffer, start: number, end: number, hash: numb
   // Long names are not worth keeping: a client could fill the table with them.
   if (end - start <= 64) recent[slot] = fresh;
   return fresh;
+}
+
+function isKnownName(id: number, bytes: Uint8Array, start: number, end: number): boolean {
+  let at = spelledAt[id]!;
+  if (spelledAt[id + 1]! - at !== end - start) return false;
+  for (let i = start; i < end; i++) if (nameBytes[bytes[i]!] !== spelled[at++]) return false;
+  return true;
 }
 
 function isName(name: string, bytes: Uint8Array, start: number, end: number): boolean {
@@ -118,6 +125,10 @@ joinedInResponses[HeaderId.Host] = 0;
 const SLOT_MASK = 1023;
 const slots = new Uint16Array(SLOT_MASK + 1);
 const hashes = new Int32Array(SLOT_MASK + 1);
+/** The bytes of all known names, one behind the other, and where each begins. */
+const spelled: Uint8Array = Buffer.from(headerNames.join(''), 'latin1');
+const spelledAt = new Uint16Array(headerNames.length + 1);
+for (let id = 0; id < headerNames.length; id++) spelledAt[id + 1] = spelledAt[id]! + headerNames[id]!.length;
 const RECENT_MASK = 511;
 const recent: string[] = new Array(RECENT_MASK + 1).fill('');
 const known = new Map<string, string>();
