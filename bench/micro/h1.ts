@@ -38,7 +38,7 @@ class Sink implements ByteSink {
   flushLater(): void {}
 }
 
-class Proxy implements ServerCodecOwner, ClientCodecOwner {
+class Relay implements ServerCodecOwner, ClientCodecOwner {
   readonly down = new Sink();
   readonly up = new Sink();
   readonly server = new H1ServerCodec(this, this.down, defaultHttp1Options);
@@ -114,7 +114,7 @@ for (const [name, requestText, responseText] of lanes) {
   if (!name.includes(process.argv[3] ?? '')) continue;
   const requestBytes = Buffer.from(requestText, 'latin1');
   const responseBytes = Buffer.from(responseText, 'latin1');
-  const proxy = new Proxy();
+  const relay = new Relay();
   const parser = new H1Parser(
     true,
     { onMessageBegin() {}, onHead: () => Body.None, onBody() {}, onTrailers() {} },
@@ -127,10 +127,10 @@ for (const [name, requestText, responseText] of lanes) {
         parser.reset();
         continue;
       }
-      proxy.server.onData(requestBytes);
-      proxy.up.flush();
-      proxy.client.onData(responseBytes);
-      proxy.down.flush();
+      relay.server.onData(requestBytes);
+      relay.up.flush();
+      relay.client.onData(responseBytes);
+      relay.down.flush();
     }
   };
   run(20_000);
