@@ -5,7 +5,8 @@ export interface AdminRequest {
   /** The path without the query, `/stats`. */
   readonly path: string;
   readonly query: AdminQuery;
-  readonly body: Buffer;
+  /** The body, when it is a form. */
+  readonly form: AdminQuery | undefined;
 }
 
 export interface AdminResponse {
@@ -13,17 +14,29 @@ export interface AdminResponse {
   readonly status?: number;
   /** Default `text/plain; charset=UTF-8`. */
   readonly contentType?: string;
-  readonly body: string | Buffer;
+  readonly body: string;
+  /** Called when the response has been handed to the socket. */
+  readonly afterSent?: () => void;
 }
 
 export interface AdminParameter {
   readonly name: string;
   readonly help: string;
-  /** How the home page asks for it; `mask` and the like are for scripts. */
-  readonly kind: 'text' | 'flag' | 'choice';
-  /** The values of a choice. */
+  /** The values to choose from; without them any text. */
   readonly choices?: readonly string[];
+  /** Given without a value. */
+  readonly isFlag?: boolean;
 }
+
+export const contentTypes = {
+  text: 'text/plain; charset=UTF-8',
+  html: 'text/html; charset=UTF-8',
+  json: 'application/json',
+  /** What some messages of /config_dump have. */
+  bareText: 'text/plain',
+} as const;
+
+export const ok: AdminResponse = { body: 'OK\n' };
 
 export interface AdminEndpoint {
   /** Starts with a slash. Requests match it exactly. */

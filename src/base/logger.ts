@@ -154,6 +154,11 @@ export class Logs {
     return this.#isFineGrain ? [...new Set(this.#loggers.map(({ file }) => file))].sort() : componentNames;
   }
 
+  /** The files that log for `component`. */
+  filesOf(component: string): readonly string[] {
+    return [...new Set(this.#loggers.filter((it) => it.component === component).map(({ file }) => file))];
+  }
+
   level(name: string): LogLevel {
     return this.#levels.get(name) ?? this.#defaultLevel;
   }

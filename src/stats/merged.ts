@@ -46,7 +46,7 @@ interface Source {
   scopes: readonly ScopeNames[];
   values: Float64Array;
   slots: Uint32Array;
-  texts: readonly string[];
+  texts: readonly (string | null)[];
   /** `Histogram.counts` as of the last flush, by the histogram's id in its snapshots. */
   flushed: Map<number, Uint32Array>;
 }
@@ -159,9 +159,10 @@ export class MergedStats {
         for (const { name, mode } of scope.gauges) gauge(scope.prefix + name, mode, values[at++]!);
         for (const name of scope.textReadouts) {
           const full = scope.prefix + name;
-          const value = texts[textAt++]!;
-          if (!textReadouts.get(full)?.used)
-            textReadouts.set(full, { name: full, value, used: value !== '' });
+          const value = texts[textAt++] ?? null;
+          if (!textReadouts.get(full)?.used) {
+            textReadouts.set(full, { name: full, value: value ?? '', used: value !== null });
+          }
         }
         for (const { name, unit } of scope.histograms) {
           const full = scope.prefix + name;

@@ -41,11 +41,21 @@ export class Gauge {
 
 /** A value that is text, e.g. the version of an accepted resource. */
 export class TextReadout {
-  value = '';
+  #value = '';
+  used = false;
   readonly name: string;
 
   constructor(name: string) {
     this.name = name;
+  }
+
+  get value(): string {
+    return this.#value;
+  }
+
+  set value(value: string) {
+    this.#value = value;
+    this.used = true;
   }
 }
 

@@ -1,5 +1,5 @@
 // What a worker tells the main thread about its metrics: absolute values in flat arrays, and the names only when they changed.
-import { Counter, Gauge, type GaugeMode, Histogram, type HistogramUnit } from './metric.ts';
+import { Counter, Gauge, type GaugeMode, Histogram, type HistogramUnit, type TextReadout } from './metric.ts';
 import type { StatsStore } from './store.ts';
 
 /** The metrics of one scope, in the order of the values. */
@@ -23,7 +23,8 @@ export interface StatsSnapshot {
   readonly values: Float64Array;
   /** Per histogram the number of slots, then `Histogram.counts`. Transferable. */
   readonly slots: Uint32Array;
-  readonly texts: readonly string[];
+  /** Null: never set. */
+  readonly texts: readonly (string | null)[];
 }
 
 /** Takes the snapshots of one thread for one reader. */
@@ -32,7 +33,7 @@ export class SnapshotWriter {
   #version = -1;
   readonly #numbers: (Counter | Gauge)[] = [];
   readonly #histograms: Histogram[] = [];
-  readonly #texts: { readonly value: string }[] = [];
+  readonly #texts: TextReadout[] = [];
   readonly #ids = new WeakMap<Histogram, number>();
   #nextId = 0;
 
@@ -58,7 +59,7 @@ export class SnapshotWriter {
       slots.set(counts, at);
       at += counts.length;
     }
-    const texts = this.#texts.map((text) => text.value);
+    const texts = this.#texts.map(({ used, value }) => (used ? value : null));
     return scopes === undefined ? { values, slots, texts } : { scopes, values, slots, texts };
   }
 

@@ -1,6 +1,7 @@
 // Tags taken out of metric names, as Prometheus and other sinks want them: `cluster.web.upstream_rq_200` is `cluster.upstream_rq`
 // with the cluster and the code as tags. The default rules are Envoy's.
 import { RE2JS } from 're2js';
+import { groupCount, regexProblem } from '#base/regex.ts';
 
 export interface Tag {
   readonly name: string;
@@ -113,11 +114,7 @@ const defaults: readonly {
 
 /** What is wrong with a `regex` of `stats_tags`, or undefined. */
 export function tagRegexProblem(regex: string): string | undefined {
-  try {
-    return RE2JS.compile(regex).groupCount() === 0 ? 'needs a group for the value' : undefined;
-  } catch (error) {
-    return (error as Error).message;
-  }
+  return regexProblem(regex) ?? (groupCount(regex) === 0 ? 'needs a group for the value' : undefined);
 }
 
 export const defaultTagSettings: TagSettings = { useAllDefaultTags: true, tags: [] };

@@ -1,0 +1,15 @@
+// The parameter `filter` of several pages: a regular expression looked for in a name.
+import { regexProblem } from '#base/regex.ts';
+import { compileSearch } from '#base/regex-search.ts';
+import type { AdminQuery, AdminResponse } from './endpoint.ts';
+
+export type NameFilter = (name: string) => boolean;
+
+/** Or the answer to a wrong expression. */
+export function nameFilter(query: AdminQuery): NameFilter | AdminResponse {
+  const pattern = query.value('filter');
+  if (pattern === undefined) return () => true;
+  const problem = regexProblem(pattern);
+  if (problem !== undefined) return { status: 400, body: `Invalid re2 regex: ${problem}` };
+  return compileSearch(pattern);
+}

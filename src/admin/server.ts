@@ -1,0 +1,221 @@
+// The admin listener: HTTP/1.1 for operators, on the main thread. Node's own server is good enough here: it is asked a few times
+// a minute, and what it would print otherwise than Envoy (header case, keep-alive) is set by hand.
+import { chmodSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import { logger } from '#base/logger.ts';
+import type { Scope } from '#stats/store.ts';
+import type { Admin } from './admin.ts';
+import { type AdminResponse, contentTypes } from './endpoint.ts';
+import { AdminHttpStats, AdminListenerStats } from './listener-stats.ts';
+
+const log = logger('admin');
+const maxBodyBytes = 1 << 20;
+
+export type AdminAddress =
+  | { readonly host: string; readonly port: number }
+  | { readonly path: string; readonly mode?: number };
+
+export interface AdminServerOptions {
+  readonly admin: Admin;
+  readonly address: AdminAddress;
+  /** The scope without a prefix. */
+  readonly stats: Scope;
+  /** `--admin-address-path`: the file that gets the bound address. */
+  readonly addressPath?: string | undefined;
+  /** Called once per request when it is over: the admin listener's access log. */
+  readonly onRequestEnd?: (entry: AdminLogEntry) => void;
+}
+
+/** What the access log of the admin listener can know. */
+export interface AdminLogEntry {
+  readonly method: string;
+  /** With the query. */
+  readonly path: string;
+  /** Lower-case names. */
+  readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
+  readonly status: number;
+  readonly bytesReceived: number;
+  readonly bytesSent: number;
+  readonly startMs: number;
+  readonly durationMs: number;
+  /** `127.0.0.1:4711` of the peer. */
+  readonly remoteAddress: string;
+}
+
+export class AdminServer {
+  readonly #options: AdminServerOptions;
+  readonly #server: Server;
+  readonly #http: AdminHttpStats;
+  readonly #listener: AdminListenerStats;
+  readonly #sockets = new Set<Socket>();
+
+  constructor(options: AdminServerOptions) {
+    this.#options = options;
+    this.#http = options.stats.scope('http.admin').stats(AdminHttpStats);
+    this.#listener = options.stats.scope('listener.admin').stats(AdminListenerStats);
+    this.#server = createServer({ maxHeaderSize: 60 * 1024, keepAliveTimeout: 0 }, (request, response) => {
+      this.#serve(request, response);
+    });
+    this.#server.on('connection', (socket) => this.#onConnection(socket));
+    this.#server.on('clientError', (_error, socket) => {
+      this.#http.cxProtocolError.value++;
+      if (socket.writable) socket.end(badRequest());
+    });
+  }
+
+  /** Resolves when the address is bound; rejects when it cannot be. */
+  async start(): Promise<void> {
+    const { address, addressPath } = this.#options;
+    const listenTo = 'path' in address ? { path: address.path } : { host: address.host, port: address.port };
+    // A socket file that a former process left is in nobody's way.
+    if ('path' in address && !address.path.startsWith('\0')) rmSync(address.path, { force: true });
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once('error', reject);
+      this.#server.listen(listenTo, () => {
+        this.#server.off('error', reject);
+        resolve();
+      });
+    });
+    if ('path' in address && address.mode) chmodSync(address.path, address.mode);
+    log.info(`admin address: ${this.boundAddress()}`);
+    if (addressPath !== undefined) writeFileSync(addressPath, this.boundAddress());
+  }
+
+  /** `127.0.0.1:9901`, or the path of the socket file. */
+  boundAddress(): string {
+    const bound = this.#server.address() as AddressInfo | string;
+    if (typeof bound === 'string') return bound;
+    return bound.family === 'IPv6' ? `[${bound.address}]:${bound.port}` : `${bound.address}:${bound.port}`;
+  }
+
+  /** Stops listening and ends what is open. */
+  async close(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.#server.close(() => resolve());
+      this.#server.closeAllConnections();
+    });
+  }
+
+  #onConnection(socket: Socket): void {
+    const http = this.#http;
+    const listener = this.#listener;
+    const startMs = performance.now();
+    for (const it of [http.cxTotal, http.cxHttp1Total, listener.cxTotal, listener.mainThreadCxTotal])
+      it.value++;
+    const active = [http.cxActive, http.cxHttp1Active, listener.cxActive, listener.mainThreadCxActive];
+    for (const it of active) it.value++;
+    listener.preCxActive.value = 0;
+    listener.connectionsAcceptedPerSocketEvent.record(1);
+    this.#sockets.add(socket);
+    let isRemote = false;
+    socket.once('end', () => {
+      isRemote = true;
+    });
+    socket.once('close', () => {
+      this.#sockets.delete(socket);
+      this.#countBytes(socket);
+      this.#counted.delete(socket);
+      for (const it of active) it.value--;
+      const lengthMs = performance.now() - startMs;
+      http.cxDestroy.value++;
+      listener.cxDestroy.value++;
+      (isRemote ? http.cxDestroyRemote : http.cxDestroyLocal).value++;
+      http.cxLengthMs.record(lengthMs);
+      listener.cxLengthMs.record(lengthMs);
+    });
+  }
+
+  readonly #counted = new WeakMap<Socket, { received: number; sent: number }>();
+
+  #countBytes(socket: Socket): void {
+    const counted = this.#counted.get(socket) ?? { received: 0, sent: 0 };
+    this.#http.cxRxBytesTotal.value += socket.bytesRead - counted.received;
+    this.#http.cxTxBytesTotal.value += socket.bytesWritten - counted.sent;
+    this.#counted.set(socket, { received: socket.bytesRead, sent: socket.bytesWritten });
+  }
+
+  #serve(request: IncomingMessage, response: ServerResponse): void {
+    const { method = 'GET', url = '/', headers } = request;
+    const startMs = Date.now();
+    const start = performance.now();
+    this.#http.rqTotal.value++;
+    this.#http.rqHttp1Total.value++;
+    this.#http.rqActive.value++;
+    const body: Buffer[] = [];
+    let bytesReceived = 0;
+    request.on('data', (chunk: Buffer) => {
+      bytesReceived += chunk.length;
+      if (bytesReceived <= maxBodyBytes) body.push(chunk);
+    });
+    response.once('close', () => {
+      this.#http.rqActive.value--;
+      this.#http.rqTime.record(performance.now() - start);
+    });
+    request.once('end', () => {
+      this.#countBytes(request.socket);
+      const answer = (answered: AdminResponse) => {
+        const bytesSent = this.#send(request, response, answered);
+        const { remoteAddress = '', remotePort = 0 } = request.socket;
+        this.#options.onRequestEnd?.({
+          method,
+          path: url,
+          headers,
+          status: answered.status ?? 200,
+          bytesReceived,
+          bytesSent,
+          startMs,
+          durationMs: performance.now() - start,
+          remoteAddress: `${remoteAddress}:${remotePort}`,
+        });
+      };
+      if (request.httpVersion === '1.0') {
+        answer({ status: 426, contentType: contentTypes.bareText, body: 'Upgrade Required' });
+        return;
+      }
+      if (bytesReceived > maxBodyBytes) {
+        answer({ status: 413, contentType: contentTypes.bareText, body: 'Payload Too Large' });
+        return;
+      }
+      this.#options.admin
+        .handle(method, url, headers['content-type'] ?? '', Buffer.concat(body))
+        .then(answer, (error) => {
+          log.error(
+            `request to ${url} failed: ${error instanceof Error ? (error.stack ?? error.message) : error}`,
+          );
+          answer({ status: 500, body: 'internal error, see the log\n' });
+        });
+    });
+  }
+
+  /** Returns the bytes of the body. */
+  #send(request: IncomingMessage, response: ServerResponse, answer: AdminResponse): number {
+    const { status = 200, contentType = contentTypes.text, body, afterSent } = answer;
+    const isClosing = request.headers.connection?.toLowerCase() === 'close' || request.httpVersion === '1.0';
+    const byClass = Math.floor(status / 100) - 1;
+    for (const it of [this.#http, this.#listener]) {
+      it.rqByClass[byClass]!.value++;
+      it.rqCompleted.value++;
+    }
+    response.statusCode = status;
+    response.sendDate = false;
+    response.setHeader('content-type', contentType);
+    response.setHeader('cache-control', 'no-cache, max-age=0');
+    response.setHeader('x-content-type-options', 'nosniff');
+    response.setHeader('date', new Date().toUTCString());
+    response.setHeader('server', 'envoy');
+    if (isClosing) response.setHeader('connection', 'close');
+    else response.removeHeader('connection');
+    response.setHeader('transfer-encoding', 'chunked');
+    const bytes = request.method === 'HEAD' ? Buffer.alloc(0) : Buffer.from(body);
+    response.end(bytes, () => {
+      this.#countBytes(request.socket);
+      afterSent?.();
+    });
+    return bytes.length;
+  }
+}
+
+function badRequest(): string {
+  return `HTTP/1.1 400 Bad Request\r\ncontent-length: 11\r\ncontent-type: text/plain\r\ndate: ${new Date().toUTCString()}\r\nserver: envoy\r\nconnection: close\r\n\r\nBad Request`;
+}
