@@ -4,9 +4,9 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { createFileRegistry, fromBinary, toJson as judgeJson, toBinary } from '@bufbuild/protobuf';
 import { FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
-import { decodeMessage, encodeMessage } from '#schema/binary.ts';
+import { BinaryError, decodeMessage, encodeMessage } from '#schema/binary.ts';
 import type { Field, Message, MessageType, Scalar } from '#schema/descriptor.ts';
-import { toJson } from '#schema/json.ts';
+import { jsonText, toJson } from '#schema/json.ts';
 import { message, messageNames } from '#schema/registry.ts';
 import { readText, writeText } from '#schema/text.ts';
 
@@ -184,4 +184,32 @@ test(`random messages are the same in every form (SEED=${seed})`, () => {
     );
   }
   assert.ok(biggest > 1000, 'the messages have something in them');
+});
+
+test(`damaged bytes and texts are read or refused, nothing else (SEED=${seed})`, () => {
+  const random = new RandomMessages(seed);
+  let refused = 0;
+  for (let round = 0; round < rounds; round++) {
+    const type = message(random.pick(names))!;
+    const written = random.message(type);
+
+    const bytes = encodeMessage(type, written);
+    for (let i = 0; i < 3 && bytes.length > 0; i++)
+      bytes[Math.floor(random.next() * bytes.length)] = random.next() * 256;
+    const cut = bytes.subarray(0, random.next() < 0.5 ? bytes.length : random.next() * bytes.length);
+    try {
+      const read = decodeMessage(type, cut);
+      encodeMessage(type, read);
+      jsonText(toJson(type, read, { redact: true }));
+    } catch (error) {
+      refused++;
+      if (!(error instanceof BinaryError)) throw new Error(`${type.name}, round ${round}`, { cause: error });
+    }
+
+    const text = [...writeText(type, written)];
+    for (let i = 0; i < 3; i++)
+      text[Math.floor(random.next() * text.length)] = random.pick([...'{}[]<>:"\'#\\-0x a\n']);
+    readText(type, text.join(''));
+  }
+  assert.ok(refused > rounds / 10);
 });

@@ -1,9 +1,9 @@
 // Protobuf's binary form, by descriptor: what arrives over xDS, what a control plane sends, and `.pb` files.
-import { BinaryReader, BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import { type Field, type Message, type MessageType, type Scalar, scalarDefault } from './descriptor.ts';
 import { messageOfTypeUrl } from './registry.ts';
 import { parseBase64, put } from './values.ts';
 import { emptyValue, enumNumber, fromFields, isDefault, sortedKeys, toFields } from './well-known.ts';
+import { WireReader, WireType, WireWriter } from './wire.ts';
 
 /** Bytes that are not the message they should be. `path` uses the proto field names, `offset` counts from the start of the bytes. */
 export class BinaryError extends Error {
@@ -36,22 +36,20 @@ export function decodeMessage<T extends object>(
 const maxDepth = 100;
 
 class Decoder {
-  readonly #reader: BinaryReader;
-  readonly #bytes: Uint8Array;
+  readonly #reader: WireReader;
   readonly #onUnknownField: DecodeOptions['onUnknownField'];
   /** Where we are: field names, indices, map keys. */
   readonly #path: (string | number)[] = [];
   #depth = 0;
 
   constructor(bytes: Uint8Array, options: DecodeOptions) {
-    this.#reader = new BinaryReader(bytes);
-    this.#bytes = bytes;
+    this.#reader = new WireReader(bytes);
     this.#onUnknownField = options.onUnknownField;
   }
 
   root(type: MessageType): Message {
     try {
-      return this.#fields(type, this.#reader.len, type.create());
+      return this.#fields(type, this.#reader.end, type.create());
     } catch (error) {
       if (error instanceof BinaryError) throw error;
       throw new BinaryError(this.#pathText(), (error as Error).message, this.#reader.pos, { cause: error });
@@ -62,16 +60,16 @@ class Decoder {
     if (this.#depth++ > maxDepth) this.#fail(`more than ${maxDepth} messages inside each other`);
     const reader = this.#reader;
     while (reader.pos < end) {
-      const [number, wireType] = reader.tag();
-      const field = type.fieldByNumber(number);
+      const tag = reader.tag();
+      const field = type.fieldByNumber(tag >>> 3);
       if (field) {
         this.#path.push(field.name);
-        const isRead = this.#field(field, wireType, into);
+        const isRead = this.#field(field, tag & 7, into);
         this.#path.pop();
         if (isRead) continue;
       }
-      this.#onUnknownField?.(this.#pathText(), number);
-      reader.skip(wireType, number);
+      this.#onUnknownField?.(this.#pathText(), tag >>> 3);
+      reader.skip(tag);
     }
     this.#expectEnd(end);
     this.#depth--;
@@ -79,10 +77,10 @@ class Decoder {
   }
 
   /** False when the wire type does not fit: protobuf treats that as an unknown field. */
-  #field(field: Field, wireType: WireType, into: Message): boolean {
-    if (field.isRepeated && wireType === WireType.LengthDelimited && isPackable(field)) {
+  #field(field: Field, wireType: number, into: Message): boolean {
+    if (field.isRepeated && wireType === WireType.Bytes && isPackable(field)) {
       const list = own(into, field.name, () => [] as unknown[]);
-      const end = this.#length();
+      const end = this.#reader.length();
       while (this.#reader.pos < end) list.push(this.#value(field, undefined));
       this.#expectEnd(end);
       return true;
@@ -106,18 +104,18 @@ class Decoder {
   }
 
   #mapEntry(field: Field, map: Record<string, unknown>): void {
-    const end = this.#length();
+    const end = this.#reader.length();
     const valueField = field.mapValue;
     let key: unknown = scalarDefault(field.mapKey);
     let value: unknown;
     while (this.#reader.pos < end) {
-      const [number, wireType] = this.#reader.tag();
-      if (number === 1 && wireType === scalarWireType(field.mapKey)) key = this.#scalar(field.mapKey);
-      else if (number === 2 && wireType === wireTypeOf(valueField)) {
+      const tag = this.#reader.tag();
+      if (tag === tagOf(1, scalarWireType(field.mapKey))) key = this.#scalar(field.mapKey);
+      else if (tag === tagOf(2, wireTypeOf(valueField))) {
         this.#path.push(String(key));
         value = this.#value(valueField, value);
         this.#path.pop();
-      } else this.#reader.skip(wireType, number);
+      } else this.#reader.skip(tag);
     }
     this.#expectEnd(end);
     put(map, String(key), value === undefined ? emptyValue(valueField) : value);
@@ -127,7 +125,7 @@ class Decoder {
   #value(field: Field, before: unknown): unknown {
     if (field.kind === 'scalar') return this.#scalar(field.scalar!);
     if (field.kind === 'enum') return field.enum.nameOf(this.#reader.int32());
-    return this.#content(field.message, this.#length(), before);
+    return this.#content(field.message, this.#reader.length(), before);
   }
 
   #content(type: MessageType, end: number, before: unknown): unknown {
@@ -147,20 +145,19 @@ class Decoder {
     let start = end;
     let valueEnd = end;
     while (reader.pos < end) {
-      const [number, wireType] = reader.tag();
-      if (number === 1 && wireType === WireType.LengthDelimited) url = reader.string(true);
-      else if (number === 2 && wireType === WireType.LengthDelimited) {
-        valueEnd = this.#length();
+      const tag = reader.tag();
+      if (tag === tagOf(1, WireType.Bytes)) url = reader.text();
+      else if (tag === tagOf(2, WireType.Bytes)) {
+        valueEnd = reader.length();
         start = reader.pos;
         reader.pos = valueEnd;
-      } else reader.skip(wireType, number);
+      } else reader.skip(tag);
     }
     this.#expectEnd(end);
     const type = messageOfTypeUrl(url);
     reader.pos = start;
     let result: Message;
-    if (!type)
-      result = { '@type': url, value: Uint8Array.prototype.slice.call(this.#bytes, start, valueEnd) };
+    if (!type) result = { '@type': url, value: reader.copy(start, valueEnd) };
     else if (type.wellKnown) result = { '@type': url, value: this.#content(type, valueEnd, undefined) };
     else {
       result = type.create();
@@ -175,26 +172,12 @@ class Decoder {
     const reader = this.#reader;
     switch (scalar) {
       case 'string':
-        return reader.string(true);
+        return reader.text();
       case 'bytes':
         return new Uint8Array(reader.bytes()); // a copy, so that it does not keep all the input alive
-      case 'int64':
-      case 'uint64':
-      case 'sint64':
-      case 'fixed64':
-      case 'sfixed64':
-        return BigInt(reader[scalar]());
       default:
         return reader[scalar]();
     }
-  }
-
-  #length(): number {
-    const length = this.#reader.uint32();
-    const end = this.#reader.pos + length;
-    if (end > this.#reader.len)
-      this.#fail(`${length} bytes announced, ${this.#reader.len - this.#reader.pos} left`);
-    return end;
   }
 
   #expectEnd(end: number): void {
@@ -224,20 +207,22 @@ function clearOthers(field: Field, message: Message): void {
     if (other !== field && Object.hasOwn(message, other.name)) delete message[other.name];
 }
 
+const tagOf = (number: number, wireType: WireType) => (number << 3) | wireType;
+
 function isPackable(field: Field): boolean {
-  return wireTypeOf(field) !== WireType.LengthDelimited;
+  return wireTypeOf(field) !== WireType.Bytes;
 }
 
 function wireTypeOf(field: Field): WireType {
   if (field.kind === 'scalar') return scalarWireType(field.scalar!);
-  return field.kind === 'enum' ? WireType.Varint : WireType.LengthDelimited;
+  return field.kind === 'enum' ? WireType.Varint : WireType.Bytes;
 }
 
 function scalarWireType(scalar: Scalar): WireType {
   switch (scalar) {
     case 'string':
     case 'bytes':
-      return WireType.LengthDelimited;
+      return WireType.Bytes;
     case 'double':
     case 'fixed64':
     case 'sfixed64':
@@ -256,12 +241,12 @@ function scalarWireType(scalar: Scalar): WireType {
  * Takes the forms of JSON too where they are clear: `'0.25s'`, base64, numbers in strings. Throws when a value does not fit its field.
  */
 export function encodeMessage(type: MessageType<object>, message: object): Uint8Array {
-  const writer = new BinaryWriter();
+  const writer = new WireWriter();
   writeFields(writer, type as MessageType, message as Message);
   return writer.finish();
 }
 
-function writeFields(writer: BinaryWriter, type: MessageType, message: Message): void {
+function writeFields(writer: WireWriter, type: MessageType, message: Message): void {
   for (const field of type.fieldsByNumber) {
     const value = message[field.name];
     if (value === undefined || value === null) {
@@ -274,75 +259,78 @@ function writeFields(writer: BinaryWriter, type: MessageType, message: Message):
   }
 }
 
-function writeList(writer: BinaryWriter, field: Field, list: readonly unknown[]): void {
+function writeList(writer: WireWriter, field: Field, list: readonly unknown[]): void {
   if (list.length === 0) return;
   if (!field.isPacked) {
     for (const value of list) writeTagged(writer, field, value);
     return;
   }
-  writer.tag(field.number, WireType.LengthDelimited).fork();
+  writer.tag(field.number, WireType.Bytes);
+  const start = writer.fork();
   for (const value of list) writeValue(writer, field, value);
-  writer.join();
+  writer.join(start);
 }
 
-function writeMap(writer: BinaryWriter, field: Field, map: Message): void {
+function writeMap(writer: WireWriter, field: Field, map: Message): void {
   const { mapKey, mapValue } = field;
   for (const key of sortedKeys(map, mapKey)) {
-    writer.tag(field.number, WireType.LengthDelimited).fork();
+    writer.tag(field.number, WireType.Bytes);
+    const start = writer.fork();
     writer.tag(1, scalarWireType(mapKey));
     writeScalar(writer, mapKey, mapKey === 'bool' ? key === 'true' : key);
     writeTagged(writer, mapValue, map[key]);
-    writer.join();
+    writer.join(start);
   }
 }
 
-function writeTagged(writer: BinaryWriter, field: Field, value: unknown): void {
+function writeTagged(writer: WireWriter, field: Field, value: unknown): void {
   writer.tag(field.number, wireTypeOf(field));
   writeValue(writer, field, value);
 }
 
-function writeValue(writer: BinaryWriter, field: Field, value: unknown): void {
+function writeValue(writer: WireWriter, field: Field, value: unknown): void {
   if (field.kind === 'scalar') writeScalar(writer, field.scalar!, value);
   else if (field.kind === 'enum') writer.int32(enumNumber(field, value));
   else {
-    writer.fork();
+    const start = writer.fork();
     writeContent(writer, field.message, value);
-    writer.join();
+    writer.join(start);
   }
 }
 
-function writeContent(writer: BinaryWriter, type: MessageType, value: unknown): void {
+function writeContent(writer: WireWriter, type: MessageType, value: unknown): void {
   if (type.wellKnown === 'any') writeAny(writer, value as Message);
   else writeFields(writer, type, toFields(type, value));
 }
 
-function writeAny(writer: BinaryWriter, any: Message): void {
-  const url = any['@type'] as string | undefined;
-  if (!url) {
-    if (Object.keys(any).some((key) => key !== '@type'))
-      throw new TypeError('a packed message needs its "@type"');
-    return;
-  }
-  writer.tag(1, WireType.LengthDelimited).string(url);
+function writeAny(writer: WireWriter, any: Message): void {
+  const url = (any['@type'] as string | undefined) ?? '';
   const bytes = anyContent(url, any);
-  if (bytes.length > 0) writer.tag(2, WireType.LengthDelimited).bytes(bytes);
+  if (url !== '') {
+    writer.tag(1, WireType.Bytes);
+    writer.text(url);
+  }
+  if (bytes.length === 0) return;
+  writer.tag(2, WireType.Bytes);
+  writer.bytes(bytes);
 }
 
 function anyContent(url: string, any: Message): Uint8Array {
   const type = messageOfTypeUrl(url);
   if (!type) {
     if (any.value instanceof Uint8Array) return any.value;
-    throw new TypeError(`unknown type "${url}"`);
+    if (url === '' && Object.keys(any).every((key) => key === '@type')) return new Uint8Array(0);
+    throw new TypeError(url === '' ? 'a packed message needs its "@type"' : `unknown type "${url}"`);
   }
-  const writer = new BinaryWriter();
+  const writer = new WireWriter();
   writeContent(writer, type, type.wellKnown ? any.value : any);
   return writer.finish();
 }
 
-function writeScalar(writer: BinaryWriter, scalar: Scalar, value: unknown): void {
+function writeScalar(writer: WireWriter, scalar: Scalar, value: unknown): void {
   switch (scalar) {
     case 'string':
-      writer.string(value as string);
+      writer.text(value as string);
       break;
     case 'bytes':
       writer.bytes(bytesOf(value));
@@ -355,7 +343,7 @@ function writeScalar(writer: BinaryWriter, scalar: Scalar, value: unknown): void
     case 'sint64':
     case 'fixed64':
     case 'sfixed64':
-      writer[scalar](value as bigint);
+      writer[scalar](BigInt(value as bigint | number | string));
       break;
     default:
       writer[scalar](Number(value));

@@ -1,6 +1,6 @@
 // What is known of a message, field, oneof or enum of the API. Each is decoded from its bytes in api.binpb when it is first used, and what
 // it refers to is looked up when that is first used, so that asking for one message never links the whole API.
-import { BinaryReader, WireType } from '@bufbuild/protobuf/wire';
+import { WireReader, WireType } from './wire.ts';
 
 export type Scalar =
   | 'double'
@@ -118,12 +118,12 @@ export class Raw {
   readonly #fields = new Map<number, (number | Uint8Array)[]>();
 
   constructor(bytes: Uint8Array) {
-    const reader = new BinaryReader(bytes);
-    while (reader.pos < reader.len) {
-      const [number, wireType] = reader.tag();
-      if (wireType === WireType.Varint) this.#add(number, reader.int32());
-      else if (wireType === WireType.LengthDelimited) this.#add(number, reader.bytes());
-      else reader.skip(wireType, number);
+    const reader = new WireReader(bytes);
+    while (reader.pos < reader.end) {
+      const tag = reader.tag();
+      if ((tag & 7) === WireType.Varint) this.#add(tag >>> 3, reader.int32());
+      else if ((tag & 7) === WireType.Bytes) this.#add(tag >>> 3, reader.bytes());
+      else reader.skip(tag);
     }
   }
 

@@ -1,7 +1,6 @@
 // Messages and enums of the Envoy API by name. api.binpb is read once; a file in it is looked into when a name of its package is asked
 // for, and a message is decoded when it is used. All of it costs 100 ms, a small configuration two.
 import { readFileSync } from 'node:fs';
-import { BinaryReader } from '@bufbuild/protobuf/wire';
 import { decodeMessage } from './binary.ts';
 import {
   EnumType,
@@ -15,6 +14,7 @@ import {
 } from './descriptor.ts';
 import type { MessageTypes } from './messages/type-map.ts';
 import { typeUrlPrefix } from './values.ts';
+import { WireReader } from './wire.ts';
 
 /** The message of that full name, as in `envoy.config.cluster.v3.Cluster`. */
 export function message<N extends keyof MessageTypes>(name: N): MessageType<MessageTypes[N]>;
@@ -72,16 +72,23 @@ const enums = new Map<string, EnumType>();
 const linker: Linker = { message, enumType, decode: (type, bytes) => decodeMessage(type, bytes) };
 
 class File implements SchemaFile {
-  readonly name: string;
   readonly package: string;
-  readonly #bytes: Uint8Array;
+  readonly #all: Buffer;
+  readonly #start: number;
+  readonly #end: number;
   #raw: Raw | undefined;
   #declarations: Map<string, Declaration> | undefined;
 
-  constructor(name: string, packageName: string, bytes: Uint8Array) {
-    this.name = name;
+  /** A FileDescriptorProto between two places of `all`. */
+  constructor(packageName: string, all: Buffer, start: number, end: number) {
     this.package = packageName;
-    this.#bytes = bytes;
+    this.#all = all;
+    this.#start = start;
+    this.#end = end;
+  }
+
+  get name(): string {
+    return this.#decoded.text(1)!;
   }
 
   /** What is declared at the top of the file. */
@@ -102,7 +109,7 @@ class File implements SchemaFile {
   }
 
   get #decoded(): Raw {
-    this.#raw ??= new Raw(this.#bytes);
+    this.#raw ??= new Raw(this.#all.subarray(this.#start, this.#end));
     return this.#raw;
   }
 }
@@ -122,20 +129,22 @@ let packages: Map<string, File[]> | undefined;
 function allPackages(): Map<string, File[]> {
   if (packages) return packages;
   packages = new Map();
-  const reader = new BinaryReader(readFileSync(new URL('api.binpb', import.meta.url)));
-  while (reader.pos < reader.len) {
+  const all = readFileSync(new URL('api.binpb', import.meta.url));
+  const reader = new WireReader(all);
+  while (reader.pos < reader.end) {
     reader.tag();
-    const bytes = reader.bytes();
+    const end = reader.length();
+    const start = reader.pos;
     // Name and package are the first two fields.
-    const head = new BinaryReader(bytes);
-    head.tag();
-    const name = textOf(head.bytes());
-    head.tag();
-    const packageName = textOf(head.bytes());
-    const file = new File(name, packageName, bytes);
+    reader.skip(reader.tag());
+    reader.tag();
+    const nameEnd = reader.length();
+    const packageName = all.toString('latin1', reader.pos, nameEnd);
+    const file = new File(packageName, all, start, end);
     const files = packages.get(packageName);
     if (files) files.push(file);
     else packages.set(packageName, [file]);
+    reader.pos = end;
   }
   return packages;
 }
@@ -176,7 +185,7 @@ function collect(
 
 // The name is the first field of both kinds of descriptor.
 function nameOf(descriptor: Uint8Array): string {
-  const reader = new BinaryReader(descriptor);
+  const reader = new WireReader(descriptor);
   reader.tag();
   return textOf(reader.bytes());
 }

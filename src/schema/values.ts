@@ -59,9 +59,10 @@ export function parseDuration(text: string): Duration | undefined {
   return { seconds: sign * seconds || 0, nanos: sign * nanos || 0 };
 }
 
-/** RFC 3339 in UTC, `2025-01-31T10:00:00.250Z`. */
+/** RFC 3339 in UTC, `2025-01-31T10:00:00.250Z`. What protobuf does not allow becomes the nearest that it does. */
 export function formatTimestamp({ seconds, nanos }: Timestamp): string {
-  const whole = new Date(seconds * 1000).toISOString().slice(0, 19);
+  const within = Math.min(Math.max(seconds, minTimestampSeconds), maxTimestampSeconds);
+  const whole = new Date(within * 1000).toISOString().slice(0, 19);
   return `${whole}${fraction(nanos)}Z`;
 }
 
