@@ -21,6 +21,8 @@ const hot: readonly string[] = [
   'src/http/header-map.ts',
   'src/http/header-field.ts',
   'src/http/codec.ts',
+  'src/http/h1-options.ts',
+  'src/http/header-names.ts',
   'src/http/h2-frames.ts',
   'src/http/h2-message.ts',
   'src/http/h2-options.ts',

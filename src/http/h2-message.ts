@@ -1,9 +1,19 @@
 // Turns the fields of one header block into a `HeaderMap`, with the verdicts of nghttp2 and Envoy on what a message may hold
 // (RFC 9113 8.2 and 8.3). One collector serves all blocks of a connection.
 
+import { UnderscoreAction } from './h1-options.ts';
 import { HeaderMap } from './header-map.ts';
 import type { FieldReceiver } from './hpack-decoder.ts';
-import { FieldName, fieldNameMask, invalidValue, underscoreInName } from './hpack-fields.ts';
+import {
+  FieldName,
+  fieldNameMask,
+  invalidValue,
+  joinIdShift,
+  joinsInRequests,
+  joinsInResponses,
+  specialMask,
+  underscoreInName,
+} from './hpack-fields.ts';
 
 export const Verdict = {
   Ok: 0,
@@ -20,10 +30,6 @@ export type Verdict = (typeof Verdict)[keyof typeof Verdict];
 export const BlockKind = { Request: 0, Response: 1, Trailers: 2 } as const;
 export type BlockKind = (typeof BlockKind)[keyof typeof BlockKind];
 
-/** `headers_with_underscores_action`. */
-export const UnderscoreAction = { Allow: 0, RejectRequest: 1, DropHeader: 2 } as const;
-export type UnderscoreAction = (typeof UnderscoreAction)[keyof typeof UnderscoreAction];
-
 export interface MessageLimits {
   /** Names and values together, from `max_request_headers_kb` (default 60). */
   readonly maxHeaderBytes: number;
@@ -32,6 +38,8 @@ export interface MessageLimits {
   readonly underscoreAction: UnderscoreAction;
   /** `allow_connect`: requests may have a `:protocol`. */
   readonly allowConnect: boolean;
+  /** Not `disallow_obs_text`: values may have bytes above 0x7f. */
+  readonly allowObsText: boolean;
 }
 
 export class MessageCollector implements FieldReceiver {
@@ -43,6 +51,9 @@ export class MessageCollector implements FieldReceiver {
   droppedUnderscores = 0;
   readonly #limits: MessageLimits;
   #kind: BlockKind = BlockKind.Request;
+  /** The flag of names that join in this kind of block, and a bit for each of them that was there. */
+  #joins = 0;
+  readonly #joined = new Int32Array(4);
   #sawRegular = false;
   #host = '';
   #cookies = '';
@@ -59,6 +70,9 @@ export class MessageCollector implements FieldReceiver {
     this.contentLength = -1;
     this.droppedUnderscores = 0;
     this.#kind = kind;
+    this.#joins =
+      kind === BlockKind.Request ? joinsInRequests : kind === BlockKind.Response ? joinsInResponses : 0;
+    this.#joined.fill(0);
     this.#sawRegular = false;
     this.#host = '';
     this.#cookies = '';
@@ -74,13 +88,29 @@ export class MessageCollector implements FieldReceiver {
 
   onField(name: string, value: string, kind: number): void {
     if (this.verdict !== Verdict.Ok) return;
-    if (kind !== FieldName.Regular) {
+    if ((kind & specialMask) !== FieldName.Regular) {
       this.#special(name, value, kind);
       return;
     }
     this.#sawRegular = true;
-    this.headers.list.push(name, value);
+    if (!this.#limits.allowObsText && hasObsText(value)) this.verdict = Verdict.InvalidField;
+    if ((kind & this.#joins) === 0 || !this.#join(name, value, kind >> joinIdShift)) {
+      this.headers.list.push(name, value);
+    }
     this.#measure(name.length + value.length);
+  }
+
+  /** Whether the value was added to an earlier one of the same name. */
+  #join(name: string, value: string, id: number): boolean {
+    const bit = 1 << (id & 31);
+    const word = this.#joined[id >> 5]!;
+    if ((word & bit) !== 0) {
+      const { headers } = this;
+      headers.set(name, `${headers.get(name)},${value}`);
+      return true;
+    }
+    this.#joined[id >> 5] = word | bit;
+    return false;
   }
 
   /** The block is complete: says what is to be thought of it. */
@@ -210,6 +240,11 @@ export class MessageCollector implements FieldReceiver {
     if (this.#bytes > this.#limits.maxHeaderBytes) this.verdict = Verdict.TooLarge;
     else if (this.#count > this.#limits.maxHeaderCount) this.verdict = Verdict.TooMany;
   }
+}
+
+function hasObsText(text: string): boolean {
+  for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) > 0x7f) return true;
+  return false;
 }
 
 /** -1: not digits, or too many of them. */

@@ -1,9 +1,12 @@
 // What configures an HTTP/2 codec: `Http2ProtocolOptions` and the limits of its owner, as plain numbers.
-import { type MessageLimits, UnderscoreAction } from './h2-message.ts';
+import { UnderscoreAction } from './h1-options.ts';
+import type { MessageLimits } from './h2-message.ts';
 
 export interface H2Options extends MessageLimits {
   /** `hpack_table_size`, for both directions. */
   readonly hpackTableSize: number;
+  /** `enable_huffman_encoding`: shorten literals that way when it does. */
+  readonly huffman: boolean;
   readonly maxConcurrentStreams: number;
   readonly initialStreamWindowSize: number;
   readonly initialConnectionWindowSize: number;
@@ -14,6 +17,9 @@ export interface H2Options extends MessageLimits {
   readonly maxConsecutiveInboundFramesWithEmptyPayload: number;
   readonly maxInboundPriorityFramesPerStream: number;
   readonly maxInboundWindowUpdateFramesPerDataFrameSent: number;
+  /** RST_STREAM frames a client may send at once, and how many more per second: a rapid reset. */
+  readonly streamResetBurst: number;
+  readonly streamResetRate: number;
   /** `override_stream_error_on_invalid_http_message`: a malformed message ends its stream, not the connection. */
   readonly streamErrorOnInvalidMessage: boolean;
   readonly keepalive: H2Keepalive | undefined;
@@ -35,7 +41,9 @@ export const defaultH2Options: H2Options = {
   maxHeaderCount: 100,
   underscoreAction: UnderscoreAction.Allow,
   allowConnect: false,
+  allowObsText: true,
   hpackTableSize: 4096,
+  huffman: true,
   maxConcurrentStreams: 1024,
   initialStreamWindowSize: 16 * 1024 * 1024,
   initialConnectionWindowSize: 24 * 1024 * 1024,
@@ -45,6 +53,8 @@ export const defaultH2Options: H2Options = {
   maxConsecutiveInboundFramesWithEmptyPayload: 1,
   maxInboundPriorityFramesPerStream: 100,
   maxInboundWindowUpdateFramesPerDataFrameSent: 10,
+  streamResetBurst: 1000,
+  streamResetRate: 33,
   streamErrorOnInvalidMessage: false,
   keepalive: undefined,
 };

@@ -74,6 +74,8 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
   readonly #encoder: HpackEncoder;
   readonly #message: MessageCollector;
   readonly #streams = new Map<number, H2Stream>();
+  /** Streams of a client that have no id yet. */
+  #unsent: H2Stream[] = [];
   #openStreams = 0;
   /** Nothing is read or sent any more. */
   #isDead = false;
@@ -140,6 +142,9 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
   #windowUpdateFrames = 0;
   #openedStreams = 0;
   #dataFramesSent = 0;
+  /** -1: none was taken yet. */
+  #resetTokens = -1;
+  #resetTokensMs = 0;
 
   #sinkIsAbove = false;
   readonly #wheel: TimerWheel;
@@ -168,7 +173,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
     this.#stats = stats;
     this.#wheel = wheel;
     this.#clock = clock;
-    this.#encoder = new HpackEncoder(options.hpackTableSize);
+    this.#encoder = new HpackEncoder(options.hpackTableSize, options.huffman);
     this.#message = new MessageCollector(options);
     this.#receiveWindow = options.initialConnectionWindowSize;
     this.#expects = this.#isServer ? Expect.Preface : Expect.FrameHeader;
@@ -244,24 +249,29 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
 
   onConnectionClose(reason: ResetReason, details: string): void {
     this.#die();
-    const streams = [...this.#streams.values()];
+    const streams = [...this.#streams.values(), ...this.#unsent];
     this.#streams.clear();
+    this.#unsent = [];
     for (const stream of streams) {
       this.#forget(stream);
-      stream.decoder.onReset(reason, stream.details === '' ? details : stream.details);
+      stream.decoder.onReset(reason, details);
     }
     this.#releaseFrames();
   }
 
   onAboveWriteBufferHighWatermark(): void {
     this.#sinkIsAbove = true;
-    for (const stream of this.#streams.values()) stream.decoder.onAboveWriteBufferHighWatermark();
+    for (const stream of [...this.#streams.values()]) {
+      if (!stream.gone) stream.decoder.onAboveWriteBufferHighWatermark();
+    }
   }
 
   onBelowWriteBufferLowWatermark(): void {
     this.#sinkIsAbove = false;
     this.#countDrained();
-    for (const stream of this.#streams.values()) stream.decoder.onBelowWriteBufferLowWatermark();
+    for (const stream of [...this.#streams.values()]) {
+      if (!stream.gone) stream.decoder.onBelowWriteBufferLowWatermark();
+    }
   }
 
   flush(): void {
@@ -304,13 +314,15 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
         this.#sendKeepalive();
     }
     const stream = this.#newStream(0, decoder);
+    this.#unsent.push(stream);
     if (this.#sinkIsAbove) decoder.onAboveWriteBufferHighWatermark();
     return stream;
   }
 
   sendHeaders(stream: H2Stream, headers: HeaderMap, endStream: boolean): void {
-    if (stream.localEnd) return;
+    if (stream.localEnd || this.#isDead) return;
     if (stream.id === 0) {
+      this.#removeUnsent(stream);
       stream.id = this.#nextStream;
       this.#nextStream += 2;
       stream.sendWindow = this.#peerInitialWindow;
@@ -327,7 +339,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
   }
 
   sendData(stream: H2Stream, data: Buffer, endStream: boolean): void {
-    if (stream.localEnd) return;
+    if (stream.localEnd || this.#isDead) return;
     stream.localEnd = endStream;
     if (stream.queue !== undefined) {
       if (data.length > 0) this.#enqueue(stream, data);
@@ -349,7 +361,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
   }
 
   sendTrailers(stream: H2Stream, trailers: HeaderMap): void {
-    if (stream.localEnd) return;
+    if (stream.localEnd || this.#isDead) return;
     if (stream.queue !== undefined) {
       stream.localEnd = true;
       if (trailers.list.length > 0) stream.trailers = trailers.clone();
@@ -365,7 +377,8 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
   }
 
   resetStream(stream: H2Stream, reason: ResetReason): void {
-    if (stream.id !== 0) this.#sendReset(stream.id, errorOfReset(reason, this.#isServer && stream.localEnd));
+    if (stream.id !== 0 && !this.#isDead)
+      this.#sendReset(stream.id, errorOfReset(reason, this.#isServer && stream.localEnd));
     this.#close(stream);
   }
 
@@ -512,9 +525,12 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
     const endStream = last && (this.#flags & Flag.EndStream) !== 0;
     if (take > 0 || endStream) {
       this.#dataLeft -= take;
-      // Told already when only padding was missing.
-      if (stream !== undefined && !stream.gone && !stream.remoteEnd) {
-        this.#body(stream, take === 0 ? nothing : bytes.subarray(at, at + take), endStream);
+      if (stream !== undefined) {
+        if (stream.gone) this.#consumeConnection(take);
+        // Told already when only padding was missing.
+        else if (!stream.remoteEnd) {
+          this.#body(stream, take === 0 ? nothing : bytes.subarray(at, at + take), endStream);
+        }
       }
       at += take;
     }
@@ -832,12 +848,14 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
     this.#stats.rx_messaging_error.value++;
     const details = isField ? 'http2.invalid.header.field' : 'http2.violation.of.messaging.rule';
     if (this.#options.streamErrorOnInvalidMessage) {
-      const reason = this.#isServer ? ResetReason.LocalReset : ResetReason.ProtocolError;
-      this.#abort(stream, H2Error.ProtocolError, reason, details);
+      this.#abort(stream, H2Error.ProtocolError, ResetReason.ProtocolError, details);
       return;
     }
-    stream.details = details;
+    this.#streams.delete(stream.id);
+    this.#forget(stream);
+    stream.decoder.onReset(ResetReason.ProtocolError, details);
     this.#fail(H2Error.ProtocolError, 'The user callback function failed');
+    if (!this.#isServer) this.#clientOwner!.onStreamEnd(false);
   }
 
   /** Ends a stream because of what came on it. */
@@ -878,6 +896,9 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
       return;
     }
     this.#stats.rx_reset.value++;
+    if (this.#isServer && !this.#takeResetToken()) {
+      return this.#fail(H2Error.InternalError, 'Too many RST_STREAM frames', true);
+    }
     stream.wireBytesReceived += 4 + frameHeaderBytes;
     const reason = reasonOfError(readUint32(bytes, start));
     let details = 'http2.remote_reset';
@@ -1262,6 +1283,12 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
     return new H2Stream(this, id, decoder, this.#peerInitialWindow, this.#options.initialStreamWindowSize);
   }
 
+  #removeUnsent(stream: H2Stream): void {
+    const unsent = this.#unsent;
+    if (unsent[unsent.length - 1] === stream) unsent.pop();
+    else unsent.splice(unsent.indexOf(stream), 1);
+  }
+
   #localEndSent(stream: H2Stream): void {
     stream.localEndSent = true;
     this.#closeWhenDone(stream);
@@ -1276,6 +1303,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
 
   #close(stream: H2Stream): void {
     if (stream.id !== 0) this.#streams.delete(stream.id);
+    else this.#removeUnsent(stream);
     this.#forget(stream);
     if (!this.#isServer) this.#clientOwner!.onStreamEnd(!this.#gotGoAway);
   }
@@ -1329,9 +1357,28 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
     if (++this.#emptyFrames <= this.#options.maxConsecutiveInboundFramesWithEmptyPayload) return true;
     this.#stats.inbound_empty_frames_flood.value++;
     const stream = this.#streams.get(this.#id);
-    if (stream !== undefined) stream.details = 'http2.inbound_empty_frames_flood';
+    if (stream !== undefined) {
+      this.#streams.delete(stream.id);
+      this.#forget(stream);
+      stream.decoder.onReset(ResetReason.ProtocolError, 'http2.inbound_empty_frames_flood');
+      if (!this.#isServer) this.#clientOwner!.onStreamEnd(false);
+    }
     this.#fail(H2Error.EnhanceYourCalm, 'Too many consecutive frames with an empty payload', true);
     return false;
+  }
+
+  /** A token bucket (`stream_reset_burst`, `stream_reset_rate`), as nghttp2 has against rapid resets. */
+  #takeResetToken(): boolean {
+    const { streamResetBurst, streamResetRate } = this.#options;
+    const now = this.#clock.monotonicMs();
+    if (this.#resetTokens < 0) this.#resetTokens = streamResetBurst;
+    else {
+      const since = Math.floor((now - this.#resetTokensMs) / 1000);
+      this.#resetTokens = Math.min(streamResetBurst, this.#resetTokens + since * streamResetRate);
+      if (since === 0) return this.#resetTokens-- > 0;
+    }
+    this.#resetTokensMs = now;
+    return this.#resetTokens-- > 0;
   }
 
   /** Forgets the frames of which the sink has let go. */

@@ -3,9 +3,6 @@ import type { ResetReason, StreamDecoder, StreamEncoder } from './codec.ts';
 import type { H2Session } from './h2-session.ts';
 import type { HeaderMap } from './header-map.ts';
 
-/** Of what arrives: no block yet, the final one came, or (upstream) a 1xx came and more will. */
-export const Arrival = { Headers: 0, Final: 1, Body: 2 } as const;
-
 export class H2Stream implements StreamEncoder {
   readonly session: H2Session;
   /** 0 until a client stream sends its headers. */
@@ -33,9 +30,6 @@ export class H2Stream implements StreamEncoder {
   /** Of our request, which decides how the response's length is read. */
   isHead = false;
   isConnect = false;
-  /** Why this stream will be reset, when the connection goes with it. */
-  details = '';
-
   /** Bytes the body must have; -1 unknown. */
   contentLength = -1;
   bodyBytes = 0;

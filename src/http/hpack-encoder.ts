@@ -63,6 +63,7 @@ const statusTexts = new Array<string>(1000).fill('');
 export class HpackEncoder {
   /** The most this side is willing to keep, whatever the peer allows. */
   readonly #ceiling: number;
+  readonly #huffman: boolean;
   #capacity = 4096;
   /** Size updates due at the start of the next block: the smallest since the last, then the current. -1: none. */
   #smallestUpdate = -1;
@@ -75,8 +76,9 @@ export class HpackEncoder {
   #oldest = 0;
   #next = 0;
 
-  constructor(ceiling = 4096) {
+  constructor(ceiling = 4096, huffman = true) {
     this.#ceiling = ceiling;
+    this.#huffman = huffman;
     if (ceiling < 4096) this.setLimit(ceiling);
   }
 
@@ -163,8 +165,8 @@ export class HpackEncoder {
       index = this.#next - name.insertions[values.length - 1]! + staticCount;
     }
     at = integer(index, code, code === opcode.Indexing ? 0x3f : 0x0f, target, at);
-    if (index === 0) at = string(text, target, at);
-    at = string(value, target, at);
+    if (index === 0) at = string(text, this.#huffman, target, at);
+    at = string(value, this.#huffman, target, at);
     if (code === opcode.Indexing) this.#add(name, value);
     return at;
   }
@@ -238,8 +240,8 @@ function integer(value: number, code: number, mask: number, target: Uint8Array, 
 }
 
 /** RFC 7541 5.2: with Huffman when that is shorter. */
-function string(text: string, target: Uint8Array, at: number): number {
-  const encoded = huffmanLength(text);
+function string(text: string, huffman: boolean, target: Uint8Array, at: number): number {
+  const encoded = huffman ? huffmanLength(text) : text.length;
   if (encoded < text.length) {
     at = integer(encoded, 0x80, 0x7f, target, at);
     return encodeHuffman(text, target, at);

@@ -1,5 +1,11 @@
 // What HPACK knows of header fields: the static table of RFC 7541 appendix A, and for every name the kind that the HTTP/2
 // session acts upon, found once when a field enters a table and then carried along, so that a repeated field costs no check.
+import { headerNames, joinedInRequests, joinedInResponses } from './header-names.ts';
+
+/*
+ * A field's kind:  | id of a name that Envoy keeps once | joins | value and name flags | FieldName |
+ *                    8 ...                                7, 6    5, 4                   3 ... 0
+ */
 
 /** The low bits of a field's kind: what its name is. `Regular` needs no attention. */
 export const FieldName = {
@@ -24,6 +30,12 @@ export const fieldNameMask = 15;
 export const invalidValue = 16;
 /** The name has an underscore (`headers_with_underscores_action`). */
 export const underscoreInName = 32;
+/** Any of these needs attention. */
+export const specialMask = fieldNameMask | invalidValue | underscoreInName;
+/** Further values of the name join the first: in requests, in responses. */
+export const joinsInRequests = 64;
+export const joinsInResponses = 128;
+export const joinIdShift = 8;
 
 export interface NameInfo {
   /** Interned: the same string object for every field of this name. */
@@ -50,12 +62,19 @@ const known: Record<string, number> = {
 };
 
 function classifyName(name: string): number {
-  const kind = Object.hasOwn(known, name) ? known[name]! : undefined;
-  if (kind !== undefined) return kind;
+  if (Object.hasOwn(known, name)) return known[name]!;
   if (name.startsWith(':')) return /^:[a-z-]+$/.test(name) ? FieldName.UnknownPseudo : FieldName.Malformed;
   if (!/^[!#$%&'*+.^_`|~0-9a-z-]+$/.test(name)) return FieldName.Malformed;
-  return name.includes('_') ? FieldName.Regular | underscoreInName : FieldName.Regular;
+  if (name.includes('_')) return FieldName.Regular | underscoreInName;
+  const id = headerNames.indexOf(name);
+  if (id <= 0) return FieldName.Regular;
+  const request = joinedInRequests[id] === 1 ? joinsInRequests : 0;
+  const response = joinedInResponses[id] === 1 ? joinsInResponses : 0;
+  return request + response === 0 ? FieldName.Regular : request | response | (joinId++ << joinIdShift);
 }
+
+/** Numbers the names that join, in the order they are met. */
+let joinId = 0;
 
 const names = new Map<string, NameInfo>();
 /** Names come from the network: those beyond this are not remembered. */

@@ -1,13 +1,19 @@
 // Options of the codecs, from `http_protocol_options` and its sisters: plain data that a worker completes with its counters.
 import type { ParseContext } from '#config/parse-context.ts';
-import { onlyFields } from '#extension/message-fields.ts';
+import { durationMs, onlyFields } from '#extension/message-fields.ts';
 import {
   defaultHttp1Options,
   HeaderKeyFormat,
   type Http1Options,
   UnderscoreAction,
 } from '#http/h1-options.ts';
-import type { Http1ProtocolOptions, HttpProtocolOptions } from '#schema/messages/envoy/config/core/v3.ts';
+import { defaultH2Options, type H2Keepalive, type H2Options } from '#http/h2-options.ts';
+import type {
+  Http1ProtocolOptions,
+  Http2ProtocolOptions,
+  HttpProtocolOptions,
+  KeepaliveSettings,
+} from '#schema/messages/envoy/config/core/v3.ts';
 
 export type Http1OptionsData = Omit<Http1Options, 'counts' | 'ignoresUpgrade'>;
 
@@ -18,7 +24,6 @@ export function parseHttp1Options(
   at: ParseContext,
 ): Http1OptionsData {
   const { counts: _counts, ignoresUpgrade: _ignores, ...defaults } = defaultHttp1Options;
-  const underscores = common?.headers_with_underscores_action;
   if (message !== undefined)
     onlyFields(message, at, [
       'allow_absolute_url',
@@ -44,12 +49,7 @@ export function parseHttp1Options(
     ...defaults,
     maxHeadersBytes,
     maxHeadersCount: common?.max_headers_count ?? 100,
-    underscores:
-      underscores === 'REJECT_REQUEST'
-        ? UnderscoreAction.RejectRequest
-        : underscores === 'DROP_HEADER'
-          ? UnderscoreAction.DropHeader
-          : UnderscoreAction.Allow,
+    underscores: underscoreAction(common),
     allowAbsoluteUrl: message?.allow_absolute_url ?? true,
     acceptHttp10: message?.accept_http_10 ?? false,
     defaultHostForHttp10: message?.default_host_for_http_10 ?? '',
@@ -65,5 +65,94 @@ export function parseHttp1Options(
     allowChunkedLength: message?.allow_chunked_length ?? false,
     allowCustomMethods: message?.allow_custom_methods ?? false,
     sendFullyQualifiedUrl: message?.send_fully_qualified_url ?? false,
+  };
+}
+
+/** `streamError`: the connection manager's `stream_error_on_invalid_http_message`, for when the codec's own is not set. */
+export function parseHttp2Options(
+  message: Http2ProtocolOptions | undefined,
+  common: HttpProtocolOptions | undefined,
+  maxHeadersBytes: number,
+  streamError: boolean | undefined,
+  at: ParseContext,
+): H2Options {
+  const defaults = defaultH2Options;
+  if (message !== undefined) {
+    onlyFields(message, at, [
+      'hpack_table_size',
+      'max_concurrent_streams',
+      'initial_stream_window_size',
+      'initial_connection_window_size',
+      'allow_connect',
+      'max_outbound_frames',
+      'max_outbound_control_frames',
+      'max_consecutive_inbound_frames_with_empty_payload',
+      'max_inbound_priority_frames_per_stream',
+      'max_inbound_window_update_frames_per_data_frame_sent',
+      'stream_error_on_invalid_http_messaging',
+      'override_stream_error_on_invalid_http_message',
+      'custom_settings_parameters',
+      'connection_keepalive',
+      'enable_huffman_encoding',
+      'stream_reset_burst',
+      'stream_reset_rate',
+      'disallow_obs_text',
+    ]);
+  }
+  return {
+    maxHeaderBytes: maxHeadersBytes,
+    maxHeaderCount: common?.max_headers_count ?? defaults.maxHeaderCount,
+    underscoreAction: underscoreAction(common),
+    allowConnect: message?.allow_connect ?? false,
+    allowObsText: !(message?.disallow_obs_text ?? false),
+    hpackTableSize: message?.hpack_table_size ?? defaults.hpackTableSize,
+    huffman: message?.enable_huffman_encoding ?? true,
+    maxConcurrentStreams: message?.max_concurrent_streams ?? defaults.maxConcurrentStreams,
+    initialStreamWindowSize: message?.initial_stream_window_size ?? defaults.initialStreamWindowSize,
+    initialConnectionWindowSize:
+      message?.initial_connection_window_size ?? defaults.initialConnectionWindowSize,
+    customSettings: (message?.custom_settings_parameters ?? []).map((it) => ({
+      id: it.identifier ?? 0,
+      value: it.value ?? 0,
+    })),
+    maxOutboundFrames: message?.max_outbound_frames ?? defaults.maxOutboundFrames,
+    maxOutboundControlFrames: message?.max_outbound_control_frames ?? defaults.maxOutboundControlFrames,
+    maxConsecutiveInboundFramesWithEmptyPayload:
+      message?.max_consecutive_inbound_frames_with_empty_payload ??
+      defaults.maxConsecutiveInboundFramesWithEmptyPayload,
+    maxInboundPriorityFramesPerStream:
+      message?.max_inbound_priority_frames_per_stream ?? defaults.maxInboundPriorityFramesPerStream,
+    maxInboundWindowUpdateFramesPerDataFrameSent:
+      message?.max_inbound_window_update_frames_per_data_frame_sent ??
+      defaults.maxInboundWindowUpdateFramesPerDataFrameSent,
+    streamResetBurst: Number(message?.stream_reset_burst ?? defaults.streamResetBurst),
+    streamResetRate: Number(message?.stream_reset_rate ?? defaults.streamResetRate),
+    streamErrorOnInvalidMessage:
+      message?.override_stream_error_on_invalid_http_message ??
+      streamError ??
+      message?.stream_error_on_invalid_http_messaging ??
+      false,
+    keepalive:
+      message?.connection_keepalive === undefined ? undefined : keepaliveOf(message.connection_keepalive),
+  };
+}
+
+function underscoreAction(common: HttpProtocolOptions | undefined): UnderscoreAction {
+  switch (common?.headers_with_underscores_action) {
+    case 'REJECT_REQUEST':
+      return UnderscoreAction.RejectRequest;
+    case 'DROP_HEADER':
+      return UnderscoreAction.DropHeader;
+    default:
+      return UnderscoreAction.Allow;
+  }
+}
+
+function keepaliveOf(message: KeepaliveSettings): H2Keepalive {
+  return {
+    intervalMs: durationMs(message.interval, 0),
+    timeoutMs: durationMs(message.timeout, 0),
+    jitterPercent: message.interval_jitter?.value ?? 15,
+    connectionIdleIntervalMs: durationMs(message.connection_idle_interval, 0),
   };
 }

@@ -1,5 +1,6 @@
-// What the codecs count: `http1.*` for listeners, `cluster.<name>.http1.*` for clusters.
+// What the codecs count: `http1.*` and `http2.*` for listeners, `cluster.<name>.http1.*` and so on for clusters.
 import type { Http1Counts } from '#http/h1-options.ts';
+import { type H2CodecStats, h2CounterNames, h2GaugeNames } from '#http/h2-stats.ts';
 import type { Counter } from '#stats/metric.ts';
 import type { Scope } from '#stats/store.ts';
 
@@ -22,4 +23,20 @@ class Http1Stats {
 /** `scope`: the one named `http1`. */
 export function http1Counts(scope: Scope): Http1Counts {
   return scope.stats(Http1Stats);
+}
+
+class Http2Stats {
+  readonly all: H2CodecStats;
+
+  constructor(scope: Scope) {
+    this.all = Object.fromEntries([
+      ...h2CounterNames.map((name) => [name, scope.counter(name)]),
+      ...h2GaugeNames.map((name) => [name, scope.gauge(name)]),
+    ]) as H2CodecStats;
+  }
+}
+
+/** `scope`: the one named `http2`. */
+export function http2Counts(scope: Scope): H2CodecStats {
+  return scope.stats(Http2Stats).all;
 }

@@ -1,5 +1,6 @@
 // A connection manager as plain data: what `HttpConnectionManager` says, times in ms, sizes in bytes, defaults filled in.
 import type { Configured } from '#extension/registry.ts';
+import type { H2Options } from '#http/h2-options.ts';
 import type { Http1OptionsData } from './codec-options.ts';
 import type { RouteConfigData } from './route-config.ts';
 
@@ -74,6 +75,7 @@ export interface ConnectionManagerConfig {
   readonly delayedCloseMs: number;
   readonly drainTimeoutMs: number;
   readonly http1: Http1OptionsData;
+  readonly http2: H2Options;
   readonly localReply: unknown;
   readonly appendLocalOverload: boolean;
 }

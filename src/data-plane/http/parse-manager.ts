@@ -5,7 +5,7 @@ import { durationMs, onlyFields } from '#extension/message-fields.ts';
 import { type Configured, type Registry, typeOf } from '#extension/registry.ts';
 import type { Router } from '#schema/messages/envoy/extensions/filters/http/router/v3.ts';
 import type { HttpConnectionManager } from '#schema/messages/envoy/extensions/filters/network/http_connection_manager/v3.ts';
-import { parseHttp1Options } from './codec-options.ts';
+import { parseHttp1Options, parseHttp2Options } from './codec-options.ts';
 import {
   CodecType,
   type ConnectionManagerConfig,
@@ -25,6 +25,7 @@ const supported = [
   'common_http_protocol_options',
   'http_protocol_options',
   'http2_protocol_options',
+  'stream_error_on_invalid_http_message',
   'server_name',
   'server_header_transformation',
   'scheme_header_transformation',
@@ -146,6 +147,13 @@ export function parseConnectionManager(
       common,
       (message.max_request_headers_kb ?? 60) * 1024,
       at.field('http_protocol_options'),
+    ),
+    http2: parseHttp2Options(
+      message.http2_protocol_options,
+      common,
+      (message.max_request_headers_kb ?? 60) * 1024,
+      message.stream_error_on_invalid_http_message,
+      at.field('http2_protocol_options'),
     ),
     localReply: undefined,
     appendLocalOverload: message.append_local_overload,

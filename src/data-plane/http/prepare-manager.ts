@@ -1,10 +1,12 @@
 // Plain connection manager -> what its connections share, in a worker.
 import { Cidr, CidrList } from '#base/cidr.ts';
+import { systemClock } from '#base/clock.ts';
 import type { FilterContext, HttpFilterExtension } from '#extension/http-filter.ts';
 import type { Http1Options } from '#http/h1-options.ts';
 import { H1ServerCodec } from '#http/h1-server-codec.ts';
+import { H2Session } from '#http/h2-session.ts';
 import type { DataPlaneFilterContext } from '../worker-context.ts';
-import { http1Counts } from './codec-stats.ts';
+import { http1Counts, http2Counts } from './codec-stats.ts';
 import type { ConnectionManager } from './connection-manager.ts';
 import { FilterPlan } from './filter-plan.ts';
 import { ConnectionManagerStats, ListenerHttpStats, RouterStats, TracingStats } from './http-stats.ts';
@@ -43,6 +45,7 @@ export function prepareConnectionManager(
     ignoresUpgrade: undefined,
     counts: http1Counts(stats.scope('http1')),
   };
+  const http2Scope = stats.scope('http2');
   const cidrs =
     config.internalCidrs === undefined
       ? undefined
@@ -76,6 +79,17 @@ export function prepareConnectionManager(
     nodeName: worker.nodeId,
     nodeCluster: worker.nodeCluster,
     connections: new Set<ConnectionManager>(),
-    newCodec: (_isHttp2, owner, sink) => new H1ServerCodec(owner, sink, http1),
+    newCodec: (isHttp2, owner, sink) =>
+      isHttp2
+        ? new H2Session(
+            owner,
+            undefined,
+            sink,
+            config.http2,
+            http2Counts(http2Scope),
+            context.timers,
+            systemClock,
+          )
+        : new H1ServerCodec(owner, sink, http1),
   };
 }

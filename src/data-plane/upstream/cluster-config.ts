@@ -1,6 +1,7 @@
 // A cluster as plain data: what the main thread makes of the message and posts to the workers. Hosts come apart from it, as they
 // change more often.
 import type { Configured } from '#extension/registry.ts';
+import type { H2Options } from '#http/h2-options.ts';
 import type { Http1OptionsData } from '../http/codec-options.ts';
 
 export type Metadata = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
@@ -54,6 +55,7 @@ export interface ClusterHttpOptions {
   readonly maxRequestsPerConnection: number;
   readonly maxStreamDurationMs: number;
   readonly http1: Http1OptionsData;
+  readonly http2: H2Options;
 }
 
 /** One endpoint. */

@@ -9,7 +9,7 @@ import type { HttpProtocolOptions as CommonOptions } from '#schema/messages/envo
 import type { ClusterLoadAssignment } from '#schema/messages/envoy/config/endpoint/v3.ts';
 import type { HttpProtocolOptions } from '#schema/messages/envoy/extensions/upstreams/http/v3.ts';
 import { parseAddress } from '../address.ts';
-import { parseHttp1Options } from '../http/codec-options.ts';
+import { parseHttp1Options, parseHttp2Options } from '../http/codec-options.ts';
 import {
   type ClusterConfig,
   type ClusterHttpOptions,
@@ -153,6 +153,13 @@ function parseHttp(message: Cluster, at: ParseContext): ClusterHttpOptions {
       common,
       (common?.max_response_headers_kb ?? 80) * 1024,
       at.field('http_protocol_options'),
+    ),
+    http2: parseHttp2Options(
+      http2,
+      common,
+      (common?.max_response_headers_kb ?? 60) * 1024,
+      undefined,
+      at.field('http2_protocol_options'),
     ),
   };
 }

@@ -1,12 +1,15 @@
 // Plain cluster -> the cluster of a worker, and its hosts as they come and go.
 
 import type { TLSSocket } from 'node:tls';
+import { systemClock } from '#base/clock.ts';
 import { HostHealth, type LoadBalancerExtension } from '#extension/load-balancer.ts';
 import type { UpstreamTransportExtension } from '#extension/transport-socket.ts';
 import { H1ClientCodec } from '#http/h1-client-codec.ts';
 import type { Http1Options } from '#http/h1-options.ts';
+import { H2Session } from '#http/h2-session.ts';
+import type { H2CodecStats } from '#http/h2-stats.ts';
 import { dial } from '#net/dial.ts';
-import { http1Counts } from '../http/codec-stats.ts';
+import { http1Counts, http2Counts } from '../http/codec-stats.ts';
 import type { WorkerContext } from '../worker-context.ts';
 import { Cluster, type Dialer } from './cluster.ts';
 import type { ClusterConfig, LocalityConfig } from './cluster-config.ts';
@@ -27,6 +30,7 @@ export function prepareCluster(config: ClusterConfig, worker: WorkerContext): Cl
     .byName<LoadBalancerExtension>('load_balancer', config.lbPolicy.extension)!
     .prepare(config.lbPolicy.config as never, services);
   let http1: Http1Options | undefined;
+  let http2: H2CodecStats | undefined;
   const dialer: Dialer = {
     open(_cluster, host, owner, alpn) {
       return dial(
@@ -50,12 +54,8 @@ export function prepareCluster(config: ClusterConfig, worker: WorkerContext): Cl
       return new H1ClientCodec(owner, sink, http1);
     },
     http2(sink, owner) {
-      http1 ??= {
-        ...config.http.http1,
-        ignoresUpgrade: undefined,
-        counts: http1Counts(scope.scope('http1')),
-      };
-      return new H1ClientCodec(owner, sink, http1);
+      http2 ??= http2Counts(scope.scope('http2'));
+      return new H2Session(undefined, owner, sink, config.http.http2, http2, worker.timers, systemClock);
     },
     negotiated: (connection) => (connection.socket as Partial<TLSSocket>).alpnProtocol || '',
   };
