@@ -19,6 +19,8 @@ export interface ProxyProcessOptions {
   readonly adminPort: number;
   readonly arguments?: readonly string[];
   readonly environment?: Readonly<Record<string, string>>;
+  /** A hosts file of its own: lines as in /etc/hosts. */
+  readonly hosts?: string;
   /** Flags for the Node that runs chancery, such as --cpu-prof. */
   readonly nodeFlags?: readonly string[];
   /** The admin path that answers 200 once the proxy may be used. */
@@ -48,7 +50,10 @@ export class ProxyProcess {
     this.folder = options.folder;
     this.adminPort = options.adminPort;
     writeFileSync(join(options.folder, 'envoy.yaml'), options.yaml);
-    const [program, ...first] = proxyCommand(options.kind, options.nodeFlags);
+    const [program, ...first] = [
+      ...(options.hosts === undefined ? [] : withHosts(options)),
+      ...proxyCommand(options.kind, options.nodeFlags),
+    ];
     const output = openSync(join(options.folder, 'proxy.log'), 'w');
     this.child = spawn(program!, [...first, '-c', 'envoy.yaml', ...(options.arguments ?? [])], {
       cwd: options.folder,
@@ -119,6 +124,14 @@ export async function startProxyProcess(options: ProxyProcessOptions): Promise<P
     throw error;
   }
   return proxy;
+}
+
+/** chancery is told where its hosts file is; Envoy gets a mount of its own (as root). */
+function withHosts({ kind, folder, hosts }: ProxyProcessOptions): string[] {
+  const file = join(folder, 'hosts');
+  writeFileSync(file, `127.0.0.1 localhost\n${hosts}`);
+  if (kind === 'chancery') return ['env', `CARES_HOSTS=${file}`];
+  return ['unshare', '-m', 'sh', '-c', 'mount --bind "$0" /etc/hosts && exec "$@"', file];
 }
 
 function lastLines(text: string): string {

@@ -1,6 +1,6 @@
 // A folder of test/golden: the configuration, what upstreams and clients do, and what the real Envoy did then. Fixed ports are
 // rewritten to free ones of the same number of digits, and back before anything is compared.
-import { existsSync, globSync, readFileSync } from 'node:fs';
+import { existsSync, globSync, readdirSync, readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { freePorts } from '#testing/free-ports.ts';
@@ -42,6 +42,16 @@ export interface RecordedStep {
   readonly source_address?: string;
 }
 
+const recordedHosts = [
+  '127.0.0.11 version_v1',
+  '127.0.0.12 version_v2',
+  '127.0.0.13 service1',
+  '127.0.0.14 service-udp',
+  '127.0.0.15 jaeger',
+  '127.0.0.16 www.baidu.com',
+  '127.0.0.17 httpbin.org',
+];
+
 /** Whether a client sees FIN or RST here is a race between its first byte and the proxy's close. */
 export const eitherEnd: ReadonlySet<string> = new Set([
   '09-tcp-proxy-max-connections-0',
@@ -70,6 +80,8 @@ export class RecordedCase {
   readonly title: string;
   readonly yaml: string;
   readonly arguments: readonly string[];
+  /** The names that were in the hosts file, when the configuration uses them. */
+  readonly hosts: string;
   readonly upstreams: readonly RecordedUpstream[];
   readonly steps: readonly RecordedStep[];
   /** How long a client waits for more, where the step does not say. */
@@ -86,6 +98,7 @@ export class RecordedCase {
     this.title = /^# (.*)/.exec(description)?.[1] ?? name;
     this.arguments = (/^Run: `envoy -c envoy\.yaml ([^`]*)`/m.exec(description)?.[1] ?? '').split(' ');
     this.yaml = this.forward(this.file('envoy.yaml')!);
+    this.hosts = recordedHosts.filter((line) => this.yaml.includes(line.split(' ')[1]!)).join('\n');
     const { upstreams, steps } = JSON.parse(this.forward(this.file('steps.json')!));
     this.upstreams = upstreams;
     this.steps = steps;
@@ -102,6 +115,11 @@ export class RecordedCase {
     const list = [...recorded].sort();
     const free = await freePorts(list.length);
     return new RecordedCase(name, new Map(list.map((port, i) => [port, free[i]!])));
+  }
+
+  /** The names of all recorded files. */
+  files(): string[] {
+    return readdirSync(this.#folder).sort();
   }
 
   /** The text of a recorded file, or undefined when the recording has none. Latin-1: bytes stay what they are. */

@@ -72,6 +72,7 @@ export async function replay(name: string, options: ReplayOptions): Promise<Repl
         Number(/admin:[\s\S]*?port_value: (\d+)/.exec(recorded.file('envoy.yaml')!)![1]),
       ),
       arguments: recorded.arguments,
+      ...(recorded.hosts ? { hosts: recorded.hosts } : {}),
     });
     const player = players[name] ?? playSteps;
     differences = await player({ recorded, proxy, folder, seen, upstreams });

@@ -209,7 +209,82 @@ function readOrEmpty(path: string): string {
   }
 }
 
+/** 01 and 04: files that begin with the curl and openssl commands that were run, and the admin pages before them. */
+const transcripts: Player = async (play) => {
+  const { recorded, proxy, folder } = play;
+  const differences: Difference[] = [];
+  const shell = promisify(execFile);
+  // Round robin starts at a random host.
+  const prepared = (text: string) =>
+    normalize(recorded.back(text))
+      .replace(/\bv[12]$/gm, 'v⟨n⟩')
+      .replace(/^\w+:error:\w+:(.*):\.\..*/gm, 'error: $1')
+      .replace(/(Session-ID: )\w+/g, '$1⟨id⟩');
+  const page = async (path: string, file: string) => {
+    const expected = recorded.file(file);
+    if (expected === undefined) return;
+    const { body } = await proxy.admin(path);
+    differences.push(...compareText(file, 'stats', prepared(expected), prepared(body)));
+  };
+  await page('/ready', 'admin-ready.txt');
+  await page('/listeners', 'admin-listeners.txt');
+  await page('/listeners?format=json', 'admin-listeners-format-json.json');
+  await page('/clusters', 'before-admin-clusters.txt');
+  for (const file of recorded.files()) {
+    const text = recorded.file(file)!;
+    if (!text.startsWith('$ ')) continue;
+    const blocks: string[] = [];
+    for (const [, command] of text.matchAll(/^\$ (.*)$/gm)) {
+      const { stdout, stderr } = await shell('sh', ['-c', `exec </dev/null; ${recorded.forward(command!)}`], {
+        cwd: folder,
+        timeout: 10_000,
+      }).catch((error: { stdout: string; stderr: string }) => error);
+      const output = command!.startsWith('openssl')
+        ? handshakeLines(`${stdout}${stderr}`)
+        : `${stdout}${stderr}`.replaceAll('\r', '');
+      blocks.push(`$ ${command}\n${output}`);
+    }
+    const readable = text.startsWith('$ openssl')
+      ? sortLines
+      : text.includes(' -v ')
+        ? verboseLines
+        : withoutReturns;
+    const [expected, actual] = [readable(text), readable(blocks.join('\n'))];
+    differences.push(
+      ...compareText(file, 'response', prepared(expected).trimEnd(), prepared(actual).trimEnd()),
+    );
+  }
+  return differences;
+};
+
+/** The lines of s_client that were kept. */
+function handshakeLines(output: string): string {
+  const kept =
+    /^(verify error|subject=|issuer=|Peer |Server Temp Key|Verification|New, |Secure Renegotiation|No ALPN|ALPN| {4}(Protocol|Cipher|Session-ID:|TLS session ticket lifetime|Verify return code)|Verify return code|\w+:error:)/;
+  return output
+    .split('\n')
+    .filter((line) => kept.test(line))
+    .join('\n');
+}
+
+const withoutReturns = (text: string) => text.replaceAll('\r', '');
+
+/** Of `curl -v`, what does not depend on its version: the answer, the protocols, the certificate. */
+const verboseLines = (text: string) =>
+  withoutReturns(text)
+    .split('\n')
+    .filter((line) =>
+      /^(< |\* +(ALPN: [^o]|SSL connection|subject:|issuer:|start date|expire date))/.test(line),
+    )
+    .map((line) => line.replace('< ', ''))
+    .join('\n');
+
+const sortLines = (text: string) => text.split('\n').filter(Boolean).sort().join('\n');
+
 export const players: Readonly<Record<string, Player>> = {
+  '01-front-proxy': transcripts,
+  '01-front-proxy-alpn-h2': transcripts,
+  '04-basic-front': transcripts,
   '08-http/domains-default': hostTable,
   '08-http/domains-ignore-port': hostTable,
   '08-http/domains-strip-any-port': hostTable,
