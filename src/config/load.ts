@@ -14,6 +14,7 @@ import { pathToFileURL } from 'node:url';
 import { decodeMessage } from '#schema/binary.ts';
 import type { Message, MessageType } from '#schema/descriptor.ts';
 import { message as messageType } from '#schema/registry.ts';
+import { provideSelfImport } from '#schema/self-import.ts';
 import { checkMessage } from './check-message.ts';
 import { ConfigError } from './config-error.ts';
 import { parseJson } from './json-text.ts';
@@ -186,6 +187,7 @@ async function openModule(
 ): Promise<Text | undefined> {
   let exported: unknown;
   try {
+    provideSelfImport();
     exported = await import(pathToFileURL(resolve(file)).href);
   } catch (error) {
     return fail(`cannot run ${file}: ${(error as Error).message}`, 'unreadable-file');

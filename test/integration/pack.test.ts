@@ -1,7 +1,16 @@
 // The published package, outside of the repository: packed, unpacked beside its dependencies, typed, run.
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, globSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  globSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -67,4 +76,32 @@ bootstrap({ tracing: { http: { name: 'x', typed_config: { '@type': 'type.googlea
 test('runs: the door for TypeScript', () => {
   const { stdout, stderr } = run(process.execPath, ['good.ts']);
   assert.equal(stdout, 'ROUND_ROBIN 5\n', stderr);
+});
+
+const chancery = (...args: string[]) =>
+  spawnSync(join(installed, 'bin/chancery'), args, {
+    cwd: folder,
+    encoding: 'utf8',
+    env: { ...process.env, CHANCERY_NODE: process.execPath },
+  });
+
+test('runs: the command', () => {
+  const { stdout, stderr } = chancery('--version');
+  assert.match(stdout, /^chancery {2}version: chancery-\d+\.\d+\.\d+\//, stderr);
+});
+
+test('runs: a configuration in TypeScript, which imports the command that runs it', () => {
+  writeFileSync(join(folder, 'envoy.ts'), readFileSync(join(folder, 'good.ts')));
+  const { status, stdout, stderr } = chancery('proxy', '--mode', 'validate', '-c', 'envoy.ts');
+  assert.match(stdout, /configuration 'envoy.ts' OK/, stderr);
+  assert.equal(status, 0);
+  writeFileSync(
+    join(folder, 'wrong.ts'),
+    `import { bootstrap } from 'chancery/schema';
+export default bootstrap({ static_resources: { clusters: [{ name: 'web', lb_polcy: 'MAGLEV' }] } });
+`,
+  );
+  const wrong = chancery('validate', 'wrong.ts');
+  assert.equal(wrong.status, 1);
+  assert.match(wrong.stdout + wrong.stderr, /lb_policy/);
 });
