@@ -3,11 +3,14 @@ import type { TimerWheel } from '#base/timer-wheel.ts';
 import type { NetworkFilterContext } from '#extension/network-filter.ts';
 import type { Registry } from '#extension/registry.ts';
 import type { Runtime } from '#extension/runtime.ts';
+import type { WorkerServices } from '#extension/worker-services.ts';
 import type { StatsStore } from '#stats/store.ts';
 import type { Cluster } from './upstream/cluster.ts';
 
 export interface WorkerContext {
   readonly index: number;
+  /** What extensions get of this worker. */
+  readonly services: WorkerServices;
   readonly store: StatsStore;
   readonly timers: TimerWheel;
   readonly runtime: Runtime;

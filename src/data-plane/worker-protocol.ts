@@ -27,6 +27,8 @@ export type ToWorker =
   | { readonly type: 'stop_listener'; readonly listener: string }
   /** Requests under way finish, connections say goodbye. */
   | { readonly type: 'drain'; readonly listeners: readonly string[] }
+  /** POST /healthcheck/fail and /healthcheck/ok. */
+  | { readonly type: 'health_check'; readonly failed: boolean }
   | { readonly type: 'runtime'; readonly values: Readonly<Record<string, string | number | boolean>> }
   | { readonly type: 'scrape'; readonly id: number }
   | { readonly type: 'reset_counters'; readonly id: number }

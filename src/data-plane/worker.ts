@@ -2,8 +2,10 @@
 // for `workers: 'inline'`.
 import { systemClock } from '#base/clock.ts';
 import { TimerWheel } from '#base/timer-wheel.ts';
+import { HostHealth } from '#extension/load-balancer.ts';
 import { type Extension, Registry } from '#extension/registry.ts';
 import { Runtime } from '#extension/runtime.ts';
+import type { Lifecycle, WorkerServices } from '#extension/worker-services.ts';
 import { SnapshotWriter, transferOf } from '#stats/snapshot.ts';
 import { StatsStore } from '#stats/store.ts';
 import { coreExtensions } from './core-extensions.ts';
@@ -13,12 +15,14 @@ import { prepareCluster, updateHosts } from './upstream/prepare-cluster.ts';
 import type { WorkerContext } from './worker-context.ts';
 import type { FromWorker, HostCounters, ToWorker, WorkerData } from './worker-protocol.ts';
 
-export class Worker implements WorkerContext {
+export class Worker implements WorkerContext, Lifecycle {
   readonly index: number;
   readonly store = new StatsStore();
   readonly timers = new TimerWheel(systemClock);
   readonly runtime = new Runtime();
+  readonly services: WorkerServices;
   readonly registry: Registry;
+  isHealthCheckFailed = false;
   readonly clusters = new Map<string, Cluster>();
   readonly nodeId: string;
   readonly nodeCluster: string;
@@ -37,6 +41,14 @@ export class Worker implements WorkerContext {
     this.nodeCluster = data.nodeCluster;
     this.localAddress = data.localAddress;
     this.registry = new Registry([...coreExtensions, ...extensions]);
+    this.services = {
+      stats: this.store.root,
+      runtime: this.runtime,
+      timers: this.timers,
+      clock: systemClock,
+      lifecycle: this,
+      localCluster: data.nodeCluster,
+    };
     this.#post = post;
   }
 
@@ -70,6 +82,9 @@ export class Worker implements WorkerContext {
           if (listener !== undefined) listener.isDraining = true;
         }
         break;
+      case 'health_check':
+        this.isHealthCheckFailed = message.failed;
+        break;
       case 'runtime':
         this.runtime.values = new Map(Object.entries(message.values));
         break;
@@ -94,6 +109,14 @@ export class Worker implements WorkerContext {
         this.#post({ type: 'closed' });
         break;
     }
+  }
+
+  membership(cluster: string): { readonly total: number; readonly usable: number } | undefined {
+    const hosts = this.clusters.get(cluster)?.hosts;
+    if (hosts === undefined) return undefined;
+    let usable = 0;
+    for (const host of hosts.values()) if (host.health !== HostHealth.Unhealthy) usable++;
+    return { total: hosts.size, usable };
   }
 
   #addListener(message: ToWorker & { readonly type: 'listener' }): void {

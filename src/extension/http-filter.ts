@@ -2,6 +2,8 @@
 // request path: callbacks and small integers, no promises, no exceptions.
 import type { ParseContext } from '#config/parse-context.ts';
 import type { HeaderMap } from '#http/header-map.ts';
+import type { FormatContext } from './formatter.ts';
+import type { RateLimitPolicy } from './rate-limit-descriptors.ts';
 import type { Extension, Registry } from './registry.ts';
 import type { StreamInfo } from './stream-info.ts';
 import type { WorkerServices } from './worker-services.ts';
@@ -56,7 +58,7 @@ export interface HttpFilter {
 export type HttpFilterFactory = () => HttpFilter;
 
 /** The request as filters see it. Valid until `onDestroy`. */
-export interface HttpStream {
+export interface HttpStream extends FormatContext {
   readonly info: StreamInfo;
   readonly requestHeaders: HeaderMap;
   /** Undefined until they came, or a local reply made them. */
@@ -109,6 +111,13 @@ export interface HttpStream {
   /** Sends an informational response now. */
   encode1xx(headers: HeaderMap): void;
 
+  /**
+   * Sends response body on behalf of `filter`, which kept it with StopNoBuffer, through the filters before it. `endStream` ends the
+   * response.
+   */
+  injectEncodedData(filter: HttpFilter, data: Buffer, endStream: boolean): void;
+  /** Counted; the upstream is read again when every stop was taken back. */
+  upstreamReadDisable(disable: boolean): void;
   /** Counted; the downstream is read again when every stop was taken back. */
   readDisable(disable: boolean): void;
   /** Not negative, fits 31 bits, the same for the whole request. */
@@ -120,7 +129,14 @@ export interface HttpStream {
 /** What a filter may know about the route. The data plane's own entry has more. */
 export interface HttpRoute {
   readonly name: string;
-  readonly virtualHost: { readonly name: string; readonly routeConfigName: string };
+  readonly virtualHost: {
+    readonly name: string;
+    readonly routeConfigName: string;
+    readonly rateLimits: readonly RateLimitPolicy[];
+  };
+  readonly rateLimits: readonly RateLimitPolicy[];
+  /** The virtual host's rate limits hold too. */
+  readonly includeVirtualHostRateLimits: boolean;
   readonly clusterName: string;
   readonly metadata: Readonly<Record<string, Readonly<Record<string, unknown>>>> | undefined;
 }

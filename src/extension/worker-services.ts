@@ -1,4 +1,5 @@
 // What a worker offers to everything prepared in it.
+import type { Clock } from '#base/clock.ts';
 import type { TimerWheel } from '#base/timer-wheel.ts';
 import type { Scope } from '#stats/store.ts';
 import type { Runtime } from './runtime.ts';
@@ -9,4 +10,16 @@ export interface WorkerServices {
   readonly runtime: Runtime;
   /** For everything that is usually cancelled. */
   readonly timers: TimerWheel;
+  readonly clock: Clock;
+  readonly lifecycle: Lifecycle;
+  /** `node.cluster`: what this proxy is called as a member of the mesh. */
+  readonly localCluster: string;
+}
+
+/** What the process is about to do, and how its clusters are. */
+export interface Lifecycle {
+  /** After `POST /healthcheck/fail`, and while draining. */
+  readonly isHealthCheckFailed: boolean;
+  /** Undefined when there is no such cluster. `usable`: healthy or degraded. */
+  membership(cluster: string): { readonly total: number; readonly usable: number } | undefined;
 }

@@ -1,5 +1,13 @@
 // Every extension that is built in, beside those that are part of the data plane itself (`data-plane/core-extensions.ts`).
 import type { Extension } from '#extension/registry.ts';
+import { buffer } from './http-filters/buffer/index.ts';
+import { cors } from './http-filters/cors/index.ts';
+import { csrf } from './http-filters/csrf/index.ts';
+import { fault } from './http-filters/fault/index.ts';
+import { headerMutation } from './http-filters/header-mutation/index.ts';
+import { healthCheck } from './http-filters/health-check/index.ts';
+import { localRateLimit } from './http-filters/local-ratelimit/index.ts';
+import { rbac } from './http-filters/rbac/index.ts';
 import { leastRequest } from './load-balancers/least-request/index.ts';
 import { random } from './load-balancers/random/index.ts';
 import { roundRobin } from './load-balancers/round-robin/index.ts';
@@ -11,4 +19,12 @@ export const extensions: readonly Extension[] = [
   roundRobin,
   leastRequest,
   random,
+  buffer,
+  cors,
+  csrf,
+  fault,
+  headerMutation,
+  healthCheck,
+  localRateLimit,
+  rbac,
 ];

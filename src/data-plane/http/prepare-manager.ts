@@ -24,9 +24,7 @@ export function prepareConnectionManager(
   const scope = stats.scope(`http.${config.statPrefix}`);
   scope.scope('tracing').stats(TracingStats);
   const filterContext = (name: string): FilterContext => ({
-    stats,
-    runtime: context.runtime,
-    timers: context.timers,
+    ...worker.services,
     name,
     statPrefix,
     registry: context.registry,

@@ -720,6 +720,17 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
     return (this.#addedTrailers ??= new HeaderMap());
   }
 
+  injectEncodedData(filter: HttpFilter, data: Buffer, endStream: boolean): void {
+    if (this.isDestroyed) return;
+    this.#active();
+    this.#runEncodeDataBehind(this.#filters.indexOf(filter), data, endStream);
+  }
+
+  upstreamReadDisable(disable: boolean): void {
+    if (disable) this.onAboveWriteBufferHighWatermark();
+    else this.onBelowWriteBufferLowWatermark();
+  }
+
   readDisable(disable: boolean): void {
     const { stats } = this.manager.shared;
     if (disable) stats.downstreamFlowControlPausedReadingTotal.value++;

@@ -86,11 +86,8 @@ export class ActiveListener {
 
   #prepareChain(config: FilterChainConfig, listenerStatPrefix: string): PreparedChain {
     const { worker } = this;
-    const root = worker.store.root;
     const context: DataPlaneFilterContext = {
-      stats: root,
-      runtime: worker.runtime,
-      timers: worker.timers,
+      ...worker.services,
       name: '',
       registry: worker.registry,
       listenerName: this.config.name,
@@ -114,9 +111,7 @@ export class ActiveListener {
           config.transportSocket.extension,
         )!
         .prepare(config.transportSocket.config as never, {
-          stats: root,
-          runtime: worker.runtime,
-          timers: worker.timers,
+          ...worker.services,
           statPrefix: listenerStatPrefix,
         }),
     };

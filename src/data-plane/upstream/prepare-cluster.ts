@@ -19,7 +19,7 @@ import { UpstreamHost } from './host.ts';
 export function prepareCluster(config: ClusterConfig, worker: WorkerContext): Cluster {
   const root = worker.store.root;
   const scope = root.scope(`cluster.${config.statName}`);
-  const services = { stats: root, runtime: worker.runtime, timers: worker.timers };
+  const { services } = worker;
   const transport = worker.registry
     .byName<UpstreamTransportExtension>('upstream_transport_socket', config.transportSocket.extension)!
     .prepare(config.transportSocket.config as never, {

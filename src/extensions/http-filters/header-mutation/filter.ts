@@ -1,0 +1,54 @@
+// Changes the headers and trailers of requests and responses, by the filter's own configuration and by that of each level of the
+// route. Without state per request: one instance serves all.
+
+import type { HeaderMutations } from '#extension/header-mutations.ts';
+import { FilterStatus, type HttpFilter, type HttpStream } from '#extension/http-filter.ts';
+import type { HeaderMap } from '#http/header-map.ts';
+
+/** One level of configuration, compiled; null: nothing to do. */
+export interface MutationLevel {
+  readonly request: HeaderMutations | null;
+  readonly requestTrailers: HeaderMutations | null;
+  readonly response: HeaderMutations | null;
+  readonly responseTrailers: HeaderMutations | null;
+}
+
+type Part = keyof MutationLevel;
+
+export class HeaderMutationFilter implements HttpFilter {
+  readonly #own: MutationLevel;
+  readonly #name: string;
+  readonly #mostSpecificWins: boolean;
+
+  constructor(own: MutationLevel, name: string, mostSpecificWins: boolean) {
+    this.#own = own;
+    this.#name = name;
+    this.#mostSpecificWins = mostSpecificWins;
+  }
+
+  decodeHeaders(stream: HttpStream, headers: HeaderMap): FilterStatus {
+    return this.#apply('request', stream, headers);
+  }
+
+  decodeTrailers(stream: HttpStream, trailers: HeaderMap): FilterStatus {
+    return this.#apply('requestTrailers', stream, trailers);
+  }
+
+  encodeHeaders(stream: HttpStream, headers: HeaderMap): FilterStatus {
+    return this.#apply('response', stream, headers);
+  }
+
+  encodeTrailers(stream: HttpStream, trailers: HeaderMap): FilterStatus {
+    return this.#apply('responseTrailers', stream, trailers);
+  }
+
+  #apply(part: Part, stream: HttpStream, headers: HeaderMap): FilterStatus {
+    this.#own[part]?.apply(headers, stream);
+    const levels = stream.routeConfigs(this.#name) as readonly MutationLevel[];
+    const count = levels.length;
+    for (let i = 0; i < count; i++) {
+      levels[this.#mostSpecificWins ? i : count - 1 - i]![part]?.apply(headers, stream);
+    }
+    return FilterStatus.Continue;
+  }
+}

@@ -1,0 +1,27 @@
+import { compileSteps } from '#extension/header-mutation-config.ts';
+import { defineHttpFilter } from '#extension/http-filter.ts';
+import { type HeaderMutationConfig, parseHeaderMutation, parseHeaderMutationPerRoute } from './config.ts';
+import { HeaderMutationFilter, type MutationLevel } from './filter.ts';
+
+export const headerMutation = defineHttpFilter({
+  kind: 'http_filter',
+  name: 'envoy.filters.http.header_mutation',
+  type: 'envoy.extensions.filters.http.header_mutation.v3.HeaderMutation',
+  routeType: 'envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute',
+  parse: parseHeaderMutation,
+  parseRoute: parseHeaderMutationPerRoute,
+  prepare(config, { name }) {
+    const filter = new HeaderMutationFilter(compile(config), name, config.mostSpecificWins);
+    return () => filter;
+  },
+  prepareRoute: compile,
+});
+
+function compile(config: HeaderMutationConfig): MutationLevel {
+  return {
+    request: compileSteps(config.request),
+    requestTrailers: compileSteps(config.requestTrailers),
+    response: compileSteps(config.response),
+    responseTrailers: compileSteps(config.responseTrailers),
+  };
+}

@@ -1,0 +1,99 @@
+// Plain configuration of the local_ratelimit filter. Its token buckets are shared memory, so that a limit holds for the process.
+import { type TokenBucketData, tokenBucketData } from '#base/token-bucket.ts';
+import type { ParseContext } from '#config/parse-context.ts';
+import { type HeaderMutationData, parseHeaderValueOption } from '#extension/header-mutation-config.ts';
+import { durationMs } from '#extension/message-fields.ts';
+import { parseRateLimits, type RateLimitData } from '#extension/rate-limit-policy.ts';
+import type { RuntimeFraction } from '#extension/runtime.ts';
+import { runtimeFraction } from '#extension/runtime-config.ts';
+import type { LocalRateLimit } from '#schema/messages/envoy/extensions/filters/http/local_ratelimit/v3.ts';
+import type { TokenBucket } from '#schema/messages/envoy/type/v3.ts';
+import { enumType } from '#schema/registry.ts';
+
+export interface LocalRateLimitConfig {
+  readonly statPrefix: string;
+  readonly status: number;
+  /** Undefined: only the descriptors limit. `entries`: [key, value, key, value, ...]. */
+  readonly bucket: TokenBucketData | undefined;
+  readonly descriptors: readonly {
+    readonly entries: readonly string[];
+    readonly bucket: TokenBucketData;
+    readonly shadow: boolean;
+  }[];
+  /** The filter's own policies; empty: those of the route. */
+  readonly policies: readonly RateLimitData[];
+  /** Undefined: never. */
+  readonly enabled: RuntimeFraction | undefined;
+  readonly enforced: RuntimeFraction | undefined;
+  readonly requestHeadersToAdd: readonly HeaderMutationData[];
+  readonly responseHeadersToAdd: readonly HeaderMutationData[];
+  readonly stage: number;
+  readonly perConnection: boolean;
+  readonly xRateLimitHeaders: boolean;
+  readonly retryAfterHeader: boolean;
+  readonly virtualHostLimits: 'override' | 'include' | 'ignore';
+  readonly alwaysConsumeDefault: boolean;
+  readonly asResourceExhausted: boolean;
+}
+
+export function parseLocalRateLimit(message: LocalRateLimit, at: ParseContext): LocalRateLimitConfig {
+  if (message.local_cluster_rate_limit !== undefined) at.field('local_cluster_rate_limit').unsupported();
+  const code = statusNumber(message.status?.code);
+  return {
+    statPrefix: message.stat_prefix,
+    // Only an error may be answered: anything below 400 counts as not set.
+    status: code < 400 ? 429 : code,
+    bucket: message.token_bucket && parseBucket(message.token_bucket, at.field('token_bucket')),
+    descriptors: message.descriptors.map((it, i) => {
+      const here = at.field('descriptors', i);
+      it.entries.forEach((entry, j) => {
+        if (entry.value === '')
+          here
+            .field('entries', j)
+            .field('value')
+            .unsupported('a descriptor for any value is not supported by chancery');
+      });
+      return {
+        entries: it.entries.flatMap(({ key, value }) => [key, value]),
+        bucket: parseBucket(it.token_bucket!, here.field('token_bucket')),
+        shadow: it.shadow_mode,
+      };
+    }),
+    policies: parseRateLimits(message.rate_limits, at, 'rate_limits'),
+    enabled: message.filter_enabled && runtimeFraction(message.filter_enabled),
+    enforced: message.filter_enforced && runtimeFraction(message.filter_enforced),
+    requestHeadersToAdd: message.request_headers_to_add_when_not_enforced.map((it, i) =>
+      parseHeaderValueOption(it, at.field('request_headers_to_add_when_not_enforced', i)),
+    ),
+    responseHeadersToAdd: message.response_headers_to_add.map((it, i) =>
+      parseHeaderValueOption(it, at.field('response_headers_to_add', i)),
+    ),
+    stage: message.stage,
+    perConnection: message.local_rate_limit_per_downstream_connection,
+    xRateLimitHeaders: message.enable_x_ratelimit_headers === 'DRAFT_VERSION_03',
+    retryAfterHeader: message.enable_retry_after_header,
+    virtualHostLimits:
+      message.vh_rate_limits === 'INCLUDE'
+        ? 'include'
+        : message.vh_rate_limits === 'IGNORE'
+          ? 'ignore'
+          : 'override',
+    alwaysConsumeDefault: message.always_consume_default_token_bucket ?? true,
+    asResourceExhausted: message.rate_limited_as_resource_exhausted,
+  };
+}
+
+function parseBucket(message: TokenBucket, at: ParseContext): TokenBucketData {
+  const fillMs = durationMs(message.fill_interval, 0);
+  if (fillMs < 50)
+    at.field('fill_interval').fail('local rate limit token bucket fill timer must be >= 50ms', {
+      got: `${fillMs}ms`,
+    });
+  return tokenBucketData(message.max_tokens, message.tokens_per_fill ?? 1, Math.max(fillMs, 1));
+}
+
+/** 429 when nothing is said. */
+function statusNumber(code: string | number | undefined): number {
+  if (code === undefined) return 429;
+  return enumType('envoy.type.v3.StatusCode')!.numberOf(code) ?? 429;
+}

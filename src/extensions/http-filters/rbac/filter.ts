@@ -1,0 +1,108 @@
+// Lets requests pass by role: the enforced rules decide, the shadow rules only count and leave their verdict in the metadata.
+import { FilterStatus, type HttpFilter, type HttpStream } from '#extension/http-filter.ts';
+import type { HeaderMap } from '#http/header-map.ts';
+import type { Counter } from '#stats/metric.ts';
+import type { Scope } from '#stats/store.ts';
+import type { RbacEngine } from '../../rbac/engine.ts';
+
+/** One level of configuration, compiled. */
+export interface RbacPolicy {
+  readonly engine: RbacEngine | undefined;
+  readonly shadowEngine: RbacEngine | undefined;
+  readonly shadowPrefix: string;
+  readonly trackPerRuleStats: boolean;
+}
+
+export class RbacStats {
+  readonly allowed: Counter;
+  readonly denied: Counter;
+  readonly shadowAllowed: Counter;
+  readonly shadowDenied: Counter;
+  readonly #scope: Scope;
+  readonly #rulesPrefix: string;
+  readonly #shadowPrefix: string;
+
+  constructor(scope: Scope, rulesPrefix: string, shadowPrefix: string) {
+    this.#scope = scope;
+    this.#rulesPrefix = dotted(rulesPrefix);
+    this.#shadowPrefix = dotted(shadowPrefix);
+    this.allowed = scope.counter(`${this.#rulesPrefix}allowed`);
+    this.denied = scope.counter(`${this.#rulesPrefix}denied`);
+    this.shadowAllowed = scope.counter(`${this.#shadowPrefix}shadow_allowed`);
+    this.shadowDenied = scope.counter(`${this.#shadowPrefix}shadow_denied`);
+  }
+
+  /** Counters per policy come into being with their first verdict. */
+  countPolicy(name: string, what: 'allowed' | 'denied' | 'shadow_allowed' | 'shadow_denied'): void {
+    if (name === '') return;
+    const prefix = what.startsWith('shadow') ? this.#shadowPrefix : this.#rulesPrefix;
+    this.#scope.counter(`${prefix}policy.${name}.${what}`).value++;
+  }
+}
+
+function dotted(prefix: string): string {
+  return prefix === '' || prefix.endsWith('.') ? prefix : `${prefix}.`;
+}
+
+/** Where the verdict of the shadow rules is left, and where that of LOG rules, which other filters may share. */
+const ownNamespace = 'envoy.filters.http.rbac';
+const commonNamespace = 'envoy.common';
+
+/** Without state per request: one instance serves all. */
+export class RbacFilter implements HttpFilter {
+  readonly #policy: RbacPolicy;
+  readonly #name: string;
+  readonly #stats: RbacStats;
+
+  constructor(policy: RbacPolicy, name: string, stats: RbacStats) {
+    this.#policy = policy;
+    this.#name = name;
+    this.#stats = stats;
+  }
+
+  decodeHeaders(stream: HttpStream, headers: HeaderMap): FilterStatus {
+    const policy = (stream.routeConfig(this.#name) as RbacPolicy | undefined) ?? this.#policy;
+    if (policy.shadowEngine !== undefined) this.#shadow(policy, policy.shadowEngine, stream, headers);
+    const { engine } = policy;
+    if (engine === undefined) return FilterStatus.Continue;
+    const isAllowed = engine.decide(stream.info, headers);
+    if (engine.isLog) note(stream, commonNamespace, 'access_log_hint', engine.matchedPolicy !== '');
+    if (policy.trackPerRuleStats)
+      this.#stats.countPolicy(engine.matchedPolicy, isAllowed ? 'allowed' : 'denied');
+    if (isAllowed) {
+      this.#stats.allowed.value++;
+      return FilterStatus.Continue;
+    }
+    this.#stats.denied.value++;
+    const name = engine.matchedPolicy === '' ? 'none' : engine.matchedPolicy;
+    stream.sendLocalReply(
+      403,
+      'RBAC: access denied',
+      `rbac_access_denied_matched_policy[${name.replace(/\s/g, '_')}]`,
+    );
+    return FilterStatus.StopIteration;
+  }
+
+  #shadow(policy: RbacPolicy, engine: RbacEngine, stream: HttpStream, headers: HeaderMap): void {
+    const isAllowed = engine.decide(stream.info, headers);
+    if (isAllowed) this.#stats.shadowAllowed.value++;
+    else this.#stats.shadowDenied.value++;
+    if (policy.trackPerRuleStats)
+      this.#stats.countPolicy(engine.matchedPolicy, isAllowed ? 'shadow_allowed' : 'shadow_denied');
+    if (engine.matchedPolicy !== '')
+      note(stream, ownNamespace, `${policy.shadowPrefix}shadow_effective_policy_id`, engine.matchedPolicy);
+    note(
+      stream,
+      ownNamespace,
+      `${policy.shadowPrefix}shadow_engine_result`,
+      isAllowed ? 'allowed' : 'denied',
+    );
+  }
+}
+
+function note(stream: HttpStream, namespace: string, key: string, value: string | boolean): void {
+  stream.info.dynamicMetadata ??= {};
+  const all = stream.info.dynamicMetadata;
+  all[namespace] ??= {};
+  all[namespace][key] = value;
+}

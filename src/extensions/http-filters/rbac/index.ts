@@ -1,0 +1,32 @@
+import { defineHttpFilter } from '#extension/http-filter.ts';
+import { RbacEngine } from '../../rbac/engine.ts';
+import { parseRbac, parseRbacPerRoute, type RbacConfig } from './config.ts';
+import { RbacFilter, type RbacPolicy, RbacStats } from './filter.ts';
+
+export const rbac = defineHttpFilter({
+  kind: 'http_filter',
+  name: 'envoy.filters.http.rbac',
+  type: 'envoy.extensions.filters.http.rbac.v3.RBAC',
+  routeType: 'envoy.extensions.filters.http.rbac.v3.RBACPerRoute',
+  parse: parseRbac,
+  parseRoute: parseRbacPerRoute,
+  prepare(config, { name, stats, statPrefix }) {
+    const counters = new RbacStats(
+      stats.scope(`${statPrefix}rbac`),
+      config.rulesStatPrefix,
+      config.shadowRulesStatPrefix,
+    );
+    const filter = new RbacFilter(compile(config), name, counters);
+    return () => filter;
+  },
+  prepareRoute: compile,
+});
+
+function compile(config: RbacConfig): RbacPolicy {
+  return {
+    engine: config.rules && new RbacEngine(config.rules),
+    shadowEngine: config.shadowRules && new RbacEngine(config.shadowRules),
+    shadowPrefix: config.shadowRulesStatPrefix,
+    trackPerRuleStats: config.trackPerRuleStats,
+  };
+}
