@@ -220,16 +220,19 @@ class MessageChecker implements Surroundings {
     }
   }
 
-  #violation(problem: string, got: unknown, rule: string): void {
+  #violation(words: string, got: unknown, rule: string): void {
+    const name = this.#levels.at(-1)!.field!.name;
+    const isMissing = rule === 'missing-required';
+    const shown =
+      typeof got === 'string' ? JSON.stringify(got) : typeof got === 'object' ? undefined : String(got);
     this.#report(
       'error',
-      problem.replace(/^(?:repeated )?value /, rule === 'missing-required' ? 'is missing: it ' : 'value '),
+      isMissing ? `"${name}" is missing` : `${words}${shown === undefined ? '' : `, got ${shown}`}`,
       {
         rule,
-        envoy: `Proto constraint validation failed (${this.#chain(problem)})`,
+        envoy: `Proto constraint validation failed (${this.#chain(words)})`,
         ...(got !== undefined && { got }),
-        ...(rule === 'missing-required' && { suggestion: `add "${this.#levels.at(-1)!.field!.name}"` }),
-        expected: problem,
+        ...(isMissing && { expected: words, suggestion: `add "${name}"` }),
       },
     );
   }

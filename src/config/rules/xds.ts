@@ -36,7 +36,8 @@ export const xdsRules: readonly Rule[] = [
 ];
 
 function needNode(at: ParseContext, scope: RuleScope, words: string): void {
-  if (scope.isPartial || (scope.nodeId !== '' && scope.nodeCluster !== '')) return;
+  if (scope.isPartial || scope.isNodeReported || (scope.nodeId !== '' && scope.nodeCluster !== '')) return;
+  scope.isNodeReported = true;
   const missing = [scope.nodeId === '' ? 'id' : '', scope.nodeCluster === '' ? 'cluster' : ''].filter(
     (it) => it !== '',
   );
