@@ -263,6 +263,17 @@ function parseText(file: string, bytes: Buffer, syntax: 'yaml' | 'json', problem
         suggestion: 'remove one of them',
       });
     }
+    if (document.openQuoteAt !== undefined) {
+      add(
+        'this quote is never closed: it takes all the rest of the file',
+        document.openQuoteAt,
+        'open-quote',
+        'warning',
+        {
+          suggestion: 'close the quote',
+        },
+      );
+    }
     if (document.ignoredFrom !== undefined) {
       const what = document.ignoresDocument
         ? 'only the first document of a file is read: this one is ignored'

@@ -30,6 +30,48 @@ export const tlsRules: readonly Rule[] = [
       suggestion: 'add "tls_certificates" with "certificate_chain" and "private_key"',
     });
   }),
+  rule('envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext', (context, at) => {
+    context.common_tls_context?.tls_certificates.forEach((certificate, i) => {
+      if (certificate.certificate_chain !== undefined || certificate.pkcs12 !== undefined) return;
+      at.field('common_tls_context').field('tls_certificates', i).fail('"certificate_chain" is missing', {
+        rule: 'tls-certificate',
+        envoy: 'Server TlsCertificates must have a certificate specified',
+        suggestion: 'add "certificate_chain"',
+      });
+    });
+  }),
+  rule('envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext', (context, at) => {
+    if ((context.common_tls_context?.tls_certificates.length ?? 0) < 2) return;
+    at.field('common_tls_context')
+      .field('tls_certificates')
+      .fail('a client presents at most one certificate', {
+        rule: 'tls-certificate',
+        envoy: 'Multiple TLS certificates are not supported for client contexts',
+        suggestion: 'keep one of them',
+      });
+  }),
+  rule('envoy.extensions.transport_sockets.tls.v3.Secret', (secret, at) => {
+    const { tls_certificate, session_ticket_keys, validation_context, generic_secret } = secret;
+    if (
+      [tls_certificate, session_ticket_keys, validation_context, generic_secret].some(
+        (it) => it !== undefined,
+      )
+    )
+      return;
+    at.fail('the secret is empty', {
+      rule: 'tls-certificate',
+      envoy: 'Secret type not implemented',
+      expected: 'one of tls_certificate, session_ticket_keys, validation_context, generic_secret',
+    });
+  }),
+  rule('envoy.extensions.transport_sockets.tls.v3.SubjectAltNameMatcher', (matcher, at) => {
+    if (matcher.san_type !== 'OTHER_NAME' || /^\d+(?:\.\d+)+$/.test(matcher.oid)) return;
+    at.fail('OTHER_NAME needs "oid"', {
+      rule: 'tls-validation',
+      envoy: `Failed to create SAN matcher for OTHER_NAME with OID: ${matcher.oid}`,
+      suggestion: 'add "oid: 1.2.3.4"',
+    });
+  }),
   rule('envoy.extensions.transport_sockets.tls.v3.TlsCertificate', checkCertificate),
   rule('envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext', checkValidation),
   rule('envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig', (config, at, scope) => {
