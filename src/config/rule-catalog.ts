@@ -92,6 +92,7 @@ export const ruleCatalog: Readonly<Record<string, RuleInfo>> = {
     title: 'Options of the HTTP connection manager that do not fit together',
     severity: 'error',
   },
+  'tracing-config': { title: 'A tracer that cannot work', severity: 'error' },
   // Routes
   'duplicate-domain': { title: 'A domain in two virtual hosts', severity: 'error' },
   'unreachable-domain': { title: 'A domain that no host name can match', severity: 'warning' },
@@ -110,6 +111,7 @@ export const ruleCatalog: Readonly<Record<string, RuleInfo>> = {
   'timeout-conflict': { title: 'Timeouts that defeat each other', severity: 'warning' },
   // TLS
   'tls-certificate': { title: 'A certificate or key that cannot be used', severity: 'error' },
+  'tls-parameters': { title: 'A cipher suite or curve that does not exist', severity: 'error' },
   'tls-validation': { title: 'Certificate validation that cannot work', severity: 'error' },
   'certificate-expiry': { title: 'A certificate that is expired or about to', severity: 'warning' },
   'unknown-secret': { title: 'A secret that is not defined', severity: 'error' },

@@ -314,6 +314,14 @@ function httpOptionsOf(cluster: Cluster): HttpOptions | undefined {
 function checkOptions(cluster: Cluster, at: ParseContext): void {
   for (const [name, config] of Object.entries(cluster.typed_extension_protocol_options)) {
     const here = at.field('typed_extension_protocol_options').key(name);
+    if (name === httpOptions && config['@type'] === '') {
+      here.fail('the options are empty', {
+        rule: 'cluster-config',
+        point: 'key',
+        envoy: 'Proto constraint validation failed (field: "upstream_protocol_options", reason: is required)',
+        suggestion: 'add "@type" and "explicit_http_config"',
+      });
+    }
     if (!optionNames.test(name) && name !== httpOptions) {
       here.fail(`"${name}" is not the name of a filter or of protocol options`, {
         rule: 'unknown-extension',

@@ -7,6 +7,7 @@ import { nearest } from '../edit-distance.ts';
 import type { ParseContext } from '../parse-context.ts';
 import { type Rule, rule } from './rule.ts';
 import type { RuleScope } from './scope.ts';
+import { cipherNames, groupNames, isCipher, isGroup } from './tls-names.ts';
 
 type DataSource = MessageTypes['envoy.config.core.v3.DataSource'];
 type TlsCertificate = MessageTypes['envoy.extensions.transport_sockets.tls.v3.TlsCertificate'];
@@ -49,6 +50,33 @@ export const tlsRules: readonly Rule[] = [
         envoy: 'Multiple TLS certificates are not supported for client contexts',
         suggestion: 'keep one of them',
       });
+  }),
+  rule('envoy.extensions.transport_sockets.tls.v3.TlsParameters', (parameters, at) => {
+    const { cipher_suites: suites, ecdh_curves: curves } = parameters;
+    const wrong = suites.filter((it) => !isCipher(it));
+    suites.forEach((suite, i) => {
+      if (isCipher(suite)) return;
+      const similar = nearest(suite, cipherNames);
+      at.field('cipher_suites', i).fail(`there is no cipher suite "${suite}"`, {
+        rule: 'tls-parameters',
+        got: suite,
+        envoy: `Failed to initialize cipher suites ${suites.join(':')}. The following ciphers were rejected when tried individually: ${wrong.join(', ')}`,
+        suggestion: suite.startsWith('TLS_')
+          ? 'cipher suites of TLS 1.3 are always on: remove it'
+          : similar === undefined
+            ? 'use the names of BoringSSL, such as ECDHE-RSA-AES128-GCM-SHA256'
+            : `did you mean "${similar}"?`,
+      });
+    });
+    curves.forEach((curve, i) => {
+      if (isGroup(curve)) return;
+      at.field('ecdh_curves', i).fail(`there is no curve "${curve}"`, {
+        rule: 'tls-parameters',
+        got: curve,
+        envoy: `Failed to initialize ECDH curves ${curves.join(':')}`,
+        expected: `one of ${groupNames.join(', ')}`,
+      });
+    });
   }),
   rule('envoy.extensions.transport_sockets.tls.v3.Secret', (secret, at) => {
     const { tls_certificate, session_ticket_keys, validation_context, generic_secret } = secret;
@@ -127,6 +155,13 @@ function nameOf(source: DataSource): string {
 function checkCertificate(certificate: TlsCertificate, at: ParseContext, scope: RuleScope): void {
   if (certificate.pkcs12 !== undefined || certificate.private_key_provider !== undefined) return;
   const { certificate_chain: chain, private_key: key } = certificate;
+  if (key === undefined) {
+    at.fail('"private_key" is missing', {
+      rule: 'tls-certificate',
+      envoy: 'Failed to load incomplete private key from path: ',
+      suggestion: 'add "private_key"',
+    });
+  }
   const x509 = chain === undefined ? undefined : readCertificate(chain, at.field('certificate_chain'), scope);
   if (key === undefined) return;
   const keyAt = at.field('private_key');

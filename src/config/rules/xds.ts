@@ -131,6 +131,22 @@ function checkApiSource(source: ApiConfigSource, at: ParseContext, scope: RuleSc
       'keep one element',
     );
   }
+  if (!isGrpc && !source.api_type.startsWith('AGGREGATED') && source.grpc_services.length > 0) {
+    fail(
+      'grpc_services',
+      `a source of type ${source.api_type} is not asked over gRPC`,
+      'envoy.config.core.v3.ApiConfigSource, if not a gRPC type, must not have a gRPC service specified',
+      'write "api_type: GRPC"',
+    );
+  }
+  if (source.api_type.startsWith('AGGREGATED')) {
+    fail(
+      'api_type',
+      '"AGGREGATED_GRPC" is not for use here',
+      `Unsupported config source ${source.api_type}`,
+      'write "ads: {}" in the place of "api_config_source"',
+    );
+  }
   if (source.api_type === 'REST') {
     if (source.cluster_names.length === 0) {
       fail(
