@@ -1,6 +1,6 @@
 // Runs the proxy until it is told to stop: what is behind `chancery proxy` once the configuration has been read.
 import { availableParallelism } from 'node:os';
-import { logger } from '#base/logger.ts';
+import { logger, logs } from '#base/logger.ts';
 import type { ConfigError } from '#config/config-error.ts';
 import type { LoadedBootstrap } from '#config/load.ts';
 import { locate } from '#config/locate.ts';
@@ -32,12 +32,17 @@ export async function serve(loaded: LoadedBootstrap, options: EnvoyOptions): Pro
     server = await Server.start(bootstrap, registry, config, {
       workers: options.concurrency ?? availableParallelism(),
       extensionModules,
+      logFlush: { intervalMs: options.fileFlushIntervalMs, minBytes: options.fileFlushMinBytes },
     });
   } catch (error) {
     if (!(error instanceof ListenError)) throw error;
     return refuse(options, error.message);
   }
   main.info('starting main dispatch loop');
+  process.on('SIGUSR1', () => {
+    server.reopenLogs();
+    logs.reopen();
+  });
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.once(signal, () => {
       main.warn(`caught ENVOY_${signal}`);

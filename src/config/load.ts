@@ -77,15 +77,15 @@ export async function loadBootstrap(
   let bootstrap = type.create() as Message;
   if (input.file !== undefined && input.file !== '') {
     const text = await openText(input.file, type, problems, options);
-    if (text !== undefined) sources.push(text.source);
-    if (text !== undefined && !text.isBroken) {
+    if (text !== undefined) {
+      sources.push(text.source);
       bootstrap = readSource(text, type, problems, unknownFields);
     }
   }
   if (input.yaml !== undefined && input.yaml.trim() !== '') {
     const text = parseText('--config-yaml', Buffer.from(input.yaml), 'yaml', problems);
-    sources.push(text.source);
-    if (!text.isBroken) {
+    if (text !== undefined) {
+      sources.push(text.source);
       mergeMessage(type, bootstrap, readSource(text, type, problems, unknownFields));
     }
   }
@@ -102,7 +102,7 @@ export async function validateFiles(files: readonly string[], options: LoadOptio
     const text = await openText(file, undefined, problems, options);
     if (text === undefined) continue;
     sources.push(text.source);
-    if (!text.isBroken) units.push(readUnit(text, problems, options));
+    units.push(readUnit(text, problems, options));
   }
   check(units, problems, options);
   return finish(problems, sources, options);
@@ -135,8 +135,6 @@ interface Text {
   readonly source: Source;
   /** Set when the file was binary. */
   readonly message?: Message;
-  /** There is no tree: the problems say why. */
-  readonly isBroken?: boolean;
 }
 
 async function openText(
@@ -237,10 +235,14 @@ function openBinary(
 }
 
 /** Bytes -> tree, with the remarks that only the text can cause. */
-function parseText(file: string, bytes: Buffer, syntax: 'yaml' | 'json', problems: ConfigError[]): Text {
-  const { text, isValid } = decodeText(file, bytes, problems);
-  const broken: Text = { source: { file, text, tree: null, start: 0 }, isBroken: true };
-  if (!isValid) return broken;
+function parseText(
+  file: string,
+  bytes: Buffer,
+  syntax: 'yaml' | 'json',
+  problems: ConfigError[],
+): Text | undefined {
+  const text = decodeText(file, bytes, problems);
+  if (text === undefined) return undefined;
   const add = (
     problem: string,
     at: number,
@@ -262,17 +264,6 @@ function parseText(file: string, bytes: Buffer, syntax: 'yaml' | 'json', problem
       add(`"${key}" stands twice in this map: only the last one counts`, at, 'duplicate-key', 'warning', {
         suggestion: 'remove one of them',
       });
-    }
-    if (document.openQuoteAt !== undefined) {
-      add(
-        'this quote is never closed: it takes all the rest of the file',
-        document.openQuoteAt,
-        'open-quote',
-        'warning',
-        {
-          suggestion: 'close the quote',
-        },
-      );
     }
     if (document.ignoredFrom !== undefined) {
       const what = document.ignoresDocument
@@ -299,15 +290,11 @@ function parseText(file: string, bytes: Buffer, syntax: 'yaml' | 'json', problem
       ...(error.suggestion !== undefined && { suggestion: error.suggestion }),
     });
   }
-  return broken;
+  return undefined;
 }
 
 /** UTF-8, or UTF-16 with a byte order mark as yaml-cpp reads it. */
-function decodeText(
-  file: string,
-  bytes: Buffer,
-  problems: ConfigError[],
-): { text: string; isValid: boolean } {
+function decodeText(file: string, bytes: Buffer, problems: ConfigError[]): string | undefined {
   const encoding =
     bytes[0] === 0xff && bytes[1] === 0xfe
       ? 'utf-16le'
@@ -315,7 +302,7 @@ function decodeText(
         ? 'utf-16be'
         : 'utf-8';
   try {
-    return { text: new TextDecoder(encoding, { fatal: true, ignoreBOM: true }).decode(bytes), isValid: true };
+    return new TextDecoder(encoding, { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {
     const text = new TextDecoder(encoding, { ignoreBOM: true }).decode(bytes);
     const at = Math.max(0, text.indexOf('\ufffd'));
@@ -326,7 +313,7 @@ function decodeText(
     });
     locateAt(error, { file, text, tree: null, start: 0 }, at);
     problems.push(error);
-    return { text, isValid: false };
+    return undefined;
   }
 }
 
@@ -428,35 +415,21 @@ function check(units: readonly Unit[], problems: ConfigError[], options: LoadOpt
     const unread = problems.filter(
       (it) => it.severity === 'error' && it.path !== '' && sources.some((source) => source.file === it.file),
     );
-    // A value that its field does not allow is not looked at by rules.
-    const refused = new Set(
-      found.filter((it) => it.rule === 'constraint' || it.rule === 'missing-required').map((it) => it.path),
-    );
-    const isRefused = (it: ConfigError) =>
-      refused.has(it.path) && it.rule !== 'constraint' && it.rule !== 'missing-required';
-    const news = found.filter((it) => !isRefused(it) && !unread.some((error) => isConsequence(it, error)));
+    const news = found.filter((it) => !unread.some((error) => isConsequence(it, error)));
     locate(news, sources);
     for (const it of news) it.file ??= sources[0]?.file;
     problems.push(...news);
   }
 }
 
-/** What could not be read is missing, and what is wrong inside has a cause: those are no second mistakes. */
+/** What could not be read is missing: that is no second mistake. */
 function isConsequence(problem: ConfigError, error: ConfigError): boolean {
-  if (problem === error || problem.severity === 'note') return false;
-  if (isInside(error.path, problem.path)) return problem.severity === 'error';
-  if (isInside(problem.path, error.path)) return true;
-  if (error.rule !== 'unknown-field' || problem.rule !== 'missing-required') return false;
-  const parent = error.path.slice(0, error.path.lastIndexOf('.'));
-  const field = problem.path.slice(problem.path.lastIndexOf('.') + 1);
+  if (problem.severity !== 'error') return false;
   return (
-    isInside(problem.path, parent) &&
-    (error.got === '<<' || error.suggestion?.includes(`"${field}"`) === true)
+    error.path === problem.path ||
+    error.path.startsWith(`${problem.path}.`) ||
+    error.path.startsWith(`${problem.path}[`)
   );
-}
-
-function isInside(path: string, outer: string): boolean {
-  return path === outer || path.startsWith(`${outer}.`) || path.startsWith(`${outer}[`);
 }
 
 function finish(problems: ConfigError[], sources: readonly Source[], options: LoadOptions): Validated {

@@ -2,6 +2,7 @@
 import { networkInterfaces } from 'node:os';
 import type { ConfigError } from '#config/config-error.ts';
 import { ParseContext } from '#config/parse-context.ts';
+import type { FlushOptions } from '#extension/access-log-files.ts';
 import { type Extension, Registry } from '#extension/registry.ts';
 import type { Bootstrap } from '#schema/messages/envoy/config/bootstrap/v3.ts';
 import { addressText, type SocketAddressData } from './address.ts';
@@ -18,6 +19,8 @@ export interface ServerOptions {
   readonly workers: number | 'inline';
   /** URLs of modules that export `extensions`; every thread imports them. */
   readonly extensionModules: readonly string[];
+  /** Default: 10 s or 64 KB. */
+  readonly logFlush?: FlushOptions;
 }
 
 /** Everything the bootstrap says, as plain data. */
@@ -72,6 +75,7 @@ export class Server {
         nodeId: bootstrap.node?.id ?? '',
         nodeCluster: bootstrap.node?.cluster ?? '',
         localAddress: localAddress(),
+        logFlush: options.logFlush ?? { intervalMs: 10_000, minBytes: 65_536 },
       },
       (index, message) => this.#onMessage(index, message),
       (index) => void this.#replace(index),
@@ -104,6 +108,11 @@ export class Server {
   /** The port of a listener's first address, as bound. */
   port(listener: string): number {
     return this.#ports.get(listener)?.[0] ?? 0;
+  }
+
+  /** SIGUSR1 and POST /reopen_logs. */
+  reopenLogs(): void {
+    this.#pool.postAll({ type: 'reopen_logs' });
   }
 
   async close(): Promise<void> {

@@ -1,4 +1,5 @@
 // Every message between the main thread and a worker. Plain data only: it is cloned on its way.
+import type { FlushOptions } from '#extension/access-log-files.ts';
 import type { StatsSnapshot } from '#stats/snapshot.ts';
 import type { SocketAddressData } from './address.ts';
 import type { ListenerConfig } from './listener/listener-config.ts';
@@ -12,6 +13,7 @@ export interface WorkerData {
   readonly nodeId: string;
   readonly nodeCluster: string;
   readonly localAddress: string;
+  readonly logFlush: FlushOptions;
 }
 
 export type ToWorker =

@@ -2,6 +2,7 @@
 // for `workers: 'inline'`.
 import { systemClock } from '#base/clock.ts';
 import { TimerWheel } from '#base/timer-wheel.ts';
+import { AccessLogFiles } from '#extension/access-log-files.ts';
 import { HostHealth } from '#extension/load-balancer.ts';
 import { type Extension, Registry } from '#extension/registry.ts';
 import { Runtime } from '#extension/runtime.ts';
@@ -27,6 +28,7 @@ export class Worker implements WorkerContext, Lifecycle {
   readonly nodeId: string;
   readonly nodeCluster: string;
   readonly localAddress: string;
+  readonly accessLogFiles: AccessLogFiles;
   readonly #listeners = new Map<string, ActiveListener>();
   readonly #post: (message: FromWorker, transfer?: ArrayBuffer[]) => void;
   readonly #snapshots = new SnapshotWriter(this.store);
@@ -41,8 +43,10 @@ export class Worker implements WorkerContext, Lifecycle {
     this.nodeCluster = data.nodeCluster;
     this.localAddress = data.localAddress;
     this.registry = new Registry([...coreExtensions, ...extensions]);
+    this.accessLogFiles = new AccessLogFiles(this.store, data.logFlush);
     this.services = {
       stats: this.store.root,
+      accessLogFiles: this.accessLogFiles,
       runtime: this.runtime,
       timers: this.timers,
       clock: systemClock,
@@ -101,12 +105,13 @@ export class Worker implements WorkerContext, Lifecycle {
         this.#post({ type: 'hosts_stats', id: message.id, clusters: this.#hostCounters() });
         break;
       case 'reopen_logs':
+        this.accessLogFiles.reopen();
         break;
       case 'shutdown':
         for (const listener of this.#listeners.values()) listener.close();
         for (const cluster of this.clusters.values()) cluster.close();
         this.timers.close();
-        this.#post({ type: 'closed' });
+        this.accessLogFiles.close(() => this.#post({ type: 'closed' }));
         break;
     }
   }

@@ -2,12 +2,14 @@
 import type { Clock } from '#base/clock.ts';
 import type { TimerWheel } from '#base/timer-wheel.ts';
 import type { Scope } from '#stats/store.ts';
+import type { AccessLogFiles } from './access-log-files.ts';
 import type { Runtime } from './runtime.ts';
 
 export interface WorkerServices {
   /** The scope without a prefix; `stats.scope('cluster.web')` is the usual way down. */
   readonly stats: Scope;
   readonly runtime: Runtime;
+  readonly accessLogFiles: AccessLogFiles;
   /** For everything that is usually cancelled. */
   readonly timers: TimerWheel;
   readonly clock: Clock;

@@ -1,5 +1,7 @@
 // Every extension that is built in, beside those that are part of the data plane itself (`data-plane/core-extensions.ts`).
 import type { Extension } from '#extension/registry.ts';
+import { fileAccessLogger } from './access-loggers/file/index.ts';
+import { stderrAccessLogger, stdoutAccessLogger } from './access-loggers/stream/index.ts';
 import { buffer } from './http-filters/buffer/index.ts';
 import { cors } from './http-filters/cors/index.ts';
 import { csrf } from './http-filters/csrf/index.ts';
@@ -16,6 +18,9 @@ import { downstreamRawBuffer, upstreamRawBuffer } from './transport-sockets/raw-
 export const extensions: readonly Extension[] = [
   downstreamRawBuffer,
   upstreamRawBuffer,
+  fileAccessLogger,
+  stdoutAccessLogger,
+  stderrAccessLogger,
   roundRobin,
   leastRequest,
   random,

@@ -199,10 +199,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
     if (this.#pingTimeout !== undefined) this.#lastReceived = this.#clock.monotonicMs();
     const end = bytes.length;
     let at = 0;
-    if (this.#expects === Expect.Preface) {
-      at = this.#readPreface(bytes);
-      if (this.#expects === Expect.Preface) return;
-    }
+    if (this.#expects === Expect.Preface) at = this.#readPreface(bytes);
     while (!this.#isDead) {
       if (this.#expects === Expect.FrameHeader) {
         if (this.#splitBytes === 0 && end - at >= frameHeaderBytes) {
@@ -479,7 +476,9 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
     this.#dataStream = undefined;
     if (id === 0) return this.#fail(H2Error.ProtocolError, 'DATA: stream_id == 0');
     if (!this.#paddingKnown && length === 0) return this.#fail(H2Error.FrameSizeError, 'DATA: too small');
-    if (this.#paddingKnown && !this.#checkEmpty(length)) return;
+    if (this.#paddingKnown && length === 0 && (this.#flags & Flag.EndStream) === 0) {
+      if (!this.#countEmptyFrame()) return;
+    } else this.#emptyFrames = 0;
     if (length > this.#receiveWindow) {
       return this.#fail(H2Error.FlowControlError, 'DATA: connection window exceeded');
     }
@@ -518,7 +517,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
       this.#paddingLeft = padding;
       // RFC 9113 6.1: padding is flow-controlled; nobody will consume it.
       if (this.#dataStream !== undefined) this.#consume(this.#dataStream, padding + 1);
-      if (!this.#checkEmpty(this.#dataLeft)) return at;
+      if (this.#dataLeft === 0 && (this.#flags & Flag.EndStream) === 0 && !this.#countEmptyFrame()) return at;
     }
     const stream = this.#dataStream;
     const take = Math.min(this.#dataLeft, end - at);
@@ -653,7 +652,9 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
       }
       from += 5;
     }
-    if (!this.#checkEmpty(to - from)) return;
+    if (from === to && (flags & Flag.EndStream) === 0) {
+      if (!this.#countEmptyFrame()) return;
+    } else this.#emptyFrames = 0;
     const stream = this.#streams.get(id);
     if (stream !== undefined) stream.wireBytesReceived += end - start + frameHeaderBytes;
     this.#blockEnds = (flags & Flag.EndStream) !== 0;
@@ -669,7 +670,9 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
 
   #onContinuation(bytes: Buffer, start: number, end: number) {
     if (this.#blockStream === 0) return this.#fail(H2Error.ProtocolError, 'CONTINUATION: unexpected');
-    if (!this.#checkEmpty(end - start)) return;
+    if (start === end) {
+      if (!this.#countEmptyFrame()) return;
+    } else this.#emptyFrames = 0;
     this.#block!.push(bytes.subarray(start, end));
     this.#blockBytes += end - start;
     // Compression makes blocks smaller, not larger: what is beyond the limit could not be accepted anyway.
@@ -1349,12 +1352,8 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
     this.#wheel.cancel(this.#pingTimeout);
   }
 
-  /** Counts frames that carry nothing, not even an end. False: that was one too many. */
-  #checkEmpty(length: number): boolean {
-    if (length > 0 || (this.#flags & Flag.EndStream) !== 0) {
-      this.#emptyFrames = 0;
-      return true;
-    }
+  /** False: that was one too many. */
+  #countEmptyFrame(): boolean {
     if (++this.#emptyFrames <= this.#options.maxConsecutiveInboundFramesWithEmptyPayload) return true;
     this.#stats.inbound_empty_frames_flood.value++;
     const stream = this.#streams.get(this.#id);

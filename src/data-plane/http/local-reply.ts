@@ -37,10 +37,12 @@ export function localReply(
   const mapper = stream.manager.shared.localReplies;
   let text = body;
   if (modify !== undefined) modify(headers);
-  stream.info.localReplyBody = text;
   if (mapper !== undefined) {
     stream.info.responseCode = status;
+    // Only local_reply_config sees it: in an access log %LOCAL_REPLY_BODY% is empty.
+    stream.info.localReplyBody = text;
     text = mapper.map(stream, headers, body);
+    stream.info.localReplyBody = '';
   }
   if (stream.isGrpc) {
     const limited = (stream.info.flags & (1 << ResponseFlag.RateLimited)) !== 0;

@@ -1,7 +1,7 @@
 // A connection manager as plain data: what `HttpConnectionManager` says, times in ms, sizes in bytes, defaults filled in.
+import type { AccessLogData } from '#extension/access-logger.ts';
 import type { Configured } from '#extension/registry.ts';
 import type { H2Options } from '#http/h2-options.ts';
-import type { PathOptions } from '#http/path.ts';
 import type { Http1OptionsData } from './codec-options.ts';
 import type { RouteConfigData } from './route-config.ts';
 
@@ -20,6 +20,9 @@ export const ForwardClientCert = {
 } as const;
 export type ForwardClientCert = (typeof ForwardClientCert)[keyof typeof ForwardClientCert];
 
+export const EscapedSlashes = { Keep: 0, Reject: 1, UnescapeAndRedirect: 2, UnescapeAndForward: 3 } as const;
+export type EscapedSlashes = (typeof EscapedSlashes)[keyof typeof EscapedSlashes];
+
 export interface ConnectionManagerConfig {
   readonly statPrefix: string;
   readonly codecType: CodecType;
@@ -27,7 +30,7 @@ export interface ConnectionManagerConfig {
   readonly routeConfig: RouteConfigData | undefined;
   readonly filters: readonly (Configured & { readonly disabled: boolean })[];
   readonly routerConfig: RouterConfig;
-  readonly accessLogs: readonly Configured[];
+  readonly accessLogs: readonly AccessLogData[];
   readonly serverName: string;
   readonly serverHeader: ServerHeader;
   readonly schemeOverwrite: string;
@@ -53,8 +56,9 @@ export interface ConnectionManagerConfig {
     readonly dns: boolean;
     readonly uri: boolean;
   };
-  /** Undefined: paths stay as they come. */
-  readonly path: PathOptions | undefined;
+  readonly normalizePath: boolean;
+  readonly mergeSlashes: boolean;
+  readonly escapedSlashes: EscapedSlashes;
   /** 0 none, 1 the port of the listener only, 2 any. */
   readonly stripPort: 0 | 1 | 2;
   readonly stripTrailingHostDot: boolean;
@@ -82,5 +86,5 @@ export interface RouterConfig {
   readonly respectExpectedRqTimeout: boolean;
   readonly strictCheckHeaders: readonly string[];
   readonly suppressGrpcRequestFailureCodeStats: boolean;
-  readonly upstreamLogs: readonly Configured[];
+  readonly upstreamLogs: readonly AccessLogData[];
 }

@@ -1,6 +1,6 @@
 // What all connections of one configured connection manager share in a worker: everything prepared, flat.
 import type { TimerWheel } from '#base/timer-wheel.ts';
-import type { FormatContext } from '#extension/formatter.ts';
+import type { AccessLogger } from '#extension/access-logger.ts';
 import type { Runtime } from '#extension/runtime.ts';
 import type { ByteSink, ServerCodec, ServerCodecOwner } from '#http/codec.ts';
 import type { HeaderMap } from '#http/header-map.ts';
@@ -12,10 +12,6 @@ import type { ConnectionManagerConfig } from './manager-config.ts';
 import type { RouteTable } from './route-entry.ts';
 import type { Stream } from './stream.ts';
 
-export interface Logger {
-  log(context: FormatContext): void;
-}
-
 /** Rewrites local replies (`local_reply_config`). May change status, headers and body; returns the body. */
 export interface LocalReplyMapper {
   map(stream: Stream, headers: HeaderMap, body: string): string;
@@ -25,14 +21,12 @@ export interface ManagerShared {
   readonly config: ConnectionManagerConfig;
   readonly stats: ConnectionManagerStats;
   readonly routerStats: RouterStats;
-  /** `http.async-client.`: requests the proxy makes itself, as mirrors. */
-  readonly asyncRouterStats: RouterStats;
   readonly listenerStats: ListenerHttpStats;
   readonly plan: FilterPlan;
   /** Replaced as a whole when RDS or a listener update brings new routes. */
   routes: RouteTable;
   readonly clusters: ReadonlyMap<string, Cluster>;
-  readonly accessLogs: readonly Logger[];
+  readonly accessLogs: readonly AccessLogger[];
   readonly timers: TimerWheel;
   readonly runtime: Runtime;
   readonly localReplies: LocalReplyMapper | undefined;

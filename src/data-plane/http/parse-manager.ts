@@ -1,15 +1,16 @@
 // `HttpConnectionManager` -> plain data, on the main thread.
 import type { ParseContext } from '#config/parse-context.ts';
+import { parseAccessLogs } from '#extension/access-logger.ts';
 import type { HttpFilterExtension } from '#extension/http-filter.ts';
 import { durationMs, onlyFields } from '#extension/message-fields.ts';
 import { type Configured, type Registry, typeOf } from '#extension/registry.ts';
-import { EscapedSlashes, type PathOptions } from '#http/path.ts';
 import type { Router } from '#schema/messages/envoy/extensions/filters/http/router/v3.ts';
 import type { HttpConnectionManager } from '#schema/messages/envoy/extensions/filters/network/http_connection_manager/v3.ts';
 import { parseHttp1Options, parseHttp2Options } from './codec-options.ts';
 import {
   CodecType,
   type ConnectionManagerConfig,
+  EscapedSlashes,
   ForwardClientCert,
   type RouterConfig,
   ServerHeader,
@@ -90,7 +91,7 @@ export function parseConnectionManager(
         ? undefined
         : parseRouteConfiguration(message.route_config, at.field('route_config'), registry),
     ...parseFilters(message, at, registry),
-    accessLogs: parseAll('access_logger', message.access_log, at.field('access_log'), registry),
+    accessLogs: parseAccessLogs(message.access_log, at.field('access_log'), registry),
     serverName: message.server_name === '' ? 'envoy' : message.server_name,
     serverHeader:
       message.server_header_transformation === 'APPEND_IF_ABSENT'
@@ -122,7 +123,9 @@ export function parseConnectionManager(
       dns: details?.dns ?? false,
       uri: details?.uri ?? false,
     },
-    path: parsePath(message),
+    normalizePath: message.normalize_path ?? false,
+    mergeSlashes: message.merge_slashes,
+    escapedSlashes: slashActions[message.path_with_escaped_slashes_action] ?? EscapedSlashes.Keep,
     stripPort: message.strip_any_host_port ? 2 : message.strip_matching_host_port ? 1 : 0,
     stripTrailingHostDot: message.strip_trailing_host_dot,
     proxy100Continue: message.proxy_100_continue,
@@ -167,19 +170,12 @@ const forwardModes: Readonly<Record<string, ForwardClientCert>> = {
 };
 
 const slashActions: Readonly<Record<string, EscapedSlashes>> = {
+  IMPLEMENTATION_SPECIFIC_DEFAULT: EscapedSlashes.Keep,
+  KEEP_UNCHANGED: EscapedSlashes.Keep,
   REJECT_REQUEST: EscapedSlashes.Reject,
   UNESCAPE_AND_REDIRECT: EscapedSlashes.UnescapeAndRedirect,
   UNESCAPE_AND_FORWARD: EscapedSlashes.UnescapeAndForward,
 };
-
-function parsePath(message: HttpConnectionManager): PathOptions | undefined {
-  const normalizes = message.normalize_path ?? false;
-  const mergesSlashes = message.merge_slashes;
-  const escapedSlashes =
-    slashActions[message.path_with_escaped_slashes_action] ?? EscapedSlashes.KeepUnchanged;
-  if (!normalizes && !mergesSlashes && escapedSlashes === EscapedSlashes.KeepUnchanged) return undefined;
-  return { normalizes, mergesSlashes, escapedSlashes };
-}
 
 const routerType = 'envoy.extensions.filters.http.router.v3.Router';
 
@@ -247,20 +243,6 @@ function parseRouter(message: Router | undefined, at: ParseContext, registry: Re
     respectExpectedRqTimeout: message?.respect_expected_rq_timeout ?? false,
     strictCheckHeaders: (message?.strict_check_headers ?? []).map((it) => it.toLowerCase()),
     suppressGrpcRequestFailureCodeStats: message?.suppress_grpc_request_failure_code_stats ?? false,
-    upstreamLogs: parseAll('access_logger', message?.upstream_log ?? [], at.field('upstream_log'), registry),
+    upstreamLogs: parseAccessLogs(message?.upstream_log ?? [], at.field('upstream_log'), registry),
   };
-}
-
-function parseAll(
-  kind: string,
-  messages: readonly { readonly name: string; readonly typed_config?: object | undefined }[],
-  at: ParseContext,
-  registry: Registry,
-): readonly Configured[] {
-  const all: Configured[] = [];
-  messages.forEach((message, i) => {
-    const configured = registry.parse(kind, message, at.index(i));
-    if (configured !== undefined) all.push(configured);
-  });
-  return all;
 }

@@ -1,6 +1,7 @@
 // Plain connection manager -> what its connections share, in a worker.
 import { Cidr, CidrList } from '#base/cidr.ts';
 import { systemClock } from '#base/clock.ts';
+import { prepareAccessLogs } from '#extension/access-logger.ts';
 import type { FilterContext, HttpFilterExtension } from '#extension/http-filter.ts';
 import type { Http1Options } from '#http/h1-options.ts';
 import { H1ServerCodec } from '#http/h1-server-codec.ts';
@@ -52,7 +53,6 @@ export function prepareConnectionManager(
     config,
     stats: scope.stats(ConnectionManagerStats),
     routerStats: scope.stats(RouterStats),
-    asyncRouterStats: stats.scope('http.async-client').stats(RouterStats),
     listenerStats: stats
       .scope(`${context.listenerStatPrefix}http.${config.statPrefix}`)
       .stats(ListenerHttpStats),
@@ -65,7 +65,7 @@ export function prepareConnectionManager(
           .prepareRoute?.(routeConfig as never, context) ?? routeConfig,
     }),
     clusters: worker.clusters,
-    accessLogs: [],
+    accessLogs: prepareAccessLogs(config.accessLogs, context.registry, context),
     timers: context.timers,
     runtime: context.runtime,
     localReplies: undefined,

@@ -1,4 +1,5 @@
 // A listener as plain data.
+import type { AccessLogData } from '#extension/access-logger.ts';
 import type { Configured } from '#extension/registry.ts';
 import type { SocketAddressData } from '../address.ts';
 
@@ -20,7 +21,7 @@ export interface ListenerConfig {
   readonly listenerFiltersTimeoutMs: number;
   readonly continueOnListenerFiltersTimeout: boolean;
   readonly trafficDirection: string;
-  readonly accessLogs: readonly Configured[];
+  readonly accessLogs: readonly AccessLogData[];
   readonly metadata: Metadata | undefined;
   readonly keepAliveMs: number;
   /** `DrainType`: true when only a modification drains, not a failing health check. */

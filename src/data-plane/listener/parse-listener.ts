@@ -1,5 +1,6 @@
 // `Listener` -> plain data, on the main thread.
 import type { ParseContext } from '#config/parse-context.ts';
+import { parseAccessLogs } from '#extension/access-logger.ts';
 import { durationMs, onlyFields } from '#extension/message-fields.ts';
 import type { NetworkFilterExtension } from '#extension/network-filter.ts';
 import type { Configured, Registry } from '#extension/registry.ts';
@@ -72,7 +73,7 @@ export function parseListener(message: Listener, at: ParseContext, registry: Reg
     listenerFiltersTimeoutMs: durationMs(message.listener_filters_timeout, 15_000),
     continueOnListenerFiltersTimeout: message.continue_on_listener_filters_timeout,
     trafficDirection: message.traffic_direction === 'UNSPECIFIED' ? '' : message.traffic_direction,
-    accessLogs: parseAll('access_logger', message.access_log, at.field('access_log'), registry),
+    accessLogs: parseAccessLogs(message.access_log, at.field('access_log'), registry),
     metadata: message.metadata?.filter_metadata as ListenerConfig['metadata'],
     keepAliveMs:
       message.tcp_keepalive === undefined ? 0 : (message.tcp_keepalive.keepalive_time ?? 7200) * 1000,

@@ -160,12 +160,14 @@ const plainCommands: Readonly<Record<string, Operator>> = {
       ? idText(it.upstream.connectionId)
       : it.upstream.connectionIdsAttempted.join(','),
   ),
-  UPSTREAM_CONNECTION_ID: count((it) => it.upstream.connectionId || undefined),
+  UPSTREAM_CONNECTION_ID: count((it) =>
+    it.upstream.hostAddress === '' ? undefined : it.upstream.connectionId,
+  ),
   UPSTREAM_REQUEST_ATTEMPT_COUNT: count((it) => it.attemptCount),
   UPSTREAM_LOCAL_ADDRESS: info((it) => it.upstream.localAddress),
   UPSTREAM_LOCAL_PORT: count((it) => portOf(it.upstream.localAddress)),
-  UPSTREAM_REMOTE_ADDRESS: info((it) => it.upstream.hostAddress),
-  UPSTREAM_REMOTE_PORT: count((it) => portOf(it.upstream.hostAddress)),
+  UPSTREAM_REMOTE_ADDRESS: info((it) => connectedAddress(it)),
+  UPSTREAM_REMOTE_PORT: count((it) => portOf(connectedAddress(it))),
   UPSTREAM_TRANSPORT_FAILURE_REASON: info((it) => it.upstream.transportFailureReason.replaceAll(/\s/g, '_')),
   UPSTREAM_SERVER_NAME: info((it) => it.upstream.serverName),
   UPSTREAM_DETECTED_CLOSE_TYPE: info((it) => it.upstream.detectedCloseType),
@@ -232,11 +234,16 @@ const plainCommands: Readonly<Record<string, Operator>> = {
   ]),
 };
 
+/** The other end of a connection that came about; `hostAddress` alone is only what was chosen. */
+function connectedAddress(it: StreamInfo): string {
+  return it.upstream.connectionId === 0 ? '' : it.upstream.hostAddress;
+}
+
 function attempted(it: StreamInfo, form: (address: string) => string): string {
   const all = it.upstream.hostsAttempted;
   if (all !== undefined) return sum(all.map(form));
-  // A request that never got a connection was not an attempt in Envoy's list, unless it is TCP.
-  return it.upstream.hostAddress === '' ? '' : form(it.upstream.hostAddress);
+  const only = connectedAddress(it);
+  return only === '' ? '' : form(only);
 }
 
 function attemptedNames(it: StreamInfo, form: (name: string) => string): string {
@@ -358,7 +365,7 @@ const parameterCommands: Readonly<Record<string, Make>> = {
   DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT: addressCommand((it) => it.connection.directRemoteAddress),
   DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT: addressCommand((it) => it.connection.localAddress),
   UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT: addressCommand((it) => it.upstream.localAddress),
-  UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT: addressCommand((it) => it.upstream.hostAddress),
+  UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT: addressCommand((it) => connectedAddress(it)),
 };
 
 const extensionCommands: Readonly<Record<string, Make>> = {
@@ -552,18 +559,22 @@ const httpToGrpc: Readonly<Record<number, number>> = {
   504: 14,
 };
 
-/** From trailers, then headers, then the HTTP status; undefined when the request is not gRPC. */
-export function grpcStatus(context: FormatContext): number | undefined {
-  if (context.requestHeaders === undefined || !isGrpc(context.requestHeaders.get('content-type')))
-    return undefined;
+/** Undefined when the request is not gRPC. */
+function grpcStatus(context: FormatContext): number | undefined {
+  if (!isGrpc(context.requestHeaders?.get('content-type'))) return undefined;
+  return responseGrpcStatus(context);
+}
+
+/** From trailers, then headers, then the HTTP status; undefined when there is none. */
+export function responseGrpcStatus(context: FormatContext): number | undefined {
   const told =
     context.responseTrailers?.get('grpc-status') ?? context.responseHeaders?.get('grpc-status') ?? '';
   if (/^\d{1,9}$/.test(told)) return Number(told);
   const code = context.info.responseCode;
-  return code === 0 ? undefined : code === 200 ? 0 : (httpToGrpc[code] ?? 2);
+  return code === 0 ? undefined : (httpToGrpc[code] ?? 2);
 }
 
-export function isGrpc(contentType: string | undefined): boolean {
+function isGrpc(contentType: string | undefined): boolean {
   return (
     contentType?.startsWith('application/grpc') === true &&
     (contentType.length === 16 || contentType[16] === '+')

@@ -177,9 +177,9 @@ const simpleParts: Readonly<Record<string, Part>> = {
   Y: (time) => String(time.getUTCFullYear()),
 };
 
-/** The first digits of the fraction of a second; what a clock of microseconds cannot know is 0. */
+/** The first digits of the fraction of a second, to the microsecond: a double of ms since the epoch knows no more. */
 function fraction(ms: number, digits: number): string {
-  const micros = Math.floor((ms - Math.floor(ms / 1000) * 1000) * 1000 + 0.0005);
+  const micros = Math.min(Math.round((ms - Math.floor(ms / 1000) * 1000) * 1000), 999_999);
   return pad(micros, 6).padEnd(9, '0').slice(0, digits);
 }
 
