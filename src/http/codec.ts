@@ -114,7 +114,7 @@ export interface ServerCodec extends Codec {
 export interface ServerCodecOwner {
   /** A request begins. Returns who receives it. */
   newStream(encoder: StreamEncoder): StreamDecoder;
-  /** Nothing after this can be parsed. HTTP/1 with `status`: the owner answers (on the open stream if there is one, else on a new one) and closes. */
+  /** Nothing after this can be parsed. HTTP/1: a stream is open, the owner answers on it with `status` and its reason phrase, and closes. */
   onCodecError(error: CodecError): void;
   /** Bytes may be read again, or must wait (HTTP/1 pipelining, readDisable): the owner pauses the socket. */
   onReadDisable(disable: boolean): void;

@@ -68,7 +68,7 @@ export function removeNominatedHeaders(headers: HeaderMap, connection: string): 
   for (let i = 0; i < tokens.length; i++) {
     const token = tokens[i]!.trim().toLowerCase();
     if (token === '' || token === 'close' || token === 'keep-alive' || token === 'upgrade') continue;
-    if (token.includes(':') || notNominable.has(token)) return false;
+    if (token.startsWith(':') || notNominable.has(token)) return false;
     if (token === 'host') {
       headers.authority = '';
       headers.isAuthorityEmpty = false;

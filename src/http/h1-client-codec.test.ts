@@ -1,8 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Http1ClientRecorder as Recorder, requestHeaders, responseHeaders } from '#testing/http1-recorder.ts';
+import {
+  Http1ServerRecorder,
+  Http1ClientRecorder as Recorder,
+  requestHeaders,
+  responseHeaders,
+} from '#testing/http1-recorder.ts';
 import { ResetReason } from './codec.ts';
 import { HeaderKeyFormat, type Http1Options } from './h1-options.ts';
+import type { HeaderMap } from './header-map.ts';
 
 interface Response {
   readonly bytes: string;
@@ -126,8 +132,8 @@ const responses: readonly Response[] = [
     fin: true,
     events: ['200 transfer-encoding: chunked', 'data ok', ...codecError('HPE_INVALID_EOF_STATE')],
   },
-  { bytes: 'garbage', events: codecError('HPE_INVALID_METHOD') },
-  { bytes: '\r\n', events: codecError('HPE_INVALID_METHOD') },
+  { bytes: 'garbage', events: codecError('HPE_INVALID_VERSION') },
+  { bytes: '\r\n', events: codecError('HPE_INVALID_VERSION') },
   { bytes: 'HTTP 200 OK\r\n', events: codecError('HPE_INVALID_VERSION') },
   { bytes: 'HTTP/1.1 2x0 OK\r\n', events: codecError('HPE_INVALID_STATUS') },
   { bytes: 'HTTP/1.1 1000 OK\r\n', events: codecError('HPE_INVALID_STATUS') },
@@ -327,13 +333,23 @@ test('forwards an empty host as one', () => {
   assert.equal(recorder.written, 'GET /p HTTP/1.1\r\nhost: \r\n\r\n');
 });
 
-test('keeps the case of both directions when told to', () => {
-  const recorder = new Recorder({
+test('keeps the spelling of what it reads, when told to, for whoever writes it', () => {
+  const reader = new Recorder({
     headerKeyFormat: HeaderKeyFormat.PreserveCase,
+    forwardReasonPhrase: true,
     properCaseOnOwnHeaders: true,
   });
-  const headers = requestHeaders('POST', ['x-foo', '1']);
-  headers.spelling = { names: new Map([['x-foo', 'X-fOO']]), reason: '' };
-  recorder.codec.newStream(recorder.decoder).encodeHeaders(headers, true);
-  assert.equal(recorder.written, 'POST /p HTTP/1.1\r\nHost: a.com\r\nX-fOO: 1\r\nContent-Length: 0\r\n\r\n');
+  let headers: HeaderMap | undefined;
+  reader.decoder.decodeHeaders = (it) => {
+    headers = it;
+  };
+  reader.request('GET');
+  reader.receive('HTTP/1.1 200 Very Fine\r\nX-fOO: 1\r\nx-FOO: 2\r\n\r\n');
+  headers!.add('x-own', '3');
+  const writer = new Http1ServerRecorder().send('GET / HTTP/1.1\r\nhost: a\r\n\r\n');
+  writer.encoders[0]!.encodeHeaders(headers!, true);
+  assert.equal(
+    writer.written,
+    'HTTP/1.1 200 Very Fine\r\nX-fOO: 1\r\nX-fOO: 2\r\nX-Own: 3\r\nContent-Length: 0\r\n\r\n',
+  );
 });

@@ -19,11 +19,11 @@ export interface Http1Options {
   readonly acceptHttp10: boolean;
   /** `default_host_for_http_10`, empty: none. */
   readonly defaultHostForHttp10: string;
-  /** `header_key_format`: how names are written, and whether the spelling of what is read is kept. */
+  /** `header_key_format`: proper case is how names are written; preserving case is keeping how names were read, for whoever writes them. */
   readonly headerKeyFormat: HeaderKeyFormat;
-  /** `preserve_case` with `forward_reason_phrase`. */
+  /** `preserve_case` with `forward_reason_phrase`: the phrase of a response that is read is kept with its spelling. */
   readonly forwardReasonPhrase: boolean;
-  /** `preserve_case` with `formatter_type_on_envoy_headers: PROPER_CASE`: names that no peer spelled. */
+  /** `preserve_case` with `formatter_type_on_envoy_headers: PROPER_CASE`: so are names added to a message whose spelling is kept. */
   readonly properCaseOnOwnHeaders: boolean;
   /** `enable_trailers`, false: trailers are checked and dropped. */
   readonly enableTrailers: boolean;

@@ -172,18 +172,13 @@ export class H1Parser {
     if (this.#isRequest) {
       // RFC 9112 2.2: empty lines before a request are skipped.
       while (bytes[i] === CR || bytes[i] === LF) if (++i === end) return end;
-    }
-    // What cannot become a message is refused at once: TLS on a plain port does not wait for a line feed.
-    if (!this.#mayBegin(bytes[i]!)) return this.#refuse(errors.invalidMethod, end);
+      // TLS on a plain port need not wait for a line feed.
+      if (bytes[i]! <= SPACE) return this.#refuse(errors.invalidMethod, end);
+    } else if (bytes[i] !== LETTER_H) return this.#refuse(errors.invalidVersion, end);
     const next = this.#parseHead(bytes, i, end);
     if (next !== INCOMPLETE) return next;
     this.#keep(bytes, i, end);
     return end;
-  }
-
-  #mayBegin(byte: number): boolean {
-    if (!this.#isRequest) return byte === LETTER_H;
-    return this.#options.allowCustomMethods ? nameBytes[byte] !== 0 : beginsMethod[byte] === 1;
   }
 
   /** Parses a head at `start`. Returns the index after it, `end` when it is refused, or INCOMPLETE. */
@@ -231,6 +226,7 @@ export class H1Parser {
     const bodyStart = isLineOnly ? i : scanLines(bytes, i, end);
     if (bodyStart === INCOMPLETE) return this.#incomplete(end - start, end);
     if (bodyStart === BAD) return this.#judgeBadBlock(bytes, start, end, OTHER_COLUMN);
+    if (bodyStart === TOO_MANY) return this.#refuse(errors.tooManyHeaders, end);
     if (bodyStart - start > this.#options.maxHeadersBytes) return this.#refuse(errors.headersTooLarge, end);
     // The lines were scanned for bad bytes; the words of the first line cannot hold any, what is between them can.
     const isPlain =
@@ -252,8 +248,13 @@ export class H1Parser {
       headers.method = method ?? text.substring(0, word1End - start);
       this.target = text.substring(word2 - start, word2End - start);
     }
-    if (this.#options.headerKeyFormat === HeaderKeyFormat.PreserveCase) {
-      headers.spelling = { names: new Map(), reason: text.substring(word3 - start, word3End - start) };
+    const options = this.#options;
+    if (options.headerKeyFormat === HeaderKeyFormat.PreserveCase) {
+      headers.spelling = {
+        names: new Map(),
+        isOthersProperCase: options.properCaseOnOwnHeaders,
+        reason: options.forwardReasonPhrase ? text.substring(word3 - start, word3End - start) : '',
+      };
     }
     const error = this.#buildHeaders(bytes, start, isLineOnly ? 0 : lineCount, text);
     if (error !== undefined) return this.#refuse(error, end);
@@ -290,8 +291,9 @@ export class H1Parser {
         }
         hasUnderscore = true;
       }
-      if (spelling !== undefined)
+      if (spelling !== undefined && !spelling.names.has(name)) {
         spelling.names.set(name, text.substring(nameStart - start, nameEnd - start));
+      }
       if (this.#joined[id] === 1) {
         if (seen[id] === stamp) {
           if (id === HeaderId.ContentLength) lengthError = errors.repeatedContentLength;
@@ -326,17 +328,18 @@ export class H1Parser {
     return undefined;
   }
 
-  /** A further value of a header that has one entry: appended with a comma. */
+  /** A further value of a header that has one entry: appended with a comma, unless there is nothing to part. */
   #join(id: number, name: string, value: string): void {
+    if (value === '') return;
     const headers = this.headers;
     if (id === HeaderId.Host) {
-      headers.authority += `,${value}`;
+      headers.authority = headers.isAuthorityEmpty ? value : `${headers.authority},${value}`;
       headers.isAuthorityEmpty = false;
       return;
     }
     const list = headers.list;
     const at = list.indexOf(name) + 1;
-    const joined = `${list[at]},${value}`;
+    const joined = list[at] === '' ? value : `${list[at]},${value}`;
     list[at] = joined;
     if (id === HeaderId.TransferEncoding) this.transferEncoding = joined;
     else if (id === HeaderId.Connection) this.connection = joined;
@@ -517,6 +520,7 @@ export class H1Parser {
     const next = scanLines(bytes, start, end);
     if (next === INCOMPLETE) return this.#incomplete(end - start, end);
     if (next === BAD) return this.#judgeBadBlock(bytes, start, end, LINE_START);
+    if (next === TOO_MANY) return this.#refuse(errors.tooManyHeaders, end);
     if (next - start > this.#options.maxHeadersBytes) return this.#refuse(errors.headersTooLarge, end);
     const held = this.#held;
     this.#held = nothing;
@@ -561,6 +565,7 @@ const LETTER_H = 72;
 const DELETE = 127;
 const INCOMPLETE = -1;
 const BAD = -2;
+const TOO_MANY = -3;
 
 /** Shared end-of-message slice: never written to. */
 export const nothing: Buffer = Buffer.alloc(0);
@@ -581,8 +586,8 @@ const seen = new Float64Array(headerNames.length);
 let messageStamp = 0;
 
 /**
- * Scans header lines from `from` to the empty line, into the scratch arrays. Returns the index after it, INCOMPLETE, or BAD when
- * there is a line that is no header.
+ * Scans header lines from `from` to the empty line, into the scratch arrays. Returns the index after it, INCOMPLETE, BAD when there
+ * is a line that is no header, or TOO_MANY.
  */
 function scanLines(bytes: Buffer, from: number, end: number): number {
   let i = from;
@@ -606,7 +611,8 @@ function scanLines(bytes: Buffer, from: number, end: number): number {
       hash = (Math.imul(hash, 31) + folded) | 0;
       if (++i >= end) return INCOMPLETE;
     }
-    if (bytes[i] !== COLON || i === nameStart || count === MAX_LINES) return BAD;
+    if (bytes[i] !== COLON || i === nameStart) return BAD;
+    if (count === MAX_LINES) return TOO_MANY;
     nameStarts[count] = nameStart;
     nameEnds[count] = i++;
     nameHashes[count] = hash;
@@ -754,9 +760,6 @@ const methodsByLength: readonly (readonly string[])[] = Array.from({ length: 12 
     .split(' ')
     .filter((method) => method.length === length),
 );
-
-const beginsMethod = new Uint8Array(256);
-for (const method of methodsByLength.flat()) beginsMethod[method.charCodeAt(0)] = 1;
 
 function methodAt(bytes: Buffer, start: number, end: number): string | undefined {
   const length = end - start;

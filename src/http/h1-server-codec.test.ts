@@ -33,6 +33,10 @@ const requests: readonly Request[] = [
       'GET / HTTP/1.1\r\nhost: a\r\naccept: b\r\nx: 1\r\nx: 2\r\naccept: c\r\ncookie: d\r\ncookie: e\r\nhost: f\r\n\r\n',
     events: ['GET //a,f / accept: b,c x: 1 x: 2 cookie: d cookie: e', 'end'],
   },
+  {
+    bytes: 'GET / HTTP/1.1\r\nhost:\r\nhost: a\r\nhost:\r\naccept:\r\naccept: b\r\n\r\n',
+    events: ['GET //a / accept: b', 'end'],
+  },
   { bytes: 'GET http://b:81/p?q HTTP/1.1\r\nhost: a\r\n\r\n', events: ['GET http://b:81 /p?q', 'end'] },
   { bytes: 'GET HTTPS://u:p@b HTTP/1.1\r\nhost: a\r\n\r\n', events: ['GET https://b /', 'end'] },
   { bytes: 'GET / HTTP/1.1\r\nhost:\r\n\r\n', events: ['GET //"" /', 'end'] },
@@ -117,7 +121,7 @@ const invalidCharacters = '400 http1.invalid_characters';
 const invalidUrl = '400 http1.invalid_url';
 const refused: readonly (readonly [bytes: string, error: string, options?: Partial<Http1Options>])[] = [
   ['\x16\x03\x01', codecError],
-  ['x', codecError],
+  ['x\n', codecError],
   [' GET / HTTP/1.1\r\n', codecError],
   ['get / HTTP/1.1\r\n', codecError],
   ['GETX / HTTP/1.1\r\n', codecError],
@@ -136,6 +140,7 @@ const refused: readonly (readonly [bytes: string, error: string, options?: Parti
   ['GET\x01/ HTTP/1.1\r\nhost: a\r\n\r\n', invalidCharacters],
   ['GET * HTTP/1.1\r\n\r\n', invalidUrl],
   ['GET http:/// HTTP/1.1\r\n\r\n', invalidUrl],
+  ['GET http://a_b/ HTTP/1.1\r\n\r\n', invalidUrl],
   ['GET http://a:x/ HTTP/1.1\r\n\r\n', invalidUrl],
   ['GET http://a:99999/ HTTP/1.1\r\n\r\n', invalidUrl],
   ['GET http://[::1/ HTTP/1.1\r\n\r\n', invalidUrl],
@@ -232,6 +237,18 @@ test('a head that fits the limit exactly is taken', () => {
       .send(bytes.slice(at));
     assert.match(tooLong.events.at(-1)!, /headers_too_large/);
   }
+});
+
+test('a head of very many lines is refused whatever the options say', () => {
+  const recorder = new Recorder({ maxHeadersBytes: 1e6, maxHeadersCount: 1e6 });
+  recorder.send(`GET / HTTP/1.1\r\n${'a:\n'.repeat(8193)}\r\n`);
+  assert.match(recorder.events.at(-1)!, /^error 431 http1.too_many_headers/);
+});
+
+test('there is a stream to answer on, even for garbage', () => {
+  const recorder = new Recorder().send('garbage\r\n');
+  recorder.reply(400, ['connection', 'close'], 'Bad Request');
+  assert.match(recorder.written, /^HTTP\/1\.1 400 Bad Request\r\n/);
 });
 
 test('counts headers with underscores', () => {

@@ -43,9 +43,9 @@ export class H1ServerCodec implements ServerCodec, H1Receiver {
     this.#parser = new H1Parser(true, this, options);
   }
 
-  /** Of the request that is being decoded; what is not HTTP/1.1 counts as HTTP/1.0. To be asked when its headers are delivered. */
+  /** Of the current request. One that is refused for its version counts as HTTP/1.1. */
   get protocol(): 'HTTP/1.0' | 'HTTP/1.1' {
-    return this.#parser.isHttp11 ? 'HTTP/1.1' : 'HTTP/1.0';
+    return this.#stream?.isHttp10 ? 'HTTP/1.0' : 'HTTP/1.1';
   }
 
   // ---- the owner's side
@@ -99,6 +99,8 @@ export class H1ServerCodec implements ServerCodec, H1Receiver {
       if (this.#stream !== undefined) this.#stream.wireBytesReceived = this.#received;
       if (this.isClosing) return;
       if (parser.hasFailed) {
+        // The answer needs a stream, even when there was no request line to begin one.
+        if (this.#stream === undefined) this.onMessageBegin();
         this.isClosing = true;
         this.#owner.onCodecError(parser.error);
         return;
@@ -289,7 +291,7 @@ class H1ServerStream implements StreamEncoder {
   encode1xx(headers: HeaderMap): void {
     if (this.isResponseComplete) return;
     const { options } = this.#codec;
-    this.#write(`${statusLine(headers, false, options)}${headerLines(headers, options)}\r\n`);
+    this.#write(`${statusLine(headers, false)}${headerLines(headers, options)}\r\n`);
   }
 
   encodeHeaders(headers: HeaderMap, endStream: boolean): void {
@@ -308,7 +310,7 @@ class H1ServerStream implements StreamEncoder {
       else if (name === 'upgrade') upgrade = list[i + 1];
     }
     const isTunnel = (this.isConnect && status < 300) || isUpgrade(connection, upgrade);
-    let text = statusLine(headers, this.isHttp10, options) + headerLines(headers, options);
+    let text = statusLine(headers, this.isHttp10) + headerLines(headers, options);
     if (connection !== undefined && connection.toLowerCase() === 'close') codec.isLast = true;
     else if (codec.isGoingAway && connection === undefined && !isTunnel && status >= 200) {
       text += headerLine('connection', 'close', headers, options);

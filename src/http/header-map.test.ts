@@ -48,7 +48,7 @@ test('a clone shares nothing that changes; clear forgets everything', () => {
     status: 200,
   });
   map.isAuthorityEmpty = true;
-  map.spelling = { names: new Map(), reason: 'r' };
+  map.spelling = { names: new Map(), isOthersProperCase: false, reason: 'r' };
   const copy = map.clone();
   assert.deepEqual(copy, map);
   copy.add('b', '2');

@@ -1,10 +1,14 @@
 // The headers of one message, as the codecs fill them and the filters see them. Pseudo-headers are fields; the rest is one
 // flat list [name, value, name, value, ...] in wire order, so that walking it is an index loop and forwarding it needs no copy.
 
-/** The wire spelling of a message: lower-case name -> name as received, and the reason phrase of a response. */
+/** How a message spelled its header names: kept by a codec that is told to preserve case, followed by the codec that writes it. */
 export interface HeaderSpelling {
+  /** Lower-case name -> as received first. */
   readonly names: Map<string, string>;
-  reason: string;
+  /** Are names that were not received written in proper case (`X-Foo`)? */
+  readonly isOthersProperCase: boolean;
+  /** The reason phrase to write; empty: the usual one. */
+  readonly reason: string;
 }
 
 /**
@@ -21,7 +25,7 @@ export class HeaderMap {
   /** `:protocol` of an extended CONNECT (RFC 8441). HTTP/1.1 upgrades keep their `upgrade` header instead. */
   protocol = '';
   status = 0;
-  /** How the names were spelled on the wire, for codecs that are told to keep it (`preserve_case`); otherwise undefined. */
+  /** Undefined unless the codec that read it preserves case. */
   spelling: HeaderSpelling | undefined = undefined;
   /** [name, value, ...]. Hot code reads it by index; everybody else uses the methods. */
   readonly list: string[] = [];

@@ -82,7 +82,7 @@ function isHostAndPort(authority: string, needsPort: boolean): boolean {
 }
 
 function isHostCharacter(c: number): boolean {
-  return isAlphanumeric(c) || c === 45 || c === 46 || c === 95;
+  return isAlphanumeric(c) || c === 45 || c === 46;
 }
 
 function isIpv6Character(c: number): boolean {
