@@ -75,6 +75,15 @@ const hot: readonly string[] = [
   'src/data-plane/upstream/cluster-config.ts',
   'src/data-plane/upstream/host.ts',
   'src/data-plane/upstream/http-pool.ts',
+  'src/http/path.ts',
+  'src/data-plane/http/internal-redirect.ts',
+  'src/data-plane/http/request-checks.ts',
+  'src/data-plane/http/retry-on.ts',
+  'src/data-plane/http/retry-state.ts',
+  'src/data-plane/http/shadow.ts',
+  'src/data-plane/http/upgrade.ts',
+  'src/data-plane/http/upstream-request.ts',
+  'src/data-plane/upstream/code-stats.ts',
 ];
 
 const row = (room: string) => rows.findIndex((rooms) => rooms.includes(room));

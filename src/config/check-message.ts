@@ -3,6 +3,7 @@
 
 import type { Field, Message, MessageType } from '#schema/descriptor.ts';
 import { messageOfTypeUrl } from '#schema/registry.ts';
+import type { Duration } from '#schema/values.ts';
 import { ConfigError, type ProblemDetails, type Severity } from './config-error.ts';
 import { constraintsOf, type FieldConstraints } from './constraints.ts';
 import { ParseContext } from './parse-context.ts';
@@ -116,6 +117,11 @@ class MessageChecker implements Surroundings {
       for (const visit of visitors) visit(message, at, this);
     }
     if (type.isWorkInProgress && this.#options.skipDeprecated !== true) this.#workInProgress(type);
+    for (const field of deprecatedDefaults(type)) {
+      if (Object.hasOwn(message, field.name)) continue;
+      level.field = field;
+      this.#deprecatedDefault(field);
+    }
     for (const name of Object.keys(message)) {
       const field = type.field(name);
       if (field === undefined) continue;
@@ -131,6 +137,7 @@ class MessageChecker implements Surroundings {
 
   #messages(field: Field, value: unknown): void {
     const type = field.message;
+    if (type.wellKnown === 'duration' && !field.isRepeated) this.#duration(value as Duration);
     if (type.wellKnown !== undefined && type.wellKnown !== 'any') return;
     if (!field.isRepeated) {
       if (value !== undefined) this.#nested(type, value as Message);
@@ -143,6 +150,18 @@ class MessageChecker implements Surroundings {
       this.#nested(type, list[i]!);
     }
     level.element = undefined;
+  }
+
+  /** Where Envoy uses a duration, it wants milliseconds from zero on. */
+  #duration(duration: Duration): void {
+    if (duration.seconds >= 0 && duration.nanos >= 0) return;
+    const { seconds, nanos } = duration;
+    this.#report('error', 'a duration must not be negative', {
+      rule: 'out-of-range',
+      got: `${seconds + nanos / 1e9}s`,
+      expected: 'a duration from 0s on',
+      envoy: `Invalid duration: Expected positive duration: seconds: ${seconds}`,
+    });
   }
 
   #map(field: Field, map: Message): void {
@@ -220,16 +239,19 @@ class MessageChecker implements Surroundings {
     }
   }
 
-  #violation(problem: string, got: unknown, rule: string): void {
+  #violation(words: string, got: unknown, rule: string): void {
+    const name = this.#levels.at(-1)!.field!.name;
+    const isMissing = rule === 'missing-required';
+    const shown =
+      typeof got === 'string' ? JSON.stringify(got) : typeof got === 'object' ? undefined : String(got);
     this.#report(
       'error',
-      problem.replace(/^(?:repeated )?value /, rule === 'missing-required' ? 'is missing: it ' : 'value '),
+      isMissing ? `"${name}" is missing` : `${words}${shown === undefined ? '' : `, got ${shown}`}`,
       {
         rule,
-        envoy: `Proto constraint validation failed (${this.#chain(problem)})`,
+        envoy: `Proto constraint validation failed (${this.#chain(words)})`,
         ...(got !== undefined && { got }),
-        ...(rule === 'missing-required' && { suggestion: `add "${this.#levels.at(-1)!.field!.name}"` }),
-        expected: problem,
+        ...(isMissing && { expected: words, suggestion: `add "${name}"` }),
       },
     );
   }
@@ -307,12 +329,48 @@ class MessageChecker implements Surroundings {
     }
   }
 
+  /** A field that is not set, where what that means is deprecated. */
+  #deprecatedDefault(field: Field): void {
+    const value = field.enum.valueByNumber(0)!;
+    if (this.#options.skipDeprecated === true && !value.isDisallowedByDefault) return;
+    const file = field.parent.file.name;
+    const words = `Using the default now-deprecated value ${value.name} for enum '${field.parent.name}.${field.name}' from file ${file.slice(file.lastIndexOf('/') + 1)}. This enum value will be removed from Envoy soon so a non-default value must now be explicitly set.`;
+    const names = field.enum.values.filter((it) => !it.isDeprecated).map((it) => it.name);
+    this.#report(
+      value.isDisallowedByDefault ? 'error' : 'warning',
+      `"${field.name}" has to be set: its default ${value.name} is deprecated`,
+      {
+        rule: value.isDisallowedByDefault ? 'disallowed-field' : 'deprecated-field',
+        envoy: `type ${field.parent.name} ${words}`,
+        expected: `one of ${names.join(', ')}`,
+        suggestion: `add "${field.name}: ${names[0]}"`,
+      },
+    );
+  }
+
   #workInProgress(type: MessageType): void {
     this.#report('note', `${type.name} is work in progress in Envoy: it may change without notice`, {
       rule: 'work-in-progress',
       envoy: `message '${type.name}' is contained in proto file '${type.file.name}' marked as work-in-progress. API features marked as work-in-progress are not considered stable, are not covered by the threat model, are not supported by the security team, and are subject to breaking changes. Do not use this feature without understanding each of the previous points.`,
     });
   }
+}
+
+const defaults = new WeakMap<MessageType, readonly Field[]>();
+
+/** Enum fields whose value is deprecated when they are not set. */
+function deprecatedDefaults(type: MessageType): readonly Field[] {
+  let fields = defaults.get(type);
+  if (fields === undefined) {
+    const isDeprecated = (field: Field) =>
+      field.kind === 'enum' &&
+      !field.isRepeated &&
+      !field.hasPresence &&
+      field.enum.valueByNumber(0)?.isDeprecated === true;
+    fields = type.fields.filter(isDeprecated);
+    defaults.set(type, fields);
+  }
+  return fields;
 }
 
 function pascalCase(name: string): string {

@@ -77,15 +77,15 @@ export async function loadBootstrap(
   let bootstrap = type.create() as Message;
   if (input.file !== undefined && input.file !== '') {
     const text = await openText(input.file, type, problems, options);
-    if (text !== undefined) {
-      sources.push(text.source);
+    if (text !== undefined) sources.push(text.source);
+    if (text !== undefined && !text.isBroken) {
       bootstrap = readSource(text, type, problems, unknownFields);
     }
   }
   if (input.yaml !== undefined && input.yaml.trim() !== '') {
     const text = parseText('--config-yaml', Buffer.from(input.yaml), 'yaml', problems);
-    if (text !== undefined) {
-      sources.push(text.source);
+    sources.push(text.source);
+    if (!text.isBroken) {
       mergeMessage(type, bootstrap, readSource(text, type, problems, unknownFields));
     }
   }
@@ -102,7 +102,7 @@ export async function validateFiles(files: readonly string[], options: LoadOptio
     const text = await openText(file, undefined, problems, options);
     if (text === undefined) continue;
     sources.push(text.source);
-    units.push(readUnit(text, problems, options));
+    if (!text.isBroken) units.push(readUnit(text, problems, options));
   }
   check(units, problems, options);
   return finish(problems, sources, options);
@@ -135,6 +135,8 @@ interface Text {
   readonly source: Source;
   /** Set when the file was binary. */
   readonly message?: Message;
+  /** There is no tree: the problems say why. */
+  readonly isBroken?: boolean;
 }
 
 async function openText(
@@ -235,14 +237,10 @@ function openBinary(
 }
 
 /** Bytes -> tree, with the remarks that only the text can cause. */
-function parseText(
-  file: string,
-  bytes: Buffer,
-  syntax: 'yaml' | 'json',
-  problems: ConfigError[],
-): Text | undefined {
-  const text = decodeText(file, bytes, problems);
-  if (text === undefined) return undefined;
+function parseText(file: string, bytes: Buffer, syntax: 'yaml' | 'json', problems: ConfigError[]): Text {
+  const { text, isValid } = decodeText(file, bytes, problems);
+  const broken: Text = { source: { file, text, tree: null, start: 0 }, isBroken: true };
+  if (!isValid) return broken;
   const add = (
     problem: string,
     at: number,
@@ -264,6 +262,17 @@ function parseText(
       add(`"${key}" stands twice in this map: only the last one counts`, at, 'duplicate-key', 'warning', {
         suggestion: 'remove one of them',
       });
+    }
+    if (document.openQuoteAt !== undefined) {
+      add(
+        'this quote is never closed: it takes all the rest of the file',
+        document.openQuoteAt,
+        'open-quote',
+        'warning',
+        {
+          suggestion: 'close the quote',
+        },
+      );
     }
     if (document.ignoredFrom !== undefined) {
       const what = document.ignoresDocument
@@ -290,11 +299,15 @@ function parseText(
       ...(error.suggestion !== undefined && { suggestion: error.suggestion }),
     });
   }
-  return undefined;
+  return broken;
 }
 
 /** UTF-8, or UTF-16 with a byte order mark as yaml-cpp reads it. */
-function decodeText(file: string, bytes: Buffer, problems: ConfigError[]): string | undefined {
+function decodeText(
+  file: string,
+  bytes: Buffer,
+  problems: ConfigError[],
+): { text: string; isValid: boolean } {
   const encoding =
     bytes[0] === 0xff && bytes[1] === 0xfe
       ? 'utf-16le'
@@ -302,7 +315,7 @@ function decodeText(file: string, bytes: Buffer, problems: ConfigError[]): strin
         ? 'utf-16be'
         : 'utf-8';
   try {
-    return new TextDecoder(encoding, { fatal: true, ignoreBOM: true }).decode(bytes);
+    return { text: new TextDecoder(encoding, { fatal: true, ignoreBOM: true }).decode(bytes), isValid: true };
   } catch {
     const text = new TextDecoder(encoding, { ignoreBOM: true }).decode(bytes);
     const at = Math.max(0, text.indexOf('\ufffd'));
@@ -313,7 +326,7 @@ function decodeText(file: string, bytes: Buffer, problems: ConfigError[]): strin
     });
     locateAt(error, { file, text, tree: null, start: 0 }, at);
     problems.push(error);
-    return undefined;
+    return { text, isValid: false };
   }
 }
 
@@ -415,21 +428,35 @@ function check(units: readonly Unit[], problems: ConfigError[], options: LoadOpt
     const unread = problems.filter(
       (it) => it.severity === 'error' && it.path !== '' && sources.some((source) => source.file === it.file),
     );
-    const news = found.filter((it) => !unread.some((error) => isConsequence(it, error)));
+    // A value that its field does not allow is not looked at by rules.
+    const refused = new Set(
+      found.filter((it) => it.rule === 'constraint' || it.rule === 'missing-required').map((it) => it.path),
+    );
+    const isRefused = (it: ConfigError) =>
+      refused.has(it.path) && it.rule !== 'constraint' && it.rule !== 'missing-required';
+    const news = found.filter((it) => !isRefused(it) && !unread.some((error) => isConsequence(it, error)));
     locate(news, sources);
     for (const it of news) it.file ??= sources[0]?.file;
     problems.push(...news);
   }
 }
 
-/** What could not be read is missing: that is no second mistake. */
+/** What could not be read is missing, and what is wrong inside has a cause: those are no second mistakes. */
 function isConsequence(problem: ConfigError, error: ConfigError): boolean {
-  if (problem.severity !== 'error') return false;
+  if (problem === error || problem.severity === 'note') return false;
+  if (isInside(error.path, problem.path)) return problem.severity === 'error';
+  if (isInside(problem.path, error.path)) return true;
+  if (error.rule !== 'unknown-field' || problem.rule !== 'missing-required') return false;
+  const parent = error.path.slice(0, error.path.lastIndexOf('.'));
+  const field = problem.path.slice(problem.path.lastIndexOf('.') + 1);
   return (
-    error.path === problem.path ||
-    error.path.startsWith(`${problem.path}.`) ||
-    error.path.startsWith(`${problem.path}[`)
+    isInside(problem.path, parent) &&
+    (error.got === '<<' || error.suggestion?.includes(`"${field}"`) === true)
   );
+}
+
+function isInside(path: string, outer: string): boolean {
+  return path === outer || path.startsWith(`${outer}.`) || path.startsWith(`${outer}[`);
 }
 
 function finish(problems: ConfigError[], sources: readonly Source[], options: LoadOptions): Validated {

@@ -19,6 +19,7 @@ export const ruleCatalog: Readonly<Record<string, RuleInfo>> = {
   'too-deep': { title: 'Values are nested too deeply', severity: 'error' },
   'empty-file': { title: 'The file has no configuration in it', severity: 'error' },
   'duplicate-key': { title: 'A key stands twice in one map', severity: 'warning', isStrict: true },
+  'open-quote': { title: 'A quote that is never closed', severity: 'warning', isStrict: true },
   'ignored-content': { title: 'A part of the file is never read', severity: 'warning', isStrict: true },
   // The schema
   'unknown-field': { title: 'A field that the message does not have', severity: 'error' },
@@ -79,6 +80,7 @@ export const ruleCatalog: Readonly<Record<string, RuleInfo>> = {
   // Listeners
   'duplicate-listener-address': { title: 'Two listeners on one address', severity: 'error' },
   'duplicate-name': { title: 'Two things with one name, of which one is hard to find', severity: 'warning' },
+  'stats-config': { title: 'A statistics setting that cannot work', severity: 'error' },
   'port-conflict': {
     title: 'The admin interface on the address of a listener',
     severity: 'warning',
@@ -90,6 +92,7 @@ export const ruleCatalog: Readonly<Record<string, RuleInfo>> = {
     title: 'Options of the HTTP connection manager that do not fit together',
     severity: 'error',
   },
+  'tracing-config': { title: 'A tracer that cannot work', severity: 'error' },
   // Routes
   'duplicate-domain': { title: 'A domain in two virtual hosts', severity: 'error' },
   'unreachable-domain': { title: 'A domain that no host name can match', severity: 'warning' },
@@ -108,6 +111,7 @@ export const ruleCatalog: Readonly<Record<string, RuleInfo>> = {
   'timeout-conflict': { title: 'Timeouts that defeat each other', severity: 'warning' },
   // TLS
   'tls-certificate': { title: 'A certificate or key that cannot be used', severity: 'error' },
+  'tls-parameters': { title: 'A cipher suite or curve that does not exist', severity: 'error' },
   'tls-validation': { title: 'Certificate validation that cannot work', severity: 'error' },
   'certificate-expiry': { title: 'A certificate that is expired or about to', severity: 'warning' },
   'unknown-secret': { title: 'A secret that is not defined', severity: 'error' },

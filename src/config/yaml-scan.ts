@@ -38,6 +38,8 @@ export interface Tokens {
   readonly text: string[];
   /** What the token `Wrong` stands for. */
   readonly problem: SyntaxProblem | undefined;
+  /** A quote that is never closed, and takes all the rest of the file. */
+  readonly openQuoteAt: number | undefined;
 }
 
 const TAB = 9;
@@ -92,6 +94,7 @@ class Scanner implements Tokens {
   readonly at: number[] = [];
   readonly text: string[] = [];
   problem: SyntaxProblem | undefined = undefined;
+  openQuoteAt: number | undefined = undefined;
 
   readonly #input: string;
   #pos = 0;
@@ -622,6 +625,11 @@ class Scanner implements Tokens {
         value = value.slice(0, length) + this.#foldBreaks(false);
         kept = value.length;
         from = this.#pos;
+        if (this.#pos >= input.length) {
+          // yaml-cpp takes the end of the file for the missing quote, if it stands at the beginning of a line.
+          this.openQuoteAt = opened;
+          return chomp(value, 'clip');
+        }
         continue;
       }
       this.#pos++;

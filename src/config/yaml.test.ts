@@ -168,6 +168,12 @@ test('notices what stands behind the first document', () => {
   assert.equal(parseYaml('a: 1\n').ignoredFrom, undefined);
 });
 
+test('takes the end of the file for a missing quote where yaml-cpp does', () => {
+  const document = parseYaml('a: "b\n  c\n');
+  assert.deepEqual(json(document.tree), { a: 'b c ' });
+  assert.equal(document.openQuoteAt, 3);
+});
+
 test('stops at nesting and aliases that would never end', () => {
   assert.throws(() => parseYaml('['.repeat(100_000)), /more than 500 levels deep/);
   const laughs = ['a0: &a0 [x, x, x, x, x, x, x, x, x, x]'];

@@ -13,6 +13,8 @@ export interface YamlDocument {
   readonly ignoredFrom: number | undefined;
   /** True when what is ignored is another document rather than lines that are indented less than the first. */
   readonly ignoresDocument: boolean;
+  /** A quote that is never closed: it has taken the rest of the file. */
+  readonly openQuoteAt: number | undefined;
   /** Keys that stand twice in one map, at their first place: Envoy silently takes the last. */
   readonly duplicates: readonly { readonly key: string; readonly at: number }[];
 }
@@ -54,13 +56,12 @@ class YamlParser {
     const start = this.#valueAt;
     while (this.#peek() === Token.DocEnd) this.#next++;
     const rest = this.#peek();
-    if (rest === Token.End)
-      return { tree, start, ignoredFrom: undefined, ignoresDocument: false, duplicates: this.#duplicates };
     return {
       tree,
       start,
-      ignoredFrom: this.#tokens.at[this.#next],
+      ignoredFrom: rest === Token.End ? undefined : this.#tokens.at[this.#next],
       ignoresDocument: rest === Token.DocStart || rest === Token.Directive,
+      openQuoteAt: this.#tokens.openQuoteAt,
       duplicates: this.#duplicates,
     };
   }

@@ -4,14 +4,20 @@ import net, { type AddressInfo } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import {
   exchange,
+  frame,
+  framesOf,
   getRequest,
   headerMap,
   nonZero,
   RecordingDecoder,
   serveSocket,
+  settings,
   TestClient,
   TestServer,
 } from '#testing/h2-wire.ts';
+import { ResetReason } from './codec.ts';
+import { FrameType, H2Error, preface } from './h2-frames.ts';
+import type { H2Options } from './h2-options.ts';
 
 /** Answers like an echo: the path in a header, the body, then a trailer. */
 function echo(server: TestServer): void {
@@ -164,5 +170,407 @@ test('node:http2 as a server understands our client', async (t) => {
     assert.equal(response.headers.get('x-cookie'), 'a=1; b=2');
     assert.equal(response.bodyBytes, size);
     assert.equal(response.log.at(-1), `trailers x-bytes: ${size} $`);
+  }
+});
+
+const windows = { initialStreamWindowSize: 65535, initialConnectionWindowSize: 65535 };
+const post = (path = '/') => headerMap({ method: 'POST', scheme: 'http', authority: 'h', path });
+
+/** Both ends, greeted. */
+function pair(options: Partial<H2Options> = {}): { client: TestClient; server: TestServer } {
+  const client = new TestClient(options);
+  const server = new TestServer(options);
+  exchange(client, server);
+  return { client, server };
+}
+
+test('a stream that does not read gets no more than its window, and all of it afterwards', () => {
+  const { client, server } = pair(windows);
+  const [encoder, response] = client.request(post(), false);
+  exchange(client, server);
+  const { encoder: answer, decoder: request } = server.streams[0]!;
+  answer.readDisable(true);
+  encoder.encodeData(Buffer.alloc(200_000, 'x'), true);
+  exchange(client, server);
+  assert.equal(request.bodyBytes, 0);
+  assert.deepEqual(response.log, ['above']);
+  answer.readDisable(true);
+  answer.readDisable(false);
+  exchange(client, server);
+  assert.equal(request.bodyBytes, 0);
+  answer.readDisable(false);
+  exchange(client, server);
+  assert.equal(request.bodyBytes, 200_000);
+  assert.ok(request.log.at(-1)!.endsWith(' $'));
+});
+
+test('trailers wait behind the body of a stream that does not read', () => {
+  const { client, server } = pair();
+  const [encoder] = client.request(post(), false);
+  exchange(client, server);
+  const { encoder: answer, decoder: request } = server.streams[0]!;
+  answer.readDisable(true);
+  encoder.encodeData(Buffer.from('ab'), false);
+  encoder.encodeTrailers(headerMap({}, 'x', '1'));
+  exchange(client, server);
+  assert.equal(request.log.length, 1);
+  answer.readDisable(false);
+  exchange(client, server);
+  assert.deepEqual(request.log.slice(1), ['data ab', 'trailers x: 1 $']);
+});
+
+test('reading may be stopped from within a piece of the body', () => {
+  const { client, server } = pair();
+  const [encoder] = client.request(post(), false);
+  exchange(client, server);
+  const { encoder: answer, decoder: request } = server.streams[0]!;
+  const pieces: number[] = [];
+  request.decodeData = (data) => {
+    pieces.push(data.length);
+    answer.readDisable(true);
+  };
+  encoder.encodeData(Buffer.alloc(50_000), true);
+  for (let i = 0; i < 4; i++) {
+    exchange(client, server);
+    assert.equal(pieces.length, i + 1);
+    answer.readDisable(false);
+  }
+  exchange(client, server);
+  assert.equal(
+    pieces.reduce((sum, bytes) => sum + bytes),
+    50_000,
+  );
+});
+
+test('what a reset stream held does not shrink the window of the connection', () => {
+  const { client, server } = pair(windows);
+  for (let i = 0; i < 20; i++) {
+    const [encoder] = client.request(post(), false);
+    encoder.encodeData(Buffer.alloc(30_000), false);
+    exchange(client, server);
+    server.streams[i]!.encoder.readDisable(true);
+    encoder.encodeData(Buffer.alloc(30_000), false);
+    exchange(client, server);
+    server.streams[i]!.encoder.reset(ResetReason.LocalReset);
+    exchange(client, server);
+  }
+  const [encoder] = client.request(post(), false);
+  encoder.encodeData(Buffer.alloc(60_000), true);
+  exchange(client, server);
+  assert.equal(server.streams.at(-1)!.decoder.bodyBytes, 60_000);
+});
+
+test('a producer is told to stop and to go on, once each', () => {
+  const { client, server } = pair(windows);
+  const [encoder, response] = client.request(post(), false);
+  exchange(client, server);
+  const { encoder: answer } = server.streams[0]!;
+  answer.readDisable(true);
+  encoder.encodeData(Buffer.alloc(65535), false);
+  exchange(client, server);
+  assert.deepEqual(response.log, []);
+  encoder.encodeData(Buffer.alloc(65535), false);
+  assert.deepEqual(response.log, []);
+  encoder.encodeData(Buffer.alloc(1), false);
+  assert.deepEqual(response.log, ['above']);
+  assert.equal(client.stats.pending_send_bytes.value, 65536);
+  answer.readDisable(false);
+  exchange(client, server);
+  assert.deepEqual(response.log, ['above', 'below']);
+  assert.equal(client.stats.pending_send_bytes.value, 0);
+});
+
+test('a full socket stops every stream, those that come later too', () => {
+  const { client, server } = pair();
+  const [, first] = client.request(getRequest('/1'));
+  client.session.onAboveWriteBufferHighWatermark();
+  const [, second] = client.request(getRequest('/2'));
+  client.session.onBelowWriteBufferLowWatermark();
+  assert.deepEqual(
+    [first.log, second.log],
+    [
+      ['above', 'below'],
+      ['above', 'below'],
+    ],
+  );
+  exchange(client, server);
+});
+
+test('streams share the window of the connection', () => {
+  const { client, server } = pair(windows);
+  const received = [0, 0, 0];
+  const bodies = received.map((_, i) => {
+    const [encoder] = client.request(post(`/${i}`), false);
+    encoder.encodeData(Buffer.alloc(100_000), true);
+    return encoder;
+  });
+  assert.equal(bodies.length, 3);
+  // One window's worth, of which the first took all there was.
+  server.session.onData(client.sink.take());
+  for (let i = 0; i < 2; i++) {
+    client.session.onData(server.sink.take());
+    server.session.onData(client.sink.take());
+  }
+  for (const [i, { decoder }] of server.streams.entries()) received[i] = decoder.bodyBytes;
+  assert.ok(
+    received.every((bytes) => bytes > 0),
+    String(received),
+  );
+  exchange(client, server);
+  assert.deepEqual(
+    server.streams.map(({ decoder }) => decoder.bodyBytes),
+    [100_000, 100_000, 100_000],
+  );
+});
+
+test('a response that is complete before its request ends it with NO_ERROR', () => {
+  const { client, server } = pair();
+  const [encoder, response] = client.request(post(), false);
+  exchange(client, server);
+  const { encoder: answer, decoder: request } = server.streams[0]!;
+  answer.encodeHeaders(headerMap({ status: 413 }), true);
+  answer.reset(ResetReason.LocalReset);
+  const frames = framesOf(server.sink.take());
+  assert.deepEqual(
+    frames.map(({ type, payload }) => [type, payload.at(-1)]),
+    [
+      [FrameType.Headers, frames[0]!.payload.at(-1)],
+      [FrameType.RstStream, H2Error.NoError],
+    ],
+  );
+  assert.deepEqual(request.log, ['POST http h /']);
+  encoder.encodeData(Buffer.from('late'), true);
+  // Bytes that were under way when the stream ended are nobody's fault.
+  server.session.onData(client.sink.take());
+  assert.deepEqual(server.errors, []);
+  assert.deepEqual(response.log, []);
+});
+
+const localResets = [
+  { reason: ResetReason.LocalReset, code: H2Error.InternalError },
+  { reason: ResetReason.LocalRefusedStreamReset, code: H2Error.RefusedStream },
+  { reason: ResetReason.ConnectError, code: H2Error.ConnectError },
+  { reason: ResetReason.Overflow, code: H2Error.InternalError },
+];
+for (const { reason, code } of localResets) {
+  test(`a reset for reason ${reason} goes out as ${code}, and the other side hears of it`, () => {
+    const { client, server } = pair();
+    const [encoder] = client.request(post(), false);
+    exchange(client, server);
+    encoder.reset(reason);
+    const bytes = client.sink.take();
+    assert.equal(framesOf(bytes).at(-1)!.payload.readUInt32BE(0), code);
+    server.session.onData(bytes);
+    assert.match(server.streams[0]!.decoder.log.at(-1)!, /^reset /);
+    assert.deepEqual([client.session.activeStreams, server.session.activeStreams], [0, 0]);
+    assert.equal(client.stats.tx_reset.value, 1);
+  });
+}
+
+test('drains in two steps: a notice, then the last stream that is served', () => {
+  const { client, server } = pair();
+  client.request(getRequest('/1'));
+  server.session.onData(client.sink.take());
+  server.session.shutdownNotice();
+  client.request(getRequest('/2'));
+  server.session.onData(client.sink.take());
+  server.session.goAway();
+  client.request(getRequest('/3'));
+  server.session.onData(client.sink.take());
+  const goAways = framesOf(server.sink.take()).filter(({ type }) => type === FrameType.GoAway);
+  assert.deepEqual(
+    goAways.map(({ payload }) => [payload.readUInt32BE(0), payload.readUInt32BE(4)]),
+    [
+      [0x7fffffff, 0],
+      [3, 0],
+    ],
+  );
+  assert.deepEqual(
+    server.streams.map(({ decoder }) => decoder.log[0]),
+    ['GET http host /1 $', 'GET http host /2 $'],
+  );
+  assert.equal(server.stats.goaway_sent.value, 1);
+});
+
+test('a connection that goes takes its streams along, those without an id too', () => {
+  const { client, server } = pair();
+  const [, sent] = client.request(getRequest());
+  exchange(client, server);
+  const unsent = new RecordingDecoder();
+  client.session.newStream(unsent);
+  client.session.onConnectionClose(ResetReason.ConnectionTermination, 'gone');
+  server.session.onEnd();
+  assert.deepEqual(
+    [sent.log, unsent.log],
+    [['reset ConnectionTermination gone'], ['reset ConnectionTermination gone']],
+  );
+  assert.equal(server.streams[0]!.decoder.log.at(-1), 'reset ConnectionTermination');
+  assert.deepEqual(nonZero(client.stats), { nghttp2_upstream_connections: 1 });
+});
+
+const keepalive = { intervalMs: 1000, timeoutMs: 300, jitterPercent: 0, connectionIdleIntervalMs: 0 };
+
+test('keepalive: a PING per interval, and an end when nothing comes back', () => {
+  const { client, server } = pair({ keepalive });
+  for (let i = 0; i < 5; i++) {
+    client.clock.advance(1004);
+    const ping = client.sink.take();
+    assert.deepEqual(
+      framesOf(ping).map(({ type }) => type),
+      [FrameType.Ping],
+    );
+    server.session.onData(ping);
+    client.clock.advance(100);
+    client.session.onData(server.sink.take());
+  }
+  client.clock.advance(1004);
+  client.clock.advance(250);
+  // Any frame gives it more time.
+  client.session.onData(settings());
+  client.clock.advance(250);
+  assert.equal(client.errors.length, 0);
+  client.clock.advance(100);
+  assert.equal(client.errors[0]!.details, 'http2_ping_timeout');
+  assert.equal(client.stats.keepalive_timeout.value, 1);
+});
+
+test('keepalive: a new stream on a connection that was silent sends a PING ahead', () => {
+  const { client } = pair({ keepalive: { ...keepalive, intervalMs: 0, connectionIdleIntervalMs: 500 } });
+  client.request(getRequest());
+  client.clock.advance(501);
+  client.request(getRequest());
+  assert.deepEqual(
+    framesOf(client.sink.take()).map(({ type }) => type),
+    [FrameType.Headers, FrameType.Ping, FrameType.Headers],
+  );
+});
+
+test('what the settings say is what is sent', () => {
+  const client = new TestClient({ customSettings: [{ id: 0x10, value: 7 }], hpackTableSize: 0 });
+  const sent = client.sink.take();
+  assert.ok(sent.subarray(0, preface.length).equals(preface));
+  const frames = framesOf(sent.subarray(preface.length));
+  assert.equal(
+    frames[0]!.payload.toString('hex'),
+    '000200000000' + '001000000007' + '000100000000' + '000800000000' + '000300000400' + '000401000000',
+  );
+  assert.deepEqual(frames[1]!.payload.readUInt32BE(0), 24 * 1024 * 1024 - 65535);
+});
+
+/** A conversation with everything in it, as the client sends it. */
+function recorded(): Buffer {
+  const server = new TestServer();
+  const client = new TestClient();
+  echo(server);
+  const parts: Buffer[] = [];
+  const turn = () => {
+    const up = client.sink.take();
+    parts.push(up);
+    server.session.onData(up);
+    client.session.onData(server.sink.take());
+  };
+  client.request(getRequest('/a', 'cookie', 'a=1', 'x', '1'));
+  turn();
+  const [encoder] = client.request(post('/b'), false);
+  encoder.encodeData(Buffer.from('hello'), false);
+  turn();
+  encoder.encodeData(Buffer.from('world'), false);
+  encoder.encodeTrailers(headerMap({}, 'x-end', '1'));
+  turn();
+  client.request(
+    headerMap({ method: 'GET', scheme: 'http', authority: 'h', path: '/c' }, 'x-large', 'v'.repeat(20_000)),
+  );
+  const [cancelled] = client.request(post('/d'), false);
+  turn();
+  cancelled.reset(ResetReason.LocalReset);
+  turn();
+  // By hand: padding, an unknown frame, PRIORITY, PING.
+  parts.push(
+    frame(FrameType.Priority, 0, 11, Buffer.alloc(5)),
+    frame(0x4d, 0, 0, 'unknown'),
+    frame(
+      FrameType.Headers,
+      0x0c,
+      11,
+      Buffer.concat([
+        Buffer.from('0282868401680000', 'hex').subarray(0, 4),
+        Buffer.from('410168', 'hex'),
+        Buffer.alloc(2),
+      ]),
+    ),
+    frame(FrameType.Data, 0x08, 11, '\x03abc\0\0\0'),
+    frame(FrameType.Data, 0x09, 11, '\x02\0\0'),
+    frame(FrameType.Ping, 0, 0, '12345678'),
+  );
+  return Buffer.concat(parts);
+}
+
+function heard(pieces: Buffer[]): unknown {
+  const server = new TestServer();
+  echo(server);
+  for (const piece of pieces) {
+    server.session.onData(piece);
+    server.sink.take();
+  }
+  return {
+    logs: server.streams.map(({ decoder }) =>
+      decoder.log.map((line) => `${line.slice(0, 40)}${line.length > 40 ? line.length : ''}`),
+    ),
+    received: server.streams.map(({ encoder }) => encoder.wireBytesReceived),
+    errors: server.errors,
+  };
+}
+
+test('wherever the bytes are cut, the same is heard', () => {
+  const all = recorded();
+  const whole = heard([all]) as { logs: string[][]; errors: unknown[] };
+  assert.deepEqual(whole.errors, []);
+  assert.deepEqual(whole.logs, [
+    ['GET http host /a | x: 1 | cookie: a=1 $'],
+    ['POST http h /b', 'data helloworld', 'trailers x-end: 1 $'],
+    [`GET http h /c | x-large: ${'v'.repeat(15)}20027`],
+    ['POST http h /d', 'reset RemoteReset http2.remote_reset'],
+    ['GET http h /', 'data abc $'],
+  ]);
+  for (let at = 1; at < all.length; at++) {
+    // Inside the long value every cut is like the next.
+    if (at > 1000 && at < all.length - 1000 && at % 97 !== 0) continue;
+    assert.deepEqual(heard([all.subarray(0, at), all.subarray(at)]), whole, `cut at ${at}`);
+  }
+  assert.deepEqual(heard(Array.from(all, (_, i) => all.subarray(i, i + 1))), whole);
+});
+
+test('random damage ends in an error or not at all, never in an exception', () => {
+  const seed = Number(process.env.SEED ?? Date.now() % 1e6);
+  let state = seed;
+  const next = (below: number) => {
+    state = (Math.imul(state, 1103515245) + 12345) & 0x7fffffff;
+    return (state >>> 8) % below;
+  };
+  const original = recorded();
+  for (let round = 0; round < 400; round++) {
+    const bytes = Buffer.from(original);
+    for (let i = 1 + next(4); i > 0; i--) bytes[24 + next(bytes.length - 24)] = next(256);
+    const server = new TestServer({ streamErrorOnInvalidMessage: round % 2 === 0 });
+    echo(server);
+    try {
+      for (let at = 0; at < bytes.length; at += 5000) {
+        server.session.onData(bytes.subarray(at, at + 5000));
+        server.sink.take();
+      }
+      server.session.onConnectionClose(ResetReason.ConnectionTermination, '');
+    } catch (cause) {
+      assert.fail(`SEED=${seed}, round ${round}: ${cause}`);
+    }
+    assert.ok(server.errors.length <= 1);
+    assert.deepEqual(
+      [
+        server.stats.streams_active.value,
+        server.stats.pending_send_bytes.value,
+        server.session.activeStreams,
+      ],
+      [0, 0, 0],
+      `SEED=${seed}, round ${round}`,
+    );
   }
 });

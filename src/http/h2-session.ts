@@ -199,7 +199,10 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
     if (this.#pingTimeout !== undefined) this.#lastReceived = this.#clock.monotonicMs();
     const end = bytes.length;
     let at = 0;
-    if (this.#expects === Expect.Preface) at = this.#readPreface(bytes);
+    if (this.#expects === Expect.Preface) {
+      at = this.#readPreface(bytes);
+      if (this.#expects === Expect.Preface) return;
+    }
     while (!this.#isDead) {
       if (this.#expects === Expect.FrameHeader) {
         if (this.#splitBytes === 0 && end - at >= frameHeaderBytes) {
@@ -476,9 +479,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
     this.#dataStream = undefined;
     if (id === 0) return this.#fail(H2Error.ProtocolError, 'DATA: stream_id == 0');
     if (!this.#paddingKnown && length === 0) return this.#fail(H2Error.FrameSizeError, 'DATA: too small');
-    if (this.#paddingKnown && length === 0 && (this.#flags & Flag.EndStream) === 0) {
-      if (!this.#countEmptyFrame()) return;
-    } else this.#emptyFrames = 0;
+    if (this.#paddingKnown && !this.#checkEmpty(length)) return;
     if (length > this.#receiveWindow) {
       return this.#fail(H2Error.FlowControlError, 'DATA: connection window exceeded');
     }
@@ -517,7 +518,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
       this.#paddingLeft = padding;
       // RFC 9113 6.1: padding is flow-controlled; nobody will consume it.
       if (this.#dataStream !== undefined) this.#consume(this.#dataStream, padding + 1);
-      if (this.#dataLeft === 0 && (this.#flags & Flag.EndStream) === 0 && !this.#countEmptyFrame()) return at;
+      if (!this.#checkEmpty(this.#dataLeft)) return at;
     }
     const stream = this.#dataStream;
     const take = Math.min(this.#dataLeft, end - at);
@@ -652,9 +653,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
       }
       from += 5;
     }
-    if (from === to && (flags & Flag.EndStream) === 0) {
-      if (!this.#countEmptyFrame()) return;
-    } else this.#emptyFrames = 0;
+    if (!this.#checkEmpty(to - from)) return;
     const stream = this.#streams.get(id);
     if (stream !== undefined) stream.wireBytesReceived += end - start + frameHeaderBytes;
     this.#blockEnds = (flags & Flag.EndStream) !== 0;
@@ -670,9 +669,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
 
   #onContinuation(bytes: Buffer, start: number, end: number) {
     if (this.#blockStream === 0) return this.#fail(H2Error.ProtocolError, 'CONTINUATION: unexpected');
-    if (start === end) {
-      if (!this.#countEmptyFrame()) return;
-    } else this.#emptyFrames = 0;
+    if (!this.#checkEmpty(end - start)) return;
     this.#block!.push(bytes.subarray(start, end));
     this.#blockBytes += end - start;
     // Compression makes blocks smaller, not larger: what is beyond the limit could not be accepted anyway.
@@ -1352,8 +1349,12 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
     this.#wheel.cancel(this.#pingTimeout);
   }
 
-  /** False: that was one too many. */
-  #countEmptyFrame(): boolean {
+  /** Counts frames that carry nothing, not even an end. False: that was one too many. */
+  #checkEmpty(length: number): boolean {
+    if (length > 0 || (this.#flags & Flag.EndStream) !== 0) {
+      this.#emptyFrames = 0;
+      return true;
+    }
     if (++this.#emptyFrames <= this.#options.maxConsecutiveInboundFramesWithEmptyPayload) return true;
     this.#stats.inbound_empty_frames_flood.value++;
     const stream = this.#streams.get(this.#id);

@@ -9,7 +9,7 @@ export { type JsonOptions, jsonText, toJson } from './json.ts';
 export { type JsonSchema, jsonSchema } from './json-schema.ts';
 export type { InitTypes, MessageTypes, PackedInit } from './messages/type-map.ts';
 export { enumNames, enumType, message, messageNames, messageOfTypeUrl, typeUrl } from './registry.ts';
-export { readText, type TextProblem, writeText } from './text.ts';
+export { readText, type TextOptions, type TextProblem, writeText } from './text.ts';
 export type {
   Duration,
   DurationInit,

@@ -138,6 +138,23 @@ for (const hostile of [
     assert.ok(readText(listener, hostile).problems.length > 0);
   });
 
+test('tells where each value stands', () => {
+  const places: string[] = [];
+  const text = 'name: "l" address { socket_address { } } filter_chains { } filter_chains: [{ }]';
+  readText(listener, text, {
+    onValue: (path, nameAt, valueAt) => places.push(`${path.join('/')} ${nameAt} ${valueAt}`),
+  });
+  assert.deepEqual(places, [
+    'name 0 6',
+    'address 10 18',
+    'address/socket_address 20 35',
+    'filter_chains 41 55',
+    'filter_chains/0 41 55',
+    'filter_chains 59 74',
+    'filter_chains/1 59 75',
+  ]);
+});
+
 test('writes what it reads', () => {
   const text = `name: "q\\"\\n\\001é"
 lb_policy: MAGLEV

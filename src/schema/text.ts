@@ -18,16 +18,22 @@ export interface TextProblem {
   readonly column: number;
 }
 
+export interface TextOptions {
+  /** Called for each value before it is read: its path, and where its name and the value itself begin. */
+  readonly onValue?: (path: readonly (string | number)[], nameAt: number, valueAt: number) => void;
+}
+
 /** Reads a message. What can be read is read; all problems are collected, up to the first that makes the rest unreadable. */
 export function readText(
   type: MessageType<object>,
   text: string,
+  options: TextOptions = {},
 ): { message: Message; problems: TextProblem[] } {
   const found: { path: string; problem: string; offset: number }[] = [];
   const message = (type as MessageType).create();
   let reader: TextReader | undefined;
   try {
-    reader = new TextReader(text, (path, problem, offset) => found.push({ path, problem, offset }));
+    reader = new TextReader(text, options, (path, problem, offset) => found.push({ path, problem, offset }));
     reader.fields(type as MessageType, message, '');
   } catch (error) {
     if (!(error instanceof TextSyntaxError)) throw error;
@@ -59,11 +65,17 @@ const maxDepth = 100;
 class TextReader {
   readonly #scanner: TextScanner;
   readonly #report: (path: string, problem: string, offset: number) => void;
+  readonly #onValue: TextOptions['onValue'];
   readonly #path: (string | number)[] = [];
   #depth = 0;
 
-  constructor(text: string, report: (path: string, problem: string, offset: number) => void) {
+  constructor(
+    text: string,
+    options: TextOptions,
+    report: (path: string, problem: string, offset: number) => void,
+  ) {
     this.#scanner = new TextScanner(text);
+    this.#onValue = options.onValue;
     this.#report = report;
   }
 
@@ -103,7 +115,8 @@ class TextReader {
     const hasColon = scanner.takeSign(':');
     const isMessage = field.kind === 'message' || field.kind === 'map';
     if (!hasColon && !isMessage) this.#fail('expected ":"');
-    if (field.isRepeated || field.kind === 'map') this.#list(field, into);
+    this.#onValue?.(this.#path, name.offset, scanner.token.offset);
+    if (field.isRepeated || field.kind === 'map') this.#list(field, into, name.offset);
     else {
       this.#checkOnce(field, into, name.offset);
       into[field.name] = this.#value(field);
@@ -122,19 +135,19 @@ class TextReader {
     delete into[other.name];
   }
 
-  #list(field: Field, into: Message): void {
+  #list(field: Field, into: Message, nameAt: number): void {
     const scanner = this.#scanner;
     if (!scanner.takeSign('[')) {
-      this.#item(field, into);
+      this.#item(field, into, nameAt);
       return;
     }
     if (scanner.takeSign(']')) return;
-    do this.#item(field, into);
+    do this.#item(field, into, nameAt);
     while (scanner.takeSign(','));
     if (!scanner.takeSign(']')) this.#fail('expected "," or "]"');
   }
 
-  #item(field: Field, into: Message): void {
+  #item(field: Field, into: Message, nameAt: number): void {
     if (field.kind === 'map') {
       if (!Object.hasOwn(into, field.name)) into[field.name] = {};
       this.#mapEntry(field, into[field.name] as Message);
@@ -143,6 +156,7 @@ class TextReader {
     if (!Object.hasOwn(into, field.name)) into[field.name] = [];
     const list = into[field.name] as unknown[];
     this.#path.push(list.length);
+    this.#onValue?.(this.#path, nameAt, this.#scanner.token.offset);
     list.push(this.#value(field));
     this.#path.pop();
   }

@@ -70,15 +70,18 @@ function grouped<T extends { readonly name: string }>(
     if (group === undefined) groups.set(name, [{ stat, tags }]);
     else group.push({ stat, tags });
   }
-  for (const group of groups.values()) group.sort((a, b) => compareSegments(a.stat.name, b.stat.name));
-  return [...groups].sort(([a], [b]) => compareSegments(a, b));
+  for (const group of groups.values()) sortBySegments(group, ({ stat }) => stat.name);
+  return sortBySegments([...groups], ([name]) => name);
 }
 
-/** A dot sorts before everything else. */
-function compareSegments(a: string, b: string): number {
-  const left = a.replaceAll('.', '\0');
-  const right = b.replaceAll('.', '\0');
-  return left < right ? -1 : left > right ? 1 : 0;
+/** Sorts in place as if a dot came before every other character. */
+function sortBySegments<T>(list: T[], nameOf: (it: T) => string): T[] {
+  const keys = new Map(list.map((it) => [it, nameOf(it).replaceAll('.', '\0')]));
+  return list.sort((a, b) => {
+    const left = keys.get(a)!;
+    const right = keys.get(b)!;
+    return left < right ? -1 : left > right ? 1 : 0;
+  });
 }
 
 function bucketLines(stat: HistogramStat, name: string, labels: string, bounds: readonly number[]): string {

@@ -33,7 +33,7 @@ interface TagRule {
   readonly tag: string;
   /** The first segment of the names it may match; undefined: any. */
   readonly prefix: string | undefined;
-  find(name: string): Found | undefined;
+  find(name: string, segments: readonly string[]): Found | undefined;
 }
 
 const address = String.raw`(?:(?:\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}|\[[a-fA-F_\d]+\])_\d+)`;
@@ -142,17 +142,17 @@ export class TagExtractor {
   }
 
   extract(name: string): TaggedName {
+    const segments = name.split('.');
     const tags: Tag[] = [];
     const removed: Found[] = [];
     const apply = (rule: TagRule) => {
-      const found = rule.find(name);
+      const found = rule.find(name, segments);
       if (found === undefined || tags.some((it) => it.name === rule.tag)) return;
       tags.push({ name: rule.tag, value: found.value });
       if (found.to > found.from) removed.push(found);
     };
     for (const rule of this.#general) apply(rule);
-    const dot = name.indexOf('.');
-    for (const rule of this.#byPrefix.get(dot < 0 ? name : name.slice(0, dot)) ?? []) apply(rule);
+    for (const rule of this.#byPrefix.get(segments[0]!) ?? []) apply(rule);
     return { name: without(name, removed), tags };
   }
 }
@@ -181,8 +181,7 @@ function segmentsRule(tag: string, pattern: string): TagRule {
   return {
     tag,
     prefix: /^\w+$/.test(parts[0]!) ? parts[0] : undefined,
-    find(name) {
-      const segments = name.split('.');
+    find(_name, segments) {
       if (isOpen ? segments.length <= fixed.length : segments.length !== fixed.length) return undefined;
       for (let i = 0; i < fixed.length; i++) {
         const part = fixed[i]!;

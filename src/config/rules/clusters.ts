@@ -162,9 +162,26 @@ function checkLogicalDns(cluster: Cluster, at: ParseContext): void {
 function checkAddresses(cluster: Cluster, at: ParseContext): void {
   if (cluster.cluster_type !== undefined || (cluster.type !== undefined && cluster.type !== 'STATIC')) return;
   const assignment = at.field('load_assignment');
+  const hint = `Consider setting resolver_name or setting cluster type to 'STRICT_DNS' or 'LOGICAL_DNS'`;
   cluster.load_assignment?.endpoints.forEach((group, i) => {
     group.lb_endpoints.forEach((it, j) => {
-      const address = it.endpoint?.address?.socket_address;
+      const whole = it.endpoint?.address;
+      if (
+        whole?.socket_address === undefined &&
+        whole?.pipe === undefined &&
+        whole?.envoy_internal_address === undefined
+      ) {
+        assignment
+          .field('endpoints', i)
+          .field('lb_endpoints', j)
+          .fail('the endpoint has no address', {
+            rule: 'malformed-address',
+            envoy: `Address must be set: . ${hint}`,
+            suggestion: 'add "endpoint: {address: {socket_address: ...}}"',
+          });
+        return;
+      }
+      const address = whole.socket_address;
       if (address === undefined || address.resolver_name !== '') return;
       const here = () =>
         assignment
@@ -173,7 +190,6 @@ function checkAddresses(cluster: Cluster, at: ParseContext): void {
           .field('endpoint')
           .field('address')
           .field('socket_address');
-      const hint = `Consider setting resolver_name or setting cluster type to 'STRICT_DNS' or 'LOGICAL_DNS'`;
       if (address.named_port !== undefined) {
         here()
           .field('named_port')
@@ -298,6 +314,14 @@ function httpOptionsOf(cluster: Cluster): HttpOptions | undefined {
 function checkOptions(cluster: Cluster, at: ParseContext): void {
   for (const [name, config] of Object.entries(cluster.typed_extension_protocol_options)) {
     const here = at.field('typed_extension_protocol_options').key(name);
+    if (name === httpOptions && config['@type'] === '') {
+      here.fail('the options are empty', {
+        rule: 'cluster-config',
+        point: 'key',
+        envoy: 'Proto constraint validation failed (field: "upstream_protocol_options", reason: is required)',
+        suggestion: 'add "@type" and "explicit_http_config"',
+      });
+    }
     if (!optionNames.test(name) && name !== httpOptions) {
       here.fail(`"${name}" is not the name of a filter or of protocol options`, {
         rule: 'unknown-extension',

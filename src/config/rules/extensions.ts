@@ -81,6 +81,8 @@ export const extensionRules: readonly Rule[] = [
       envoy: words,
     });
   }),
+  rule('envoy.config.core.v3.TypedExtensionConfig', checkTyped),
+  rule('xds.core.v3.TypedExtensionConfig', checkTyped),
   rule('envoy.config.listener.v3.FilterChain', (chain, at) => {
     checkTerminal(chain.filters, at, 'filters', 'network', terminalNetworkFilters);
   }),
@@ -103,6 +105,17 @@ export const extensionRules: readonly Rule[] = [
     checkPerFilter(weight.typed_per_filter_config, at),
   ),
 ];
+
+/** Where the category is not known here, a type there has to be. */
+function checkTyped(it: NamedFilter, at: ParseContext): void {
+  if (it.typed_config === undefined || typeOf(it.typed_config as Message) !== undefined) return;
+  at.field('typed_config').fail(`"${it.name}" has an empty "typed_config"`, {
+    rule: 'unknown-extension',
+    point: 'key',
+    envoy: `Didn't find a registered implementation for '${it.name}' with type URL: ''`,
+    suggestion: 'add "@type"',
+  });
+}
 
 function protocolOf(listener: Message | undefined): string {
   const address = listener?.address as { socket_address?: { protocol?: string } } | undefined;
@@ -214,16 +227,21 @@ function checkPerFilter(
       config = config!.config as Message;
     }
     const type = typeOf(config);
-    if (isOptional || type === undefined || registeredTypes['envoy.filters.http']!.includes(type)) continue;
-    const similar = nearest(type, registeredTypes['envoy.filters.http']!);
+    if (isOptional || (type !== undefined && registeredTypes['envoy.filters.http']!.includes(type))) continue;
+    const similar = nearest(type ?? name, registeredTypes['envoy.filters.http']!);
     at.field('typed_per_filter_config')
       .key(name)
       .field('@type')
-      .fail(`${type} does not configure an HTTP filter`, {
-        rule: 'unknown-extension',
-        got: type,
-        envoy: `Didn't find a registered implementation for '${name}' with type URL: '${type}'`,
-        ...(similar !== undefined && { suggestion: `did you mean "${similar}"?` }),
-      });
+      .fail(
+        type === undefined
+          ? `the configuration of "${name}" is empty`
+          : `${type} does not configure an HTTP filter`,
+        {
+          rule: 'unknown-extension',
+          ...(type !== undefined && { got: type }),
+          envoy: `Didn't find a registered implementation for '${name}' with type URL: '${type ?? ''}'`,
+          ...(similar !== undefined && { suggestion: `did you mean "${similar}"?` }),
+        },
+      );
   }
 }

@@ -83,7 +83,9 @@ export const formatRules: readonly Rule[] = [
     const header = option.header;
     if (header === undefined || !isOnPath(around.field?.parent.name)) return;
     const name = header.key.toLowerCase();
-    if (name.startsWith(':') || name === 'host') {
+    // The header_mutation filter and its like may change these, routes may not.
+    const isProtected = around.field?.parent.name !== 'envoy.config.common.mutation_rules.v3.HeaderMutation';
+    if (isProtected && (name.startsWith(':') || name === 'host')) {
       at.field('header')
         .field('key')
         .fail(`the header "${header.key}" must not be changed this way`, {
@@ -104,11 +106,16 @@ export const formatRules: readonly Rule[] = [
   rule('envoy.type.matcher.v3.RegexMatcher', (matcher, at) => checkRegex(matcher.regex, at.field('regex'))),
 ];
 
-/** Headers that are formatted when a request passes, as opposed to those of a health check. */
+/** Messages whose headers are formatted when a request passes. */
+const formatted = new Set([
+  'envoy.config.common.mutation_rules.v3.HeaderMutation',
+  'envoy.extensions.filters.network.http_connection_manager.v3.ResponseMapper',
+  'envoy.config.core.v3.HealthCheck.HttpHealthCheck',
+  'envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.TunnelingConfig',
+]);
+
 function isOnPath(parent: string | undefined): boolean {
-  return (
-    parent?.startsWith('envoy.config.route.v3.') === true || parent?.endsWith('.local_reply_config') === true
-  );
+  return parent !== undefined && (parent.startsWith('envoy.config.route.v3.') || formatted.has(parent));
 }
 
 interface RemovesHeaders {

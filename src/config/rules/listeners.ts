@@ -17,6 +17,13 @@ export const listenerRules: readonly Rule[] = [
     checkListenerAddresses(listeners, resources);
     checkListenerNames(listeners, resources);
     const admin = bootstrap.admin?.address;
+    const adminHost = admin?.socket_address;
+    if (adminHost !== undefined && adminHost.resolver_name === '' && !isIpAddress(adminHost.address)) {
+      failAddress(
+        adminHost.address,
+        at.field('admin').field('address').field('socket_address').field('address'),
+      );
+    }
     const adminAddress = admin && addressText(admin);
     if (adminAddress === undefined || adminAddress.endsWith(':0')) return;
     const taken = listeners.findIndex(
@@ -58,16 +65,7 @@ export const listenerRules: readonly Rule[] = [
     }
     const socket = listener.address?.socket_address;
     if (socket !== undefined && socket.resolver_name === '' && !isIpAddress(socket.address)) {
-      at.field('address')
-        .field('socket_address')
-        .field('address')
-        .fail(`"${socket.address}" is not an IP address`, {
-          rule: 'malformed-address',
-          got: socket.address,
-          expected: 'an IP address',
-          envoy: `malformed IP address: ${socket.address}`,
-          ...(socket.address === 'localhost' && { suggestion: 'write 127.0.0.1' }),
-        });
+      failAddress(socket.address, at.field('address').field('socket_address').field('address'));
     }
     if (listener.api_listener !== undefined) return;
     const isUdp = socket?.protocol === 'UDP' && listener.udp_listener_config?.quic_options === undefined;
@@ -86,6 +84,14 @@ export const listenerRules: readonly Rule[] = [
       });
     }
     if (listener.filter_chain_matcher === undefined) checkOverlap(listener, at);
+  }),
+  rule('envoy.config.metrics.v3.TagSpecifier', (tag, at) => {
+    if (tag.regex !== undefined || tag.fixed_value !== undefined || tag.tag_name.startsWith('envoy.')) return;
+    at.fail(`the tag "${tag.tag_name}" needs "regex" or "fixed_value"`, {
+      rule: 'stats-config',
+      envoy: `No regex specified for tag specifier and no default regex for name: '${tag.tag_name}'`,
+      suggestion: 'add "regex"',
+    });
   }),
   rule('envoy.config.listener.v3.FilterChainMatch', (match, at) => {
     for (const field of ['prefix_ranges', 'source_prefix_ranges', 'direct_source_prefix_ranges'] as const) {
@@ -148,6 +154,16 @@ export const listenerRules: readonly Rule[] = [
   ),
 ];
 
+function failAddress(address: string, at: ParseContext): void {
+  at.fail(`"${address}" is not an IP address`, {
+    rule: 'malformed-address',
+    got: address,
+    expected: 'an IP address',
+    envoy: `malformed IP address: ${address}`,
+    ...(address === 'localhost' && { suggestion: 'write 127.0.0.1' }),
+  });
+}
+
 function failCidr(address: string, at: ParseContext): void {
   at.field('address_prefix').fail(`"${address}" is not an IP address`, {
     rule: 'malformed-address',
@@ -183,7 +199,8 @@ function checkListenerAddresses(listeners: readonly Listener[], at: ParseContext
         seen.set(text, i);
         continue;
       }
-      if (first === i) continue;
+      // A listener with the same name replaces the first one.
+      if (first === i || (listener.name !== '' && listeners[first]!.name === listener.name)) continue;
       const shown = text.replace(/^udp /, '');
       at.field('listeners', i)
         .field('address')

@@ -30,6 +30,16 @@ export const referenceRules: readonly Rule[] = [
     if (uri.cluster !== undefined && uri.cluster !== '') warnUnknown(uri.cluster, at.field('cluster'), scope);
   }),
   rule('envoy.config.trace.v3.ZipkinConfig', (zipkin, at, scope) => {
+    if (
+      zipkin.collector_service === undefined &&
+      (zipkin.collector_cluster === '' || zipkin.collector_endpoint === '')
+    ) {
+      at.fail('"collector_cluster" and "collector_endpoint" are both needed', {
+        rule: 'tracing-config',
+        envoy: 'collector_cluster and collector_endpoint must be specified when not using collector_service',
+        suggestion: `add "${zipkin.collector_cluster === '' ? 'collector_cluster' : 'collector_endpoint'}"`,
+      });
+    }
     if (zipkin.collector_cluster === '' || scope.isPartial || scope.clusters.has(zipkin.collector_cluster))
       return;
     at.field('collector_cluster').fail(`the cluster "${zipkin.collector_cluster}" is not defined`, {

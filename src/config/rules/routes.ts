@@ -150,7 +150,13 @@ function checkClusters(
       here().warn(problem, { rule: 'unknown-cluster-unchecked', ...details });
   };
   const checkMirrors = (policies: RouteAction['request_mirror_policies'], here: () => ParseContext) => {
-    for (const [i, { cluster }] of policies.entries()) {
+    for (const [i, { cluster, cluster_header }] of policies.entries()) {
+      if ((cluster === '') === (cluster_header === '')) {
+        here().field('request_mirror_policies', i).fail('needs "cluster" or "cluster_header", and not both', {
+          rule: 'route-config',
+          envoy: 'Exactly one of cluster or cluster_header in request mirror policy need to be specified',
+        });
+      }
       check(cluster, () => here().field('request_mirror_policies', i).field('cluster'), 'shadow ');
     }
   };

@@ -17,6 +17,8 @@ export class RuleScope {
   readonly loadAssignments = new Set<string>();
   readonly edsServices = new Set<string>();
   bootstrap: Bootstrap | undefined = undefined;
+  /** The missing node is one mistake, however many sources need it. */
+  isNodeReported = false;
   /** Resources without the bootstrap that uses them: what is not defined may be defined elsewhere. */
   get isPartial(): boolean {
     return this.bootstrap === undefined;
@@ -61,10 +63,7 @@ export class RuleScope {
   get hasDynamicClusters(): boolean {
     const dynamic = this.bootstrap?.dynamic_resources;
     return (
-      dynamic?.cds_config !== undefined ||
-      (dynamic?.cds_resources_locator !== '' &&
-        dynamic !== undefined &&
-        dynamic.cds_resources_locator !== undefined)
+      dynamic !== undefined && (dynamic.cds_config !== undefined || dynamic.cds_resources_locator !== '')
     );
   }
 

@@ -7,6 +7,7 @@ import { nearest } from '../edit-distance.ts';
 import type { ParseContext } from '../parse-context.ts';
 import { type Rule, rule } from './rule.ts';
 import type { RuleScope } from './scope.ts';
+import { cipherNames, groupNames, isCipher, isGroup } from './tls-names.ts';
 
 type DataSource = MessageTypes['envoy.config.core.v3.DataSource'];
 type TlsCertificate = MessageTypes['envoy.extensions.transport_sockets.tls.v3.TlsCertificate'];
@@ -28,6 +29,75 @@ export const tlsRules: readonly Rule[] = [
       envoy: 'No TLS certificates found for server context',
       expected: '"common_tls_context.tls_certificates" or "tls_certificate_sds_secret_configs"',
       suggestion: 'add "tls_certificates" with "certificate_chain" and "private_key"',
+    });
+  }),
+  rule('envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext', (context, at) => {
+    context.common_tls_context?.tls_certificates.forEach((certificate, i) => {
+      if (certificate.certificate_chain !== undefined || certificate.pkcs12 !== undefined) return;
+      at.field('common_tls_context').field('tls_certificates', i).fail('"certificate_chain" is missing', {
+        rule: 'tls-certificate',
+        envoy: 'Server TlsCertificates must have a certificate specified',
+        suggestion: 'add "certificate_chain"',
+      });
+    });
+  }),
+  rule('envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext', (context, at) => {
+    if ((context.common_tls_context?.tls_certificates.length ?? 0) < 2) return;
+    at.field('common_tls_context')
+      .field('tls_certificates')
+      .fail('a client presents at most one certificate', {
+        rule: 'tls-certificate',
+        envoy: 'Multiple TLS certificates are not supported for client contexts',
+        suggestion: 'keep one of them',
+      });
+  }),
+  rule('envoy.extensions.transport_sockets.tls.v3.TlsParameters', (parameters, at) => {
+    const { cipher_suites: suites, ecdh_curves: curves } = parameters;
+    const wrong = suites.filter((it) => !isCipher(it));
+    suites.forEach((suite, i) => {
+      if (isCipher(suite)) return;
+      const similar = nearest(suite, cipherNames);
+      at.field('cipher_suites', i).fail(`there is no cipher suite "${suite}"`, {
+        rule: 'tls-parameters',
+        got: suite,
+        envoy: `Failed to initialize cipher suites ${suites.join(':')}. The following ciphers were rejected when tried individually: ${wrong.join(', ')}`,
+        suggestion: suite.startsWith('TLS_')
+          ? 'cipher suites of TLS 1.3 are always on: remove it'
+          : similar === undefined
+            ? 'use the names of BoringSSL, such as ECDHE-RSA-AES128-GCM-SHA256'
+            : `did you mean "${similar}"?`,
+      });
+    });
+    curves.forEach((curve, i) => {
+      if (isGroup(curve)) return;
+      at.field('ecdh_curves', i).fail(`there is no curve "${curve}"`, {
+        rule: 'tls-parameters',
+        got: curve,
+        envoy: `Failed to initialize ECDH curves ${curves.join(':')}`,
+        expected: `one of ${groupNames.join(', ')}`,
+      });
+    });
+  }),
+  rule('envoy.extensions.transport_sockets.tls.v3.Secret', (secret, at) => {
+    const { tls_certificate, session_ticket_keys, validation_context, generic_secret } = secret;
+    if (
+      [tls_certificate, session_ticket_keys, validation_context, generic_secret].some(
+        (it) => it !== undefined,
+      )
+    )
+      return;
+    at.fail('the secret is empty', {
+      rule: 'tls-certificate',
+      envoy: 'Secret type not implemented',
+      expected: 'one of tls_certificate, session_ticket_keys, validation_context, generic_secret',
+    });
+  }),
+  rule('envoy.extensions.transport_sockets.tls.v3.SubjectAltNameMatcher', (matcher, at) => {
+    if (matcher.san_type !== 'OTHER_NAME' || /^\d+(?:\.\d+)+$/.test(matcher.oid)) return;
+    at.fail('OTHER_NAME needs "oid"', {
+      rule: 'tls-validation',
+      envoy: `Failed to create SAN matcher for OTHER_NAME with OID: ${matcher.oid}`,
+      suggestion: 'add "oid: 1.2.3.4"',
     });
   }),
   rule('envoy.extensions.transport_sockets.tls.v3.TlsCertificate', checkCertificate),
@@ -85,6 +155,13 @@ function nameOf(source: DataSource): string {
 function checkCertificate(certificate: TlsCertificate, at: ParseContext, scope: RuleScope): void {
   if (certificate.pkcs12 !== undefined || certificate.private_key_provider !== undefined) return;
   const { certificate_chain: chain, private_key: key } = certificate;
+  if (key === undefined) {
+    at.fail('"private_key" is missing', {
+      rule: 'tls-certificate',
+      envoy: 'Failed to load incomplete private key from path: ',
+      suggestion: 'add "private_key"',
+    });
+  }
   const x509 = chain === undefined ? undefined : readCertificate(chain, at.field('certificate_chain'), scope);
   if (key === undefined) return;
   const keyAt = at.field('private_key');

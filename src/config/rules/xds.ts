@@ -15,6 +15,17 @@ export const xdsRules: readonly Rule[] = [
     if (source.path !== undefined) checkPath(source.path, at.field('path'));
   }),
   rule('envoy.config.cluster.v3.Cluster.EdsClusterConfig', (eds, at, scope) => {
+    const source = eds.eds_config;
+    if (eds.eds_config === undefined && eds.service_name.startsWith('xdstp:')) return;
+    if (source === undefined || !hasSource(source)) {
+      at.fail('"eds_config" says from where the endpoints come, and is missing', {
+        rule: 'xds-config',
+        point: 'key',
+        envoy: 'Missing config source specifier in envoy::config::core::v3::ConfigSource',
+        suggestion: 'add "eds_config: {path_config_source: {path: ...}}"',
+      });
+      return;
+    }
     if (eds.eds_config !== undefined) {
       needNode(
         at.field('eds_config'),
@@ -29,14 +40,29 @@ export const xdsRules: readonly Rule[] = [
       needNode(at.field('cds_config'), scope, 'type.googleapis.com/envoy.config.cluster.v3.Cluster');
     }
   }),
-  rule('envoy.extensions.filters.network.http_connection_manager.v3.Rds', (_rds, at, scope) =>
-    needNode(at, scope, 'type.googleapis.com/envoy.config.route.v3.RouteConfiguration'),
-  ),
+  rule('envoy.extensions.filters.network.http_connection_manager.v3.Rds', (rds, at, scope) => {
+    if (rds.config_source === undefined && !rds.route_config_name.startsWith('xdstp:')) {
+      at.fail('"config_source" is missing', {
+        rule: 'xds-config',
+        point: 'key',
+        envoy: `An RDS config must have either a 'config_source' or an xDS-TP based 'route_config_name'. Error while parsing RDS config`,
+        suggestion: 'add "config_source: {ads: {}}"',
+      });
+      return;
+    }
+    needNode(at, scope, 'type.googleapis.com/envoy.config.route.v3.RouteConfiguration');
+  }),
   rule('envoy.config.core.v3.ApiConfigSource', checkApiSource),
 ];
 
+function hasSource(source: MessageTypes['envoy.config.core.v3.ConfigSource']): boolean {
+  const { path, path_config_source, api_config_source, ads, self } = source;
+  return [path, path_config_source, api_config_source, ads, self].some((it) => it !== undefined);
+}
+
 function needNode(at: ParseContext, scope: RuleScope, words: string): void {
-  if (scope.isPartial || (scope.nodeId !== '' && scope.nodeCluster !== '')) return;
+  if (scope.isPartial || scope.isNodeReported || (scope.nodeId !== '' && scope.nodeCluster !== '')) return;
+  scope.isNodeReported = true;
   const missing = [scope.nodeId === '' ? 'id' : '', scope.nodeCluster === '' ? 'cluster' : ''].filter(
     (it) => it !== '',
   );
@@ -51,7 +77,17 @@ function needNode(at: ParseContext, scope: RuleScope, words: string): void {
 }
 
 function checkPath(path: string, at: ParseContext): void {
-  if (path === '' || existsSync(path)) return;
+  if (path === '') return;
+  if (existsSync(path)) {
+    if (path.includes('/')) return;
+    at.fail(`Envoy wants a directory in this path`, {
+      rule: 'missing-file',
+      got: path,
+      envoy: `invalid file path ${path}`,
+      suggestion: `write "./${path}"`,
+    });
+    return;
+  }
   at.fail(`the file "${path}" does not exist`, {
     rule: 'missing-file',
     got: path,
@@ -87,7 +123,39 @@ function checkApiSource(source: ApiConfigSource, at: ParseContext, scope: RuleSc
       'add "grpc_services"',
     );
   }
+  if (isGrpc && source.grpc_services.length > 1) {
+    fail(
+      'grpc_services',
+      'only one service can be asked',
+      'envoy.config.core.v3.ApiConfigSource::(AGGREGATED_)(DELTA_)GRPC must have no more than 1 gRPC services specified',
+      'keep one element',
+    );
+  }
+  if (!isGrpc && !source.api_type.startsWith('AGGREGATED') && source.grpc_services.length > 0) {
+    fail(
+      'grpc_services',
+      `a source of type ${source.api_type} is not asked over gRPC`,
+      'envoy.config.core.v3.ApiConfigSource, if not a gRPC type, must not have a gRPC service specified',
+      'write "api_type: GRPC"',
+    );
+  }
+  if (source.api_type.startsWith('AGGREGATED')) {
+    fail(
+      'api_type',
+      '"AGGREGATED_GRPC" is not for use here',
+      `Unsupported config source ${source.api_type}`,
+      'write "ads: {}" in the place of "api_config_source"',
+    );
+  }
   if (source.api_type === 'REST') {
+    if (source.cluster_names.length === 0) {
+      fail(
+        'api_type',
+        '"cluster_names" is missing',
+        'API configs must have either a gRPC service or a cluster name defined',
+        'add "cluster_names"',
+      );
+    }
     if (source.refresh_delay === undefined) {
       fail(
         'api_type',

@@ -195,6 +195,18 @@ export class ConnectionManager implements NetworkFilter, ServerCodecOwner, Timer
     return stream;
   }
 
+  /** A stream that goes on where another was redirected away. */
+  succeed(encoder: StreamEncoder): Stream {
+    const { stats } = this.shared;
+    stats.downstreamRqTotal.value++;
+    stats.downstreamRqActive.value++;
+    if (this.protocol === 'HTTP/2') stats.downstreamRqHttp2Total.value++;
+    else stats.downstreamRqHttp1Total.value++;
+    const stream = new Stream(this, encoder);
+    this.streams.push(stream);
+    return stream;
+  }
+
   onCodecError(error: CodecError): void {
     const { stats } = this.shared;
     if (error.flood !== true) stats.downstreamCxProtocolError.value++;
@@ -230,7 +242,7 @@ export class ConnectionManager implements NetworkFilter, ServerCodecOwner, Timer
   // From streams ------------------------------------------------------------------------------------------------------------
 
   /** Counts a response whose headers are about to leave. */
-  onResponseHeaders(_stream: Stream, status: number): void {
+  countResponse(status: number): void {
     const { stats, listenerStats } = this.shared;
     stats.downstreamRqCompleted.value++;
     listenerStats.downstreamRqCompleted.value++;

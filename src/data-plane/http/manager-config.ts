@@ -2,6 +2,7 @@
 import type { AccessLogData } from '#extension/access-logger.ts';
 import type { Configured } from '#extension/registry.ts';
 import type { H2Options } from '#http/h2-options.ts';
+import type { PathOptions } from '#http/path.ts';
 import type { Http1OptionsData } from './codec-options.ts';
 import type { RouteConfigData } from './route-config.ts';
 
@@ -19,9 +20,6 @@ export const ForwardClientCert = {
   AlwaysForwardOnly: 4,
 } as const;
 export type ForwardClientCert = (typeof ForwardClientCert)[keyof typeof ForwardClientCert];
-
-export const EscapedSlashes = { Keep: 0, Reject: 1, UnescapeAndRedirect: 2, UnescapeAndForward: 3 } as const;
-export type EscapedSlashes = (typeof EscapedSlashes)[keyof typeof EscapedSlashes];
 
 export interface ConnectionManagerConfig {
   readonly statPrefix: string;
@@ -56,9 +54,8 @@ export interface ConnectionManagerConfig {
     readonly dns: boolean;
     readonly uri: boolean;
   };
-  readonly normalizePath: boolean;
-  readonly mergeSlashes: boolean;
-  readonly escapedSlashes: EscapedSlashes;
+  /** Undefined: paths stay as they come. */
+  readonly path: PathOptions | undefined;
   /** 0 none, 1 the port of the listener only, 2 any. */
   readonly stripPort: 0 | 1 | 2;
   readonly stripTrailingHostDot: boolean;

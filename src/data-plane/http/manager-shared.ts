@@ -21,6 +21,8 @@ export interface ManagerShared {
   readonly config: ConnectionManagerConfig;
   readonly stats: ConnectionManagerStats;
   readonly routerStats: RouterStats;
+  /** `http.async-client.`: requests the proxy makes itself, as mirrors. */
+  readonly asyncRouterStats: RouterStats;
   readonly listenerStats: ListenerHttpStats;
   readonly plan: FilterPlan;
   /** Replaced as a whole when RDS or a listener update brings new routes. */

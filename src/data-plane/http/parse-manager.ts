@@ -4,13 +4,13 @@ import { parseAccessLogs } from '#extension/access-logger.ts';
 import type { HttpFilterExtension } from '#extension/http-filter.ts';
 import { durationMs, onlyFields } from '#extension/message-fields.ts';
 import { type Configured, type Registry, typeOf } from '#extension/registry.ts';
+import { EscapedSlashes, type PathOptions } from '#http/path.ts';
 import type { Router } from '#schema/messages/envoy/extensions/filters/http/router/v3.ts';
 import type { HttpConnectionManager } from '#schema/messages/envoy/extensions/filters/network/http_connection_manager/v3.ts';
 import { parseHttp1Options, parseHttp2Options } from './codec-options.ts';
 import {
   CodecType,
   type ConnectionManagerConfig,
-  EscapedSlashes,
   ForwardClientCert,
   type RouterConfig,
   ServerHeader,
@@ -123,9 +123,7 @@ export function parseConnectionManager(
       dns: details?.dns ?? false,
       uri: details?.uri ?? false,
     },
-    normalizePath: message.normalize_path ?? false,
-    mergeSlashes: message.merge_slashes,
-    escapedSlashes: slashActions[message.path_with_escaped_slashes_action] ?? EscapedSlashes.Keep,
+    path: parsePath(message),
     stripPort: message.strip_any_host_port ? 2 : message.strip_matching_host_port ? 1 : 0,
     stripTrailingHostDot: message.strip_trailing_host_dot,
     proxy100Continue: message.proxy_100_continue,
@@ -170,12 +168,19 @@ const forwardModes: Readonly<Record<string, ForwardClientCert>> = {
 };
 
 const slashActions: Readonly<Record<string, EscapedSlashes>> = {
-  IMPLEMENTATION_SPECIFIC_DEFAULT: EscapedSlashes.Keep,
-  KEEP_UNCHANGED: EscapedSlashes.Keep,
   REJECT_REQUEST: EscapedSlashes.Reject,
   UNESCAPE_AND_REDIRECT: EscapedSlashes.UnescapeAndRedirect,
   UNESCAPE_AND_FORWARD: EscapedSlashes.UnescapeAndForward,
 };
+
+function parsePath(message: HttpConnectionManager): PathOptions | undefined {
+  const normalizes = message.normalize_path ?? false;
+  const mergesSlashes = message.merge_slashes;
+  const escapedSlashes =
+    slashActions[message.path_with_escaped_slashes_action] ?? EscapedSlashes.KeepUnchanged;
+  if (!normalizes && !mergesSlashes && escapedSlashes === EscapedSlashes.KeepUnchanged) return undefined;
+  return { normalizes, mergesSlashes, escapedSlashes };
+}
 
 const routerType = 'envoy.extensions.filters.http.router.v3.Router';
 

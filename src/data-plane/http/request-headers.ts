@@ -1,4 +1,4 @@
-// What the connection manager does to every request before a route is asked for: refuse what is malformed, find out who the client
+// What the connection manager does to every request before a route is asked for: find out who the client
 // is, take away what a client must not say, add what upstreams rely on. The order of the steps is Envoy's.
 
 import type { HeaderMap } from '#http/header-map.ts';
@@ -62,8 +62,7 @@ const actions = new Map<string, number>([
   ['x-envoy-hedge-on-per-try-timeout', Action.Internal],
 ]);
 
-/** False when the request was answered here. */
-export function mutateRequestHeaders(stream: Stream, headers: HeaderMap): boolean {
+export function mutateRequestHeaders(stream: Stream, headers: HeaderMap): void {
   const { manager } = stream;
   const { shared, connectionInfo } = manager;
   const { config } = shared;
@@ -199,7 +198,6 @@ export function mutateRequestHeaders(stream: Stream, headers: HeaderMap): boolea
     (connectionInfo.tls !== undefined && config.forwardClientCert >= ForwardClientCert.AppendForward)
   )
     setForwardedClientCert(headers, config, connectionInfo.tls);
-  return true;
 }
 
 function removeUntrusted(headers: HeaderMap, isEdge: boolean): void {

@@ -1,36 +1,61 @@
-// The end of the filter chain: from route to cluster to host to a stream on a connection, and the response back. Retries, timeouts
-// and hedging are decided here; one `UpstreamRequest` is one attempt. Steps 6 and 9 of a request's way.
+// The end of the filter chain: from route to cluster to host to a stream on a connection, and the response back. Timeouts, retries,
+// hedging and redirects are decided here; one `UpstreamRequest` is one attempt. Steps 6 and 9 of a request's way.
 import { type TimerOwner, WheelTimer } from '#base/timer-wheel.ts';
 import type { PickContext } from '#extension/load-balancer.ts';
 import { ResponseFlag } from '#extension/response-flag.ts';
-import { ResetReason, type StreamDecoder, type StreamEncoder } from '#http/codec.ts';
+import { ResetReason, type StreamEncoder } from '#http/codec.ts';
 import type { HeaderMap } from '#http/header-map.ts';
 import type { Cluster } from '../upstream/cluster.ts';
 import { UpstreamProtocol } from '../upstream/cluster-config.ts';
 import type { UpstreamHost } from '../upstream/host.ts';
-import type { HttpPool, PoolClient, PooledConnection } from '../upstream/http-pool.ts';
+import type { PooledConnection } from '../upstream/http-pool.ts';
+import { canRedirectInternally, setUpRedirect } from './internal-redirect.ts';
 import type { ManagerShared } from './manager-shared.ts';
+import { type RetryState, RetryVerdict, retryStateOf } from './retry-state.ts';
 import { RouteActionKind, type RouteEntry } from './route-entry.ts';
+import { clusterOf, finalizeRequestHeaders, finalizeResponseHeaders, setHost } from './route-rewrite.ts';
+import { startShadows } from './shadow.ts';
 import type { Stream } from './stream.ts';
+import { UpstreamRequest } from './upstream-request.ts';
 
-const Timer = { Route: 0, PerTry: 1, PerTryIdle: 2, Backoff: 3, MaxDuration: 4 } as const;
+const Timer = { Route: 0, Backoff: 1, MaxDuration: 2 } as const;
 
 export class Router implements TimerOwner, PickContext {
   readonly stream: Stream;
   readonly shared: ManagerShared;
   cluster: Cluster | undefined = undefined;
   route: RouteEntry | undefined = undefined;
-  attempt: UpstreamRequest | undefined = undefined;
   random: number;
   hash: bigint | undefined = undefined;
   metadataMatch: Readonly<Record<string, unknown>> | undefined = undefined;
   requestHeaders: HeaderMap | undefined = undefined;
+  requestTrailers: HeaderMap | undefined = undefined;
   requestEnded = false;
+  /** Too much of it: it cannot be sent again. */
+  hasLostBody = false;
   isDone = false;
-  requestStartMs = 0;
   timeoutMs = 0;
-  isDownstreamBackedUp = false;
+  perTryTimeoutMs = 0;
+  perTryIdleTimeoutMs = 0;
+  /** The attempt that counts: the latest, or the one whose response is being passed on. */
+  #attempt: UpstreamRequest | undefined = undefined;
+  /** Attempts beside it, while hedging. */
+  #others: UpstreamRequest[] | undefined = undefined;
+  #retry: RetryState | undefined = undefined;
+  #isRetryPending = false;
+  #isHedging = false;
+  #hasResponse = false;
+  /** The request body so far, kept while an attempt waits for its connection, or while a retry or a mirror may need it. */
+  #body: Buffer[] | undefined = undefined;
+  #bodyBytes = 0;
+  #keepsBody = false;
+  #isDownstreamBackedUp = false;
+  #requestEndMs = 0;
+  #startMs = 0;
+  #altStatName = '';
+  #timeoutStatus = 504;
   readonly #routeTimer: WheelTimer = new WheelTimer(this, Timer.Route);
+  #otherTimers: WheelTimer[] | undefined = undefined;
 
   constructor(stream: Stream, shared: ManagerShared) {
     this.stream = stream;
@@ -42,274 +67,660 @@ export class Router implements TimerOwner, PickContext {
 
   decodeHeaders(headers: HeaderMap, endStream: boolean): void {
     const { stream, shared } = this;
+    const { info } = stream;
     shared.routerStats.rqTotal.value++;
     const route = stream.route;
     if (route === undefined) {
       shared.routerStats.noRoute.value++;
-      stream.info.flags |= 1 << ResponseFlag.NoRouteFound;
+      info.flags |= 1 << ResponseFlag.NoRouteFound;
       stream.sendLocalReply(404, '', 'route_not_found');
       return;
     }
-    if (route.action !== RouteActionKind.Forward) return;
+    if (route.action === RouteActionKind.Redirect || route.action === RouteActionKind.DirectResponse) {
+      this.#answerDirectly(route, headers);
+      return;
+    }
+    if (route.action === RouteActionKind.NonForwarding) {
+      stream.sendLocalReply(404, '', 'route_not_found');
+      return;
+    }
     this.route = route;
-    const cluster = shared.clusters.get(route.clusterName);
+    const cluster = shared.clusters.get(clusterOf(route, headers));
     if (cluster === undefined) {
       shared.routerStats.noCluster.value++;
-      stream.info.flags |= 1 << ResponseFlag.NoClusterFound;
+      info.flags |= 1 << ResponseFlag.NoClusterFound;
       stream.sendLocalReply(route.clusterNotFoundStatus, '', 'cluster_not_found');
       return;
     }
     this.cluster = cluster;
-    const { upstream } = stream.info;
-    upstream.clusterName = cluster.config.name;
-    upstream.clusterStatName = cluster.config.statName;
-    this.timeoutMs = route.timeoutMs;
+    info.upstream.clusterName = cluster.config.name;
+    info.upstream.clusterStatName = cluster.config.statName;
+    info.clusterMetadata = cluster.config.metadata;
     this.requestHeaders = headers;
+    this.#startMs = performance.now();
+    const { routerConfig } = shared.config;
+    if (routerConfig.strictCheckHeaders.length > 0 && !this.#passesStrictCheck(headers)) return;
+    const first = this.#pickHost();
+    if (first === undefined) {
+      this.#noHealthyHost();
+      return;
+    }
+    this.#readTimeouts(route, headers);
+    info.attemptCount = 1;
+    if (route.virtualHost.includeRequestAttemptCount) headers.set('x-envoy-attempt-count', '1');
+    finalizeRequestHeaders(route, headers, stream, !routerConfig.suppressEnvoyHeaders);
+    this.#retry = retryStateOf(route, headers, cluster);
+    const alt = headers.get('x-envoy-upstream-alt-stat-name');
+    if (alt !== undefined) {
+      this.#altStatName = alt;
+      headers.remove('x-envoy-upstream-alt-stat-name');
+    }
+    if (headers.get('x-envoy-upstream-rq-timeout-alt-response') !== undefined) {
+      this.#timeoutStatus = 204;
+      headers.remove('x-envoy-upstream-rq-timeout-alt-response');
+    }
+    if (route.idleTimeoutMs >= 0) stream.idleTimeoutMs = route.idleTimeoutMs;
+    const maxStreamMs = this.#maxStreamDuration(route, headers);
+    if (maxStreamMs >= 0) stream.maxStreamDurationMs = maxStreamMs;
+    this.#keepsBody =
+      this.#retry !== undefined || route.mirrorPolicies.length > 0 || route.internalRedirectPolicy !== null;
     this.requestEnded = endStream;
-    this.requestStartMs = performance.now();
-    if (!shared.config.routerConfig.suppressEnvoyHeaders && this.timeoutMs > 0)
-      headers.list.push('x-envoy-expected-rq-timeout-ms', String(this.timeoutMs));
-    if (this.timeoutMs > 0) shared.timers.start(this.#routeTimer, this.timeoutMs);
-    this.#tryOnce();
+    this.#startAttempt(first, false);
+    if (endStream) this.#onRequestComplete();
   }
 
   decodeData(data: Buffer, endStream: boolean): void {
-    this.requestEnded = endStream;
-    this.attempt?.sendData(data, endStream);
+    if (this.isDone) return;
+    const attempt = this.#attempt;
+    const isWaiting = attempt === undefined || attempt.isWaiting;
+    if (this.#keepsBody || isWaiting) {
+      if (data.length > 0) {
+        (this.#body ??= []).push(data);
+        this.#bodyBytes += data.length;
+      }
+      const limit = this.#bodyLimit();
+      if (this.#keepsBody && limit > 0 && this.#bodyBytes > limit) {
+        this.cluster!.stats.retryOrShadowAbandoned.value++;
+        this.#keepsBody = false;
+        this.hasLostBody = true;
+        this.#retry?.release();
+        this.#retry = undefined;
+        if (attempt === undefined) {
+          this.stream.sendLocalReply(
+            507,
+            'exceeded request buffer limit while retrying upstream',
+            'request_payload_exceeded_retry_buffer_limit',
+          );
+          return;
+        }
+        if (!isWaiting) this.#body = undefined;
+      }
+    }
+    if (!isWaiting) attempt.sendData(data, endStream);
+    if (endStream) this.#onRequestComplete();
   }
 
   decodeTrailers(trailers: HeaderMap): void {
-    this.requestEnded = true;
-    this.attempt?.sendTrailers(trailers);
+    if (this.isDone) return;
+    this.requestTrailers = trailers;
+    const attempt = this.#attempt;
+    if (attempt !== undefined && !attempt.isWaiting) attempt.sendTrailers(trailers);
+    this.#onRequestComplete();
   }
 
   /** The stream is over, or answered by somebody else. */
   abandon(): void {
     if (this.isDone) return;
     this.isDone = true;
-    this.shared.timers.cancel(this.#routeTimer);
-    const attempt = this.attempt;
-    this.attempt = undefined;
-    if (attempt !== undefined) attempt.cancel();
+    const { timers } = this.shared;
+    timers.cancel(this.#routeTimer);
+    const others = this.#otherTimers;
+    if (others !== undefined) for (let i = 0; i < others.length; i++) timers.cancel(others[i]!);
+    this.#retry?.release();
+    const attempt = this.#attempt;
+    this.#attempt = undefined;
+    if (attempt !== undefined) attempt.reset();
+    this.#resetOthers(undefined);
   }
 
   onDownstreamBackedUp(isBackedUp: boolean): void {
-    this.isDownstreamBackedUp = isBackedUp;
-    this.attempt?.readDisable(isBackedUp);
+    this.#isDownstreamBackedUp = isBackedUp;
+    this.#attempt?.readDisable(isBackedUp);
+  }
+
+  dropBody(): void {
+    this.#body = undefined;
+  }
+
+  #answerDirectly(route: RouteEntry, headers: HeaderMap): void {
+    const { stream, shared } = this;
+    shared.routerStats.rqDirectResponse.value++;
+    const location = route.redirect === null ? '' : route.redirect.location(headers, stream);
+    const body =
+      route.directBodyFormat === null ? (route.directBody ?? '') : route.directBodyFormat.format(stream);
+    stream.sendLocalReply(route.responseStatus, body, 'direct_response', -1, (response) => {
+      if (location !== '') response.add('location', location);
+      if (route.directContentType !== '') response.add('content-type', route.directContentType);
+      finalizeResponseHeaders(route, response, stream);
+    });
+  }
+
+  #readTimeouts(route: RouteEntry, headers: HeaderMap): void {
+    const { routerConfig } = this.shared.config;
+    let total = route.timeoutMs;
+    if (this.stream.isGrpc && route.maxGrpcTimeoutMs >= 0) {
+      total = grpcTimeoutOf(headers.get('grpc-timeout'));
+      if (route.grpcTimeoutOffsetMs > 0 && route.grpcTimeoutOffsetMs < total)
+        total -= route.grpcTimeoutOffsetMs;
+      if (route.maxGrpcTimeoutMs > 0 && (total === 0 || total > route.maxGrpcTimeoutMs))
+        total = route.maxGrpcTimeoutMs;
+    }
+    let perTry = route.retryPolicy === null ? 0 : route.retryPolicy.perTryTimeoutMs;
+    this.perTryIdleTimeoutMs = route.retryPolicy === null ? 0 : route.retryPolicy.perTryIdleTimeoutMs;
+    const expected = routerConfig.respectExpectedRqTimeout
+      ? headers.get('x-envoy-expected-rq-timeout-ms')
+      : undefined;
+    if (expected !== undefined) total = integerOr(expected, total);
+    else {
+      const asked = headers.get('x-envoy-upstream-rq-timeout-ms');
+      if (asked !== undefined) {
+        total = integerOr(asked, total);
+        headers.remove('x-envoy-upstream-rq-timeout-ms');
+      }
+    }
+    const askedPerTry = headers.get('x-envoy-upstream-rq-per-try-timeout-ms');
+    if (askedPerTry !== undefined) {
+      perTry = integerOr(askedPerTry, perTry);
+      headers.remove('x-envoy-upstream-rq-per-try-timeout-ms');
+    }
+    if (perTry >= total && total !== 0) perTry = 0;
+    this.#isHedging = route.hedgePolicy?.hedgeOnPerTryTimeout ?? false;
+    const hedge = headers.get('x-envoy-hedge-on-per-try-timeout');
+    if (hedge !== undefined) {
+      if (hedge === 'true') this.#isHedging = true;
+      else if (hedge === 'false') this.#isHedging = false;
+      headers.remove('x-envoy-hedge-on-per-try-timeout');
+    }
+    this.timeoutMs = total;
+    this.perTryTimeoutMs = perTry;
+    this.#setTimeoutHeaders(headers, 0);
+  }
+
+  #setTimeoutHeaders(headers: HeaderMap, elapsedMs: number): void {
+    const { timeoutMs, perTryTimeoutMs } = this;
+    let expected = this.#isHedging || perTryTimeoutMs === 0 ? timeoutMs : perTryTimeoutMs;
+    if (expected === 0) return;
+    if (timeoutMs > 0) expected = elapsedMs >= timeoutMs ? 1 : Math.min(expected, timeoutMs - elapsedMs);
+    if (!this.shared.config.routerConfig.suppressEnvoyHeaders)
+      headers.set('x-envoy-expected-rq-timeout-ms', expected === 15_000 ? '15000' : String(expected));
+    if (this.stream.isGrpc && this.route!.maxGrpcTimeoutMs >= 0) headers.set('grpc-timeout', `${expected}m`);
+  }
+
+  /** -1: nothing is said here. */
+  #maxStreamDuration(route: RouteEntry, headers: HeaderMap): number {
+    if (route.grpcTimeoutHeaderMaxMs >= 0 && this.stream.isGrpc) {
+      let asked = grpcTimeoutOf(headers.get('grpc-timeout'));
+      if (asked > 0) {
+        if (route.grpcTimeoutHeaderOffsetMs > 0 && route.grpcTimeoutHeaderOffsetMs < asked)
+          asked -= route.grpcTimeoutHeaderOffsetMs;
+        return route.grpcTimeoutHeaderMaxMs > 0 ? Math.min(asked, route.grpcTimeoutHeaderMaxMs) : asked;
+      }
+    }
+    return route.maxStreamDurationMs;
+  }
+
+  #passesStrictCheck(headers: HeaderMap): boolean {
+    for (const name of this.shared.config.routerConfig.strictCheckHeaders) {
+      const value = headers.get(name);
+      if (value === undefined) continue;
+      const isNumber = !name.startsWith('x-envoy-retry');
+      if (isNumber ? /^\d+$/.test(value) : !/[^a-z0-9,\- ]/.test(value)) continue;
+      this.stream.info.flags |= 1 << ResponseFlag.InvalidEnvoyRequestHeaders;
+      this.stream.sendLocalReply(
+        400,
+        `invalid header '${name}' with value '${value}'`,
+        `request_headers_failed_strict_check{${name}}`,
+      );
+      return false;
+    }
+    return true;
+  }
+
+  /** All of the request is here: what counts from its end begins. */
+  #onRequestComplete(): void {
+    if (this.isDone) return;
+    this.requestEnded = true;
+    const { route, shared } = this;
+    this.#requestEndMs = performance.now();
+    if (this.route!.mirrorPolicies.length > 0)
+      startShadows(this.stream, route!, this.requestHeaders!, this.#body, this.requestTrailers);
+    if (this.timeoutMs > 0) shared.timers.start(this.#routeTimer, this.timeoutMs);
+    const attempt = this.#attempt;
+    if (attempt !== undefined) this.#startAttemptTimers(attempt);
+  }
+
+  #startAttemptTimers(attempt: UpstreamRequest): void {
+    const maxMs = this.cluster!.config.http.maxStreamDurationMs;
+    if (this.perTryTimeoutMs > 0 || this.perTryIdleTimeoutMs > 0 || maxMs > 0)
+      attempt.startTimers(this.perTryTimeoutMs, this.perTryIdleTimeoutMs, maxMs);
+  }
+
+  #bodyLimit(): number {
+    const own = this.route!.requestBodyBufferLimit;
+    return own >= 0 ? own : this.stream.decoderBufferLimit;
   }
 
   // Attempts ----------------------------------------------------------------------------------------------------------------
 
-  #tryOnce(): void {
+  #pickHost(): UpstreamHost | undefined {
+    const cluster = this.cluster!;
+    const retry = this.#retry;
+    let host = cluster.pick(this);
+    if (retry === undefined || host === undefined) return host;
+    for (let i = 1; i < retry.maxHostSelections && retry.rejects(host); i++) {
+      this.random = (Math.imul(this.random, 1103515245) + 12345) & 0x7fffffff;
+      host = cluster.pick(this) ?? host;
+    }
+    return host;
+  }
+
+  #startAttempt(host: UpstreamHost, isRetry: boolean): void {
     const { stream } = this;
     const cluster = this.cluster!;
-    const { info } = stream;
-    const host = cluster.pick(this);
-    info.attemptCount++;
-    info.upstream.attempts++;
-    if (host === undefined) {
-      cluster.stats.upstreamCxNoneHealthy.value++;
-      info.flags |= 1 << ResponseFlag.NoHealthyUpstream;
-      stream.sendLocalReply(503, 'no healthy upstream', 'no_healthy_upstream');
-      return;
-    }
-    info.upstream.hostAddress = host.address;
-    info.upstream.hostname = host.hostname;
+    const route = this.route!;
+    stream.info.upstream.attempts++;
+    this.#retry?.onHostTried(host);
+    if (route.autoHostRewrite && host.hostname !== '')
+      setHost(this.requestHeaders!, host.hostname, route.appendXForwardedHost);
     const protocol = cluster.config.http.protocol;
     const at =
       protocol === UpstreamProtocol.Downstream ? (stream.manager.protocol === 'HTTP/2' ? 1 : 0) : protocol;
     const attempt = new UpstreamRequest(
       this,
       host,
-      cluster.pool(host, at, this.route!.priority === 'high' ? 1 : 0),
+      cluster.pool(host, at, route.priority === 'high' ? 1 : 0),
+      isRetry,
     );
-    this.attempt = attempt;
+    this.#attempt = attempt;
     attempt.start();
+    if (this.requestEnded && !attempt.isOver) this.#startAttemptTimers(attempt);
+  }
+
+  onPoolReady(attempt: UpstreamRequest, encoder: StreamEncoder, connection: PooledConnection): void {
+    const { info } = this.stream;
+    const { upstream } = info;
+    const host = attempt.host;
+    upstream.hostAddress = host.address;
+    upstream.hostname = host.hostname;
+    info.hostMetadata = host.metadata;
+    upstream.connectionId = connection.id;
+    upstream.localAddress = connection.localAddress;
+    upstream.requestsOnConnection = connection.requests;
+    upstream.connectStartMs = connection.connectStartMs;
+    upstream.connectEndMs = connection.connectEndMs;
+    upstream.protocol = connection.codec!.protocol;
+    upstream.tls = connection.tls;
+    const nowMs = performance.now();
+    upstream.poolReadyMs = nowMs;
+    upstream.firstTxByteMs = nowMs;
+    const body = this.#body;
+    const trailers = this.requestTrailers;
+    const hasBody = body !== undefined && body.length > 0;
+    const ends = this.requestEnded;
+    const isEnd = ends && !hasBody && trailers === undefined;
+    attempt.requestSent = isEnd;
+    encoder.encodeHeaders(this.requestHeaders!, isEnd);
+    if (hasBody) {
+      for (let i = 0; i < body.length; i++)
+        attempt.sendData(body[i]!, ends && i === body.length - 1 && trailers === undefined);
+      if (!this.#keepsBody) this.#body = undefined;
+    }
+    if (trailers !== undefined) attempt.sendTrailers(trailers);
+    if (this.#isDownstreamBackedUp) attempt.readDisable(true);
+  }
+
+  on1xx(headers: HeaderMap): void {
+    if (!this.#hasResponse) this.stream.encode1xx(headers);
   }
 
   onHeaders(attempt: UpstreamRequest, headers: HeaderMap, endStream: boolean): void {
     const { stream, shared } = this;
-    stream.info.details = 'via_upstream';
+    const { info } = stream;
+    const cluster = this.cluster!;
+    const route = this.route!;
+    const { status } = headers;
+    const nowMs = performance.now();
+    info.upstream.firstRxByteMs = nowMs;
+    const retry = this.#retry;
+    if (retry !== undefined) {
+      const verdict = retry.onHeaders(headers);
+      if (verdict === RetryVerdict.Yes) {
+        attempt.host.rqError.value++;
+        cluster.codes.retry.count(status);
+        this.#drop(attempt, endStream);
+        this.#scheduleRetry();
+        return;
+      }
+      if (verdict === RetryVerdict.Overflow) info.flags |= 1 << ResponseFlag.UpstreamOverflow;
+      else if (verdict === RetryVerdict.LimitExceeded)
+        info.flags |= 1 << ResponseFlag.UpstreamRetryLimitExceeded;
+    }
+    if (
+      route.internalRedirectPolicy !== null &&
+      canRedirectInternally(route.internalRedirectPolicy, status) &&
+      setUpRedirect(this, route.internalRedirectPolicy, headers)
+    ) {
+      this.#drop(attempt, endStream);
+      info.responseCode = status;
+      info.details = 'internal_redirect';
+      stream.recreate(this.#body, this.requestTrailers);
+      return;
+    }
+    this.#attempt = attempt;
+    this.#hasResponse = true;
+    this.#resetOthers(attempt);
+    this.#chargeCode(attempt.host, status, headers);
+    info.details = 'via_upstream';
     if (!shared.config.routerConfig.suppressEnvoyHeaders) {
-      const ms = Math.round(performance.now() - this.requestStartMs);
+      const ms = this.#requestEndMs === 0 ? 0 : Math.floor(nowMs - this.#requestEndMs);
       headers.set('x-envoy-upstream-service-time', ms < 10 ? digits[ms]! : String(ms));
     }
-    attempt.host.rqSuccess.value++;
-    if (endStream) this.#responseOver();
+    if (route.virtualHost.includeAttemptCountInResponse)
+      headers.set('x-envoy-attempt-count', String(info.attemptCount));
+    finalizeResponseHeaders(route, headers, stream);
+    if (endStream) this.#responseOver(attempt);
     stream.encodeHeaders(headers, endStream);
   }
 
-  on1xx(headers: HeaderMap): void {
-    this.stream.encode1xx(headers);
-  }
-
-  onData(data: Buffer, endStream: boolean): void {
-    if (endStream) this.#responseOver();
+  onData(attempt: UpstreamRequest, data: Buffer, endStream: boolean): void {
+    if (endStream) this.#responseOver(attempt);
     this.stream.encodeData(data, endStream);
   }
 
-  onTrailers(trailers: HeaderMap): void {
-    this.#responseOver();
+  onTrailers(attempt: UpstreamRequest, trailers: HeaderMap): void {
+    this.#responseOver(attempt);
     this.stream.encodeTrailers(trailers);
   }
 
   /** No stream came, or it broke. */
-  onFailure(attempt: UpstreamRequest, reason: ResetReason, details: string): void {
-    const { stream } = this;
+  onAttemptFailed(attempt: UpstreamRequest, reason: ResetReason, details: string): void {
+    const { stream, shared } = this;
     const { info } = stream;
-    attempt.isOver = true;
-    this.attempt = undefined;
-    if (stream.responseStarted) {
-      info.flags |= 1 << ResponseFlag.UpstreamConnectionTermination;
-      stream.resetStream('upstream_reset_after_response_started{connection_termination}');
+    attempt.finish();
+    const wasLatest = this.#attempt === attempt;
+    if (wasLatest) this.#attempt = undefined;
+    else this.#forget(attempt);
+    if (reason !== ResetReason.Overflow) {
+      info.upstream.hostAddress = attempt.host.address;
+      info.upstream.hostname = attempt.host.hostname;
+    }
+    if (details !== '') info.upstream.transportFailureReason = details;
+    if (this.#hasResponse) {
+      if (!wasLatest) return;
+      info.flags |= 1 << flagOf(reason);
+      shared.routerStats.rqResetAfterDownstreamResponseStarted.value++;
+      stream.resetStream(
+        `upstream_reset_after_response_started{${resetTexts[reason]!.replaceAll(' ', '_')}${details === '' ? '' : `|${details}`}}`,
+      );
       return;
     }
-    const text = resetTexts[reason]!;
+    if (this.#shouldRetryReset(attempt, reason)) return;
+    if (
+      this.#isRetryPending ||
+      this.#attempt !== undefined ||
+      (this.#others !== undefined && this.#others.length > 0)
+    )
+      return;
+    const status = reason === ResetReason.ProtocolError ? 502 : 503;
+    const isOverflow = reason === ResetReason.Overflow;
+    this.#chargeAbort(attempt.host, status, isOverflow);
     info.flags |= 1 << flagOf(reason);
-    if (details !== '') info.upstream.transportFailureReason = details;
+    const text = resetTexts[reason]!;
     stream.sendLocalReply(
-      503,
-      `upstream connect error or disconnect/reset before headers. reset reason: ${text}${details === '' ? '' : `, transport failure reason: ${details}`}`,
+      status,
+      `upstream connect error or disconnect/reset before headers. ${info.attemptCount > 1 ? 'retried and the latest ' : ''}reset reason: ${text}${details === '' ? '' : `, transport failure reason: ${details}`}`,
       `upstream_reset_before_response_started{${text.replaceAll(' ', '_')}${details === '' ? '' : `|${details}`}}`,
+      -1,
+      isOverflow && !shared.config.routerConfig.suppressEnvoyHeaders ? markOverloaded : undefined,
     );
   }
 
-  #responseOver(): void {
-    this.shared.timers.cancel(this.#routeTimer);
-    const attempt = this.attempt;
-    if (attempt !== undefined && attempt.requestSent) {
-      attempt.isOver = true;
-      this.attempt = undefined;
+  /** True when another attempt was started or will be. */
+  #shouldRetryReset(attempt: UpstreamRequest, reason: ResetReason): boolean {
+    const retry = this.#retry;
+    if (retry === undefined || this.#hasResponse) return false;
+    const { info } = this.stream;
+    const verdict = retry.onReset(reason, attempt.encoder !== undefined);
+    if (verdict === RetryVerdict.Yes) {
+      attempt.host.rqError.value++;
+      this.#scheduleRetry();
+      return true;
     }
+    if (verdict === RetryVerdict.Overflow) info.flags |= 1 << ResponseFlag.UpstreamOverflow;
+    else if (verdict === RetryVerdict.LimitExceeded)
+      info.flags |= 1 << ResponseFlag.UpstreamRetryLimitExceeded;
+    return false;
   }
 
-  onTimeout(_id: number): void {
+  #scheduleRetry(): void {
+    this.#isRetryPending = true;
+    this.#startTimer(Timer.Backoff, this.#retry!.backoffMs);
+  }
+
+  #doRetry(): void {
+    if (this.isDone || this.#hasResponse) return;
+    this.#isRetryPending = false;
+    const headers = this.requestHeaders!;
     const { stream } = this;
-    this.cluster!.stats.upstreamRqTimeout.value++;
-    stream.info.flags |= 1 << ResponseFlag.UpstreamRequestTimeout;
-    stream.sendLocalReply(504, 'upstream request timeout', 'response_timeout');
-  }
-}
-
-/** One attempt: waits for a stream in a pool, then is the decoder of its response. */
-export class UpstreamRequest implements PoolClient, StreamDecoder {
-  readonly router: Router;
-  readonly host: UpstreamHost;
-  readonly pool: HttpPool;
-  encoder: StreamEncoder | undefined = undefined;
-  requestSent = false;
-  isOver = false;
-  #isWaiting = false;
-  #body: Buffer[] | undefined = undefined;
-  #trailers: HeaderMap | undefined = undefined;
-
-  constructor(router: Router, host: UpstreamHost, pool: HttpPool) {
-    this.router = router;
-    this.host = host;
-    this.pool = pool;
+    stream.info.attemptCount++;
+    this.random = (Math.imul(this.random, 1103515245) + 12345) & 0x7fffffff;
+    const host = this.#pickHost();
+    if (host === undefined) {
+      this.#noHealthyHost();
+      return;
+    }
+    const vhost = this.route!.virtualHost;
+    if (vhost.includeRequestAttemptCount)
+      headers.set('x-envoy-attempt-count', String(stream.info.attemptCount));
+    if (vhost.includeIsTimeoutRetryHeader)
+      headers.set('x-envoy-is-timeout-retry', this.#isTimeoutRetry ? 'true' : 'false');
+    const elapsedMs = this.#requestEndMs === 0 ? 0 : Math.floor(performance.now() - this.#requestEndMs);
+    this.#setTimeoutHeaders(headers, elapsedMs);
+    this.#startAttempt(host, true);
   }
 
-  start(): void {
-    this.#isWaiting = true;
-    this.pool.newStream(this);
+  #isTimeoutRetry = false;
+
+  #noHealthyHost(): void {
+    const { stream } = this;
+    const { info } = stream;
+    const cluster = this.cluster!;
+    cluster.stats.upstreamCxNoneHealthy.value++;
+    info.flags |= 1 << ResponseFlag.NoHealthyUpstream;
+    this.#chargeAbort(undefined, 503, false);
+    stream.sendLocalReply(503, 'no healthy upstream', 'no_healthy_upstream');
   }
 
-  onPoolReady(encoder: StreamEncoder, connection: PooledConnection): void {
-    this.#isWaiting = false;
-    this.encoder = encoder;
-    const { router } = this;
-    const { upstream } = router.stream.info;
-    upstream.connectionId = connection.connection!.id;
-    upstream.localAddress = connection.localAddress;
-    upstream.requestsOnConnection = connection.requests;
-    const body = this.#body;
-    const ends = router.requestEnded && body === undefined && this.#trailers === undefined;
-    this.requestSent = ends;
-    encoder.encodeHeaders(router.requestHeaders!, ends);
-    if (body !== undefined) {
-      this.#body = undefined;
-      for (let i = 0; i < body.length; i++) {
-        const isEnd = router.requestEnded && i === body.length - 1 && this.#trailers === undefined;
-        if (isEnd) this.requestSent = true;
-        encoder.encodeData(body[i]!, isEnd);
+  /** Lets go of an attempt whose response is not wanted. */
+  #drop(attempt: UpstreamRequest, isComplete: boolean): void {
+    if (isComplete && attempt.requestSent) attempt.finish();
+    else attempt.reset();
+    if (this.#attempt === attempt) this.#attempt = undefined;
+    else this.#forget(attempt);
+  }
+
+  #forget(attempt: UpstreamRequest): void {
+    const at = this.#others?.indexOf(attempt) ?? -1;
+    if (at >= 0) this.#others!.splice(at, 1);
+  }
+
+  #resetOthers(except: UpstreamRequest | undefined): void {
+    const others = this.#others;
+    if (others === undefined) return;
+    this.#others = undefined;
+    for (let i = 0; i < others.length; i++) if (others[i] !== except) others[i]!.reset();
+  }
+
+  #responseOver(attempt: UpstreamRequest): void {
+    this.shared.timers.cancel(this.#routeTimer);
+    const cluster = this.cluster!;
+    const { stream } = this;
+    const nowMs = performance.now();
+    const { upstream } = stream.info;
+    upstream.lastRxByteMs = nowMs;
+    const ms = nowMs - (this.#requestEndMs === 0 ? this.#startMs : this.#requestEndMs);
+    cluster.codes.all.time(ms);
+    (stream.isInternal ? cluster.codes.internal : cluster.codes.external).time(ms);
+    if (this.#altStatName !== '') cluster.codes.named(this.#altStatName).time(ms);
+    const encoder = attempt.encoder!;
+    upstream.wireBytesSent = encoder.wireBytesSent;
+    upstream.wireBytesReceived = encoder.wireBytesReceived;
+    if (attempt.requestSent) {
+      attempt.finish();
+      if (this.#attempt === attempt) this.#attempt = undefined;
+    }
+  }
+
+  // Timeouts ----------------------------------------------------------------------------------------------------------------
+
+  #startTimer(id: number, delayMs: number): void {
+    const timers = (this.#otherTimers ??= []);
+    let timer = timers.find((it) => it.id === id);
+    if (timer === undefined) {
+      timer = new WheelTimer(this, id);
+      timers.push(timer);
+    }
+    this.shared.timers.start(timer, delayMs);
+  }
+
+  onTimeout(id: number): void {
+    if (this.isDone) return;
+    if (id === Timer.Backoff) {
+      this.#doRetry();
+      return;
+    }
+    const { stats } = this.cluster!;
+    const attempt = this.#attempt;
+    if (attempt !== undefined && !attempt.hasHeaders) {
+      stats.upstreamRqTimeout.value++;
+      attempt.host.rqTimeout.value++;
+      this.#chargeAbort(attempt.host, this.#timeoutStatus, false);
+    } else if (attempt === undefined) stats.upstreamRqTimeout.value++;
+    this.#timedOut(ResponseFlag.UpstreamRequestTimeout, 'response_timeout');
+  }
+
+  onPerTryTimeout(attempt: UpstreamRequest): void {
+    const { stats } = this.cluster!;
+    stats.upstreamRqPerTryTimeout.value++;
+    attempt.host.rqTimeout.value++;
+    this.#isTimeoutRetry = true;
+    const retry = this.#retry;
+    if (this.#isHedging && retry !== undefined) {
+      if (!attempt.isHedged && retry.onHedge() === RetryVerdict.Yes) {
+        attempt.isHedged = true;
+        (this.#others ??= []).push(attempt);
+        if (this.#attempt === attempt) this.#attempt = undefined;
+        this.#scheduleRetry();
       }
-    }
-    if (this.#trailers !== undefined) {
-      this.requestSent = true;
-      encoder.encodeTrailers(this.#trailers);
-    }
-    if (router.isDownstreamBackedUp) encoder.readDisable(true);
-  }
-
-  onPoolFailure(reason: ResetReason, details: string): void {
-    this.#isWaiting = false;
-    this.router.onFailure(this, reason, details);
-  }
-
-  sendData(data: Buffer, endStream: boolean): void {
-    if (this.#isWaiting) {
-      (this.#body ??= []).push(data);
       return;
     }
-    if (endStream) this.requestSent = true;
-    this.encoder!.encodeData(data, endStream);
+    this.#drop(attempt, false);
+    if (this.#shouldRetryReset(attempt, ResetReason.LocalReset)) return;
+    this.#chargeAbort(attempt.host, this.#timeoutStatus, false);
+    this.#timedOut(ResponseFlag.UpstreamRequestTimeout, 'upstream_per_try_timeout');
   }
 
-  sendTrailers(trailers: HeaderMap): void {
-    if (this.#isWaiting) {
-      this.#trailers = trailers;
+  onPerTryIdleTimeout(attempt: UpstreamRequest): void {
+    this.cluster!.stats.upstreamRqPerTryIdleTimeout.value++;
+    attempt.host.rqTimeout.value++;
+    this.#isTimeoutRetry = true;
+    this.#drop(attempt, false);
+    if (this.#shouldRetryReset(attempt, ResetReason.LocalReset)) return;
+    this.#chargeAbort(attempt.host, this.#timeoutStatus, false);
+    this.#timedOut(ResponseFlag.StreamIdleTimeout, 'upstream_per_try_idle_timeout');
+  }
+
+  onUpstreamMaxDuration(attempt: UpstreamRequest): void {
+    const { stream } = this;
+    this.cluster!.stats.upstreamRqMaxDurationReached.value++;
+    this.#drop(attempt, false);
+    if (this.#shouldRetryReset(attempt, ResetReason.LocalReset)) return;
+    stream.info.flags |= 1 << ResponseFlag.UpstreamMaxStreamDurationReached;
+    if (stream.responseStarted) stream.resetStream('upstream_max_stream_duration_reached');
+    else
+      stream.sendLocalReply(
+        408,
+        'upstream max stream duration reached',
+        'upstream_max_stream_duration_reached',
+      );
+  }
+
+  #timedOut(flag: ResponseFlag, details: string): void {
+    const { stream } = this;
+    stream.info.flags |= 1 << flag;
+    if (stream.responseStarted) {
+      this.shared.routerStats.rqResetAfterDownstreamResponseStarted.value++;
+      stream.resetStream(details);
       return;
     }
-    this.requestSent = true;
-    this.encoder!.encodeTrailers(trailers);
+    stream.sendLocalReply(
+      this.#timeoutStatus,
+      this.#timeoutStatus === 504 ? 'upstream request timeout' : '',
+      details,
+    );
   }
 
-  readDisable(disable: boolean): void {
-    this.encoder?.readDisable(disable);
+  // Counting ----------------------------------------------------------------------------------------------------------------
+
+  #chargeCode(host: UpstreamHost, status: number, headers: HeaderMap): void {
+    const cluster = this.cluster!;
+    if (status >= 500) host.rqError.value++;
+    else host.rqSuccess.value++;
+    const { codes } = cluster;
+    codes.all.count(status);
+    (this.stream.isInternal ? codes.internal : codes.external).count(status);
+    if (headers.get('x-envoy-upstream-canary') === 'true') codes.canary.count(status);
+    if (this.#altStatName !== '') codes.named(this.#altStatName).count(status);
   }
 
-  cancel(): void {
-    if (this.isOver) return;
-    this.isOver = true;
-    if (this.#isWaiting) this.pool.cancel(this);
-    else {
-      this.pool.cluster.stats.upstreamRqTxReset.value++;
-      this.encoder?.reset(ResetReason.LocalReset);
-    }
-  }
-
-  // StreamDecoder -----------------------------------------------------------------------------------------------------------
-
-  decodeHeaders(headers: HeaderMap, endStream: boolean): void {
-    if (!this.isOver) this.router.onHeaders(this, headers, endStream);
-  }
-
-  decode1xx(headers: HeaderMap): void {
-    if (!this.isOver) this.router.on1xx(headers);
-  }
-
-  decodeData(data: Buffer, endStream: boolean): void {
-    if (!this.isOver) this.router.onData(data, endStream);
-  }
-
-  decodeTrailers(trailers: HeaderMap): void {
-    if (!this.isOver) this.router.onTrailers(trailers);
-  }
-
-  onReset(reason: ResetReason, details: string): void {
-    if (!this.isOver) this.router.onFailure(this, reason, details);
-  }
-
-  onAboveWriteBufferHighWatermark(): void {
-    if (!this.isOver) this.router.stream.readDisable(true);
-  }
-
-  onBelowWriteBufferLowWatermark(): void {
-    if (!this.isOver) this.router.stream.readDisable(false);
+  #chargeAbort(host: UpstreamHost | undefined, status: number, isDropped: boolean): void {
+    const { codes } = this.cluster!;
+    if (host !== undefined && !isDropped) host.rqError.value++;
+    codes.all.count(status);
+    (this.stream.isInternal ? codes.internal : codes.external).count(status);
+    if (this.#altStatName !== '') codes.named(this.#altStatName).count(status);
   }
 }
 
 const digits: readonly string[] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9'];
+
+function markOverloaded(headers: HeaderMap): void {
+  headers.add('x-envoy-overloaded', 'true');
+}
+
+function integerOr(text: string, fallback: number): number {
+  return /^\d+$/.test(text) ? Number(text) : fallback;
+}
+
+/** `grpc-timeout` in ms; 0 when there is none or it makes no sense. */
+function grpcTimeoutOf(text: string | undefined): number {
+  if (text === undefined || !/^\d{1,8}[HMSmun]$/.test(text)) return 0;
+  const amount = Number(text.slice(0, -1));
+  switch (text[text.length - 1]) {
+    case 'H':
+      return amount * 3_600_000;
+    case 'M':
+      return amount * 60_000;
+    case 'S':
+      return amount * 1000;
+    case 'm':
+      return amount;
+    case 'u':
+      return Math.ceil(amount / 1000);
+    default:
+      return Math.ceil(amount / 1_000_000);
+  }
+}
 
 /** By reset reason, as Envoy writes it into bodies and details. */
 const resetTexts: readonly string[] = [

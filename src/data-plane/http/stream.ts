@@ -15,11 +15,13 @@ import { HeaderMap } from '#http/header-map.ts';
 import type { ConnectionManager } from './connection-manager.ts';
 import { type FilterPlan, Has } from './filter-plan.ts';
 import { localReply } from './local-reply.ts';
+import { passesChecks } from './request-checks.ts';
 import { mutateRequestHeaders } from './request-headers.ts';
 import { RequestInfo } from './request-info.ts';
 import { mutateResponseHeaders } from './response-headers.ts';
 import type { RouteContext, RouteEntry } from './route-entry.ts';
 import { Router } from './router.ts';
+import { isUpgradeAllowed, upgradeOf } from './upgrade.ts';
 
 /** What one filter holds of one direction. */
 class Hold {
@@ -79,7 +81,14 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
   /** The watermark of this stream's downstream side: the router stops the upstream while it is positive. */
   downstreamBackUps = 0;
   closesConnection = false;
+  internalRedirects = 0;
+  /** Routes this request was redirected away from. */
+  redirectedFrom: object[] = noRoutes;
+  /** An upgrade that is allowed: counted until the stream ends. */
+  isUpgrade = false;
   readonly router: Router;
+  /** The stream that took over after an internal redirect: the codec still knows this one. */
+  #successor: Stream | undefined = undefined;
 
   #filters: readonly HttpFilter[] = noFilters;
   #decodeHolds: (Hold | undefined)[] | undefined = undefined;
@@ -114,19 +123,57 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
     this.requestEnded = endStream;
     this.info.protocol = this.manager.protocol;
     this.isHead = headers.method === 'HEAD';
-    if (!mutateRequestHeaders(this, headers)) return;
+    if (this.internalRedirects === 0) {
+      if (!this.#receive(headers)) return;
+      mutateRequestHeaders(this, headers);
+    }
     if (shared.streamIdleTimeoutMs > 0) shared.timers.start(this.#idleTimer, shared.streamIdleTimeoutMs);
     if (shared.requestTimeoutMs > 0 && !endStream) this.startTimer(Timer.Request, shared.requestTimeoutMs);
     if (shared.maxStreamDurationMs > 0) this.startTimer(Timer.MaxDuration, shared.maxStreamDurationMs);
+    if (this.upgrade !== '' && !this.#acceptsUpgrade()) return;
     const plan = this.plan;
     if (plan.count > 0) {
       this.#filters = plan.instances();
       if (plan.hasDisabled || this.route?.perFilterConfigs) this.#findDisabled();
       this.#runDecodeHeaders(0, endStream);
-    } else {
-      this.router.decodeHeaders(headers, endStream);
-    }
+    } else this.router.decodeHeaders(headers, endStream);
     if (endStream) this.#decodeComplete();
+  }
+
+  /** What comes before filters and routes; false when the request was answered. */
+  #receive(headers: HeaderMap): boolean {
+    const { manager } = this;
+    this.upgrade = upgradeOf(headers);
+    if (!passesChecks(this, headers)) return false;
+    const expect = headers.get('expect');
+    if (
+      expect !== undefined &&
+      !manager.shared.config.proxy100Continue &&
+      expect.toLowerCase() === '100-continue'
+    ) {
+      const headers100 = new HeaderMap();
+      headers100.status = 100;
+      manager.countResponse(100);
+      this.encoder.encode1xx(headers100);
+      headers.remove('expect');
+    }
+    return true;
+  }
+
+  #acceptsUpgrade(): boolean {
+    const { stats } = this.manager.shared;
+    const { route } = this;
+    if (route === undefined || isUpgradeAllowed(this, route)) {
+      if (route !== undefined) {
+        this.isUpgrade = true;
+        stats.downstreamCxUpgradesTotal.value++;
+        stats.downstreamCxUpgradesActive.value++;
+      }
+      return true;
+    }
+    stats.downstreamRqWsOnNonWsRoute.value++;
+    this.sendLocalReply(403, '', 'upgrade_failed');
+    return false;
   }
 
   decode1xx(): void {}
@@ -150,6 +197,7 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
   }
 
   onReset(reason: ResetReason, details: string): void {
+    if (this.#successor !== undefined) this.#successor.onReset(reason, details);
     if (this.isDestroyed) return;
     const { info, manager } = this;
     if (!this.responseEnded || !this.requestEnded) {
@@ -167,15 +215,35 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
   }
 
   onAboveWriteBufferHighWatermark(): void {
-    if (this.downstreamBackUps++ === 0) {
-      this.router.onDownstreamBackedUp(true);
-    }
+    this.#successor?.onAboveWriteBufferHighWatermark();
+    if (this.downstreamBackUps++ === 0) this.router.onDownstreamBackedUp(true);
   }
 
   onBelowWriteBufferLowWatermark(): void {
-    if (--this.downstreamBackUps === 0) {
-      this.router.onDownstreamBackedUp(false);
+    this.#successor?.onBelowWriteBufferLowWatermark();
+    if (--this.downstreamBackUps === 0) this.router.onDownstreamBackedUp(false);
+  }
+
+  /** Begins anew with the present request headers, as after an internal redirect: another stream takes over. */
+  recreate(body: readonly Buffer[] | undefined, trailers: HeaderMap | undefined): void {
+    const { manager } = this;
+    const successor = manager.succeed(this.encoder);
+    successor.internalRedirects = this.internalRedirects + 1;
+    successor.redirectedFrom = [...this.redirectedFrom, this.#route!];
+    this.#successor = successor;
+    successor.isInternal = this.isInternal;
+    successor.isGrpc = this.isGrpc;
+    successor.info.requestId = this.info.requestId;
+    successor.info.remoteAddress = this.info.remoteAddress;
+    for (let i = 0; i < this.downstreamBackUps; i++) successor.onAboveWriteBufferHighWatermark();
+    this.#destroy();
+    const hasBody = body !== undefined && body.length > 0;
+    successor.decodeHeaders(this.requestHeaders, !hasBody && trailers === undefined);
+    if (hasBody) {
+      for (let i = 0; i < body.length; i++)
+        successor.decodeData(body[i]!, i === body.length - 1 && trailers === undefined);
     }
+    if (trailers !== undefined) successor.decodeTrailers(trailers);
   }
 
   // Request, through the filters --------------------------------------------------------------------------------------------
@@ -576,7 +644,7 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
     const { info, manager } = this;
     info.responseCode = headers.status;
     mutateResponseHeaders(this, headers, endStream);
-    manager.onResponseHeaders(this, headers.status);
+    manager.countResponse(headers.status);
     info.firstDownstreamTxMs = performance.now();
     this.encoder.encodeHeaders(headers, endStream);
     if (endStream) this.#responseEnd();
@@ -613,6 +681,7 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
       }
     }
     if (!this.requestEnded) {
+      this.manager.shared.stats.downstreamRqRxReset.value++;
       this.router.abandon();
       this.#destroy();
       this.encoder.reset(ResetReason.LocalReset);
@@ -672,6 +741,7 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
         this.info.routeName = route.name;
         this.info.virtualHostName = route.virtualHost.name;
         this.info.routeMetadata = route.metadata;
+        this.info.upstream.clusterName = route.clusterName;
         this.info.virtualHostMetadata = route.virtualHost.metadata;
       }
     }
@@ -751,6 +821,16 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
     this.manager.shared.timers.start(timer, delayMs);
   }
 
+  /** The route's limit replaces the connection manager's; 0 ends it. */
+  set maxStreamDurationMs(delayMs: number) {
+    const timers = this.#otherTimers;
+    if (timers !== undefined) {
+      for (let i = 0; i < timers.length; i++)
+        if (timers[i]!.id === Timer.MaxDuration) this.manager.shared.timers.cancel(timers[i]!);
+    }
+    if (delayMs > 0) this.startTimer(Timer.MaxDuration, delayMs);
+  }
+
   /** The route's idle timeout replaces the connection manager's; 0 ends it. */
   set idleTimeoutMs(delayMs: number) {
     this.#idleMs = delayMs;
@@ -821,6 +901,7 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
     if (others !== undefined) for (let i = 0; i < others.length; i++) timers.cancel(others[i]!);
     this.router.abandon();
     info.endMs = performance.now();
+    if (this.isUpgrade) manager.shared.stats.downstreamCxUpgradesActive.value--;
     info.wireBytesReceived = this.encoder.wireBytesReceived;
     info.wireBytesSent = this.encoder.wireBytesSent;
     if ((plan.hasAny & Has.OnStreamComplete) !== 0) {
@@ -840,6 +921,7 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
 const noHeaders = new HeaderMap();
 const noFilters: readonly HttpFilter[] = [];
 const nothing: readonly unknown[] = [];
+const noRoutes: object[] = [];
 const noBytes = Buffer.alloc(0);
 
 function isStopAll(hold: Hold): boolean {

@@ -9,6 +9,7 @@ import type { Connection, ConnectionOwner } from '#net/connection.ts';
 import { CircuitBreaker } from './circuit-breaker.ts';
 import type { ClusterConfig } from './cluster-config.ts';
 import type { CircuitBreakerStats, ClusterStats } from './cluster-stats.ts';
+import type { ClusterCodeStats } from './code-stats.ts';
 import type { UpstreamHost } from './host.ts';
 import { HttpPool } from './http-pool.ts';
 
@@ -26,6 +27,7 @@ const alpnByProtocol: readonly (readonly string[])[] = [['http/1.1'], ['h2'], ['
 export class Cluster {
   readonly config: ClusterConfig;
   readonly stats: ClusterStats;
+  readonly codes: ClusterCodeStats;
   readonly breakers: readonly [CircuitBreaker, CircuitBreaker];
   readonly transport: UpstreamTransport;
   readonly lb: LoadBalancer;
@@ -38,6 +40,7 @@ export class Cluster {
   constructor(
     config: ClusterConfig,
     stats: ClusterStats,
+    codes: ClusterCodeStats,
     breakerStats: readonly [CircuitBreakerStats, CircuitBreakerStats],
     transport: UpstreamTransport,
     lb: LoadBalancer,
@@ -46,6 +49,7 @@ export class Cluster {
   ) {
     this.config = config;
     this.stats = stats;
+    this.codes = codes;
     this.breakers = [
       new CircuitBreaker(config.thresholds[0], breakerStats[0]),
       new CircuitBreaker(config.thresholds[1], breakerStats[1]),

@@ -1,5 +1,7 @@
 // The connections to one host for one protocol and priority, and the requests that wait for one. HTTP/1 and HTTP/2 differ only in
 // how many streams a connection carries. Step 7 of a request's way.
+
+import type { TlsInfo } from '#extension/stream-info.ts';
 import type { ClientCodec, ClientCodecOwner, CodecError, StreamDecoder, StreamEncoder } from '#http/codec.ts';
 import { ResetReason } from '#http/codec.ts';
 import { CloseEvent, CloseType, type Connection, type ConnectionOwner } from '#net/connection.ts';
@@ -156,9 +158,8 @@ export class HttpPool {
       for (let i = 0; i < pending.length; i++) {
         this.cluster.stats.upstreamRqPendingActive.value--;
         this.breaker.addPending(-1);
-        if (i > 0) this.cluster.stats.upstreamRqPendingFailureEject.value++;
+        this.cluster.stats.upstreamRqPendingFailureEject.value++;
       }
-      if (pending.length === 1) this.cluster.stats.upstreamRqPendingFailureEject.value++;
       for (let i = 0; i < pending.length; i++) pending[i]!.onPoolFailure(reason, details);
     } else if (!this.#isDraining || this.#pending.length > 0) this.#connectIfNeeded();
   }
@@ -168,6 +169,7 @@ export class HttpPool {
 export class PooledConnection implements ConnectionOwner, ClientCodecOwner {
   readonly pool: HttpPool;
   connection: Connection | undefined = undefined;
+  tls: TlsInfo | undefined = undefined;
   codec: ClientCodec | undefined = undefined;
   isReady = false;
   isDraining = false;
@@ -187,6 +189,10 @@ export class PooledConnection implements ConnectionOwner, ClientCodecOwner {
 
   constructor(pool: HttpPool) {
     this.pool = pool;
+  }
+
+  get id(): number {
+    return this.connection!.id;
   }
 
   connect(): void {

@@ -14,6 +14,7 @@ import type { WorkerContext } from '../worker-context.ts';
 import { Cluster, type Dialer } from './cluster.ts';
 import type { ClusterConfig, LocalityConfig } from './cluster-config.ts';
 import { CircuitBreakerStats, ClusterStats } from './cluster-stats.ts';
+import { ClusterCodeStats } from './code-stats.ts';
 import { UpstreamHost } from './host.ts';
 
 export function prepareCluster(config: ClusterConfig, worker: WorkerContext): Cluster {
@@ -62,6 +63,7 @@ export function prepareCluster(config: ClusterConfig, worker: WorkerContext): Cl
   return new Cluster(
     config,
     scope.stats(ClusterStats),
+    new ClusterCodeStats(scope),
     [
       scope.scope('circuit_breakers.default').stats(CircuitBreakerStats),
       scope.scope('circuit_breakers.high').stats(CircuitBreakerStats),

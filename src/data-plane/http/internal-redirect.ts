@@ -1,0 +1,100 @@
+// Redirects that are followed here instead of by the client (`internal_redirect_policy`): the stream begins anew with the headers that
+// the `location` asks for.
+import type { HeaderMap } from '#http/header-map.ts';
+import type { InternalRedirectPolicy } from './route-entry.ts';
+import type { Router } from './router.ts';
+import type { Stream } from './stream.ts';
+
+export function canRedirectInternally(policy: InternalRedirectPolicy, status: number): boolean {
+  return policy.responseCodes.includes(status);
+}
+
+/** True: the request's headers now ask for the new place. False: the redirect goes to the client, and is counted as failed. */
+export function setUpRedirect(router: Router, policy: InternalRedirectPolicy, response: HeaderMap): boolean {
+  const done = convert(router, policy, response);
+  const { stats } = router.cluster!;
+  if (done) stats.upstreamInternalRedirectSucceededTotal.value++;
+  else stats.upstreamInternalRedirectFailedTotal.value++;
+  return done;
+}
+
+function convert(router: Router, policy: InternalRedirectPolicy, response: HeaderMap): boolean {
+  const { stream, shared } = router;
+  const { routerStats } = shared;
+  const headers = router.requestHeaders!;
+  const location = response.get('location');
+  // A body that is not kept cannot be sent again.
+  if (location === undefined || !router.requestEnded || router.hasLostBody) return false;
+  const target = parse(location);
+  if (target === undefined) {
+    routerStats.passthroughInternalRedirectBadLocation.value++;
+    return false;
+  }
+  const isTls = stream.manager.isTls;
+  if (target.scheme !== 'http' && target.scheme !== 'https') {
+    routerStats.passthroughInternalRedirectUnsafeScheme.value++;
+    return false;
+  }
+  if (!policy.allowCrossScheme && (target.scheme === 'https') !== isTls) {
+    routerStats.passthroughInternalRedirectUnsafeScheme.value++;
+    return false;
+  }
+  if (stream.internalRedirects >= policy.maxInternalRedirects) {
+    routerStats.passthroughInternalRedirectTooManyRedirects.value++;
+    return false;
+  }
+  const before = { scheme: headers.scheme, authority: headers.authority, path: headers.path };
+  for (let i = 0; i < policy.responseHeadersToCopy.length; i++) {
+    const name = policy.responseHeadersToCopy[i]!;
+    const value = response.joined(name);
+    if (value === undefined) headers.remove(name);
+    else headers.set(name, value);
+  }
+  headers.scheme = target.scheme;
+  headers.authority = target.authority;
+  headers.path = target.path;
+  const route = nextRoute(stream);
+  if (route === undefined) {
+    routerStats.passthroughInternalRedirectNoRoute.value++;
+  } else if (policy.predicates.some((it) => !allows(it.name, stream, route, target.scheme))) {
+    routerStats.passthroughInternalRedirectPredicate.value++;
+  } else {
+    if (response.status === 303 && headers.method !== 'GET' && headers.method !== 'HEAD') {
+      headers.method = 'GET';
+      headers.remove('content-length');
+      router.dropBody();
+    }
+    headers.set('x-envoy-original-url', `${before.scheme}://${before.authority}${before.path}`);
+    return true;
+  }
+  headers.scheme = before.scheme;
+  headers.authority = before.authority;
+  headers.path = before.path;
+  return false;
+}
+
+function nextRoute(stream: Stream): object | undefined {
+  return stream.manager.shared.routes.route(stream.requestHeaders, stream);
+}
+
+function allows(predicate: string, stream: Stream, route: object, scheme: string): boolean {
+  switch (predicate) {
+    case 'envoy.internal_redirect_predicates.previous_routes':
+      return stream.router.route !== route && !stream.redirectedFrom.includes(route);
+    case 'envoy.internal_redirect_predicates.safe_cross_scheme':
+      return scheme === 'http' || stream.manager.isTls;
+    default:
+      return false;
+  }
+}
+
+function parse(location: string): { scheme: string; authority: string; path: string } | undefined {
+  const match = /^([a-zA-Z][a-zA-Z0-9+.-]*):\/\/([^/?#]+)([^#]*)/.exec(location);
+  if (match === null) return undefined;
+  const rest = match[3]!;
+  return {
+    scheme: match[1]!.toLowerCase(),
+    authority: match[2]!,
+    path: rest === '' ? '/' : rest[0] === '?' ? `/${rest}` : rest,
+  };
+}

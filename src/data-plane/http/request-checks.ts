@@ -1,0 +1,77 @@
+// What the connection manager refuses before any filter sees the request, and how it tidies host and path. Envoy's order.
+import type { HeaderMap } from '#http/header-map.ts';
+import { normalizePath, PathVerdict } from '#http/path.ts';
+import type { ConnectionManagerConfig } from './manager-config.ts';
+import type { Stream } from './stream.ts';
+
+/** False when the request was answered here. */
+export function passesChecks(stream: Stream, headers: HeaderMap): boolean {
+  const { manager } = stream;
+  const { config, stats } = manager.shared;
+  const isConnect = headers.method === 'CONNECT';
+  if (headers.authority === '' && !headers.isAuthorityEmpty) {
+    refuse(stream, 400, 'missing_host_header');
+    return false;
+  }
+  const { path } = headers;
+  if (path === '') {
+    if (!isConnect) {
+      refuse(stream, 404, 'missing_path_rejected');
+      return false;
+    }
+  } else if (path.charCodeAt(0) !== 47 && path !== '*') {
+    stats.downstreamRqNonRelativePath.value++;
+    refuse(stream, 404, 'absolute_path_rejected');
+    return false;
+  }
+  if (config.path !== undefined && path !== '') {
+    const verdict = normalizePath(headers, config.path);
+    if (verdict === PathVerdict.Reject) {
+      stats.downstreamRqFailedPathNormalization.value++;
+      refuse(stream, 400, 'path_normalization_failed');
+      return false;
+    }
+    if (verdict === PathVerdict.Redirect) {
+      stats.downstreamRqRedirectedWithNormalizedPath.value++;
+      stream.sendLocalReply(307, '', 'path_normalization_failed', -1, (response) =>
+        response.add('location', headers.path),
+      );
+      return false;
+    }
+  }
+  if (config.stripTrailingHostDot || config.stripPort !== 0)
+    normalizeHost(headers, config, manager.localPort);
+  return true;
+}
+
+/** The connection ends with such an answer. */
+function refuse(stream: Stream, status: number, details: string): void {
+  stream.closeAfterResponse();
+  stream.sendLocalReply(status, '', details);
+}
+
+function normalizeHost(headers: HeaderMap, config: ConnectionManagerConfig, localPort: string): void {
+  let host = headers.authority;
+  let port = '';
+  const colon = host.lastIndexOf(':');
+  // Inside of brackets a colon belongs to an IPv6 address.
+  if (colon >= 0 && host.indexOf(']', colon) < 0 && (host[0] === '[' || host.indexOf(':') === colon)) {
+    port = host.slice(colon);
+    host = host.slice(0, colon);
+  }
+  if (config.stripTrailingHostDot && host.endsWith('.')) host = host.slice(0, -1);
+  if (port !== '' && isPort(port)) {
+    if (config.stripPort === 2) port = '';
+    // For CONNECT the port is what the request is about.
+    else if (config.stripPort === 1 && port.slice(1) === localPort && headers.method !== 'CONNECT') port = '';
+  }
+  headers.authority = host + port;
+}
+
+function isPort(text: string): boolean {
+  for (let i = 1; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code < 48 || code > 57) return false;
+  }
+  return text.length > 1;
+}
