@@ -20,6 +20,7 @@ import { ConfigError } from './config-error.ts';
 import { parseJson } from './json-text.ts';
 import { locate, type Source } from './locate.ts';
 import { mergeMessage } from './merge-message.ts';
+import { readProtoText } from './proto-text.ts';
 import { readMessage } from './read-message.ts';
 import { isStrictRule } from './rule-catalog.ts';
 import { RuleScope } from './rules/scope.ts';
@@ -173,6 +174,11 @@ async function openText(
     return fail(`the file has ${bytes.length} bytes, more than ${maxFileBytes}`, 'too-large');
   const extension = /\.([^./]+)$/.exec(file)?.[1]?.toLowerCase();
   if (extension === 'pb') return openBinary(file, bytes, type ?? messageType(bootstrapName)!, fail);
+  if (extension === 'pb_text') {
+    const { text, isValid } = decodeText(file, bytes, problems);
+    if (isValid) return readProtoText(file, text, type ?? messageType(bootstrapName)!, problems);
+    return { source: { file, text, tree: null, start: 0 }, isBroken: true };
+  }
   if (file === '-')
     return parseText(
       file,

@@ -8,9 +8,12 @@ import { put } from './values.ts';
 import { emptyValue, fromFields, isDefault, sortedKeys, toFields } from './well-known.ts';
 
 export interface TextProblem {
+  readonly kind: 'syntax' | 'unknown-field' | 'invalid-value' | 'oneof-conflict';
   /** The field, in proto names; empty at the top. */
   readonly path: string;
   readonly problem: string;
+  /** The name that was not found, and those there are: of fields or enum values. */
+  readonly unknown?: { readonly name: string; readonly candidates: readonly string[] } | undefined;
   /** Where in the text, counted in characters from 0. */
   readonly offset: number;
   /** Counted from 1. */
@@ -29,23 +32,22 @@ export function readText(
   text: string,
   options: TextOptions = {},
 ): { message: Message; problems: TextProblem[] } {
-  const found: { path: string; problem: string; offset: number }[] = [];
+  const found: Found[] = [];
   const message = (type as MessageType).create();
   let reader: TextReader | undefined;
   try {
-    reader = new TextReader(text, options, (path, problem, offset) => found.push({ path, problem, offset }));
+    reader = new TextReader(text, options, (it) => found.push(it));
     reader.fields(type as MessageType, message, '');
   } catch (error) {
     if (!(error instanceof TextSyntaxError)) throw error;
-    found.push({ path: reader?.path ?? '', problem: error.message, offset: error.offset });
+    found.push({ kind: 'syntax', path: reader?.path ?? '', problem: error.message, offset: error.offset });
   }
   return { message, problems: withPlaces(text, found) };
 }
 
-function withPlaces<T extends { offset: number }>(
-  text: string,
-  found: T[],
-): (T & { line: number; column: number })[] {
+type Found = Omit<TextProblem, 'line' | 'column'>;
+
+function withPlaces(text: string, found: Found[]): TextProblem[] {
   let line = 1;
   let lineStart = 0;
   return found
@@ -64,16 +66,12 @@ const maxDepth = 100;
 
 class TextReader {
   readonly #scanner: TextScanner;
-  readonly #report: (path: string, problem: string, offset: number) => void;
+  readonly #report: (found: Found) => void;
   readonly #onValue: TextOptions['onValue'];
   readonly #path: (string | number)[] = [];
   #depth = 0;
 
-  constructor(
-    text: string,
-    options: TextOptions,
-    report: (path: string, problem: string, offset: number) => void,
-  ) {
+  constructor(text: string, options: TextOptions, report: (found: Found) => void) {
     this.#scanner = new TextScanner(text);
     this.#onValue = options.onValue;
     this.#report = report;
@@ -107,7 +105,9 @@ class TextReader {
     scanner.take();
     const field = type.field(name.text);
     if (!field) {
-      this.#problem(`message type "${type.name}" has no field named "${name.text}"`, name.offset);
+      const problem = `message type "${type.name}" has no field named "${name.text}"`;
+      const candidates = type.fields.map((it) => it.name);
+      this.#problem(problem, name.offset, 'unknown-field', { name: name.text, candidates });
       this.#skipField();
       return;
     }
@@ -128,10 +128,8 @@ class TextReader {
     if (Object.hasOwn(into, field.name)) this.#problem(`"${field.name}" is given more than once`, offset);
     const other = field.oneof?.fields.find((it) => it !== field && Object.hasOwn(into, it.name));
     if (!other) return;
-    this.#problem(
-      `"${field.name}" cannot be combined with "${other.name}" (oneof ${field.oneof!.name})`,
-      offset,
-    );
+    const problem = `"${field.name}" cannot be combined with "${other.name}" (oneof ${field.oneof!.name})`;
+    this.#problem(problem, offset, 'oneof-conflict');
     delete into[other.name];
   }
 
@@ -248,7 +246,11 @@ class TextReader {
     if (token.kind === 'name') {
       this.#scanner.take();
       if (field.enum.value(token.text)) return token.text;
-      this.#problem(`"${token.text}" is not a value of ${field.enum.name}`, token.offset);
+      const candidates = field.enum.values.map((it) => it.name);
+      this.#problem(`"${token.text}" is not a value of ${field.enum.name}`, token.offset, 'invalid-value', {
+        name: token.text,
+        candidates,
+      });
       return field.enum.nameOf(0);
     }
     return field.enum.nameOf(this.#integer('int32') as number);
@@ -368,8 +370,13 @@ class TextReader {
     this.#depth--;
   }
 
-  #problem(problem: string, offset: number): void {
-    this.#report(this.path, problem, offset);
+  #problem(
+    problem: string,
+    offset: number,
+    kind: TextProblem['kind'] = 'invalid-value',
+    unknown?: TextProblem['unknown'],
+  ): void {
+    this.#report({ kind, path: this.path, problem, unknown, offset });
   }
 
   #fail(problem: string): never {
