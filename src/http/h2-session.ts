@@ -37,6 +37,7 @@ import type { H2Options } from './h2-options.ts';
 import { H2Output } from './h2-output.ts';
 import type { H2CodecStats } from './h2-stats.ts';
 import { H2Stream } from './h2-stream.ts';
+import { StreamTable } from './h2-stream-table.ts';
 import type { HeaderMap } from './header-map.ts';
 import { HpackDecoder } from './hpack-decoder.ts';
 import { HpackEncoder } from './hpack-encoder.ts';
@@ -73,7 +74,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
   readonly #decoder = new HpackDecoder();
   readonly #encoder: HpackEncoder;
   readonly #message: MessageCollector;
-  readonly #streams = new Map<number, H2Stream>();
+  readonly #streams = new StreamTable();
   /** Streams of a client that have no id yet. */
   #unsent: H2Stream[] = [];
   #openStreams = 0;
@@ -252,7 +253,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
 
   onConnectionClose(reason: ResetReason, details: string): void {
     this.#die();
-    const streams = [...this.#streams.values(), ...this.#unsent];
+    const streams = [...this.#streams.all(), ...this.#unsent];
     this.#streams.clear();
     this.#unsent = [];
     for (const stream of streams) {
@@ -264,7 +265,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
 
   onAboveWriteBufferHighWatermark(): void {
     this.#sinkIsAbove = true;
-    for (const stream of [...this.#streams.values()]) {
+    for (const stream of this.#streams.all()) {
       if (!stream.gone) stream.decoder.onAboveWriteBufferHighWatermark();
     }
   }
@@ -272,7 +273,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
   onBelowWriteBufferLowWatermark(): void {
     this.#sinkIsAbove = false;
     this.#countDrained();
-    for (const stream of [...this.#streams.values()]) {
+    for (const stream of this.#streams.all()) {
       if (!stream.gone) stream.decoder.onBelowWriteBufferLowWatermark();
     }
   }
@@ -331,7 +332,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
       stream.sendWindow = this.#peerInitialWindow;
       stream.isHead = headers.method === 'HEAD';
       stream.isConnect = headers.method === 'CONNECT';
-      this.#streams.set(stream.id, stream);
+      this.#streams.add(stream);
       if (this.#nextStream > maxStreamId) this.#clientOwner!.onGoAway();
     }
     this.#writeHeaders(stream, headers, endStream);
@@ -754,7 +755,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
     const verdict = message.finish();
     const stream = this.#newStream(id, nobody);
     stream.wireBytesReceived = wireBytes;
-    this.#streams.set(id, stream);
+    this.#streams.add(stream);
     stream.decoder = this.#serverOwner!.newStream(stream);
     if (stream.gone) return;
     if (this.#sinkIsAbove) stream.decoder.onAboveWriteBufferHighWatermark();
@@ -940,7 +941,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
     if (this.#isServer) return;
     const last = readUint31(bytes, start);
     // RFC 9113 6.8: what is above was not and will not be processed.
-    for (const stream of [...this.#streams.values()]) {
+    for (const stream of this.#streams.all()) {
       if (stream.id <= last || stream.gone) continue;
       this.#streams.delete(stream.id);
       this.#forget(stream);
@@ -1045,7 +1046,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
     this.#controlNow++;
     // After the acknowledgement, so that the peer knows which window the bytes were counted against.
     if (windowsGrow) {
-      for (const stream of [...this.#streams.values()]) {
+      for (const stream of this.#streams.all()) {
         if (!stream.gone && stream.queue !== undefined && stream.sendWindow > 0) this.#drain(stream);
       }
     }
@@ -1057,7 +1058,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
     const change = value - this.#peerInitialWindow;
     this.#peerInitialWindow = value;
     if (change === 0) return true;
-    for (const stream of this.#streams.values()) {
+    for (const stream of this.#streams.all()) {
       if (stream.sendWindow + change > maxWindow) {
         this.#fail(H2Error.FlowControlError, 'SETTINGS: window size overflow');
         return false;
