@@ -122,7 +122,7 @@ function ok(body: string): string {
 }
 
 /** How many characters the first request takes, or undefined while it is incomplete. Only as strict as a proxy's output needs. */
-function requestLength(text: string): number | undefined {
+export function requestLength(text: string): number | undefined {
   const headEnd = text.indexOf('\r\n\r\n');
   if (headEnd < 0) return undefined;
   const head = text.slice(0, headEnd);

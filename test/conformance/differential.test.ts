@@ -1,0 +1,22 @@
+// Seeded random requests through the real Envoy and through chancery: responses, upstream bytes, flags and details must be the same.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { missing } from '#testing/peers.ts';
+import { compareSides } from './differential/compare-sides.ts';
+
+const seed = Number(process.env.DIFFERENTIAL_SEED ?? 1);
+
+test(`random requests, seed ${seed}, come out as from Envoy`, {
+  skip: missing('envoy'),
+  timeout: 120_000,
+}, async () => {
+  const { differences, compared } = await compareSides({ seed, count: 600 });
+  assert.equal(compared, 600);
+  const shown = differences
+    .slice(0, 5)
+    .map(
+      ({ exchange, lines }) =>
+        `npm run differential -- --seed ${seed} --only ${exchange.number}\n${lines.slice(0, 12).join('\n')}`,
+    );
+  assert.equal(differences.length, 0, `${differences.length} differ:\n${shown.join('\n\n')}`);
+});

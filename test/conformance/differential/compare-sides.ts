@@ -1,0 +1,65 @@
+// The same random exchanges on both sides, and where the outcomes differ.
+import type { ProxyKind } from '#testing/proxy-process.ts';
+import { diffLines } from '../golden/compare.ts';
+import { type RandomExchange, randomExchange } from './random-requests.ts';
+import { type Outcome, Side } from './side.ts';
+
+export interface DifferentialOptions {
+  readonly seed: number;
+  readonly count: number;
+  /** Only the exchange of this number. */
+  readonly only?: number;
+  /** Envoy against itself shows how much the runner can trust itself. */
+  readonly second?: ProxyKind;
+}
+
+export interface SideDifference {
+  readonly exchange: RandomExchange;
+  readonly lines: readonly string[];
+}
+
+export async function compareSides({ seed, count, only, second = 'chancery' }: DifferentialOptions) {
+  const exchanges: RandomExchange[] = [];
+  for (let number = 0; number < count; number++)
+    if (only === undefined || number === only) exchanges.push(randomExchange(seed, number));
+  if (only !== undefined && exchanges.length === 0) exchanges.push(randomExchange(seed, only));
+  let differing = await play(exchanges, second);
+  // Some outcomes hang on who was faster. What differs is played again, one at a time.
+  if (differing.length > 0) {
+    differing = await play(
+      differing.map((it) => it.exchange),
+      second,
+      1,
+    );
+  }
+  return { differences: differing, compared: exchanges.length };
+}
+
+async function play(
+  exchanges: readonly RandomExchange[],
+  second: ProxyKind,
+  atATime = 24,
+): Promise<SideDifference[]> {
+  const sides = await Promise.all([Side.start('envoy'), Side.start(second)]);
+  try {
+    const [envoy, ours] = await Promise.all(sides.map((side) => side.play(exchanges, atATime)));
+    const differences: SideDifference[] = [];
+    exchanges.forEach((exchange, i) => {
+      const lines = compareOutcomes(envoy![i]!, ours![i]!);
+      if (lines.length > 0) differences.push({ exchange, lines });
+    });
+    return differences;
+  } finally {
+    for (const side of sides) await side.stop();
+  }
+}
+
+function compareOutcomes(envoy: Outcome, ours: Outcome): string[] {
+  const lines: string[] = [];
+  for (const what of ['response', 'connection', 'upstream', 'log'] as const) {
+    const difference = diffLines(envoy[what].split('\n'), ours[what].split('\n'));
+    if (difference.length > 0)
+      lines.push(`${what}:`, ...difference.map((line) => `  ${JSON.stringify(line)}`));
+  }
+  return lines;
+}
