@@ -4,13 +4,14 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { get as httpGet, request as httpRequest } from 'node:http';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { peer } from './peers.ts';
 
 export type ProxyKind = 'envoy' | 'chancery';
 
-export interface ProxyProcessOptions {
+export interface ProxyProcessOptions extends ReadyOptions {
   readonly kind: ProxyKind;
   /** Where the process runs, and where its configuration and its output are written. */
   readonly folder: string;
@@ -23,8 +24,13 @@ export interface ProxyProcessOptions {
   readonly hosts?: string;
   /** Flags for the Node that runs chancery, such as --cpu-prof. */
   readonly nodeFlags?: readonly string[];
+}
+
+export interface ReadyOptions {
   /** The admin path that answers 200 once the proxy may be used. */
   readonly readyPath?: string;
+  /** A port that accepts connections once the proxy may be used, for a configuration without admin interface. */
+  readonly listenerPort?: number;
   readonly startTimeoutMs?: number;
 }
 
@@ -93,11 +99,16 @@ export class ProxyProcess {
     return { status: response.statusCode, body };
   }
 
-  async untilReady(path = '/ready', timeoutMs = 20_000): Promise<void> {
-    const deadline = Date.now() + timeoutMs;
+  async untilReady({
+    readyPath = '/ready',
+    listenerPort,
+    startTimeoutMs = 10_000,
+  }: ReadyOptions): Promise<void> {
+    const deadline = Date.now() + startTimeoutMs;
     for (;;) {
-      const answer = await this.admin(path).catch(() => undefined);
+      const answer = await this.admin(readyPath).catch(() => undefined);
       if (answer?.status === 200) return;
+      if (answer === undefined && listenerPort !== undefined && (await accepts(listenerPort))) return;
       const why = this.hasExited ? 'exited' : Date.now() > deadline ? 'is not ready in time' : undefined;
       if (why !== undefined) throw new Error(`${this.kind} ${why}:\n${lastLines(this.output)}`);
       await sleep(15);
@@ -118,12 +129,22 @@ export class ProxyProcess {
 export async function startProxyProcess(options: ProxyProcessOptions): Promise<ProxyProcess> {
   const proxy = new ProxyProcess(options);
   try {
-    await proxy.untilReady(options.readyPath, options.startTimeoutMs);
+    await proxy.untilReady(options);
   } catch (error) {
     await proxy.stop();
     throw error;
   }
   return proxy;
+}
+
+async function accepts(port: number): Promise<boolean> {
+  const socket = connect({ host: '127.0.0.1', port });
+  const accepted = await once(socket, 'connect').then(
+    () => true,
+    () => false,
+  );
+  socket.destroy();
+  return accepted;
 }
 
 /** chancery is told where its hosts file is; Envoy gets a mount of its own (as root). */
