@@ -181,6 +181,7 @@ function initElement(field: Field, scope: Scope): string {
 }
 
 function initScalar(scalar: Scalar): string {
+  if (scalar === 'bytes') return 'Uint8Array | string'; // base64, as in JSON
   const read = readScalar(scalar);
   return read === 'bigint' ? 'bigint | number' : read;
 }

@@ -25,6 +25,10 @@ export async function run(args: readonly string[]): Promise<number> {
     process.stderr.write(`error: unknown message '${name}'${hint}\n`);
     return 1;
   }
+  // `chancery schema | head` closes the pipe early.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+  });
   process.stdout.write(`${JSON.stringify(jsonSchema(name), undefined, 2)}\n`);
   return 0;
 }

@@ -435,16 +435,16 @@ export interface BytesRules {
 }
 
 export type BytesRulesInit = {
-  readonly const?: Uint8Array | undefined;
+  readonly const?: Uint8Array | string | undefined;
   readonly len?: bigint | number | undefined;
   readonly min_len?: bigint | number | undefined;
   readonly max_len?: bigint | number | undefined;
   readonly pattern?: string | undefined;
-  readonly prefix?: Uint8Array | undefined;
-  readonly suffix?: Uint8Array | undefined;
-  readonly contains?: Uint8Array | undefined;
-  readonly in?: readonly Uint8Array[] | undefined;
-  readonly not_in?: readonly Uint8Array[] | undefined;
+  readonly prefix?: Uint8Array | string | undefined;
+  readonly suffix?: Uint8Array | string | undefined;
+  readonly contains?: Uint8Array | string | undefined;
+  readonly in?: readonly (Uint8Array | string)[] | undefined;
+  readonly not_in?: readonly (Uint8Array | string)[] | undefined;
   readonly ignore_empty?: boolean | undefined;
 } & ({
   readonly ip?: boolean | undefined;

@@ -386,7 +386,7 @@ export interface HttpBody {
 
 export interface HttpBodyInit {
   readonly content_type?: string | undefined;
-  readonly data?: Uint8Array | undefined;
+  readonly data?: Uint8Array | string | undefined;
   readonly extensions?: readonly PackedInit[] | undefined;
 }
 

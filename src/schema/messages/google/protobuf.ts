@@ -595,7 +595,7 @@ export interface UninterpretedOptionInit {
   readonly positive_int_value?: bigint | number | undefined;
   readonly negative_int_value?: bigint | number | undefined;
   readonly double_value?: number | undefined;
-  readonly string_value?: Uint8Array | undefined;
+  readonly string_value?: Uint8Array | string | undefined;
   readonly aggregate_value?: string | undefined;
 }
 

@@ -54,7 +54,7 @@ export interface WorkloadInit {
   readonly uid?: string | undefined;
   readonly name?: string | undefined;
   readonly namespace?: string | undefined;
-  readonly addresses?: readonly Uint8Array[] | undefined;
+  readonly addresses?: readonly (Uint8Array | string)[] | undefined;
   readonly hostname?: string | undefined;
   readonly network?: string | undefined;
   readonly tunnel_protocol?: TunnelProtocol | undefined;
@@ -138,7 +138,7 @@ export interface NetworkAddress {
 
 export interface NetworkAddressInit {
   readonly network?: string | undefined;
-  readonly address?: Uint8Array | undefined;
+  readonly address?: Uint8Array | string | undefined;
 }
 
 export interface NamespacedHostname {

@@ -87,7 +87,7 @@ export interface TrailerInit {
   readonly metadata?: MetadataInit | undefined;
   readonly status_code?: number | undefined;
   readonly status_message?: string | undefined;
-  readonly status_details?: Uint8Array | undefined;
+  readonly status_details?: Uint8Array | string | undefined;
 }
 
 export interface Message {
@@ -97,7 +97,7 @@ export interface Message {
 
 export interface MessageInit {
   readonly length?: number | undefined;
-  readonly data?: Uint8Array | undefined;
+  readonly data?: Uint8Array | string | undefined;
 }
 
 export interface Metadata {
@@ -115,7 +115,7 @@ export interface MetadataEntry {
 
 export interface MetadataEntryInit {
   readonly key?: string | undefined;
-  readonly value?: Uint8Array | undefined;
+  readonly value?: Uint8Array | string | undefined;
 }
 
 export interface Address {

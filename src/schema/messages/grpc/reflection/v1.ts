@@ -60,7 +60,7 @@ export interface FileDescriptorResponse {
 }
 
 export interface FileDescriptorResponseInit {
-  readonly file_descriptor_proto?: readonly Uint8Array[] | undefined;
+  readonly file_descriptor_proto?: readonly (Uint8Array | string)[] | undefined;
 }
 
 export interface ExtensionNumberResponse {

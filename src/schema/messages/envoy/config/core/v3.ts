@@ -118,7 +118,7 @@ export type SocketOptionInit = {
 } & ({
   readonly int_value?: bigint | number | undefined;
   readonly buf_value?: undefined } | {
-  readonly buf_value?: Uint8Array | undefined;
+  readonly buf_value?: Uint8Array | string | undefined;
   readonly int_value?: undefined });
 
 export interface SocketOption_SocketType {
@@ -426,7 +426,7 @@ export interface KeyValueInit {
   /** @deprecated */
   readonly key?: string | undefined;
   /** @deprecated */
-  readonly value?: Uint8Array | undefined;
+  readonly value?: Uint8Array | string | undefined;
 }
 
 export interface KeyValuePair {
@@ -482,7 +482,7 @@ export interface HeaderValue {
 export interface HeaderValueInit {
   readonly key?: string | undefined;
   readonly value?: string | undefined;
-  readonly raw_value?: Uint8Array | undefined;
+  readonly raw_value?: Uint8Array | string | undefined;
 }
 
 export interface HeaderValueOption {
@@ -532,7 +532,7 @@ export type DataSourceInit = {
 } & ({
   readonly filename?: string | undefined;
   readonly inline_bytes?: undefined; readonly inline_string?: undefined; readonly environment_variable?: undefined } | {
-  readonly inline_bytes?: Uint8Array | undefined;
+  readonly inline_bytes?: Uint8Array | string | undefined;
   readonly filename?: undefined; readonly inline_string?: undefined; readonly environment_variable?: undefined } | {
   readonly inline_string?: string | undefined;
   readonly filename?: undefined; readonly inline_bytes?: undefined; readonly environment_variable?: undefined } | {
@@ -973,7 +973,7 @@ export interface TlvEntry {
 
 export interface TlvEntryInit {
   readonly type?: number | undefined;
-  readonly value?: Uint8Array | undefined;
+  readonly value?: Uint8Array | string | undefined;
   readonly format_string?: SubstitutionFormatStringInit | undefined;
 }
 
@@ -1085,7 +1085,7 @@ export interface HealthCheck_Payload {
 export type HealthCheck_PayloadInit = ({
   readonly text?: string | undefined;
   readonly binary?: undefined } | {
-  readonly binary?: Uint8Array | undefined;
+  readonly binary?: Uint8Array | string | undefined;
   readonly text?: undefined });
 
 export interface HealthCheck_HttpHealthCheck {

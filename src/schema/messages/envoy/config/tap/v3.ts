@@ -96,7 +96,7 @@ export interface HttpGenericBodyMatch_GenericTextMatch {
 export type HttpGenericBodyMatch_GenericTextMatchInit = ({
   readonly string_match?: string | undefined;
   readonly binary_match?: undefined } | {
-  readonly binary_match?: Uint8Array | undefined;
+  readonly binary_match?: Uint8Array | string | undefined;
   readonly string_match?: undefined });
 
 export interface OutputConfig {

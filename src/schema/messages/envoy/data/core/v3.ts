@@ -103,5 +103,5 @@ export interface TlvsMetadata {
 }
 
 export interface TlvsMetadataInit {
-  readonly typed_metadata?: { readonly [key: string]: Uint8Array } | undefined;
+  readonly typed_metadata?: { readonly [key: string]: Uint8Array | string } | undefined;
 }

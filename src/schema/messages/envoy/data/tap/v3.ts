@@ -12,7 +12,7 @@ export interface Body {
 export type BodyInit = {
   readonly truncated?: boolean | undefined;
 } & ({
-  readonly as_bytes?: Uint8Array | undefined;
+  readonly as_bytes?: Uint8Array | string | undefined;
   readonly as_string?: undefined } | {
   readonly as_string?: string | undefined;
   readonly as_bytes?: undefined });

@@ -79,7 +79,7 @@ export interface AttributeContext_HttpRequestInit {
   readonly size?: bigint | number | undefined;
   readonly protocol?: string | undefined;
   readonly body?: string | undefined;
-  readonly raw_body?: Uint8Array | undefined;
+  readonly raw_body?: Uint8Array | string | undefined;
 }
 
 export interface AttributeContext_TLSSession {

@@ -162,7 +162,7 @@ export interface HttpBody {
 }
 
 export interface HttpBodyInit {
-  readonly body?: Uint8Array | undefined;
+  readonly body?: Uint8Array | string | undefined;
   readonly end_of_stream?: boolean | undefined;
   readonly end_of_stream_without_message?: boolean | undefined;
   readonly grpc_message_compressed?: boolean | undefined;
@@ -242,7 +242,7 @@ export interface ImmediateResponse {
 export interface ImmediateResponseInit {
   readonly status?: envoy_type_v3.HttpStatusInit | undefined;
   readonly headers?: HeaderMutationInit | undefined;
-  readonly body?: Uint8Array | undefined;
+  readonly body?: Uint8Array | string | undefined;
   readonly grpc_status?: GrpcStatusInit | undefined;
   readonly details?: string | undefined;
 }
@@ -274,7 +274,7 @@ export interface StreamedBodyResponse {
 }
 
 export interface StreamedBodyResponseInit {
-  readonly body?: Uint8Array | undefined;
+  readonly body?: Uint8Array | string | undefined;
   readonly end_of_stream?: boolean | undefined;
   readonly end_of_stream_without_message?: boolean | undefined;
   readonly grpc_message_compressed?: boolean | undefined;
@@ -288,7 +288,7 @@ export interface BodyMutation {
 }
 
 export type BodyMutationInit = ({
-  readonly body?: Uint8Array | undefined;
+  readonly body?: Uint8Array | string | undefined;
   readonly clear_body?: undefined; readonly streamed_response?: undefined } | {
   readonly clear_body?: boolean | undefined;
   readonly body?: undefined; readonly streamed_response?: undefined } | {

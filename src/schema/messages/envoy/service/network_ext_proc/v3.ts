@@ -18,7 +18,7 @@ export interface Data {
 }
 
 export interface DataInit {
-  readonly data?: Uint8Array | undefined;
+  readonly data?: Uint8Array | string | undefined;
   readonly end_of_stream?: boolean | undefined;
 }
 

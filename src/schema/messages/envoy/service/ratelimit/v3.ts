@@ -45,7 +45,7 @@ export interface RateLimitResponseInit {
   readonly statuses?: readonly RateLimitResponse_DescriptorStatusInit[] | undefined;
   readonly response_headers_to_add?: readonly envoy_config_core_v3.HeaderValueInit[] | undefined;
   readonly request_headers_to_add?: readonly envoy_config_core_v3.HeaderValueInit[] | undefined;
-  readonly raw_body?: Uint8Array | undefined;
+  readonly raw_body?: Uint8Array | string | undefined;
   readonly dynamic_metadata?: JsonObject | undefined;
   readonly quota?: RateLimitResponse_QuotaInit | undefined;
 }

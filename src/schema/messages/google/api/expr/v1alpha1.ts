@@ -183,7 +183,7 @@ export type ConstantInit = ({
   readonly null_value?: undefined; readonly bool_value?: undefined; readonly int64_value?: undefined; readonly uint64_value?: undefined; readonly string_value?: undefined; readonly bytes_value?: undefined; readonly duration_value?: undefined; readonly timestamp_value?: undefined } | {
   readonly string_value?: string | undefined;
   readonly null_value?: undefined; readonly bool_value?: undefined; readonly int64_value?: undefined; readonly uint64_value?: undefined; readonly double_value?: undefined; readonly bytes_value?: undefined; readonly duration_value?: undefined; readonly timestamp_value?: undefined } | {
-  readonly bytes_value?: Uint8Array | undefined;
+  readonly bytes_value?: Uint8Array | string | undefined;
   readonly null_value?: undefined; readonly bool_value?: undefined; readonly int64_value?: undefined; readonly uint64_value?: undefined; readonly double_value?: undefined; readonly string_value?: undefined; readonly duration_value?: undefined; readonly timestamp_value?: undefined } | {
   /** @deprecated */
   readonly duration_value?: DurationInit | undefined;
@@ -438,7 +438,7 @@ export type ValueInit = ({
   readonly null_value?: undefined; readonly bool_value?: undefined; readonly int64_value?: undefined; readonly uint64_value?: undefined; readonly string_value?: undefined; readonly bytes_value?: undefined; readonly enum_value?: undefined; readonly object_value?: undefined; readonly map_value?: undefined; readonly list_value?: undefined; readonly type_value?: undefined } | {
   readonly string_value?: string | undefined;
   readonly null_value?: undefined; readonly bool_value?: undefined; readonly int64_value?: undefined; readonly uint64_value?: undefined; readonly double_value?: undefined; readonly bytes_value?: undefined; readonly enum_value?: undefined; readonly object_value?: undefined; readonly map_value?: undefined; readonly list_value?: undefined; readonly type_value?: undefined } | {
-  readonly bytes_value?: Uint8Array | undefined;
+  readonly bytes_value?: Uint8Array | string | undefined;
   readonly null_value?: undefined; readonly bool_value?: undefined; readonly int64_value?: undefined; readonly uint64_value?: undefined; readonly double_value?: undefined; readonly string_value?: undefined; readonly enum_value?: undefined; readonly object_value?: undefined; readonly map_value?: undefined; readonly list_value?: undefined; readonly type_value?: undefined } | {
   readonly enum_value?: EnumValueInit | undefined;
   readonly null_value?: undefined; readonly bool_value?: undefined; readonly int64_value?: undefined; readonly uint64_value?: undefined; readonly double_value?: undefined; readonly string_value?: undefined; readonly bytes_value?: undefined; readonly object_value?: undefined; readonly map_value?: undefined; readonly list_value?: undefined; readonly type_value?: undefined } | {

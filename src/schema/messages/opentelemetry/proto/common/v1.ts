@@ -24,7 +24,7 @@ export type AnyValueInit = ({
   readonly string_value?: undefined; readonly bool_value?: undefined; readonly int_value?: undefined; readonly double_value?: undefined; readonly kvlist_value?: undefined; readonly bytes_value?: undefined; readonly string_value_strindex?: undefined } | {
   readonly kvlist_value?: KeyValueListInit | undefined;
   readonly string_value?: undefined; readonly bool_value?: undefined; readonly int_value?: undefined; readonly double_value?: undefined; readonly array_value?: undefined; readonly bytes_value?: undefined; readonly string_value_strindex?: undefined } | {
-  readonly bytes_value?: Uint8Array | undefined;
+  readonly bytes_value?: Uint8Array | string | undefined;
   readonly string_value?: undefined; readonly bool_value?: undefined; readonly int_value?: undefined; readonly double_value?: undefined; readonly array_value?: undefined; readonly kvlist_value?: undefined; readonly string_value_strindex?: undefined } | {
   readonly string_value_strindex?: number | undefined;
   readonly string_value?: undefined; readonly bool_value?: undefined; readonly int_value?: undefined; readonly double_value?: undefined; readonly array_value?: undefined; readonly kvlist_value?: undefined; readonly bytes_value?: undefined });

@@ -88,7 +88,7 @@ export interface LogRecordInit {
   readonly attributes?: readonly opentelemetry_proto_common_v1.KeyValueInit[] | undefined;
   readonly dropped_attributes_count?: number | undefined;
   readonly flags?: number | undefined;
-  readonly trace_id?: Uint8Array | undefined;
-  readonly span_id?: Uint8Array | undefined;
+  readonly trace_id?: Uint8Array | string | undefined;
+  readonly span_id?: Uint8Array | string | undefined;
   readonly event_name?: string | undefined;
 }

@@ -256,8 +256,8 @@ export interface Exemplar {
 export type ExemplarInit = {
   readonly filtered_attributes?: readonly opentelemetry_proto_common_v1.KeyValueInit[] | undefined;
   readonly time_unix_nano?: bigint | number | undefined;
-  readonly span_id?: Uint8Array | undefined;
-  readonly trace_id?: Uint8Array | undefined;
+  readonly span_id?: Uint8Array | string | undefined;
+  readonly trace_id?: Uint8Array | string | undefined;
 } & ({
   readonly as_double?: number | undefined;
   readonly as_int?: undefined } | {

@@ -73,10 +73,10 @@ export interface Span {
 }
 
 export interface SpanInit {
-  readonly trace_id?: Uint8Array | undefined;
-  readonly span_id?: Uint8Array | undefined;
+  readonly trace_id?: Uint8Array | string | undefined;
+  readonly span_id?: Uint8Array | string | undefined;
   readonly trace_state?: string | undefined;
-  readonly parent_span_id?: Uint8Array | undefined;
+  readonly parent_span_id?: Uint8Array | string | undefined;
   readonly flags?: number | undefined;
   readonly name?: string | undefined;
   readonly kind?: Span_SpanKind | undefined;
@@ -115,8 +115,8 @@ export interface Span_Link {
 }
 
 export interface Span_LinkInit {
-  readonly trace_id?: Uint8Array | undefined;
-  readonly span_id?: Uint8Array | undefined;
+  readonly trace_id?: Uint8Array | string | undefined;
+  readonly span_id?: Uint8Array | string | undefined;
   readonly trace_state?: string | undefined;
   readonly attributes?: readonly opentelemetry_proto_common_v1.KeyValueInit[] | undefined;
   readonly dropped_attributes_count?: number | undefined;

@@ -11,7 +11,7 @@ export interface GrpcJsonReverseTranscoder {
 
 export interface GrpcJsonReverseTranscoderInit {
   readonly descriptor_path?: string | undefined;
-  readonly descriptor_binary?: Uint8Array | undefined;
+  readonly descriptor_binary?: Uint8Array | string | undefined;
   readonly max_request_body_size?: number | undefined;
   readonly max_response_body_size?: number | undefined;
   readonly api_version_header?: string | undefined;

@@ -44,7 +44,7 @@ export type GrpcJsonTranscoderInit = {
 } & ({
   readonly proto_descriptor?: string | undefined;
   readonly proto_descriptor_bin?: undefined } | {
-  readonly proto_descriptor_bin?: Uint8Array | undefined;
+  readonly proto_descriptor_bin?: Uint8Array | string | undefined;
   readonly proto_descriptor?: undefined });
 
 export interface GrpcJsonTranscoder_PrintOptions {

@@ -85,7 +85,7 @@ export interface RateLimitQuotaBucketSettings_DenyResponseSettings {
 
 export interface RateLimitQuotaBucketSettings_DenyResponseSettingsInit {
   readonly http_status?: envoy_type_v3.HttpStatusInit | undefined;
-  readonly http_body?: Uint8Array | undefined;
+  readonly http_body?: Uint8Array | string | undefined;
   readonly grpc_status?: google_rpc.StatusInit | undefined;
   readonly response_headers_to_add?: readonly envoy_config_core_v3.HeaderValueOptionInit[] | undefined;
 }
