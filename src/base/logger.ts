@@ -46,6 +46,12 @@ export interface LogSettings {
   readonly fineGrain?: boolean;
 }
 
+/** Plain data: levels by name, and that of all others. */
+export interface LogLevels {
+  readonly all: LogLevel;
+  readonly named: readonly (readonly [name: string, level: LogLevel])[];
+}
+
 export type LogTags = Readonly<Record<string, string>>;
 
 /**
@@ -177,11 +183,11 @@ export class Logs {
   }
 
   /** Levels as they are now, to be sent to the other threads. */
-  levels(): { all: LogLevel; named: [string, LogLevel][] } {
+  levels(): LogLevels {
     return { all: this.#defaultLevel, named: [...this.#levels] };
   }
 
-  setLevels({ all, named }: { all: LogLevel; named: [string, LogLevel][] }): void {
+  setLevels({ all, named }: LogLevels): void {
     this.setAll(all);
     for (const [name, level] of named) this.set(name, level);
   }

@@ -1,13 +1,14 @@
 // Runs the proxy until it is told to stop: what is behind `chancery proxy` once the configuration has been read.
 import { availableParallelism } from 'node:os';
-import { logger, logs } from '#base/logger.ts';
+import { logger } from '#base/logger.ts';
 import type { ConfigError } from '#config/config-error.ts';
 import type { LoadedBootstrap } from '#config/load.ts';
 import { locate } from '#config/locate.ts';
 import { ListenError, loadRegistry, parseBootstrap, Server } from '#data-plane/server.ts';
 import type { Bootstrap } from '#schema/messages/envoy/config/bootstrap/v3.ts';
 import type { EnvoyOptions } from './envoy-flags.ts';
-import { logWarnings, printErrors, refuse } from './proxy.ts';
+import { processFacts } from './process-facts.ts';
+import { logSettings, logWarnings, printErrors, refuse } from './proxy.ts';
 
 const extensionModules = [new URL('../extensions/all.ts', import.meta.url).href];
 
@@ -27,31 +28,34 @@ export async function serve(loaded: LoadedBootstrap, options: EnvoyOptions): Pro
   }
   if (options.mode === 'init_only') return 0;
 
-  let server: Server;
+  let server: Server | undefined;
+  const shutDown = () => {
+    main.info('shutting down server instance');
+    void server?.close().then(() => {
+      main.info('exiting');
+      process.exit(0);
+    });
+  };
   try {
     server = await Server.start(bootstrap, registry, config, {
       workers: options.concurrency ?? availableParallelism(),
       extensionModules,
       logFlush: { intervalMs: options.fileFlushIntervalMs, minBytes: options.fileFlushMinBytes },
+      process: processFacts(options, shutDown),
+      logs: logSettings(options),
     });
   } catch (error) {
     if (!(error instanceof ListenError)) throw error;
     return refuse(options, error.message);
   }
   main.info('starting main dispatch loop');
-  process.on('SIGUSR1', () => {
-    server.reopenLogs();
-    logs.reopen();
-  });
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.once(signal, () => {
       main.warn(`caught ENVOY_${signal}`);
-      main.info('shutting down server instance');
-      void server.close().then(() => {
-        main.info('exiting');
-        process.exit(0);
-      });
+      shutDown();
     });
   }
+  const { operator } = server;
+  process.on('SIGUSR1', () => operator.reopenLogs());
   return undefined;
 }

@@ -8,7 +8,12 @@ export const hotRestartVersion = '11.104';
 
 /** In the form that tools cut from `envoy --version`: commit/version/status/build/TLS library. */
 export function versionLine(program: string): string {
-  return `${program}  version: chancery-${packageVersion()}/${envoyVersion}/Clean/RELEASE/OpenSSL`;
+  return `${program}  version: ${version()}`;
+}
+
+/** As `/server_info` shows it. */
+export function version(): string {
+  return `chancery-${packageVersion()}/${envoyVersion}/Clean/RELEASE/OpenSSL`;
 }
 
 export function packageVersion(): string {

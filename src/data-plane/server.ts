@@ -1,5 +1,6 @@
 // The main thread of a proxy: parses the bootstrap into plain data, starts the workers, and owns what exists once.
 import { networkInterfaces } from 'node:os';
+import type { LogSettings } from '#base/logger.ts';
 import type { ConfigError } from '#config/config-error.ts';
 import { ParseContext } from '#config/parse-context.ts';
 import type { FlushOptions } from '#extension/access-log-files.ts';
@@ -9,6 +10,13 @@ import { addressText, type SocketAddressData } from './address.ts';
 import { coreExtensions } from './core-extensions.ts';
 import type { ListenerConfig } from './listener/listener-config.ts';
 import { parseListener } from './listener/parse-listener.ts';
+import {
+  Operator,
+  type OperatorConfig,
+  type ProcessFacts,
+  parseOperatorConfig,
+  unnamedProcess,
+} from './operator.ts';
 import type { ClusterConfig, LocalityConfig } from './upstream/cluster-config.ts';
 import { parseCluster, parseLoadAssignment } from './upstream/parse-cluster.ts';
 import { WorkerPool } from './worker-pool.ts';
@@ -21,12 +29,17 @@ export interface ServerOptions {
   readonly extensionModules: readonly string[];
   /** Default: 10 s or 64 KB. */
   readonly logFlush?: FlushOptions;
+  /** Default: no name, no options. */
+  readonly process?: ProcessFacts;
+  /** How worker threads write the proxy's own log. Default: as a thread does unconfigured. */
+  readonly logs?: LogSettings;
 }
 
 /** Everything the bootstrap says, as plain data. */
 export interface ServerConfig {
   readonly listeners: readonly ListenerConfig[];
   readonly clusters: readonly { readonly config: ClusterConfig; readonly hosts: readonly LocalityConfig[] }[];
+  readonly operator: OperatorConfig;
 }
 
 /** Parses without starting anything: `--mode validate`. Problems go to `problems`. */
@@ -46,7 +59,7 @@ export function parseBootstrap(
   const listeners = (bootstrap.static_resources?.listeners ?? []).map((message, i) =>
     parseListener(message, at.field('listeners', i), registry),
   );
-  return { listeners, clusters };
+  return { listeners, clusters, operator: parseOperatorConfig(bootstrap, new ParseContext('', problems)) };
 }
 
 export async function loadRegistry(extensionModules: readonly string[]): Promise<Registry> {
@@ -56,6 +69,13 @@ export async function loadRegistry(extensionModules: readonly string[]): Promise
   return new Registry([...coreExtensions, ...modules.flatMap((it) => it.extensions)]);
 }
 
+/** In the words of the C library, which Envoy prints. */
+const listenErrors: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'Address already in use',
+  EADDRNOTAVAIL: 'Cannot assign requested address',
+  EACCES: 'Permission denied',
+};
+
 /** A listener could not be bound. */
 export class ListenError extends Error {
   override readonly name = 'ListenError';
@@ -63,11 +83,17 @@ export class ListenError extends Error {
 
 export class Server {
   readonly config: ServerConfig;
+  readonly operator: Operator;
   readonly #pool: WorkerPool;
   readonly #ports = new Map<string, readonly number[]>();
   #onMessage: (index: number, message: FromWorker) => void = () => {};
 
-  private constructor(config: ServerConfig, bootstrap: Bootstrap, options: ServerOptions) {
+  private constructor(
+    config: ServerConfig,
+    bootstrap: Bootstrap,
+    registry: Registry,
+    options: ServerOptions,
+  ) {
     this.config = config;
     this.#pool = new WorkerPool(
       {
@@ -76,9 +102,24 @@ export class Server {
         nodeCluster: bootstrap.node?.cluster ?? '',
         localAddress: localAddress(),
         logFlush: options.logFlush ?? { intervalMs: 10_000, minBytes: 65_536 },
+        statsMatcher: config.operator.stats.matcher,
+        logs: options.logs,
       },
-      (index, message) => this.#onMessage(index, message),
-      (index) => void this.#replace(index),
+      (index, message) => {
+        this.operator.receive(index, message);
+        this.#onMessage(index, message);
+      },
+      (index) => {
+        this.operator.workerGone(index);
+        void this.#replace(index);
+      },
+    );
+    this.operator = new Operator(
+      config.operator,
+      { ...config, bootstrap, ports: (listener) => this.#ports.get(listener) },
+      options.process ?? unnamedProcess,
+      registry,
+      this.#pool,
     );
   }
 
@@ -89,7 +130,12 @@ export class Server {
     config: ServerConfig,
     options: ServerOptions,
   ): Promise<Server> {
-    const server = new Server(config, bootstrap, options);
+    const server = new Server(config, bootstrap, registry, options);
+    await server.operator.start().catch((error: NodeJS.ErrnoException) => {
+      const { address = { address: '', port: 0 } } = config.operator.admin ?? {};
+      const reason = listenErrors[error.code ?? ''] ?? error.message;
+      throw new ListenError(`cannot bind '${addressText(address.address, address.port)}': ${reason}`);
+    });
     if (options.workers === 'inline') {
       const core = new Set<Extension>(coreExtensions);
       server.#pool.startInline(registry.all.filter((it) => !core.has(it)));
@@ -102,6 +148,7 @@ export class Server {
         await server.#load(i);
       }
     }
+    server.operator.initialized();
     return server;
   }
 
@@ -110,12 +157,8 @@ export class Server {
     return this.#ports.get(listener)?.[0] ?? 0;
   }
 
-  /** SIGUSR1 and POST /reopen_logs. */
-  reopenLogs(): void {
-    this.#pool.postAll({ type: 'reopen_logs' });
-  }
-
   async close(): Promise<void> {
+    await this.operator.close();
     this.#pool.closing();
     for (let i = 0; i < this.#pool.size; i++) {
       this.#pool.post(i, { type: 'shutdown' });
@@ -131,6 +174,7 @@ export class Server {
   }
 
   async #load(index: number): Promise<void> {
+    this.operator.prime(index);
     for (const { config, hosts } of this.config.clusters)
       this.#pool.post(index, { type: 'cluster', config, hosts });
     for (const config of this.config.listeners) {

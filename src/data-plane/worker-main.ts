@@ -1,10 +1,12 @@
 // Where a worker thread starts.
 import { parentPort, workerData } from 'node:worker_threads';
+import { logs } from '#base/logger.ts';
 import type { Extension } from '#extension/registry.ts';
 import { Worker } from './worker.ts';
 import type { ToWorker, WorkerData } from './worker-protocol.ts';
 
 const data = workerData as WorkerData;
+if (data.logs !== undefined) logs.configure(data.logs);
 const modules = await Promise.all(
   data.extensionModules.map((url) => import(url) as Promise<{ readonly extensions: readonly Extension[] }>),
 );

@@ -32,6 +32,11 @@ export class WorkerPool {
     return this.#channels.length;
   }
 
+  /** The workers that run now. */
+  running(): number[] {
+    return this.#channels.flatMap((channel, index) => (channel === undefined ? [] : index));
+  }
+
   startInline(extensions: readonly Extension[]): void {
     const index = this.#channels.length;
     const worker = new Worker({ ...this.#data, index }, extensions, (message) =>

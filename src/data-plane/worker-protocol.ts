@@ -1,8 +1,11 @@
 // Every message between the main thread and a worker. Plain data only: it is cloned on its way.
+
+import type { LogLevels, LogSettings } from '#base/logger.ts';
 import type { FlushOptions } from '#extension/access-log-files.ts';
 import type { StatsSnapshot } from '#stats/snapshot.ts';
 import type { SocketAddressData } from './address.ts';
 import type { ListenerConfig } from './listener/listener-config.ts';
+import type { StatsMatcherData } from './observe/stats-config.ts';
 import type { ClusterConfig, LocalityConfig } from './upstream/cluster-config.ts';
 
 /** What a worker knows from its birth. */
@@ -14,6 +17,10 @@ export interface WorkerData {
   readonly nodeCluster: string;
   readonly localAddress: string;
   readonly logFlush: FlushOptions;
+  /** `stats_config.stats_matcher` */
+  readonly statsMatcher: StatsMatcherData | undefined;
+  /** How the proxy's own log is written; undefined: the thread shares the main thread's. */
+  readonly logs: LogSettings | undefined;
 }
 
 export type ToWorker =
@@ -36,6 +43,8 @@ export type ToWorker =
   | { readonly type: 'reset_counters'; readonly id: number }
   | { readonly type: 'hosts_stats'; readonly id: number }
   | { readonly type: 'reopen_logs' }
+  /** As `logs.levels()` gives them. */
+  | { readonly type: 'log_levels'; readonly levels: LogLevels }
   /** Answered by `closed`: everything is closed, logs are flushed. */
   | { readonly type: 'shutdown' };
 

@@ -1,6 +1,7 @@
 // A worker: receives what the main thread posts, prepares it, owns listeners and clusters. The same class runs in the main thread
 // for `workers: 'inline'`.
 import { systemClock } from '#base/clock.ts';
+import { logs } from '#base/logger.ts';
 import { TimerWheel } from '#base/timer-wheel.ts';
 import { AccessLogFiles } from '#extension/access-log-files.ts';
 import { HostHealth } from '#extension/load-balancer.ts';
@@ -11,6 +12,7 @@ import { SnapshotWriter, transferOf } from '#stats/snapshot.ts';
 import { StatsStore } from '#stats/store.ts';
 import { coreExtensions } from './core-extensions.ts';
 import { ActiveListener } from './listener/active-listener.ts';
+import { statsFilter } from './observe/stats-config.ts';
 import type { Cluster } from './upstream/cluster.ts';
 import { prepareCluster, updateHosts } from './upstream/prepare-cluster.ts';
 import type { WorkerContext } from './worker-context.ts';
@@ -18,7 +20,7 @@ import type { FromWorker, HostCounters, ToWorker, WorkerData } from './worker-pr
 
 export class Worker implements WorkerContext, Lifecycle {
   readonly index: number;
-  readonly store = new StatsStore();
+  readonly store: StatsStore;
   readonly timers = new TimerWheel(systemClock);
   readonly runtime = new Runtime();
   readonly services: WorkerServices;
@@ -31,7 +33,7 @@ export class Worker implements WorkerContext, Lifecycle {
   readonly accessLogFiles: AccessLogFiles;
   readonly #listeners = new Map<string, ActiveListener>();
   readonly #post: (message: FromWorker, transfer?: ArrayBuffer[]) => void;
-  readonly #snapshots = new SnapshotWriter(this.store);
+  readonly #snapshots: SnapshotWriter;
 
   constructor(
     data: WorkerData,
@@ -39,6 +41,8 @@ export class Worker implements WorkerContext, Lifecycle {
     post: (message: FromWorker, transfer?: ArrayBuffer[]) => void,
   ) {
     this.index = data.index;
+    this.store = new StatsStore(statsFilter(data.statsMatcher));
+    this.#snapshots = new SnapshotWriter(this.store);
     this.nodeId = data.nodeId;
     this.nodeCluster = data.nodeCluster;
     this.localAddress = data.localAddress;
@@ -104,8 +108,12 @@ export class Worker implements WorkerContext, Lifecycle {
       case 'hosts_stats':
         this.#post({ type: 'hosts_stats', id: message.id, clusters: this.#hostCounters() });
         break;
+      case 'log_levels':
+        logs.setLevels(message.levels);
+        break;
       case 'reopen_logs':
         this.accessLogFiles.reopen();
+        logs.reopen();
         break;
       case 'shutdown':
         for (const listener of this.#listeners.values()) listener.close();

@@ -145,7 +145,7 @@ export class MergedStats {
       if (known === undefined)
         gauges.set(name, { name, mode, value: value || 0, used: !Number.isNaN(value) });
       else if (!Number.isNaN(value)) {
-        known.value += value;
+        known.value = mode === 'never_import' ? Math.max(known.value, value) : known.value + value;
         known.used = true;
       }
     };

@@ -11,7 +11,10 @@ export class Counter {
   }
 }
 
-/** Envoy's import modes. A hidden gauge is not listed unless asked for (`/stats?hidden=include`). */
+/**
+ * Envoy's import modes, for threads too: `accumulate` adds up, of `never_import` the largest value counts. A hidden gauge
+ * is not listed unless asked for (`/stats?hidden=include`).
+ */
 export type GaugeMode = 'accumulate' | 'never_import' | 'hidden_accumulate';
 
 /**

@@ -1,7 +1,6 @@
 // Tags taken out of metric names, as Prometheus and other sinks want them: `cluster.web.upstream_rq_200` is `cluster.upstream_rq`
 // with the cluster and the code as tags. The default rules are Envoy's.
 import { RE2JS } from 're2js';
-import { groupCount, regexProblem } from '#base/regex.ts';
 
 export interface Tag {
   readonly name: string;
@@ -112,9 +111,9 @@ const defaults: readonly {
   { tag: 'proxy_protocol_version', regex: /^proxy_proto\.[^.]+\.(versions\.v(\d)\.)/d, needs: '.versions.v' },
 ];
 
-/** What is wrong with a `regex` of `stats_tags`, or undefined. */
-export function tagRegexProblem(regex: string): string | undefined {
-  return regexProblem(regex) ?? (groupCount(regex) === 0 ? 'needs a group for the value' : undefined);
+/** Whether there is a default rule for the tag of that name. */
+export function hasDefaultTag(name: string): boolean {
+  return defaults.some(({ tag }) => `envoy.${tag}` === name);
 }
 
 export const defaultTagSettings: TagSettings = { useAllDefaultTags: true, tags: [] };
@@ -207,6 +206,7 @@ function regexRule(tag: string, source: string): TagRule {
     find(name) {
       const matcher = regex.matcher(name);
       if (!matcher.find()) return undefined;
+      if (regex.groupCount() === 0) return undefined;
       const value = matcher.group(regex.groupCount() > 1 ? 2 : 1);
       return { value: value ?? '', from: Math.max(matcher.start(1), 0), to: Math.max(matcher.end(1), 0) };
     },

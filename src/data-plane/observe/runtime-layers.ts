@@ -1,0 +1,235 @@
+// `layered_runtime` on the main thread: the layers by name, the effective values for the workers, the overrides of operators.
+import { readdirSync, readFileSync, statSync, watch } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import type { RuntimeOwner } from '#admin/owners.ts';
+import { logger } from '#base/logger.ts';
+import type { ParseContext } from '#config/parse-context.ts';
+import type { LayeredRuntime } from '#schema/messages/envoy/config/bootstrap/v3.ts';
+import type { Counter, Gauge } from '#stats/metric.ts';
+import type { Scope } from '#stats/store.ts';
+
+const log = logger('runtime');
+
+export type RuntimeValue = string | number | boolean;
+
+export type RuntimeLayerConfig =
+  | {
+      readonly kind: 'static';
+      readonly name: string;
+      readonly values: Readonly<Record<string, RuntimeEntry>>;
+    }
+  | { readonly kind: 'admin'; readonly name: string }
+  | { readonly kind: 'disk'; readonly name: string; readonly symlinkRoot: string; readonly folder: string };
+
+/** A value, and how `/runtime` prints it. */
+interface RuntimeEntry {
+  readonly value: RuntimeValue;
+  readonly text: string;
+}
+
+export function parseLayeredRuntime(
+  layered: LayeredRuntime | undefined,
+  serviceCluster: string,
+  at: ParseContext,
+): RuntimeLayerConfig[] {
+  const layers: RuntimeLayerConfig[] = [];
+  layered?.layers.forEach((layer, i) => {
+    const here = at.field('layers', i);
+    const { name } = layer;
+    if (layers.some((it) => it.name === name)) {
+      here
+        .field('name')
+        .fail('is the name of another layer', { got: name, envoy: `Duplicate layer name: ${name}` });
+    }
+    if (layer.static_layer !== undefined) {
+      const values: Record<string, RuntimeEntry> = {};
+      flatten('', layer.static_layer, values);
+      layers.push({ kind: 'static', name, values });
+    } else if (layer.admin_layer !== undefined) {
+      if (layers.some((it) => it.kind === 'admin')) {
+        here.field('admin_layer').fail('there can be one admin layer', {
+          envoy: 'Too many admin layers specified in LayeredRuntime, at most one may be specified',
+        });
+      }
+      layers.push({ kind: 'admin', name });
+    } else if (layer.disk_layer !== undefined) {
+      const { symlink_root, subdirectory, append_service_cluster } = layer.disk_layer;
+      const folder = join(symlink_root, subdirectory, append_service_cluster ? serviceCluster : '');
+      layers.push({ kind: 'disk', name, symlinkRoot: symlink_root, folder });
+    } else if (layer.rtds_layer !== undefined) here.field('rtds_layer').unsupported();
+  });
+  return layers;
+}
+
+/** `runtime.` */
+class RuntimeStats {
+  readonly adminOverridesActive: Gauge;
+  readonly loadError: Counter;
+  readonly loadSuccess: Counter;
+  readonly numKeys: Gauge;
+  readonly numLayers: Gauge;
+  readonly overrideDirExists: Counter;
+  readonly overrideDirNotExists: Counter;
+
+  constructor(scope: Scope) {
+    this.adminOverridesActive = scope.gauge('admin_overrides_active', 'never_import');
+    this.loadError = scope.counter('load_error');
+    this.loadSuccess = scope.counter('load_success');
+    this.numKeys = scope.gauge('num_keys', 'never_import');
+    this.numLayers = scope.gauge('num_layers', 'never_import');
+    this.overrideDirExists = scope.counter('override_dir_exists');
+    this.overrideDirNotExists = scope.counter('override_dir_not_exists');
+    scope.counter('deprecated_feature_use');
+    scope.gauge('deprecated_feature_seen_since_process_start', 'never_import');
+  }
+}
+
+export class RuntimeLayers implements RuntimeOwner {
+  readonly #layers: readonly { readonly config: RuntimeLayerConfig; values: Map<string, RuntimeEntry> }[];
+  readonly #stats: RuntimeStats;
+  readonly #onChange: (values: Readonly<Record<string, RuntimeValue>>) => void;
+  readonly #watchers: (() => void)[] = [];
+
+  /** `onChange` gets the effective values whenever they may have changed: they go to the workers. */
+  constructor(
+    layers: readonly RuntimeLayerConfig[],
+    stats: Scope,
+    onChange: (values: Readonly<Record<string, RuntimeValue>>) => void,
+  ) {
+    this.#stats = stats.scope('runtime').stats(RuntimeStats);
+    this.#onChange = onChange;
+    this.#layers = layers.map((config) => ({ config, values: this.#load(config) }));
+    for (const layer of this.#layers) {
+      const { config } = layer;
+      if (config.kind !== 'disk') continue;
+      // The link is replaced as a whole: that is the moment to read anew.
+      try {
+        const watcher = watch(dirname(config.symlinkRoot), (_, file) => {
+          if (file !== basename(config.symlinkRoot)) return;
+          layer.values = this.#load(config);
+          this.#changed();
+        });
+        watcher.unref();
+        this.#watchers.push(() => watcher.close());
+      } catch (error) {
+        log.warn(`cannot watch ${dirname(config.symlinkRoot)}: ${(error as Error).message}`);
+      }
+    }
+    this.#count();
+  }
+
+  close(): void {
+    for (const close of this.#watchers) close();
+  }
+
+  /** The effective value of every key: the highest layer that has it counts. */
+  values(): Readonly<Record<string, RuntimeValue>> {
+    const values: Record<string, RuntimeValue> = {};
+    for (const layer of this.#layers) for (const [key, { value }] of layer.values) values[key] = value;
+    return values;
+  }
+
+  layers(): readonly string[] {
+    return this.#layers.map(({ config }) => config.name);
+  }
+
+  entries(): ReturnType<RuntimeOwner['entries']> {
+    const keys = new Set(this.#layers.flatMap(({ values }) => [...values.keys()]));
+    return [...keys].map((key) => {
+      const layerValues = this.#layers.map(({ values }) => values.get(key)?.text ?? '');
+      return { key, layerValues, finalValue: layerValues.findLast((it) => it !== '') ?? '' };
+    });
+  }
+
+  setAdminLayer(values: readonly (readonly [key: string, value: string])[]): boolean {
+    const admin = this.#layers.find(({ config }) => config.kind === 'admin');
+    if (admin === undefined) return false;
+    for (const [key, text] of values) {
+      if (text === '') admin.values.delete(key);
+      else admin.values.set(key, entryOf(text));
+    }
+    this.#stats.adminOverridesActive.value = admin.values.size > 0 ? 1 : 0;
+    this.#changed();
+    return true;
+  }
+
+  #changed(): void {
+    this.#count();
+    this.#onChange(this.values());
+  }
+
+  #count(): void {
+    this.#stats.loadSuccess.value++;
+    this.#stats.numLayers.value = this.#layers.length;
+    this.#stats.numKeys.value = this.entries().length;
+  }
+
+  #load(config: RuntimeLayerConfig): Map<string, RuntimeEntry> {
+    if (config.kind === 'admin') return new Map();
+    if (config.kind === 'static') return new Map(Object.entries(config.values));
+    const values = new Map<string, RuntimeEntry>();
+    try {
+      readFolder(config.folder, '', values);
+      this.#stats.overrideDirExists.value++;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') this.#stats.overrideDirNotExists.value++;
+      else {
+        this.#stats.loadError.value++;
+        log.warn(`cannot read the runtime values of ${config.folder}: ${(error as Error).message}`);
+      }
+    }
+    return values;
+  }
+}
+
+/** `a/b` holds the value of `a.b`; lines that begin with # are comments. */
+function readFolder(folder: string, prefix: string, values: Map<string, RuntimeEntry>): void {
+  for (const name of readdirSync(folder)) {
+    const path = join(folder, name);
+    if (statSync(path).isDirectory()) readFolder(path, `${prefix}${name}.`, values);
+    else {
+      const lines = readFileSync(path, 'utf8')
+        .split('\n')
+        .filter((line) => !line.startsWith('#'));
+      values.set(`${prefix}${name}`, entryOf(lines.join('\n').trimEnd()));
+    }
+  }
+}
+
+/** Nested structs become keys with dots; a struct with numerator or denominator is a percentage, and one value. */
+function flatten(prefix: string, value: unknown, into: Record<string, RuntimeEntry>): void {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
+    if ('numerator' in value || 'denominator' in value) {
+      const text = structText(value);
+      into[prefix] = { value: text, text };
+      return;
+    }
+    for (const [key, it] of Object.entries(value))
+      flatten(prefix === '' ? key : `${prefix}.${key}`, it, into);
+    return;
+  }
+  if (typeof value === 'string') into[prefix] = entryOf(value);
+  else if (typeof value === 'number') into[prefix] = { value, text: numberText(value) };
+  else if (typeof value === 'boolean') into[prefix] = { value, text: String(value) };
+}
+
+function entryOf(text: string): RuntimeEntry {
+  if (text === 'true' || text === 'false') return { value: text === 'true', text };
+  if (/^-?\d+(\.\d+)?$/.test(text)) return { value: Number(text), text };
+  return { value: text, text };
+}
+
+/** As the text form of a Struct: what Envoy shows of a percentage. */
+function structText(value: object): string {
+  const fields = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+  return fields
+    .map(([key, it]) => {
+      const inner = typeof it === 'string' ? `string_value: ${JSON.stringify(it)}` : `number_value: ${it}`;
+      return `fields {\n  key: ${JSON.stringify(key)}\n  value {\n    ${inner}\n  }\n}\n`;
+    })
+    .join('');
+}
+
+function numberText(value: number): string {
+  return Number.isInteger(value) ? BigInt(value).toString() : String(value);
+}

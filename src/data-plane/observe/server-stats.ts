@@ -1,0 +1,102 @@
+// What the main thread counts of itself: `server.`, `listener_manager.`, `cluster_manager.`.
+import type { Counter, Gauge, Histogram } from '#stats/metric.ts';
+import type { Scope } from '#stats/store.ts';
+
+/** The gauges here are of one process: two threads or processes that have them do not add up. */
+export class ServerStats {
+  readonly concurrency: Gauge;
+  readonly daysUntilFirstCertExpiring: Gauge;
+  readonly hotRestartEpoch: Gauge;
+  readonly hotRestartGeneration: Gauge;
+  readonly live: Gauge;
+  readonly memoryAllocated: Gauge;
+  readonly memoryHeapSize: Gauge;
+  readonly memoryPhysicalSize: Gauge;
+  readonly state: Gauge;
+  readonly totalConnections: Gauge;
+  readonly uptime: Gauge;
+  readonly initializationTimeMs: Histogram;
+
+  constructor(scope: Scope) {
+    const gauge = (name: string) => scope.gauge(name, 'never_import');
+    this.concurrency = gauge('concurrency');
+    this.daysUntilFirstCertExpiring = gauge('days_until_first_cert_expiring');
+    this.hotRestartEpoch = gauge('hot_restart_epoch');
+    this.hotRestartGeneration = gauge('hot_restart_generation');
+    this.live = gauge('live');
+    this.memoryAllocated = gauge('memory_allocated');
+    this.memoryHeapSize = gauge('memory_heap_size');
+    this.memoryPhysicalSize = gauge('memory_physical_size');
+    this.state = gauge('state');
+    this.totalConnections = gauge('total_connections');
+    this.uptime = gauge('uptime');
+    this.initializationTimeMs = scope.histogram('initialization_time_ms', 'milliseconds');
+    for (const name of [
+      'dropped_stat_flushes',
+      'dynamic_unknown_fields',
+      'static_unknown_fields',
+      'wip_protos',
+    ])
+      scope.counter(name);
+    gauge('parent_connections');
+  }
+}
+
+/** The values of `server.state`. */
+export const serverStates = ['LIVE', 'DRAINING', 'PRE_INITIALIZING', 'INITIALIZING'] as const;
+export type ServerState = (typeof serverStates)[number];
+
+export class ListenerManagerStats {
+  readonly listenerAdded: Counter;
+  readonly listenerCreateSuccess: Counter;
+  readonly listenerCreateFailure: Counter;
+  readonly listenerStopped: Counter;
+  readonly totalListenersActive: Gauge;
+  readonly totalListenersDraining: Gauge;
+  readonly workersStarted: Gauge;
+
+  constructor(scope: Scope) {
+    this.listenerAdded = scope.counter('listener_added');
+    this.listenerCreateSuccess = scope.counter('listener_create_success');
+    this.listenerCreateFailure = scope.counter('listener_create_failure');
+    this.listenerStopped = scope.counter('listener_stopped');
+    this.totalListenersActive = scope.gauge('total_listeners_active', 'never_import');
+    this.totalListenersDraining = scope.gauge('total_listeners_draining', 'never_import');
+    this.workersStarted = scope.gauge('workers_started', 'never_import');
+    for (const name of ['listener_in_place_updated', 'listener_modified', 'listener_removed'])
+      scope.counter(name);
+    for (const name of ['total_filter_chains_draining', 'total_listeners_warming', 'workers_pinned'])
+      scope.gauge(name, 'never_import');
+  }
+}
+
+export class ClusterManagerStats {
+  readonly activeClusters: Gauge;
+  readonly clusterAdded: Counter;
+
+  constructor(scope: Scope) {
+    this.activeClusters = scope.gauge('active_clusters', 'never_import');
+    this.clusterAdded = scope.counter('cluster_added');
+    const counters = `cluster_modified cluster_removed cluster_updated cluster_updated_via_merge update_merge_cancelled
+      update_out_of_merge_window`;
+    for (const name of counters.split(/\s+/)) scope.counter(name);
+    scope.gauge('warming_clusters', 'never_import');
+  }
+}
+
+/** What the main thread knows of a cluster's members; workers count the rest under the same prefix. */
+export class MembershipStats {
+  readonly change: Counter;
+  readonly total: Gauge;
+  readonly healthy: Gauge;
+  readonly degraded: Gauge;
+  readonly excluded: Gauge;
+
+  constructor(scope: Scope) {
+    this.change = scope.counter('membership_change');
+    this.total = scope.gauge('membership_total', 'never_import');
+    this.healthy = scope.gauge('membership_healthy', 'never_import');
+    this.degraded = scope.gauge('membership_degraded', 'never_import');
+    this.excluded = scope.gauge('membership_excluded', 'never_import');
+  }
+}

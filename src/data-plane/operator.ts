@@ -1,0 +1,507 @@
+// The operator's side of a proxy, on the main thread: statistics of all threads, the admin interface and what it may change.
+import type { Admin, AdminOptions } from '#admin/admin.ts';
+import { createAdmin } from '#admin/create-admin.ts';
+import type { ClusterStatus, DrainOptions, HostStatus, ServerOwner } from '#admin/owners.ts';
+import { AdminServer } from '#admin/server.ts';
+import { logger, logs } from '#base/logger.ts';
+import type { ParseContext } from '#config/parse-context.ts';
+import { HostHealth } from '#extension/load-balancer.ts';
+import { compileStringMatcher } from '#extension/matchers/compile.ts';
+import type { StringMatcherData } from '#extension/matchers/matcher-config.ts';
+import { parseStringMatcher } from '#extension/matchers/parse.ts';
+import { durationMs } from '#extension/message-fields.ts';
+import type { Registry } from '#extension/registry.ts';
+import { create } from '#schema/create.ts';
+import type { CommandLineOptions } from '#schema/messages/envoy/admin/v3.ts';
+import type { Admin as AdminMessage, Bootstrap } from '#schema/messages/envoy/config/bootstrap/v3.ts';
+import type { Address, Node } from '#schema/messages/envoy/config/core/v3.ts';
+import { message } from '#schema/registry.ts';
+import { MergedStats } from '#stats/merged.ts';
+import { StatsStore } from '#stats/store.ts';
+import { TagExtractor, type TagSettings } from '#stats/tags.ts';
+import { parseAddress, type SocketAddressData } from './address.ts';
+import type { ListenerConfig } from './listener/listener-config.ts';
+import { staticSections } from './observe/config-dump-sections.ts';
+import { parseLayeredRuntime, type RuntimeLayerConfig, RuntimeLayers } from './observe/runtime-layers.ts';
+import {
+  ClusterManagerStats,
+  ListenerManagerStats,
+  MembershipStats,
+  type ServerState,
+  ServerStats,
+  serverStates,
+} from './observe/server-stats.ts';
+import { bucketBounds, parseStatsConfig, type StatsSettings, statsFilter } from './observe/stats-config.ts';
+import { certificatePairs } from './secrets/certificate-details.ts';
+import type { ClusterConfig, HostConfig, LocalityConfig, Thresholds } from './upstream/cluster-config.ts';
+import type { WorkerPool } from './worker-pool.ts';
+import type { FromWorker, HostCounters } from './worker-protocol.ts';
+import { WorkerRequests } from './worker-requests.ts';
+
+const log = logger('main');
+
+/** Of a proxy that no command line started. */
+export const unnamedProcess: ProcessFacts = {
+  version: '',
+  hotRestartVersion: '',
+  commandLineOptions: message('envoy.admin.v3.CommandLineOptions').create(),
+  concurrency: 1,
+  adminAddressPath: undefined,
+  drainTimeMs: 600_000,
+  fixedTags: [],
+  quit() {},
+};
+
+/** What the bootstrap says to operators, as plain data. */
+export interface OperatorConfig {
+  readonly stats: StatsSettings;
+  readonly statsFlushIntervalMs: number;
+  readonly runtime: readonly RuntimeLayerConfig[];
+  /** Undefined: no admin interface. */
+  readonly admin: AdminConfig | undefined;
+}
+
+export interface AdminConfig {
+  readonly address: SocketAddressData;
+  /** Empty: all. */
+  readonly allowPaths: readonly StringMatcherData[];
+}
+
+/** What the command line says of the process. */
+export interface ProcessFacts {
+  readonly version: string;
+  readonly hotRestartVersion: string;
+  readonly commandLineOptions: CommandLineOptions;
+  readonly concurrency: number;
+  /** `--admin-address-path` */
+  readonly adminAddressPath: string | undefined;
+  readonly drainTimeMs: number;
+  /** `--stats-tag` */
+  readonly fixedTags: readonly (readonly [name: string, value: string])[];
+  /** POST /quitquitquit. */
+  quit(): void;
+}
+
+export function parseOperatorConfig(bootstrap: Bootstrap, at: ParseContext): OperatorConfig {
+  return {
+    stats: parseStatsConfig(bootstrap.stats_config, at.field('stats_config')),
+    statsFlushIntervalMs: durationMs(bootstrap.stats_flush_interval, 5000),
+    runtime: parseLayeredRuntime(
+      bootstrap.layered_runtime,
+      bootstrap.node?.cluster ?? '',
+      at.field('layered_runtime'),
+    ),
+    admin: parseAdmin(bootstrap.admin, at.field('admin')),
+  };
+}
+
+function parseAdmin(message: AdminMessage | undefined, at: ParseContext): AdminConfig | undefined {
+  if (message?.address === undefined) return undefined;
+  if (message.socket_options.length > 0) at.field('socket_options').unsupported();
+  if (message.access_log.length > 0) at.field('access_log').warn('is not written by chancery yet');
+  if (message.access_log_path !== '') at.field('access_log_path').warn('is not written by chancery yet');
+  const address = parseAddress(message.address, at.field('address'));
+  if (address === undefined) return undefined;
+  const allowPaths = message.allow_paths.map((it, i) => parseStringMatcher(it, at.field('allow_paths', i)));
+  return { address, allowPaths };
+}
+
+/** The static part of a proxy as the pages show it. */
+export interface OperatedProxy {
+  readonly bootstrap: Bootstrap;
+  readonly listeners: readonly ListenerConfig[];
+  readonly clusters: readonly { readonly config: ClusterConfig; readonly hosts: readonly LocalityConfig[] }[];
+  /** The bound ports of a listener, in the order of its addresses; undefined before it is bound. */
+  ports(listener: string): readonly number[] | undefined;
+}
+
+export class Operator implements ServerOwner {
+  readonly store: StatsStore;
+  readonly runtime: RuntimeLayers;
+  readonly version: string;
+  readonly hotRestartVersion: string;
+  readonly commandLineOptions: CommandLineOptions;
+  readonly node: Node;
+  readonly #config: OperatorConfig;
+  readonly #proxy: OperatedProxy;
+  readonly #process: ProcessFacts;
+  readonly #pool: WorkerPool;
+  readonly #requests: WorkerRequests;
+  readonly #merged: MergedStats;
+  readonly #server: ServerStats;
+  readonly #listeners: ListenerManagerStats;
+  readonly #startMs = performance.now();
+  readonly #admin: AdminServer | undefined;
+  readonly #flush: NodeJS.Timeout;
+  readonly #stops = new Set<NodeJS.Timeout>();
+  #isInitialized = false;
+  #isFailing = false;
+
+  constructor(
+    config: OperatorConfig,
+    proxy: OperatedProxy,
+    facts: ProcessFacts,
+    registry: Registry,
+    pool: WorkerPool,
+  ) {
+    this.#config = config;
+    this.#proxy = proxy;
+    this.#process = facts;
+    this.#pool = pool;
+    this.#requests = new WorkerRequests(pool);
+    this.version = facts.version;
+    this.hotRestartVersion = facts.hotRestartVersion;
+    this.commandLineOptions = facts.commandLineOptions;
+    this.node = ownNode(proxy.bootstrap, registry, facts.version);
+    this.store = new StatsStore(statsFilter(config.stats.matcher));
+    this.#merged = new MergedStats(this.store);
+    const { root } = this.store;
+    this.#server = root.scope('server').stats(ServerStats);
+    this.#listeners = root.scope('listener_manager').stats(ListenerManagerStats);
+    this.#server.concurrency.value = facts.concurrency;
+    this.#server.hotRestartGeneration.value = 1;
+    this.#server.hotRestartEpoch.value = 0;
+    this.runtime = new RuntimeLayers(config.runtime, root, (values) =>
+      pool.postAll({ type: 'runtime', values }),
+    );
+    this.#countClusters();
+    this.#updateState();
+    this.#admin = config.admin && this.#createAdminServer(config.admin);
+    this.#flush = setInterval(() => void this.#flushStats(), config.statsFlushIntervalMs).unref();
+  }
+
+  /** Rejects when the admin address cannot be bound. */
+  async start(): Promise<void> {
+    if (this.#admin === undefined) log.warn('No admin address given, so no admin HTTP server started.');
+    await this.#admin?.start();
+  }
+
+  /** Where the admin interface listens; undefined without one. */
+  adminAddress(): string | undefined {
+    return this.#admin?.boundAddress();
+  }
+
+  /** All listeners are bound in all workers. */
+  initialized(): void {
+    this.#isInitialized = true;
+    const { length } = this.#proxy.listeners;
+    this.#listeners.listenerAdded.value += length;
+    this.#listeners.listenerCreateSuccess.value += length * this.#pool.size;
+    this.#listeners.totalListenersActive.value = length;
+    this.#listeners.workersStarted.value = 1;
+    this.#server.initializationTimeMs.record(performance.now() - this.#startMs);
+    this.#updateState();
+  }
+
+  /** What a new worker has to know before clusters and listeners come. */
+  prime(index: number): void {
+    this.#pool.post(index, { type: 'log_levels', levels: logs.levels() });
+    this.#pool.post(index, { type: 'runtime', values: this.runtime.values() });
+    if (this.#isFailing) this.#pool.post(index, { type: 'health_check', failed: true });
+  }
+
+  receive(index: number, message: FromWorker): void {
+    this.#requests.receive(index, message);
+  }
+
+  workerGone(index: number): void {
+    this.#merged.retire(index);
+    this.#requests.workerGone(index);
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#flush);
+    for (const stop of this.#stops) clearTimeout(stop);
+    this.runtime.close();
+    await this.#admin?.close();
+  }
+
+  state(): ServerState {
+    if (!this.#isInitialized) return 'INITIALIZING';
+    return this.#isFailing ? 'DRAINING' : 'LIVE';
+  }
+
+  uptimeCurrentEpochMs(): number {
+    return performance.now();
+  }
+
+  uptimeAllEpochsMs(): number {
+    return performance.now();
+  }
+
+  failHealthCheck(failed: boolean): void {
+    this.#isFailing = failed;
+    this.#updateState();
+    this.#pool.postAll({ type: 'health_check', failed });
+  }
+
+  drainListeners({ graceful, skipExit, inboundOnly }: DrainOptions): void {
+    const listeners = this.#proxy.listeners
+      .filter(({ trafficDirection }) => !inboundOnly || trafficDirection === 'INBOUND')
+      .map(({ name }) => name);
+    if (graceful || skipExit) this.#pool.postAll({ type: 'drain', listeners });
+    if (skipExit) return;
+    const stop = () => {
+      for (const listener of listeners) this.#pool.postAll({ type: 'stop_listener', listener });
+      this.#listeners.listenerStopped.value += listeners.length;
+    };
+    if (!graceful) {
+      stop();
+      return;
+    }
+    const timer = setTimeout(() => {
+      this.#stops.delete(timer);
+      stop();
+    }, this.#process.drainTimeMs).unref();
+    this.#stops.add(timer);
+  }
+
+  quit(): void {
+    this.#process.quit();
+  }
+
+  reopenLogs(): void {
+    logs.reopen();
+    this.#pool.postAll({ type: 'reopen_logs' });
+  }
+
+  unreadyTargets(): readonly [] {
+    return [];
+  }
+
+  /** Brings `MergedStats` up to date. */
+  async scrape(): Promise<void> {
+    const { heapUsed, heapTotal, external, rss } = process.memoryUsage();
+    this.#server.uptime.value = Math.floor(performance.now() / 1000);
+    this.#server.memoryAllocated.value = heapUsed + external;
+    this.#server.memoryHeapSize.value = heapTotal + external;
+    this.#server.memoryPhysicalSize.value = rss;
+    await this.#requests.ask('scrape', (index, answer) => {
+      if (answer.type === 'stats') this.#merged.update(index, answer.snapshot);
+    });
+  }
+
+  resetWorkerCounters(): Promise<void> {
+    return this.#requests.ask('reset_counters');
+  }
+
+  async #flushStats(): Promise<void> {
+    await this.scrape();
+    this.#merged.flush();
+  }
+
+  #updateState(): void {
+    const state = this.state();
+    this.#server.state.value = serverStates.indexOf(state);
+    this.#server.live.value = state === 'LIVE' ? 1 : 0;
+  }
+
+  #countClusters(): void {
+    const { root } = this.store;
+    const manager = root.scope('cluster_manager').stats(ClusterManagerStats);
+    manager.activeClusters.value = this.#proxy.clusters.length;
+    manager.clusterAdded.value += this.#proxy.clusters.length;
+    for (const { config, hosts } of this.#proxy.clusters) {
+      const members = hosts.flatMap((it) => it.hosts);
+      const stats = root.scope(`cluster.${config.statName}`).stats(MembershipStats);
+      stats.change.value += members.length > 0 ? 1 : 0;
+      stats.total.value = members.length;
+      stats.healthy.value = members.filter(({ health }) => health === HostHealth.Healthy).length;
+      stats.degraded.value = members.filter(({ health }) => health === HostHealth.Degraded).length;
+      stats.excluded.value = 0;
+    }
+  }
+
+  #createAdminServer({ address, allowPaths }: AdminConfig): AdminServer {
+    const { adminAddressPath } = this.#process;
+    return new AdminServer({
+      admin: this.#createAdmin(allowPaths),
+      address:
+        address.port < 0
+          ? { path: address.address.replace(/^@/, '\0'), mode: address.mode }
+          : { host: address.address, port: address.port },
+      stats: this.store.root,
+      addressPath: adminAddressPath,
+    });
+  }
+
+  #createAdmin(allowPaths: readonly StringMatcherData[]): Admin {
+    const { bootstrap } = this.#proxy;
+    const certificates = certificatePairs(bootstrap.static_resources);
+    this.#countCertificates(certificates.flatMap((it) => [...it.caCertificates, ...it.certificateChain]));
+    const matchers = allowPaths.map(compileStringMatcher);
+    const allowed: AdminOptions =
+      matchers.length === 0 ? {} : { allows: (path) => matchers.some((it) => it.matches(path)) };
+    return createAdmin({
+      ...allowed,
+      server: this,
+      stats: this,
+      logging: { levelsChanged: () => this.#pool.postAll({ type: 'log_levels', levels: logs.levels() }) },
+      listeners: { listeners: () => this.#proxy.listeners.map((it) => this.#listenerStatus(it)) },
+      clusters: { clusters: () => this.#clusterStatuses() },
+      certificates: { certificates: () => certificates },
+      runtime: this.runtime,
+      configDump: staticSections(bootstrap, this.node, Date.now()),
+      merged: this.#merged,
+      tags: new TagExtractor(withFixedTags(this.#config.stats.tags, this.#process.fixedTags)),
+      bounds: bucketBounds(this.#config.stats),
+    });
+  }
+
+  #countCertificates(certificates: readonly { readonly expirationMs: number }[]): void {
+    // Without certificates Envoy shows the largest unsigned 32-bit number.
+    const days = certificates.map(({ expirationMs }) => Math.floor((expirationMs - Date.now()) / 86_400_000));
+    this.#server.daysUntilFirstCertExpiring.value =
+      days.length === 0 ? 4_294_967_295 : Math.max(Math.min(...days), 0);
+  }
+
+  #listenerStatus({ name, addresses }: ListenerConfig): { name: string; addresses: Address[] } {
+    const ports = this.#proxy.ports(name);
+    return { name, addresses: addresses.map((it, i) => addressMessage(it.address, ports?.[i] ?? it.port)) };
+  }
+
+  async #clusterStatuses(): Promise<ClusterStatus[]> {
+    const counters = new Map<string, Map<string, HostCounters>>();
+    await this.#requests.ask('hosts_stats', (_, answer) => {
+      if (answer.type !== 'hosts_stats') return;
+      for (const [cluster, hosts] of Object.entries(answer.clusters)) {
+        const known = counters.get(cluster) ?? new Map<string, HostCounters>();
+        counters.set(cluster, known);
+        for (const host of hosts) known.set(host.address, added(known.get(host.address), host));
+      }
+    });
+    const messages = this.#proxy.bootstrap.static_resources?.clusters ?? [];
+    return this.#proxy.clusters.map(({ config, hosts }): ClusterStatus => {
+      const cluster = messages.find(({ name }) => name === config.name);
+      return {
+        name: config.name,
+        observabilityName: config.statName,
+        addedViaApi: false,
+        edsServiceName: cluster?.eds_cluster_config?.service_name || undefined,
+        outlier:
+          cluster?.outlier_detection === undefined
+            ? undefined
+            : {
+                successRateAverage: -1,
+                successRateEjectionThreshold: -1,
+                localOriginSuccessRateAverage: -1,
+                localOriginSuccessRateEjectionThreshold: -1,
+              },
+        defaultPriority: limits(config.thresholds[0]),
+        highPriority: limits(config.thresholds[1]),
+        hosts: hosts.flatMap((locality) =>
+          locality.hosts.map((host) => hostStatus(host, locality, counters.get(config.name))),
+        ),
+      };
+    });
+  }
+}
+
+function withFixedTags(settings: TagSettings, fixed: ProcessFacts['fixedTags']): TagSettings {
+  return {
+    ...settings,
+    tags: [...settings.tags, ...fixed.map(([name, fixedValue]) => ({ name, fixedValue }))],
+  };
+}
+
+function limits({ maxConnections, maxPendingRequests, maxRequests, maxRetries }: Thresholds) {
+  return { maxConnections, maxPendingRequests, maxRequests, maxRetries };
+}
+
+function added(known: HostCounters | undefined, more: HostCounters): HostCounters {
+  if (known === undefined) return more;
+  return {
+    address: more.address,
+    cxActive: known.cxActive + more.cxActive,
+    cxConnectFail: known.cxConnectFail + more.cxConnectFail,
+    cxTotal: known.cxTotal + more.cxTotal,
+    rqActive: known.rqActive + more.rqActive,
+    rqError: known.rqError + more.rqError,
+    rqSuccess: known.rqSuccess + more.rqSuccess,
+    rqTimeout: known.rqTimeout + more.rqTimeout,
+    rqTotal: known.rqTotal + more.rqTotal,
+  };
+}
+
+function hostStatus(
+  host: HostConfig,
+  { region, zone, subZone, priority }: LocalityConfig,
+  counters: ReadonlyMap<string, HostCounters> | undefined,
+): HostStatus {
+  const counted = counters?.get(
+    host.port < 0
+      ? host.address
+      : host.address.includes(':')
+        ? `[${host.address}]:${host.port}`
+        : `${host.address}:${host.port}`,
+  );
+  return {
+    address: addressMessage(host.address, host.port),
+    hostname: host.hostname,
+    stats: {
+      cxActive: counted?.cxActive ?? 0,
+      cxConnectFail: counted?.cxConnectFail ?? 0,
+      cxTotal: counted?.cxTotal ?? 0,
+      rqActive: counted?.rqActive ?? 0,
+      rqError: counted?.rqError ?? 0,
+      rqPendingActive: 0,
+      rqSuccess: counted?.rqSuccess ?? 0,
+      rqTimeout: counted?.rqTimeout ?? 0,
+      rqTotal: counted?.rqTotal ?? 0,
+    },
+    health:
+      host.health === HostHealth.Healthy
+        ? { edsHealthStatus: 'HEALTHY' }
+        : host.health === HostHealth.Degraded
+          ? { degradedEdsHealth: true, edsHealthStatus: 'DEGRADED' }
+          : { failedEdsHealth: true, edsHealthStatus: 'UNHEALTHY' },
+    weight: host.weight,
+    locality: { region, zone, subZone },
+    canary: false,
+    priority,
+    successRate: -1,
+    localOriginSuccessRate: -1,
+  };
+}
+
+function addressMessage(address: string, port: number): Address {
+  return create(
+    'envoy.config.core.v3.Address',
+    port < 0 ? { pipe: { path: address } } : { socket_address: { address, port_value: port } },
+  );
+}
+
+/** Envoy's categories of the kinds of extensions. */
+const categories: Readonly<Record<string, string>> = {
+  http_filter: 'envoy.filters.http',
+  network_filter: 'envoy.filters.network',
+  listener_filter: 'envoy.filters.listener',
+  udp_listener_filter: 'envoy.filters.udp_listener',
+  upstream_transport_socket: 'envoy.transport_sockets.upstream',
+  downstream_transport_socket: 'envoy.transport_sockets.downstream',
+  load_balancer: 'envoy.load_balancing_policies',
+  access_logger: 'envoy.access_loggers',
+};
+
+/** The bootstrap's node, with what we are. */
+function ownNode({ node }: Bootstrap, registry: Registry, version: string): Node {
+  const [revision = '', release = '', status = '', build = '', tls = ''] = version.split('/');
+  const [major_number = 0, minor_number = 0, patch = 0] = release.split('.').map(Number);
+  return Object.assign(message('envoy.config.core.v3.Node').create(), node, {
+    user_agent_name: 'envoy',
+    user_agent_build_version: {
+      version: { major_number, minor_number, patch },
+      metadata: {
+        'revision.sha': revision,
+        'revision.status': status,
+        'build.type': build,
+        'ssl.version': tls,
+      },
+    },
+    extensions: registry.all.map(({ kind, name, type }) => ({
+      name,
+      category: categories[kind] ?? kind,
+      type_urls: typeof type === 'string' ? (type === '' ? [] : [type]) : type,
+    })),
+  });
+}
