@@ -70,7 +70,7 @@ const responses: readonly Response[] = [
     bytes: 'HTTP/1.1 304 N\r\ncontent-length: 5\r\n\r\n',
     events: ['304 content-length: 5', 'end', 'reusable'],
   },
-  { bytes: 'HTTP/1.1 99 Low\r\ncontent-length: 0\r\n\r\n', fin: true, events: ['99', 'end', 'not reusable'] },
+  { bytes: 'HTTP/1.1 99 Low\r\ncontent-length: 0\r\n\r\n', events: ['99', 'end', 'reusable'] },
   {
     bytes: 'HTTP/1.1 999 High\r\ncontent-length: 0\r\n\r\n',
     events: ['999 content-length: 0', 'end', 'reusable'],
@@ -138,6 +138,10 @@ const responses: readonly Response[] = [
   { bytes: 'HTTP/1.1 2x0 OK\r\n', events: codecError('HPE_INVALID_STATUS') },
   { bytes: 'HTTP/1.1 1000 OK\r\n', events: codecError('HPE_INVALID_STATUS') },
   { bytes: 'HTTP/1.1\r\n', events: codecError('HPE_INVALID_STATUS') },
+  {
+    bytes: 'HTTP/1.1 200 O\0K\r\n\r\n',
+    events: broken('400 http1.invalid_characters (header value contains invalid chars)'),
+  },
   { bytes: `${ok}bad line\r\n\r\n`, events: codecError('malformed message') },
   { bytes: `${ok}content-length: abc\r\n\r\n`, events: codecError('UNPARSABLE_CONTENT_LENGTH') },
   {

@@ -141,7 +141,7 @@ export class H1ClientCodec implements ClientCodec, H1Receiver {
 
     let body: Body = Body.UntilClose;
     if (isRaw) body = Body.Raw;
-    else if (stream.isHead || status === 204 || status === 304 || status === 101) body = Body.None;
+    else if (stream.isHead || status < 200 || status === 204 || status === 304) body = Body.None;
     else if (parser.transferEncoding !== undefined) body = Body.Chunked;
     else if (parser.hasContentLength) body = parser.contentLength > 0 ? Body.Length : Body.None;
     if (body === Body.Raw || body === Body.UntilClose) this.#isLast = true;

@@ -228,13 +228,14 @@ export class H1Parser {
     if (bodyStart === BAD) return this.#judgeBadBlock(bytes, start, end, OTHER_COLUMN);
     if (bodyStart === TOO_MANY) return this.#refuse(errors.tooManyHeaders, end);
     if (bodyStart - start > this.#options.maxHeadersBytes) return this.#refuse(errors.headersTooLarge, end);
-    // The lines were scanned for bad bytes; the words of the first line cannot hold any, what is between them can.
+    // The lines were scanned for bad bytes; the words of a request line cannot hold any, what is between them can, and so can a
+    // reason phrase.
     const isPlain =
       bytes[word1End] === SPACE &&
       word2 - word1End === 1 &&
       bytes[word2End] === SPACE &&
       word3 - word2End === 1;
-    if ((!isPlain || i - word3End > 2) && hasInvalidByte(bytes, start, i)) {
+    if ((!isPlain || i - word3End > 2 || !isRequest) && hasInvalidByte(bytes, start, i)) {
       return this.#refuse(errors.invalidCharacters, end);
     }
 
