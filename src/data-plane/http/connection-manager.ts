@@ -13,6 +13,7 @@ import {
   type StreamEncoder,
 } from '#http/codec.ts';
 import type { HeaderMap } from '#http/header-map.ts';
+import { reasonPhrase } from '#http/status.ts';
 import { CloseEvent, CloseType } from '#net/connection.ts';
 import { CodecType } from './manager-config.ts';
 import type { ManagerShared } from './manager-shared.ts';
@@ -232,7 +233,7 @@ export class ConnectionManager implements NetworkFilter, ServerCodecOwner, Timer
     stream.info.flags |= 1 << ResponseFlag.DownstreamProtocolError;
     stream.info.protocol = this.#codec!.protocol;
     stream.requestEnded = true;
-    stream.sendLocalReply(error.status, error.status === 400 ? 'Bad Request' : '', error.details);
+    stream.sendLocalReply(error.status, reasonPhrase(error.status), error.details);
   }
 
   onReadDisable(disable: boolean): void {
