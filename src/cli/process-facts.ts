@@ -16,6 +16,7 @@ export function processFacts(options: EnvoyOptions, quit: () => void): ProcessFa
     concurrency,
     adminAddressPath: options.adminAddressPath || undefined,
     drainTimeMs: options.drainTimeMs,
+    drainsImmediately: options.drainStrategy === 'immediate',
     fixedTags: options.statsTags,
     quit,
     commandLineOptions: create('envoy.admin.v3.CommandLineOptions', {

@@ -23,14 +23,7 @@ import { parseAddress, type SocketAddressData } from './address.ts';
 import type { ListenerConfig } from './listener/listener-config.ts';
 import { staticSections } from './observe/config-dump-sections.ts';
 import { parseLayeredRuntime, type RuntimeLayerConfig, RuntimeLayers } from './observe/runtime-layers.ts';
-import {
-  ClusterManagerStats,
-  ListenerManagerStats,
-  MembershipStats,
-  type ServerState,
-  ServerStats,
-  serverStates,
-} from './observe/server-stats.ts';
+import { ListenerManagerStats, type ServerState, ServerStats, serverStates } from './observe/server-stats.ts';
 import { bucketBounds, parseStatsConfig, type StatsSettings, statsFilter } from './observe/stats-config.ts';
 import { certificatePairs } from './secrets/certificate-details.ts';
 import type { ClusterConfig, HostConfig, LocalityConfig, Thresholds } from './upstream/cluster-config.ts';
@@ -48,6 +41,7 @@ export const unnamedProcess: ProcessFacts = {
   concurrency: 1,
   adminAddressPath: undefined,
   drainTimeMs: 600_000,
+  drainsImmediately: false,
   fixedTags: [],
   quit() {},
 };
@@ -76,6 +70,8 @@ export interface ProcessFacts {
   /** `--admin-address-path` */
   readonly adminAddressPath: string | undefined;
   readonly drainTimeMs: number;
+  /** `--drain-strategy immediate`: every response says goodbye at once; else more and more of them do. */
+  readonly drainsImmediately: boolean;
   /** `--stats-tag` */
   readonly fixedTags: readonly (readonly [name: string, value: string])[];
   /** POST /quitquitquit. */
@@ -110,7 +106,8 @@ function parseAdmin(message: AdminMessage | undefined, at: ParseContext): AdminC
 export interface OperatedProxy {
   readonly bootstrap: Bootstrap;
   readonly listeners: readonly ListenerConfig[];
-  readonly clusters: readonly { readonly config: ClusterConfig; readonly hosts: readonly LocalityConfig[] }[];
+  /** With the members as they are now. */
+  clusters(): readonly { readonly config: ClusterConfig; readonly hosts: readonly LocalityConfig[] }[];
   /** The bound ports of a listener, in the order of its addresses; undefined before it is bound. */
   ports(listener: string): readonly number[] | undefined;
 }
@@ -164,7 +161,6 @@ export class Operator implements ServerOwner {
     this.runtime = new RuntimeLayers(config.runtime, root, (values) =>
       pool.postAll({ type: 'runtime', values }),
     );
-    this.#countClusters();
     this.#updateState();
     this.#admin = config.admin && this.#createAdminServer(config.admin);
     this.#flush = setInterval(() => void this.#flushStats(), config.statsFlushIntervalMs).unref();
@@ -239,7 +235,12 @@ export class Operator implements ServerOwner {
     const listeners = this.#proxy.listeners
       .filter(({ trafficDirection }) => !inboundOnly || trafficDirection === 'INBOUND')
       .map(({ name }) => name);
-    if (graceful || skipExit) this.#pool.postAll({ type: 'drain', listeners });
+    if (graceful || skipExit)
+      this.#pool.postAll({
+        type: 'drain',
+        listeners,
+        drainMs: this.#process.drainsImmediately ? 0 : this.#process.drainTimeMs,
+      });
     if (skipExit) return;
     const stop = () => {
       for (const listener of listeners) this.#pool.postAll({ type: 'stop_listener', listener });
@@ -294,22 +295,6 @@ export class Operator implements ServerOwner {
     const state = this.state();
     this.#server.state.value = serverStates.indexOf(state);
     this.#server.live.value = state === 'LIVE' ? 1 : 0;
-  }
-
-  #countClusters(): void {
-    const { root } = this.store;
-    const manager = root.scope('cluster_manager').stats(ClusterManagerStats);
-    manager.activeClusters.value = this.#proxy.clusters.length;
-    manager.clusterAdded.value += this.#proxy.clusters.length;
-    for (const { config, hosts } of this.#proxy.clusters) {
-      const members = hosts.flatMap((it) => it.hosts);
-      const stats = root.scope(`cluster.${config.statName}`).stats(MembershipStats);
-      stats.change.value += members.length > 0 ? 1 : 0;
-      stats.total.value = members.length;
-      stats.healthy.value = members.filter(({ health }) => health === HostHealth.Healthy).length;
-      stats.degraded.value = members.filter(({ health }) => health === HostHealth.Degraded).length;
-      stats.excluded.value = 0;
-    }
   }
 
   #createAdminServer({ address, allowPaths }: AdminConfig): AdminServer {
@@ -371,7 +356,7 @@ export class Operator implements ServerOwner {
       }
     });
     const messages = this.#proxy.bootstrap.static_resources?.clusters ?? [];
-    return this.#proxy.clusters.map(({ config, hosts }): ClusterStatus => {
+    return this.#proxy.clusters().map(({ config, hosts }): ClusterStatus => {
       const cluster = messages.find(({ name }) => name === config.name);
       return {
         name: config.name,

@@ -1,6 +1,7 @@
 // The main thread of a proxy: parses the bootstrap into plain data, starts the workers, and owns what exists once.
 import { networkInterfaces } from 'node:os';
-import type { LogSettings } from '#base/logger.ts';
+import { systemClock } from '#base/clock.ts';
+import { type LogSettings, logger } from '#base/logger.ts';
 import type { ConfigError } from '#config/config-error.ts';
 import { ParseContext } from '#config/parse-context.ts';
 import type { FlushOptions } from '#extension/access-log-files.ts';
@@ -17,8 +18,9 @@ import {
   parseOperatorConfig,
   unnamedProcess,
 } from './operator.ts';
-import type { ClusterConfig, LocalityConfig } from './upstream/cluster-config.ts';
-import { parseCluster, parseLoadAssignment } from './upstream/parse-cluster.ts';
+import { ClusterManager, type StaticCluster } from './upstream/cluster-manager.ts';
+import { parseCluster } from './upstream/parse-cluster.ts';
+import { parseDiscovery } from './upstream/parse-discovery.ts';
 import { WorkerPool } from './worker-pool.ts';
 import type { FromWorker } from './worker-protocol.ts';
 
@@ -38,7 +40,7 @@ export interface ServerOptions {
 /** Everything the bootstrap says, as plain data. */
 export interface ServerConfig {
   readonly listeners: readonly ListenerConfig[];
-  readonly clusters: readonly { readonly config: ClusterConfig; readonly hosts: readonly LocalityConfig[] }[];
+  readonly clusters: readonly StaticCluster[];
   readonly operator: OperatorConfig;
 }
 
@@ -53,7 +55,7 @@ export function parseBootstrap(
     const here = at.field('clusters', i);
     return {
       config: parseCluster(message, here, registry),
-      hosts: parseLoadAssignment(message.load_assignment, here.field('load_assignment')),
+      discovery: parseDiscovery(message, here),
     };
   });
   const listeners = (bootstrap.static_resources?.listeners ?? []).map((message, i) =>
@@ -84,6 +86,7 @@ export class ListenError extends Error {
 export class Server {
   readonly config: ServerConfig;
   readonly operator: Operator;
+  readonly #clusters: ClusterManager;
   readonly #pool: WorkerPool;
   readonly #ports = new Map<string, readonly number[]>();
   #onMessage: (index: number, message: FromWorker) => void = () => {};
@@ -109,17 +112,26 @@ export class Server {
         this.operator.receive(index, message);
         this.#onMessage(index, message);
       },
-      (index) => {
+      (index, error) => {
+        logger('main').critical(`worker ${index} died and is replaced: ${error?.stack ?? 'no reason given'}`);
         this.operator.workerGone(index);
         void this.#replace(index);
       },
     );
     this.operator = new Operator(
       config.operator,
-      { ...config, bootstrap, ports: (listener) => this.#ports.get(listener) },
+      {
+        bootstrap,
+        listeners: config.listeners,
+        clusters: () => this.#clusters.clusters,
+        ports: (listener) => this.#ports.get(listener),
+      },
       options.process ?? unnamedProcess,
       registry,
       this.#pool,
+    );
+    this.#clusters = new ClusterManager(config.clusters, this.operator.store.root, systemClock, (message) =>
+      this.#pool.postAll(message),
     );
   }
 
@@ -136,6 +148,7 @@ export class Server {
       const reason = listenErrors[error.code ?? ''] ?? error.message;
       throw new ListenError(`cannot bind '${addressText(address.address, address.port)}': ${reason}`);
     });
+    await server.#clusters.warm();
     if (options.workers === 'inline') {
       const core = new Set<Extension>(coreExtensions);
       server.#pool.startInline(registry.all.filter((it) => !core.has(it)));
@@ -159,6 +172,7 @@ export class Server {
 
   async close(): Promise<void> {
     await this.operator.close();
+    this.#clusters.close();
     this.#pool.closing();
     for (let i = 0; i < this.#pool.size; i++) {
       this.#pool.post(i, { type: 'shutdown' });
@@ -175,7 +189,7 @@ export class Server {
 
   async #load(index: number): Promise<void> {
     this.operator.prime(index);
-    for (const { config, hosts } of this.config.clusters)
+    for (const { config, hosts } of this.#clusters.clusters)
       this.#pool.post(index, { type: 'cluster', config, hosts });
     for (const config of this.config.listeners) {
       const ports = this.#ports.get(config.name);
@@ -188,7 +202,7 @@ export class Server {
       const message = await answer;
       if (message.type === 'listen_failed') {
         throw new ListenError(
-          `cannot bind '${addressText(message.address.address, message.address.port)}': ${message.message}`,
+          `cannot bind '${addressText(message.address.address, message.address.port)}': ${listenErrors[message.code] ?? message.message}`,
         );
       }
       if (message.type === 'listening') this.#ports.set(config.name, message.ports);

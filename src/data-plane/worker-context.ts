@@ -16,6 +16,7 @@ export interface WorkerContext {
   readonly runtime: Runtime;
   readonly registry: Registry;
   readonly clusters: ReadonlyMap<string, Cluster>;
+  readonly isHealthCheckFailed: boolean;
   readonly nodeId: string;
   readonly nodeCluster: string;
   /** The machine's first address that is not loopback. */

@@ -34,8 +34,8 @@ export type ToWorker =
       readonly addresses: readonly SocketAddressData[];
     }
   | { readonly type: 'stop_listener'; readonly listener: string }
-  /** Requests under way finish, connections say goodbye. */
-  | { readonly type: 'drain'; readonly listeners: readonly string[] }
+  /** Connections say goodbye with their responses, more and more of them until `drainMs` have passed. */
+  | { readonly type: 'drain'; readonly listeners: readonly string[]; readonly drainMs: number }
   /** POST /healthcheck/fail and /healthcheck/ok. */
   | { readonly type: 'health_check'; readonly failed: boolean }
   | { readonly type: 'runtime'; readonly values: Readonly<Record<string, string | number | boolean>> }

@@ -8,6 +8,7 @@ import { HostHealth } from '#extension/load-balancer.ts';
 import { type Extension, Registry } from '#extension/registry.ts';
 import { Runtime } from '#extension/runtime.ts';
 import type { Lifecycle, WorkerServices } from '#extension/worker-services.ts';
+import type { Gauge } from '#stats/metric.ts';
 import { SnapshotWriter, transferOf } from '#stats/snapshot.ts';
 import { StatsStore } from '#stats/store.ts';
 import { coreExtensions } from './core-extensions.ts';
@@ -34,6 +35,7 @@ export class Worker implements WorkerContext, Lifecycle {
   readonly #listeners = new Map<string, ActiveListener>();
   readonly #post: (message: FromWorker, transfer?: ArrayBuffer[]) => void;
   readonly #snapshots: SnapshotWriter;
+  readonly #inflated: Gauge;
 
   constructor(
     data: WorkerData,
@@ -58,6 +60,9 @@ export class Worker implements WorkerContext, Lifecycle {
       localCluster: data.nodeCluster,
     };
     this.#post = post;
+    this.#inflated = this.store
+      .scope(`thread_local_cluster_manager.worker_${data.index}`)
+      .gauge('clusters_inflated');
   }
 
   receive(message: ToWorker): void {
@@ -66,6 +71,7 @@ export class Worker implements WorkerContext, Lifecycle {
         this.clusters.get(message.config.name)?.close();
         const cluster = prepareCluster(message.config, this);
         this.clusters.set(message.config.name, cluster);
+        this.#inflated.value = this.clusters.size;
         updateHosts(cluster, message.hosts);
         break;
       }
@@ -85,10 +91,7 @@ export class Worker implements WorkerContext, Lifecycle {
         this.#listeners.get(message.listener)?.stopListening();
         break;
       case 'drain':
-        for (const name of message.listeners) {
-          const listener = this.#listeners.get(name);
-          if (listener !== undefined) listener.isDraining = true;
-        }
+        for (const name of message.listeners) this.#listeners.get(name)?.drain(message.drainMs);
         break;
       case 'health_check':
         this.isHealthCheckFailed = message.failed;

@@ -26,7 +26,9 @@ export class ActiveListener {
   readonly stats: ListenerStats;
   readonly workerStats: ListenerWorkerStats;
   readonly connections = new Set<AcceptedConnection>();
-  isDraining = false;
+  /** When draining began and how long it takes; 0: not draining. */
+  #drainSinceMs = 0;
+  #drainMs = 0;
   readonly #chains: readonly PreparedChain[];
   readonly #defaultChain: PreparedChain | undefined;
   readonly #sockets: ListeningSocket[] = [];
@@ -72,6 +74,19 @@ export class ActiveListener {
       );
     };
     openNext();
+  }
+
+  drain(drainMs: number): void {
+    this.#drainSinceMs = performance.now();
+    this.#drainMs = drainMs;
+  }
+
+  /** Asked once per response: true for more and more of them while the drain time passes. */
+  get isDraining(): boolean {
+    if (this.worker.isHealthCheckFailed && !this.config.drainsOnlyOnModify) return true;
+    if (this.#drainSinceMs === 0) return false;
+    const elapsedMs = performance.now() - this.#drainSinceMs;
+    return elapsedMs >= this.#drainMs || Math.random() * this.#drainMs < elapsedMs;
   }
 
   /** Accepts no more; what is open goes on. */

@@ -91,6 +91,8 @@ export class MembershipStats {
   readonly healthy: Gauge;
   readonly degraded: Gauge;
   readonly excluded: Gauge;
+  /** Hosts that took the cluster's own transport socket: all of them. */
+  readonly totalMatchCount: Counter;
 
   constructor(scope: Scope) {
     this.change = scope.counter('membership_change');
@@ -98,5 +100,7 @@ export class MembershipStats {
     this.healthy = scope.gauge('membership_healthy', 'never_import');
     this.degraded = scope.gauge('membership_degraded', 'never_import');
     this.excluded = scope.gauge('membership_excluded', 'never_import');
+    this.totalMatchCount = scope.counter('default.total_match_count');
+    scope.gauge('warming_state', 'never_import').value = 0;
   }
 }

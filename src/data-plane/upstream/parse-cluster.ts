@@ -23,6 +23,7 @@ const supported = [
   'name',
   'alt_stat_name',
   'type',
+  'cluster_type',
   'connect_timeout',
   'per_connection_buffer_limit_bytes',
   'lb_policy',

@@ -1,0 +1,113 @@
+// The clusters on the main thread: their accepted messages, their members, what is told to the workers about them.
+import type { Clock } from '#base/clock.ts';
+import { HostHealth } from '#extension/load-balancer.ts';
+import type { Scope } from '#stats/store.ts';
+import { addressText } from '../address.ts';
+import { ClusterManagerStats, MembershipStats } from '../observe/server-stats.ts';
+import type { ToWorker } from '../worker-protocol.ts';
+import type { ClusterConfig, HostConfig, LocalityConfig } from './cluster-config.ts';
+import { CircuitBreakerStats, ClusterStats } from './cluster-stats.ts';
+import type { DiscoveryConfig } from './discovery-config.ts';
+import { DnsDiscovery } from './dns-discovery.ts';
+
+export interface StaticCluster {
+  readonly config: ClusterConfig;
+  readonly discovery: DiscoveryConfig;
+}
+
+export class ManagedCluster {
+  readonly source: StaticCluster;
+  readonly config: ClusterConfig;
+  hosts: readonly LocalityConfig[] = [];
+  readonly #stats: MembershipStats;
+  readonly #discovery: DnsDiscovery | undefined;
+  readonly #post: (message: ToWorker) => void;
+  #known = new Set<string>();
+
+  constructor(source: StaticCluster, scope: Scope, clock: Clock, post: (message: ToWorker) => void) {
+    this.source = source;
+    this.config = source.config;
+    this.#post = post;
+    this.#stats = scope.stats(MembershipStats);
+    scope.declare(ClusterStats);
+    scope.scope('circuit_breakers.default').declare(CircuitBreakerStats);
+    scope.scope('circuit_breakers.high').declare(CircuitBreakerStats);
+    const { dns } = source.discovery;
+    if (dns === undefined) {
+      this.#discovery = undefined;
+      this.#set(source.discovery.assignment);
+    } else {
+      this.#discovery = new DnsDiscovery(
+        source.discovery,
+        dns,
+        {
+          updateAttempt: scope.counter('update_attempt'),
+          updateSuccess: scope.counter('update_success'),
+          updateFailure: scope.counter('update_failure'),
+          updateNoRebuild: scope.counter('update_no_rebuild'),
+          updateEmpty: scope.counter('update_empty'),
+        },
+        clock,
+        (hosts) => {
+          this.#set(hosts);
+          this.#post({ type: 'hosts', cluster: source.config.name, hosts });
+        },
+      );
+    }
+  }
+
+  /** Resolves when the first hosts are known, or were tried for. */
+  async warm(): Promise<void> {
+    const first = this.#discovery?.start();
+    if (this.source.discovery.waitsForWarm) await first;
+  }
+
+  close(): void {
+    this.#discovery?.close();
+  }
+
+  #set(localities: readonly LocalityConfig[]): void {
+    this.hosts = localities;
+    const hosts = new Map<string, HostConfig>();
+    for (const it of localities)
+      for (const host of it.hosts) hosts.set(addressText(host.address, host.port), host);
+    const stats = this.#stats;
+    const added = [...hosts.keys()].filter((it) => !this.#known.has(it)).length;
+    const removed = [...this.#known].filter((it) => !hosts.has(it)).length;
+    if (added + removed > 0) stats.change.value++;
+    stats.totalMatchCount.value += added;
+    this.#known = new Set(hosts.keys());
+    const count = (health: number) => [...hosts.values()].filter((it) => it.health === health).length;
+    stats.total.value = hosts.size;
+    stats.healthy.value = count(HostHealth.Healthy);
+    stats.degraded.value = count(HostHealth.Degraded);
+    stats.excluded.value = 0;
+  }
+}
+
+export class ClusterManager {
+  readonly clusters: readonly ManagedCluster[];
+
+  constructor(
+    sources: readonly StaticCluster[],
+    root: Scope,
+    clock: Clock,
+    post: (message: ToWorker) => void,
+  ) {
+    const stats = root.scope('cluster_manager').stats(ClusterManagerStats);
+    this.clusters = sources.map(
+      (it) => new ManagedCluster(it, root.scope(`cluster.${it.config.statName}`), clock, post),
+    );
+    stats.clusterAdded.value += sources.length;
+    stats.activeClusters.value = sources.length;
+    root.scope('thread_local_cluster_manager.main_thread').gauge('clusters_inflated').value = sources.length;
+  }
+
+  async warm(): Promise<void> {
+    await Promise.all(this.clusters.map((it) => it.warm()));
+  }
+
+  close(): void {
+    for (const it of this.clusters) it.close();
+  }
+}

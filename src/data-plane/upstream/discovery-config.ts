@@ -1,0 +1,26 @@
+// How a cluster finds its hosts, as plain data for the main thread. Workers never see it: they get hosts.
+import type { LocalityConfig } from './cluster-config.ts';
+
+export const LookupFamily = { Auto: 0, V4Only: 1, V6Only: 2, V4Preferred: 3, All: 4 } as const;
+export type LookupFamily = (typeof LookupFamily)[keyof typeof LookupFamily];
+
+export interface DnsConfig {
+  readonly family: LookupFamily;
+  readonly refreshMs: number;
+  readonly jitterMs: number;
+  /** After a failure; base and maximum of a growing interval. */
+  readonly failureBaseMs: number;
+  readonly failureMaxMs: number;
+  readonly respectTtl: boolean;
+  /** LOGICAL_DNS and its like: one host whose address is the first answer of the day. */
+  readonly isLogical: boolean;
+}
+
+export interface DiscoveryConfig {
+  /** As configured: for DNS the addresses are names. */
+  readonly assignment: readonly LocalityConfig[];
+  /** Undefined: STATIC. */
+  readonly dns: DnsConfig | undefined;
+  /** False: the server starts before the first answer. */
+  readonly waitsForWarm: boolean;
+}

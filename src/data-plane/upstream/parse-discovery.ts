@@ -1,0 +1,115 @@
+// `type`, `cluster_type` and the DNS fields of a `Cluster` -> plain data.
+import type { ParseContext } from '#config/parse-context.ts';
+import { durationMs, onlyFields } from '#extension/message-fields.ts';
+import { typeOf } from '#extension/registry.ts';
+import type { Cluster } from '#schema/messages/envoy/config/cluster/v3.ts';
+import type { DnsCluster } from '#schema/messages/envoy/extensions/clusters/dns/v3.ts';
+import { type DiscoveryConfig, type DnsConfig, LookupFamily } from './discovery-config.ts';
+import { isResolved, parseLoadAssignment } from './parse-cluster.ts';
+
+const families: Readonly<Record<string, LookupFamily>> = {
+  AUTO: LookupFamily.Auto,
+  UNSPECIFIED: LookupFamily.Auto,
+  V4_ONLY: LookupFamily.V4Only,
+  V6_ONLY: LookupFamily.V6Only,
+  V4_PREFERRED: LookupFamily.V4Preferred,
+  ALL: LookupFamily.All,
+};
+
+export function parseDiscovery(message: Cluster, at: ParseContext): DiscoveryConfig {
+  const here = at.field('load_assignment');
+  const assignment = parseLoadAssignment(message.load_assignment, here);
+  const waitsForWarm = message.wait_for_warm_on_init ?? true;
+  const dns = parseDns(message, at);
+  if (dns === undefined) {
+    assignment.forEach((locality, i) => {
+      locality.hosts.forEach((host, k) => {
+        if (isResolved(host)) return;
+        here
+          .field('endpoints', i)
+          .field('lb_endpoints', k)
+          .field('endpoint')
+          .field('address')
+          .fail(
+            `malformed IP address: ${host.address}. Consider setting resolver_name or setting cluster type to 'STRICT_DNS' or 'LOGICAL_DNS'`,
+            {
+              got: host.address,
+              envoy: `malformed IP address: ${host.address}. Consider setting resolver_name or setting cluster type to 'STRICT_DNS' or 'LOGICAL_DNS'`,
+            },
+          );
+      });
+    });
+  } else if (dns.isLogical && assignment.reduce((sum, it) => sum + it.hosts.length, 0) !== 1) {
+    const envoy = 'LOGICAL_DNS clusters must have a single locality_lb_endpoint and a single lb_endpoint';
+    here.fail(envoy, { envoy });
+  }
+  return { assignment, dns, waitsForWarm };
+}
+
+function parseDns(message: Cluster, at: ParseContext): DnsConfig | undefined {
+  const custom = message.cluster_type;
+  if (custom !== undefined) {
+    const here = at.field('cluster_type').field('typed_config');
+    if (typeOf(custom.typed_config) !== 'envoy.extensions.clusters.dns.v3.DnsCluster') {
+      at.field('cluster_type').unsupported(`${custom.name} is not supported by chancery`);
+      return undefined;
+    }
+    const dns = custom.typed_config as unknown as DnsCluster;
+    onlyFields(dns, here, [
+      'dns_refresh_rate',
+      'dns_failure_refresh_rate',
+      'respect_dns_ttl',
+      'dns_jitter',
+      'dns_lookup_family',
+      'all_addresses_in_single_endpoint',
+    ]);
+    return dnsOf(
+      dns.dns_refresh_rate,
+      dns.dns_failure_refresh_rate,
+      dns.dns_jitter,
+      families[dns.dns_lookup_family] ?? LookupFamily.Auto,
+      dns.respect_dns_ttl,
+      dns.all_addresses_in_single_endpoint,
+    );
+  }
+  switch (message.type ?? 'STATIC') {
+    case 'STATIC':
+      return undefined;
+    case 'STRICT_DNS':
+    case 'LOGICAL_DNS':
+      return dnsOf(
+        message.dns_refresh_rate,
+        message.dns_failure_refresh_rate,
+        message.dns_jitter,
+        families[message.dns_lookup_family] ?? LookupFamily.Auto,
+        message.respect_dns_ttl,
+        message.type === 'LOGICAL_DNS',
+      );
+    default:
+      at.field('type').unsupported(`${message.type} is not supported by chancery`);
+      return undefined;
+  }
+}
+
+type Duration = { readonly seconds: number; readonly nanos: number } | undefined;
+
+function dnsOf(
+  refresh: Duration,
+  failure: { readonly base_interval?: Duration; readonly max_interval?: Duration } | undefined,
+  jitter: Duration,
+  family: LookupFamily,
+  respectTtl: boolean,
+  isLogical: boolean,
+): DnsConfig {
+  const refreshMs = durationMs(refresh, 5000);
+  const failureBaseMs = durationMs(failure?.base_interval, refreshMs);
+  return {
+    family,
+    refreshMs,
+    jitterMs: durationMs(jitter, 0),
+    failureBaseMs,
+    failureMaxMs: failure === undefined ? refreshMs : durationMs(failure.max_interval, failureBaseMs * 10),
+    respectTtl,
+    isLogical,
+  };
+}
