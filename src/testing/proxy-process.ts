@@ -102,7 +102,7 @@ export class ProxyProcess {
   async untilReady({
     readyPath = '/ready',
     listenerPort,
-    startTimeoutMs = 10_000,
+    startTimeoutMs = 30_000,
   }: ReadyOptions): Promise<void> {
     const deadline = Date.now() + startTimeoutMs;
     for (;;) {

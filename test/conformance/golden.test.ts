@@ -19,7 +19,7 @@ test('every known difference names a recorded case', () => {
   );
 });
 
-describe(`recorded cases (${kind})`, { concurrency: 6 }, () => {
+describe(`recorded cases (${kind})`, { concurrency: 4 }, () => {
   for (const name of names) {
     const expected = known.get(name);
     test(name, { timeout: 60_000 }, async (t) => {

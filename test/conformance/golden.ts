@@ -10,7 +10,7 @@ const { values, positionals } = parseArgs({
     envoy: { type: 'boolean', default: process.env.GOLDEN_PEER === 'envoy' },
     only: { type: 'string', multiple: true },
     lines: { type: 'string', default: '12' },
-    jobs: { type: 'string', default: '6' },
+    jobs: { type: 'string', default: '4' },
     summary: { type: 'boolean', default: false },
     'without-logs': { type: 'boolean', default: false },
     keep: { type: 'boolean', default: false },
@@ -23,7 +23,7 @@ if (values.help) {
   --only ASPECT  compare only: ${aspects.join(', ')} (may be repeated)
   --lines N      lines to show per difference (12; 0 for all)
   --summary      no differences, only which cases pass
-  --jobs N       cases at the same time (6)
+  --jobs N       cases at the same time (4)
   --without-logs take the access loggers out of the configuration
   --keep         keep each case's folder (configuration, logs) and print it`);
   process.exit(0);
