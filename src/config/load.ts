@@ -380,6 +380,8 @@ function readUnit(text: Text, problems: ConfigError[], options: LoadOptions): Un
 const resourceNames = [
   bootstrapName,
   discoveryResponseName,
+  'envoy.config.bootstrap.v3.Bootstrap.StaticResources',
+  'envoy.config.bootstrap.v3.Bootstrap.DynamicResources',
   'envoy.config.cluster.v3.Cluster',
   'envoy.config.listener.v3.Listener',
   'envoy.config.route.v3.RouteConfiguration',

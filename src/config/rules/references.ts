@@ -62,6 +62,7 @@ function* tcpClusters(proxy: TcpProxy, at: ParseContext): Generator<readonly [st
 function isKnown(name: string, scope: RuleScope): boolean {
   return (
     name === '' ||
+    scope.clusters.has('') ||
     scope.clusters.has(name) ||
     scope.hasDynamicClusters ||
     (scope.isPartial && scope.clusters.size === 0)

@@ -129,7 +129,8 @@ function checkClusters(
   scope: RuleScope,
   isChecked: boolean,
 ): void {
-  if (scope.isPartial && scope.clusters.size === 0) return;
+  // A cluster that lost its name may be any of those that are missing.
+  if ((scope.isPartial && scope.clusters.size === 0) || scope.clusters.has('')) return;
   const check = (name: string, here: () => ParseContext, kind: '' | 'weighted ' | 'shadow ') => {
     if (name === '' || scope.clusters.has(name)) return;
     const similar = nearest(name, scope.clusters.keys());

@@ -42,6 +42,9 @@ export class RuleScope {
       case 'envoy.config.bootstrap.v3.Bootstrap':
         this.#addBootstrap(message as unknown as Bootstrap);
         break;
+      case 'envoy.config.bootstrap.v3.Bootstrap.StaticResources':
+        for (const cluster of message.clusters as unknown as readonly Cluster[]) this.#addCluster(cluster);
+        break;
       case 'envoy.config.cluster.v3.Cluster':
         this.#addCluster(message as unknown as Cluster);
         break;
@@ -68,11 +71,11 @@ export class RuleScope {
   }
 
   get nodeId(): string {
-    return this.options.serviceNode ?? this.bootstrap?.node?.id ?? '';
+    return this.options.serviceNode || this.bootstrap?.node?.id || '';
   }
 
   get nodeCluster(): string {
-    return this.options.serviceCluster ?? this.bootstrap?.node?.cluster ?? '';
+    return this.options.serviceCluster || this.bootstrap?.node?.cluster || '';
   }
 
   #addBootstrap(bootstrap: Bootstrap): void {
