@@ -37,9 +37,14 @@ export interface AdminLogEntry {
   readonly status: number;
   readonly bytesReceived: number;
   readonly bytesSent: number;
+  readonly contentType: string;
+  /** As `performance.now()` counts. */
   readonly startMs: number;
   readonly durationMs: number;
-  /** `127.0.0.1:4711` of the peer. */
+  /** From 1, one more for each connection. */
+  readonly connectionId: number;
+  /** `127.0.0.1:4711`, `[::1]:4711`, or for a socket file its path and nothing. */
+  readonly localAddress: string;
   readonly remoteAddress: string;
 }
 
@@ -48,7 +53,8 @@ export class AdminServer {
   readonly #server: Server;
   readonly #http: AdminHttpStats;
   readonly #listener: AdminListenerStats;
-  readonly #sockets = new Set<Socket>();
+  readonly #connectionIds = new WeakMap<Socket, number>();
+  #connections = 0;
 
   constructor(options: AdminServerOptions) {
     this.#options = options;
@@ -107,13 +113,12 @@ export class AdminServer {
     for (const it of active) it.value++;
     listener.preCxActive.value = 0;
     listener.connectionsAcceptedPerSocketEvent.record(1);
-    this.#sockets.add(socket);
+    this.#connectionIds.set(socket, ++this.#connections);
     let isRemote = false;
     socket.once('end', () => {
       isRemote = true;
     });
     socket.once('close', () => {
-      this.#sockets.delete(socket);
       this.#countBytes(socket);
       this.#counted.delete(socket);
       for (const it of active) it.value--;
@@ -137,8 +142,7 @@ export class AdminServer {
 
   #serve(request: IncomingMessage, response: ServerResponse): void {
     const { method = 'GET', url = '/', headers } = request;
-    const startMs = Date.now();
-    const start = performance.now();
+    const startMs = performance.now();
     this.#http.rqTotal.value++;
     this.#http.rqHttp1Total.value++;
     this.#http.rqActive.value++;
@@ -150,23 +154,26 @@ export class AdminServer {
     });
     response.once('close', () => {
       this.#http.rqActive.value--;
-      this.#http.rqTime.record(performance.now() - start);
+      this.#http.rqTime.record(performance.now() - startMs);
     });
     request.once('end', () => {
       this.#countBytes(request.socket);
       const answer = (answered: AdminResponse) => {
         const bytesSent = this.#send(request, response, answered);
-        const { remoteAddress = '', remotePort = 0 } = request.socket;
+        const { remoteAddress, remotePort, localAddress, localPort } = request.socket;
         this.#options.onRequestEnd?.({
           method,
           path: url,
           headers,
           status: answered.status ?? 200,
+          contentType: answered.contentType ?? contentTypes.text,
           bytesReceived,
           bytesSent,
           startMs,
-          durationMs: performance.now() - start,
-          remoteAddress: `${remoteAddress}:${remotePort}`,
+          durationMs: performance.now() - startMs,
+          connectionId: this.#connectionIds.get(request.socket) ?? 0,
+          localAddress: addressOf(localAddress, localPort) || this.boundAddress(),
+          remoteAddress: addressOf(remoteAddress, remotePort),
         });
       };
       if (request.httpVersion === '1.0') {
@@ -214,6 +221,11 @@ export class AdminServer {
     });
     return bytes.length;
   }
+}
+
+function addressOf(ip = '', port = 0): string {
+  if (ip === '') return '';
+  return ip.includes(':') ? `[${ip}]:${port}` : `${ip}:${port}`;
 }
 
 function badRequest(): string {

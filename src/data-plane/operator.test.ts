@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { LogLevel, logs } from '#base/logger.ts';
 import type { ConfigError } from '#config/config-error.ts';
@@ -197,5 +200,20 @@ test('an admin address that is taken is refused in the words of Envoy', async (t
     (error) =>
       error instanceof ListenError &&
       error.message === `cannot bind '127.0.0.1:${admin}': Address already in use`,
+  );
+});
+
+test('requests of operators are logged like others', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'operator-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const path = join(folder, 'admin.log');
+  const { server, page } = await start(t, 'inline', {
+    admin: { address: { socket_address: { address: '127.0.0.1', port_value: 0 } }, access_log_path: path },
+  });
+  await page('/ready?x=1');
+  await server.close();
+  assert.match(
+    readFileSync(path, 'utf8'),
+    /^\[\d{4}-[^\]]+Z\] "GET \/ready\?x=1 HTTP\/1\.1" 200 - 0 5 \d+ - "[\d.]+" "-" "-" "127\.0\.0\.1:\d+" "-"\n$/,
   );
 });

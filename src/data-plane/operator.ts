@@ -3,16 +3,23 @@ import type { Admin, AdminOptions } from '#admin/admin.ts';
 import { createAdmin } from '#admin/create-admin.ts';
 import type { ClusterStatus, DrainOptions, HostStatus, ServerOwner } from '#admin/owners.ts';
 import { AdminServer } from '#admin/server.ts';
+import { systemClock } from '#base/clock.ts';
 import { logger, logs } from '#base/logger.ts';
+import { TimerWheel } from '#base/timer-wheel.ts';
 import type { ParseContext } from '#config/parse-context.ts';
+import { AccessLogFiles, type FlushOptions } from '#extension/access-log-files.ts';
+import { type AccessLogData, parseAccessLogs } from '#extension/access-logger.ts';
 import { HostHealth } from '#extension/load-balancer.ts';
 import { compileStringMatcher } from '#extension/matchers/compile.ts';
 import type { StringMatcherData } from '#extension/matchers/matcher-config.ts';
 import { parseStringMatcher } from '#extension/matchers/parse.ts';
 import { durationMs } from '#extension/message-fields.ts';
 import type { Registry } from '#extension/registry.ts';
+import { Runtime } from '#extension/runtime.ts';
+import type { WorkerServices } from '#extension/worker-services.ts';
 import { create } from '#schema/create.ts';
 import type { CommandLineOptions } from '#schema/messages/envoy/admin/v3.ts';
+import type { AccessLog } from '#schema/messages/envoy/config/accesslog/v3.ts';
 import type { Admin as AdminMessage, Bootstrap } from '#schema/messages/envoy/config/bootstrap/v3.ts';
 import type { Address, Node } from '#schema/messages/envoy/config/core/v3.ts';
 import { message } from '#schema/registry.ts';
@@ -21,6 +28,7 @@ import { StatsStore } from '#stats/store.ts';
 import { TagExtractor, type TagSettings } from '#stats/tags.ts';
 import { parseAddress, type SocketAddressData } from './address.ts';
 import type { ListenerConfig } from './listener/listener-config.ts';
+import { AdminAccessLog } from './observe/admin-access-log.ts';
 import { staticSections } from './observe/config-dump-sections.ts';
 import { parseLayeredRuntime, type RuntimeLayerConfig, RuntimeLayers } from './observe/runtime-layers.ts';
 import { ListenerManagerStats, type ServerState, ServerStats, serverStates } from './observe/server-stats.ts';
@@ -59,6 +67,8 @@ export interface AdminConfig {
   readonly address: SocketAddressData;
   /** Empty: all. */
   readonly allowPaths: readonly StringMatcherData[];
+  /** `access_log`, and `access_log_path` as one more. */
+  readonly accessLogs: readonly AccessLogData[];
 }
 
 /** What the command line says of the process. */
@@ -78,7 +88,11 @@ export interface ProcessFacts {
   quit(): void;
 }
 
-export function parseOperatorConfig(bootstrap: Bootstrap, at: ParseContext): OperatorConfig {
+export function parseOperatorConfig(
+  bootstrap: Bootstrap,
+  at: ParseContext,
+  registry: Registry,
+): OperatorConfig {
   return {
     stats: parseStatsConfig(bootstrap.stats_config, at.field('stats_config')),
     statsFlushIntervalMs: durationMs(bootstrap.stats_flush_interval, 5000),
@@ -87,19 +101,32 @@ export function parseOperatorConfig(bootstrap: Bootstrap, at: ParseContext): Ope
       bootstrap.node?.cluster ?? '',
       at.field('layered_runtime'),
     ),
-    admin: parseAdmin(bootstrap.admin, at.field('admin')),
+    admin: parseAdmin(bootstrap.admin, at.field('admin'), registry),
   };
 }
 
-function parseAdmin(message: AdminMessage | undefined, at: ParseContext): AdminConfig | undefined {
+function parseAdmin(
+  message: AdminMessage | undefined,
+  at: ParseContext,
+  registry: Registry,
+): AdminConfig | undefined {
   if (message?.address === undefined) return undefined;
   if (message.socket_options.length > 0) at.field('socket_options').unsupported();
-  if (message.access_log.length > 0) at.field('access_log').warn('is not written by chancery yet');
-  if (message.access_log_path !== '') at.field('access_log_path').warn('is not written by chancery yet');
   const address = parseAddress(message.address, at.field('address'));
   if (address === undefined) return undefined;
   const allowPaths = message.allow_paths.map((it, i) => parseStringMatcher(it, at.field('allow_paths', i)));
-  return { address, allowPaths };
+  const accessLogs = parseAccessLogs(message.access_log, at.field('access_log'), registry);
+  if (message.access_log_path !== '') {
+    const file: AccessLog = create('envoy.config.accesslog.v3.AccessLog', {
+      name: 'envoy.access_loggers.file',
+      typed_config: {
+        '@type': 'type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog',
+        path: message.access_log_path,
+      },
+    });
+    accessLogs.push(...parseAccessLogs([file], at.field('access_log_path'), registry));
+  }
+  return { address, allowPaths, accessLogs };
 }
 
 /** The static part of a proxy as the pages show it. */
@@ -108,6 +135,9 @@ export interface OperatedProxy {
   readonly listeners: readonly ListenerConfig[];
   /** With the members as they are now. */
   clusters(): readonly { readonly config: ClusterConfig; readonly hosts: readonly LocalityConfig[] }[];
+  /** This machine's first address that is not loopback. */
+  readonly localAddress: string;
+  readonly logFlush: FlushOptions;
   /** The bound ports of a listener, in the order of its addresses; undefined before it is bound. */
   ports(listener: string): readonly number[] | undefined;
 }
@@ -131,6 +161,8 @@ export class Operator implements ServerOwner {
   readonly #admin: AdminServer | undefined;
   readonly #flush: NodeJS.Timeout;
   readonly #stops = new Set<NodeJS.Timeout>();
+  readonly #accessLogFiles: AccessLogFiles;
+  readonly #timers = new TimerWheel(systemClock);
   #isInitialized = false;
   #isFailing = false;
 
@@ -152,6 +184,7 @@ export class Operator implements ServerOwner {
     this.node = ownNode(proxy.bootstrap, registry, facts.version);
     this.store = new StatsStore(statsFilter(config.stats.matcher));
     this.#merged = new MergedStats(this.store);
+    this.#accessLogFiles = new AccessLogFiles(this.store, proxy.logFlush);
     const { root } = this.store;
     this.#server = root.scope('server').stats(ServerStats);
     this.#listeners = root.scope('listener_manager').stats(ListenerManagerStats);
@@ -162,7 +195,7 @@ export class Operator implements ServerOwner {
       pool.postAll({ type: 'runtime', values }),
     );
     this.#updateState();
-    this.#admin = config.admin && this.#createAdminServer(config.admin);
+    this.#admin = config.admin && this.#createAdminServer(config.admin, registry);
     this.#flush = setInterval(() => void this.#flushStats(), config.statsFlushIntervalMs).unref();
   }
 
@@ -210,6 +243,8 @@ export class Operator implements ServerOwner {
     for (const stop of this.#stops) clearTimeout(stop);
     this.runtime.close();
     await this.#admin?.close();
+    this.#timers.close();
+    await new Promise<void>((resolve) => this.#accessLogFiles.close(resolve));
   }
 
   state(): ServerState {
@@ -263,6 +298,7 @@ export class Operator implements ServerOwner {
 
   reopenLogs(): void {
     logs.reopen();
+    this.#accessLogFiles.reopen();
     this.#pool.postAll({ type: 'reopen_logs' });
   }
 
@@ -291,14 +327,30 @@ export class Operator implements ServerOwner {
     this.#merged.flush();
   }
 
+  /** What extensions that run on the main thread get. */
+  #services(): WorkerServices {
+    const runtime = new Runtime();
+    runtime.values = new Map(Object.entries(this.runtime.values()));
+    return {
+      stats: this.store.root,
+      runtime,
+      accessLogFiles: this.#accessLogFiles,
+      timers: this.#timers,
+      clock: systemClock,
+      lifecycle: { isHealthCheckFailed: false, membership: () => undefined },
+      localCluster: this.node.cluster,
+    };
+  }
+
   #updateState(): void {
     const state = this.state();
     this.#server.state.value = serverStates.indexOf(state);
     this.#server.live.value = state === 'LIVE' ? 1 : 0;
   }
 
-  #createAdminServer({ address, allowPaths }: AdminConfig): AdminServer {
+  #createAdminServer({ address, allowPaths, accessLogs }: AdminConfig, registry: Registry): AdminServer {
     const { adminAddressPath } = this.#process;
+    const log = new AdminAccessLog(accessLogs, registry, this.#services(), this.#proxy.localAddress);
     return new AdminServer({
       admin: this.#createAdmin(allowPaths),
       address:
@@ -307,6 +359,7 @@ export class Operator implements ServerOwner {
           : { host: address.address, port: address.port },
       stats: this.store.root,
       addressPath: adminAddressPath,
+      onRequestEnd: (entry) => log.log(entry),
     });
   }
 

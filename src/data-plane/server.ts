@@ -61,7 +61,11 @@ export function parseBootstrap(
   const listeners = (bootstrap.static_resources?.listeners ?? []).map((message, i) =>
     parseListener(message, at.field('listeners', i), registry),
   );
-  return { listeners, clusters, operator: parseOperatorConfig(bootstrap, new ParseContext('', problems)) };
+  return {
+    listeners,
+    clusters,
+    operator: parseOperatorConfig(bootstrap, new ParseContext('', problems), registry),
+  };
 }
 
 export async function loadRegistry(extensionModules: readonly string[]): Promise<Registry> {
@@ -98,13 +102,15 @@ export class Server {
     options: ServerOptions,
   ) {
     this.config = config;
+    const ownAddress = localAddress();
+    const logFlush = options.logFlush ?? { intervalMs: 10_000, minBytes: 65_536 };
     this.#pool = new WorkerPool(
       {
         extensionModules: options.extensionModules,
         nodeId: bootstrap.node?.id ?? '',
         nodeCluster: bootstrap.node?.cluster ?? '',
-        localAddress: localAddress(),
-        logFlush: options.logFlush ?? { intervalMs: 10_000, minBytes: 65_536 },
+        localAddress: ownAddress,
+        logFlush,
         statsMatcher: config.operator.stats.matcher,
         logs: options.logs,
       },
@@ -124,6 +130,8 @@ export class Server {
         bootstrap,
         listeners: config.listeners,
         clusters: () => this.#clusters.clusters,
+        localAddress: ownAddress,
+        logFlush,
         ports: (listener) => this.#ports.get(listener),
       },
       options.process ?? unnamedProcess,
