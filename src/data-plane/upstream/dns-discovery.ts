@@ -4,10 +4,14 @@ import { canonicalIp } from '#base/cidr.ts';
 import type { Clock } from '#base/clock.ts';
 import type { HostConfig, LocalityConfig } from './cluster-config.ts';
 import type { ClusterStats } from './cluster-stats.ts';
-import type { DiscoveryConfig, DnsConfig } from './discovery-config.ts';
-import { resolveName } from './dns.ts';
+import type { DiscoveryConfig, DnsConfig, LookupFamily } from './discovery-config.ts';
+import { type DnsAnswer, DnsError, DnsResolver } from './dns-resolver.ts';
 
-export type Resolve = typeof resolveName;
+/** Rejects with a `DnsError`. */
+export type Resolve = (name: string, family: LookupFamily) => Promise<DnsAnswer>;
+
+const system = new DnsResolver();
+const resolveBySystem: Resolve = (name, family) => system.resolve(name, family);
 
 export class DnsDiscovery {
   readonly #config: DiscoveryConfig;
@@ -33,7 +37,7 @@ export class DnsDiscovery {
     >,
     clock: Clock,
     onHosts: (hosts: readonly LocalityConfig[]) => void,
-    resolve: Resolve = resolveName,
+    resolve: Resolve = resolveBySystem,
   ) {
     this.#config = config;
     this.#dns = dns;
@@ -70,15 +74,25 @@ export class DnsDiscovery {
     for (const cancel of this.#cancels.values()) cancel();
   }
 
+  /** A name without addresses is an answer, a server that does not answer is a failure. */
+  async #answer(name: string): Promise<DnsAnswer> {
+    try {
+      return await this.#resolve(name, this.#dns.family);
+    } catch (error) {
+      if (error instanceof DnsError && error.isEmpty) return { addresses: [], ttlMs: undefined };
+      throw error;
+    }
+  }
+
   async #refresh(name: string, failureMs: number): Promise<void> {
     const stats = this.#stats;
     stats.updateAttempt.value++;
     let nextMs = this.#dns.refreshMs;
     let nextFailureMs = this.#dns.failureBaseMs;
     try {
-      const { addresses, ttlMs } = await this.#resolve(name, this.#dns.family, this.#dns.respectTtl);
+      const { addresses, ttlMs } = await this.#answer(name);
       if (this.#isClosed) return;
-      if (ttlMs !== undefined && ttlMs > 0) nextMs = ttlMs;
+      if (this.#dns.respectTtl && ttlMs !== undefined && ttlMs > 0) nextMs = ttlMs;
       stats.updateSuccess.value++;
       if (addresses.length === 0) stats.updateEmpty.value++;
       const before = this.#answers.get(name);
