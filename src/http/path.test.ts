@@ -7,8 +7,6 @@ import {
   mergeSlashes,
   normalizePath,
   PathVerdict,
-  queryParameter,
-  queryParameters,
   unescapeSlashes,
 } from './path.ts';
 
@@ -121,19 +119,3 @@ for (const { action, path, verdict, result } of verdicts) {
     assert.equal(headers.path, result);
   });
 }
-
-test('finds query parameters', () => {
-  const path = '/p?ab=1&a=2&b&c=&a=3&=x';
-  assert.equal(queryParameter(path, 'a'), '2');
-  assert.equal(queryParameter(path, 'b'), '');
-  assert.equal(queryParameter(path, 'c'), '');
-  assert.equal(queryParameter(path, 'd'), undefined);
-  assert.equal(queryParameter('/p', 'a'), undefined);
-  assert.equal(queryParameter('/p?', 'a'), undefined);
-  assert.deepEqual(queryParameters('/p?a=1&b&c=d=e'), [
-    { name: 'a', value: '1' },
-    { name: 'b', value: '' },
-    { name: 'c', value: 'd=e' },
-  ]);
-  assert.deepEqual(queryParameters('/p?'), []);
-});

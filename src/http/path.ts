@@ -1,4 +1,4 @@
-// The `:path` of a request: normalization in Envoy's steps (escaped slashes, RFC 3986, repeated slashes) and its query parameters.
+// The `:path` of a request normalized, in Envoy's steps: escaped slashes, RFC 3986, repeated slashes.
 import type { HeaderMap } from './header-map.ts';
 
 /** `path_with_escaped_slashes_action` */
@@ -101,51 +101,11 @@ export function unescapeSlashes(path: string): string {
   return unescaped.length === end ? path : unescaped + path.substring(end);
 }
 
-/** The path without query. */
-export function pathWithoutQuery(path: string): string {
-  const query = path.indexOf('?');
-  return query < 0 ? path : path.substring(0, query);
-}
-
-/** The first value of query parameter `name`, as it is written (not unescaped); '' for `?name`, undefined when there is none. */
-export function queryParameter(path: string, name: string): string | undefined {
-  const query = path.indexOf('?');
-  if (query < 0) return undefined;
-  for (let start = query + 1; start <= path.length; ) {
-    let end = path.indexOf('&', start);
-    if (end < 0) end = path.length;
-    if (path.startsWith(name, start)) {
-      const after = start + name.length;
-      if (after === end) return '';
-      if (path.charCodeAt(after) === EQUALS && after < end) return path.substring(after + 1, end);
-    }
-    start = end + 1;
-  }
-  return undefined;
-}
-
-/** All query parameters in order, as they are written. */
-export function queryParameters(path: string): { name: string; value: string }[] {
-  const query = path.indexOf('?');
-  const parameters: { name: string; value: string }[] = [];
-  if (query < 0 || query + 1 === path.length) return parameters;
-  for (const part of path.substring(query + 1).split('&')) {
-    const equals = part.indexOf('=');
-    parameters.push(
-      equals < 0
-        ? { name: part, value: '' }
-        : { name: part.substring(0, equals), value: part.substring(equals + 1) },
-    );
-  }
-  return parameters;
-}
-
 const SLASH = 47;
 const DOT = 46;
 const PERCENT = 37;
 const BACKSLASH = 92;
 const QUESTION_MARK = 63;
-const EQUALS = 61;
 
 /** Characters that canonicalization escapes. */
 const unsafe = '"<>^`{|}';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { isAuthorityValid, isConnectTarget, parseAbsoluteUrl, splitAuthority } from './url.ts';
+import { isAuthorityValid, isConnectTarget, parseAbsoluteUrl } from './url.ts';
 
 const urls: [string, string | undefined][] = [
   ['http://a.com/p?q', 'http a.com /p?q'],
@@ -43,15 +43,4 @@ test('an authority holds only what RFC 3986 gives it', () => {
   for (const text of ['a b', 'a/b', 'a?', 'a#', 'a\\', 'a"', '<', '{', '^', '`', '|', '\x80', '\0']) {
     assert.ok(!isAuthorityValid(text), text);
   }
-});
-
-test('splits host and port', () => {
-  const parts = (authority: string) => Object.values(splitAuthority(authority));
-  assert.deepEqual(parts('a'), ['a', -1]);
-  assert.deepEqual(parts('a:80'), ['a', 80]);
-  assert.deepEqual(parts('a:xx'), ['a:xx', -1]);
-  assert.deepEqual(parts('[::1]:80'), ['[::1]', 80]);
-  assert.deepEqual(parts('[::1]'), ['[::1]', -1]);
-  assert.deepEqual(parts('::1'), ['::1', -1]);
-  assert.deepEqual(parts(''), ['', -1]);
 });

@@ -1,4 +1,4 @@
-// Request targets that are not a path, and the parts of an authority.
+// Request targets that are not a path, and which bytes an authority may hold.
 
 /** Bytes an authority may hold: RFC 3986 reg-name, brackets, userinfo. */
 const isAuthorityByte = new Uint8Array(256);
@@ -42,15 +42,6 @@ export function parseAbsoluteUrl(url: string): AbsoluteUrl | undefined {
 /** The target of CONNECT: host and port, nothing else (RFC 9110 9.3.6). */
 export function isConnectTarget(target: string): boolean {
   return isHostAndPort(target, true);
-}
-
-/** Splits `host`, `host:port`, `[v6]`, `[v6]:port`. The host keeps its brackets; `port` is -1 when there is none or it is no number. */
-export function splitAuthority(authority: string): { host: string; port: number } {
-  const colon = authority.lastIndexOf(':');
-  if (colon < 0 || authority.indexOf(']', colon) >= 0) return { host: authority, port: -1 };
-  if (authority.indexOf(':') !== colon && authority[0] !== '[') return { host: authority, port: -1 };
-  const port = parsePort(authority, colon + 1);
-  return port < 0 ? { host: authority, port } : { host: authority.substring(0, colon), port };
 }
 
 /** Digits up to 65535 from `start` to the end, or -1. */
