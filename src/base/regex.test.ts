@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { RE2JS } from 're2js';
 import { linearRegExp } from './linear-regexp.ts';
-import { compileRegex, parseSubstitution, regexProblem } from './regex.ts';
+import { compileRegex, parseSubstitution, regexProblem, substitutionProblem } from './regex.ts';
 
 const harmless = [
   '/b[io]t',
@@ -74,13 +74,19 @@ const rewrites = [
 ] as const;
 for (const [pattern, substitution, text, expected] of rewrites) {
   test(`replaces ${pattern} by ${substitution} as RE2 does`, () => {
-    assert.equal(compileRegex(pattern).replaceAll(text, parseSubstitution(substitution)!), expected);
+    assert.equal(compileRegex(pattern).replaceAll(text, parseSubstitution(substitution)), expected);
   });
 }
 
 test('a substitution knows only digits and backslashes behind a backslash', () => {
-  assert.equal(parseSubstitution('\\x'), undefined);
-  assert.equal(parseSubstitution('\\'), undefined);
+  assert.equal(substitutionProblem('a', '\\x'), 'a backslash must be followed by a digit or a backslash');
+  assert.equal(substitutionProblem('a', 'x\\'), 'a backslash must be followed by a digit or a backslash');
+  assert.equal(
+    substitutionProblem('(a)', '\\2'),
+    'names group 2, but the pattern has 1: nothing is replaced',
+  );
+  assert.equal(substitutionProblem('(a)', '\\1\\\\'), undefined);
+  assert.deepEqual(parseSubstitution('a\\x'), ['a']);
   assert.deepEqual(parseSubstitution('a\\1\\\\b'), ['a', 1, '\\b']);
 });
 

@@ -31,8 +31,11 @@ export function compileRegex(pattern: string): Regex {
   return linear === undefined ? new Re2Regex(pattern) : new V8Regex(pattern, linear);
 }
 
-/** `\1`..`\9` and `\0` (the whole match) are groups, `\\` is a backslash; anything else after a backslash is wrong, as in RE2. */
-export function parseSubstitution(text: string): Substitution | undefined {
+/**
+ * `\1`..`\9` and `\0` (the whole match) are groups, `\\` is a backslash. At anything else after a backslash RE2 stops: what stands
+ * before it replaces the match.
+ */
+export function parseSubstitution(text: string): Substitution {
   const parts: (string | number)[] = [];
   let literal = '';
   for (let i = 0; i < text.length; i++) {
@@ -46,15 +49,26 @@ export function parseSubstitution(text: string): Substitution | undefined {
       if (literal !== '') parts.push(literal);
       literal = '';
       parts.push(Number(next));
-    } else return undefined;
+    } else break;
   }
   if (literal !== '') parts.push(literal);
   return parts;
 }
 
-/** The number of groups: a substitution may not name more. */
+/** The number of groups that capture. */
 export function groupCount(pattern: string): number {
   return RE2JS.compile(pattern).groupCount();
+}
+
+/** Why a substitution does not do what its author meant, or undefined. RE2 replaces nothing when it names a group too many. */
+export function substitutionProblem(pattern: string, substitution: string): string | undefined {
+  if (!/^(?:[^\\]|\\[\\0-9])*$/s.test(substitution))
+    return 'a backslash must be followed by a digit or a backslash';
+  const groups = groupCount(pattern);
+  const named = Math.max(0, ...parseSubstitution(substitution).filter((it) => typeof it === 'number'));
+  return named > groups
+    ? `names group ${named}, but the pattern has ${groups}: nothing is replaced`
+    : undefined;
 }
 
 const outsidePlainAscii = /[\n\u0080-\uffff]/;

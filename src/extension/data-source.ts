@@ -21,7 +21,10 @@ export function readDataSource(message: DataSource, at: ParseContext): Buffer | 
   try {
     return readFileSync(message.filename);
   } catch (cause) {
-    const problem = `unable to read file: ${message.filename}`;
+    const isAbsent = (cause as NodeJS.ErrnoException).code === 'ENOENT';
+    const problem = isAbsent
+      ? `file ${message.filename} does not exist`
+      : `unable to read file: ${message.filename}`;
     at.field('filename').fail(problem, { got: message.filename, envoy: problem, cause });
     return undefined;
   }

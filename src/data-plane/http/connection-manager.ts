@@ -33,6 +33,7 @@ export class ConnectionManager implements NetworkFilter, ServerCodecOwner, Timer
   /** IP of the peer without port; empty for a Unix socket. */
   readonly remoteIp: string;
   readonly localPort: string;
+  /** `HTTP/2` once that is known, else empty; what a request really is says `codecProtocol`. */
   protocol = '';
   /** After the response under way the connection ends. */
   isClosing = false;
@@ -168,6 +169,11 @@ export class ConnectionManager implements NetworkFilter, ServerCodecOwner, Timer
       stats.downstreamCxHttp1Active.value++;
     }
     return codec;
+  }
+
+  /** Of the message that is being received. */
+  get codecProtocol(): string {
+    return this.#codec!.protocol;
   }
 
   // ServerCodecOwner --------------------------------------------------------------------------------------------------------

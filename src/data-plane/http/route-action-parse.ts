@@ -1,5 +1,5 @@
 // The actions of a route, from messages to plain data: forward, redirect, direct response, and the policies they carry.
-import { groupCount, parseSubstitution } from '#base/regex.ts';
+import { substitutionProblem } from '#base/regex.ts';
 import { latin1OfUtf8 } from '#base/utf8.ts';
 import type { ParseContext } from '#config/parse-context.ts';
 import { readDataSource } from '#extension/data-source.ts';
@@ -53,7 +53,7 @@ export function parseAction(
   maxDirectBody: number,
 ): RouteData['action'] {
   if (route.route !== undefined) return parseForward(route.route, route.match, at.field('route'), registry);
-  if (route.redirect !== undefined) return parseRedirect(route.redirect, at.field('redirect'));
+  if (route.redirect !== undefined) return parseRedirect(route.redirect, route.match, at.field('redirect'));
   if (route.direct_response !== undefined)
     return parseDirectResponse(route.direct_response, at.field('direct_response'), maxDirectBody);
   if (route.filter_action !== undefined) at.field('filter_action').unsupported();
@@ -83,7 +83,7 @@ function parseForward(
     if (message[name] !== undefined) at.field(name).unsupported();
   const { weighted_clusters: weighted, max_stream_duration: duration } = message;
   const { retry_policy: retry, hedge_policy: hedge } = message;
-  checkOneRewrite(message, at);
+  checkOneRewrite(message, match, at);
   return {
     kind: 'forward',
     cluster: message.cluster ?? '',
@@ -129,14 +129,17 @@ function parseForward(
   };
 }
 
-function checkOneRewrite(message: RouteAction, at: ParseContext): void {
+function checkOneRewrite(message: RouteAction, match: RouteMatch | undefined, at: ParseContext): void {
   const set = [
     message.prefix_rewrite !== '' && 'prefix_rewrite',
     message.regex_rewrite !== undefined && 'regex_rewrite',
     message.path_rewrite_policy !== undefined && 'path_rewrite_policy',
     message.path_rewrite !== '' && 'path_rewrite',
   ].filter((it) => it !== false);
-  if (set.length > 1) at.field(set[1]!).fail(`only one of ${set.join(', ')} can be specified`);
+  if (set.length > 1)
+    refuse(at.field(set[1]!), 'Specify only one of prefix_rewrite, regex_rewrite or path_rewrite_policy');
+  if (message.prefix_rewrite !== '' && match?.path_match_policy !== undefined)
+    refuse(at.field('prefix_rewrite'), 'Cannot use prefix_rewrite with matcher extension');
 }
 
 type MetadataMatch = RouteAction['metadata_match'];
@@ -149,8 +152,11 @@ function parseWeighted(message: WeightedCluster, at: ParseContext, registry: Reg
   if (message.use_hash_policy === true) at.field('use_hash_policy').unsupported();
   const clusters = message.clusters.map((it, i) => {
     const here = at.field('clusters', i);
-    if ((it.name === '') === (it.cluster_header === ''))
-      here.fail('needs exactly one of: name, cluster_header');
+    if (it.name !== '' && it.cluster_header !== '')
+      refuse(here, 'Only one of name or cluster_header can be specified');
+    else if (it.name === '' && it.cluster_header === '')
+      refuse(here, 'At least one of name or cluster_header need to be specified');
+    if (it.weight === undefined) refuse(here, "Field 'weight' is missing");
     return {
       name: it.name,
       clusterHeader: it.cluster_header.toLowerCase(),
@@ -185,17 +191,12 @@ export function parseSubstitute(
   if (message === undefined) return undefined;
   const before = at.problems.length;
   const regex = parseRegex(message.pattern ?? { regex: '' }, at.field('pattern'));
-  const parts = parseSubstitution(message.substitution);
-  const here = at.field('substitution');
-  if (parts === undefined)
-    here.fail('a backslash must be followed by a digit or a backslash', { got: message.substitution });
-  else if (at.problems.length === before) {
-    const groups = groupCount(regex);
-    const named = Math.max(0, ...parts.filter((it) => typeof it === 'number'));
-    if (named > groups)
-      here.fail(`names group ${named}, but the pattern has ${groups}`, { got: message.substitution });
-  }
-  return { regex, substitution: latin1OfUtf8(message.substitution) };
+  const problem = at.problems.length > before ? undefined : substitutionProblem(regex, message.substitution);
+  if (problem === undefined) return { regex, substitution: latin1OfUtf8(message.substitution) };
+  at.field('substitution').warn(problem, { got: message.substitution });
+  // Too many groups: every match is replaced by itself.
+  const substitution = problem.startsWith('names') ? '\\0' : latin1OfUtf8(message.substitution);
+  return { regex, substitution };
 }
 
 function parseFormatRewrite(format: string | undefined, at: ParseContext): string {
@@ -220,13 +221,23 @@ function parseTemplateRewrite(
   const rewrite = (policy.typed_config as unknown as UriTemplateRewriteConfig).path_template_rewrite;
   const of = match?.path_match_policy?.typed_config as UriTemplateMatchConfig | undefined;
   if (of === undefined) {
-    here.fail("needs a path_match_policy of the same kind in the route's match");
+    refuse(
+      at,
+      'unable to use envoy.path.rewrite.uri_template.uri_template_rewriter extension without ' +
+        'envoy.path.match.uri_template.uri_template_matcher extension',
+    );
     return '';
   }
   const template = parseUriTemplate(of.path_template);
-  const parts = 'problem' in template ? template : parseRewriteTemplate(rewrite, template);
-  if (!('problem' in parts)) return rewrite;
-  here.field('path_template_rewrite').fail(parts.problem, { got: rewrite });
+  if ('problem' in template) return ''; // reported with the match
+  const parts = parseRewriteTemplate(rewrite, template);
+  if (typeof parts !== 'string') return rewrite;
+  refuse(
+    here.field('path_template_rewrite'),
+    parts === 'invalid'
+      ? `path_rewrite_policy.path_template_rewrite ${rewrite} is invalid`
+      : `mismatch between variables in path_match_policy ${of.path_template} and path_rewrite_policy ${rewrite}`,
+  );
   return '';
 }
 
@@ -284,8 +295,11 @@ function internalRedirect(
 ): InternalRedirectPolicy {
   const codes = message.redirect_response_codes.filter((it) => redirectCodes.includes(it));
   message.response_headers_to_copy.forEach((name, i) => {
-    if (name.startsWith(':'))
-      at.field('response_headers_to_copy', i).fail(':-prefixed headers or Hosts may not be specified here.');
+    if (name.startsWith(':') || name.toLowerCase() === 'host')
+      refuse(
+        at.field('response_headers_to_copy', i),
+        ':-prefixed headers or Hosts may not be specified here.',
+      );
   });
   return {
     maxInternalRedirects: message.max_internal_redirects ?? 1,
@@ -349,7 +363,10 @@ export function parseMirrorPolicies(
   return messages.map((message, i) => {
     const here = at.field('request_mirror_policies', i);
     if (message.cluster !== '' && message.cluster_header !== '')
-      refuse(here, 'Only one of cluster or cluster_header in request mirror policy can be specified');
+      refuse(
+        here,
+        `Only one of cluster '${message.cluster}' or cluster_header '${message.cluster_header}' in request mirror policy can be specified`,
+      );
     else if (message.cluster === '' && message.cluster_header === '')
       refuse(here, 'Exactly one of cluster or cluster_header in request mirror policy need to be specified');
     const share = message.runtime_fraction;
@@ -392,7 +409,7 @@ export function parseRetryPolicy(
   if (maxIntervalMs < baseIntervalMs)
     refuse(
       at.field('retry_back_off'),
-      'retry_policy.max_interval must greater than or equal to the retry_policy.base_interval',
+      'retry_policy.max_interval must greater than or equal to the base_interval',
     );
   return {
     retryOn: parseRetryOn(message.retry_on),
@@ -444,7 +461,13 @@ const redirectStatus = {
   PERMANENT_REDIRECT: 308,
 } as const;
 
-function parseRedirect(message: RedirectAction, at: ParseContext): RedirectData {
+function parseRedirect(
+  message: RedirectAction,
+  match: RouteMatch | undefined,
+  at: ParseContext,
+): RedirectData {
+  if ((message.prefix_rewrite ?? '') !== '' && match?.path_match_policy !== undefined)
+    refuse(at.field('prefix_rewrite'), 'Cannot use redirect.prefix_rewrite with path_match_policy');
   return {
     kind: 'redirect',
     scheme: message.https_redirect === true ? 'https' : (message.scheme_redirect ?? ''),

@@ -52,6 +52,7 @@ import {
   type PathRewrite,
   PrefixRewrite,
   RegexPathRewrite,
+  TlsRedirect,
 } from './route-rewrite.ts';
 import {
   CompiledRoute,
@@ -269,7 +270,7 @@ class HostCompiler {
       includeVirtualHostRateLimits: action.includeVirtualHostRateLimits,
       appendXForwardedHost: action.appendXForwardedHost,
       autoHostRewrite: action.autoHostRewrite,
-      rewrite: compileRewrite(action, route.match, ''),
+      rewrite: compileRewrite(action, route.match),
     };
   }
 
@@ -301,11 +302,7 @@ class HostCompiler {
                 route.perFilter,
                 cluster.perFilter,
               ]),
-        rewrite:
-          cluster.hostRewrite === ''
-            ? base.rewrite
-            : compileRewrite(action, route.match, cluster.hostRewrite),
-        autoHostRewrite: cluster.hostRewrite === '' && base.autoHostRewrite,
+        clusterHostRewrite: cluster.hostRewrite,
       };
     });
     return new WeightedChoice(
@@ -353,12 +350,11 @@ class HostCompiler {
   }
 
   #tlsRedirect(): RouteEntry {
-    const to = { scheme: 'https', host: '', port: '', path: '', rewrite: null, stripQuery: false };
     return {
       ...forwardNothing,
       action: RouteActionKind.Redirect,
       virtualHost: this.#host,
-      redirect: new CompiledRedirect(to),
+      redirect: new TlsRedirect(),
       responseStatus: 301,
     };
   }
@@ -400,6 +396,7 @@ const forwardNothing: Omit<RouteEntry, 'virtualHost'> & { virtualHost: VirtualHo
   includeVirtualHostRateLimits: true,
   appendXForwardedHost: false,
   autoHostRewrite: false,
+  clusterHostRewrite: '',
   rewrite: null,
   redirect: null,
   responseStatus: 0,
@@ -472,7 +469,7 @@ function checkedTemplate(template: string) {
 }
 
 function regexRewrite(data: RegexRewriteData) {
-  return new RegexPathRewrite(sharedRegex(data.regex), parseSubstitution(data.substitution)!);
+  return new RegexPathRewrite(sharedRegex(data.regex), parseSubstitution(data.substitution));
 }
 
 /** -1: the whole path is what the route has matched. */
@@ -481,31 +478,27 @@ function matchedLength(match: RouteMatchData): number {
   return isPrefix ? match.path.length : -1;
 }
 
-function compileRewrite(
-  action: ForwardData,
-  match: RouteMatchData,
-  clusterHostRewrite: string,
-): CompiledRewrite | null {
+function compileRewrite(action: ForwardData, match: RouteMatchData): CompiledRewrite | null {
   let path: PathRewrite | null = null;
   if (action.prefixRewrite !== '') path = new PrefixRewrite(matchedLength(match), action.prefixRewrite);
   else if (action.regexRewrite !== undefined) path = regexRewrite(action.regexRewrite);
   else if (action.templateRewrite !== '') {
     const template = checkedTemplate(match.path);
     const parts = parseRewriteTemplate(action.templateRewrite, template);
-    if ('problem' in parts) throw new Error(`a template that was not checked: ${parts.problem}`);
+    if (typeof parts === 'string')
+      throw new Error(`a template that was not checked: ${action.templateRewrite}`);
     path = new RegexPathRewrite(sharedRegex(`^${template.regex}$`), parts);
   } else if (action.formatRewrite !== '')
     path = new FormatPathRewrite(compileFormat(action.formatRewrite, { omitEmptyValues: true }));
-  const literal = clusterHostRewrite === '' ? action.hostRewrite : clusterHostRewrite;
   const host =
-    literal !== ''
-      ? new LiteralHostRewrite(literal)
+    action.hostRewrite !== ''
+      ? new LiteralHostRewrite(action.hostRewrite)
       : action.hostRewriteHeader !== ''
         ? new HeaderHostRewrite(action.hostRewriteHeader)
         : action.hostRewritePathRegex !== undefined
           ? new PathHostRewrite(
               sharedRegex(action.hostRewritePathRegex.regex),
-              parseSubstitution(action.hostRewritePathRegex.substitution)!,
+              parseSubstitution(action.hostRewritePathRegex.substitution),
             )
           : null;
   return path === null && host === null ? null : new CompiledRewrite(path, host);
@@ -549,6 +542,6 @@ function compileHashPolicy(data: HashPolicyData): HashPolicy {
   const { rewrite } = data;
   if (rewrite === undefined) return { ...data, rewrite: null };
   const regex = sharedRegex(rewrite.regex);
-  const substitution = parseSubstitution(rewrite.substitution)!;
+  const substitution = parseSubstitution(rewrite.substitution);
   return { ...data, rewrite: { replace: (text) => regex.replaceAll(text, substitution) } };
 }

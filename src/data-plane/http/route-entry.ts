@@ -127,6 +127,8 @@ export interface RouteEntry {
   readonly appendXForwardedHost: boolean;
   /** The host is set from the chosen upstream host's hostname. */
   readonly autoHostRewrite: boolean;
+  /** `host_rewrite_literal` of the weighted cluster, set before anything else; empty for none. */
+  readonly clusterHostRewrite: string;
   /** What else happens to host and path: `finalizeRequestHeaders` does it; null when nothing does. */
   readonly rewrite: RouteRewrite | null;
 

@@ -80,7 +80,7 @@ function checkDomains(message: RouteConfiguration, at: ParseContext): void {
     const here = at.field('virtual_hosts', i);
     if (names.has(host.name)) {
       const problem = `virtual host name must be unique: "${host.name}"`;
-      here.field('name').fail(problem, { rule: 'duplicate-name', got: host.name });
+      here.field('name').warn(problem, { rule: 'duplicate-name', got: host.name });
     }
     names.add(host.name);
     host.domains.forEach((domain, j) => {
@@ -89,7 +89,7 @@ function checkDomains(message: RouteConfiguration, at: ParseContext): void {
         const problem =
           key === '*'
             ? `Only a single wildcard domain is permitted in route ${message.name}`
-            : `Only unique values for domains are permitted. Duplicate entry of domain ${domain} in route ${message.name}`;
+            : `Only unique values for domains are permitted. Duplicate entry of domain ${key} in route ${message.name}`;
         here.field('domains', j).fail(problem, { rule: 'duplicate-domain', got: domain, envoy: problem });
       }
       seen.add(key);
@@ -237,7 +237,8 @@ function parseTemplate(message: object | undefined, at: ParseContext): string {
   const template = (message as UriTemplateMatchConfig).path_template;
   const parsed = parseUriTemplate(template);
   if (!('problem' in parsed)) return template;
-  here.field('path_template').fail(parsed.problem, { got: template });
+  const problem = `path_match_policy.path_template ${template} is invalid: ${parsed.problem}`;
+  here.field('path_template').fail(problem, { got: template, envoy: problem });
   return '/';
 }
 

@@ -14,11 +14,12 @@ export function finalizeRequestHeaders(
   context: FormatContext,
   keepOriginals: boolean,
 ): void {
+  if (entry.clusterHostRewrite !== '') headers.authority = entry.clusterHostRewrite;
   if (entry.requestHeaderMutations !== null) entry.requestHeaderMutations.apply(headers, context);
   const rewrite = entry.rewrite;
   if (rewrite === null) return;
   const host = rewrite.host(headers, context);
-  if (host !== '') setHost(headers, host, entry.appendXForwardedHost);
+  if (host !== '') setHost(headers, host, entry.appendXForwardedHost, keepOriginals);
   if (rewrite.rewritesPath) {
     const path = rewrite.path(headers.path, context);
     if (keepOriginals) headers.set('x-envoy-original-path', headers.path);
@@ -27,7 +28,12 @@ export function finalizeRequestHeaders(
 }
 
 /** For host rewrites of the route, and of auto_host_rewrite when the upstream host is known. */
-export function setHost(headers: HeaderMap, host: string, appendXForwardedHost: boolean): void {
+export function setHost(
+  headers: HeaderMap,
+  host: string,
+  appendXForwardedHost: boolean,
+  keepOriginal: boolean,
+): void {
   if (appendXForwardedHost && headers.authority !== '') {
     const before = headers.get('x-forwarded-host');
     headers.set(
@@ -35,6 +41,7 @@ export function setHost(headers: HeaderMap, host: string, appendXForwardedHost: 
       before === undefined ? headers.authority : `${before},${headers.authority}`,
     );
   }
+  if (keepOriginal) headers.set('x-envoy-original-host', headers.authority);
   headers.authority = host;
 }
 
@@ -206,6 +213,13 @@ export class CompiledRedirect implements RedirectPolicy {
     if (!to.stripQuery) return path;
     const end = path.indexOf('?');
     return end < 0 ? path : path.slice(0, end);
+  }
+}
+
+/** `require_tls`: the same place, port and all. */
+export class TlsRedirect implements RedirectPolicy {
+  location(headers: HeaderMap): string {
+    return `https://${headers.authority}${headers.path}`;
   }
 }
 

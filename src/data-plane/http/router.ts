@@ -89,7 +89,7 @@ export class Router implements TimerOwner, PickContext {
     if (cluster === undefined) {
       shared.routerStats.noCluster.value++;
       info.flags |= 1 << ResponseFlag.NoClusterFound;
-      stream.sendLocalReply(route.clusterNotFoundStatus, '', 'cluster_not_found');
+      this.#reply(route.clusterNotFoundStatus, '', 'cluster_not_found');
       return;
     }
     this.cluster = cluster;
@@ -146,7 +146,7 @@ export class Router implements TimerOwner, PickContext {
         this.#retry?.release();
         this.#retry = undefined;
         if (attempt === undefined) {
-          this.stream.sendLocalReply(
+          this.#reply(
             507,
             'exceeded request buffer limit while retrying upstream',
             'request_payload_exceeded_retry_buffer_limit',
@@ -331,7 +331,12 @@ export class Router implements TimerOwner, PickContext {
     stream.info.upstream.attempts++;
     this.#retry?.onHostTried(host);
     if (route.autoHostRewrite && host.hostname !== '')
-      setHost(this.requestHeaders!, host.hostname, route.appendXForwardedHost);
+      setHost(
+        this.requestHeaders!,
+        host.hostname,
+        route.appendXForwardedHost,
+        !this.shared.config.routerConfig.suppressEnvoyHeaders,
+      );
     const protocol = cluster.config.http.protocol;
     const at =
       protocol === UpstreamProtocol.Downstream ? (stream.manager.protocol === 'HTTP/2' ? 1 : 0) : protocol;
@@ -476,12 +481,11 @@ export class Router implements TimerOwner, PickContext {
     this.#chargeAbort(attempt.host, status, isOverflow);
     info.flags |= 1 << flagOf(reason);
     const text = resetTexts[reason]!;
-    stream.sendLocalReply(
+    this.#reply(
       status,
       `upstream connect error or disconnect/reset before headers. ${info.attemptCount > 1 ? 'retried and the latest ' : ''}reset reason: ${text}${details === '' ? '' : `, transport failure reason: ${details}`}`,
       `upstream_reset_before_response_started{${text.replaceAll(' ', '_')}${details === '' ? '' : `|${details}`}}`,
-      -1,
-      isOverflow && !shared.config.routerConfig.suppressEnvoyHeaders ? markOverloaded : undefined,
+      isOverflow && !shared.config.routerConfig.suppressEnvoyHeaders,
     );
   }
 
@@ -538,7 +542,7 @@ export class Router implements TimerOwner, PickContext {
     cluster.stats.upstreamCxNoneHealthy.value++;
     info.flags |= 1 << ResponseFlag.NoHealthyUpstream;
     this.#chargeAbort(undefined, 503, false);
-    stream.sendLocalReply(503, 'no healthy upstream', 'no_healthy_upstream');
+    this.#reply(503, 'no healthy upstream', 'no_healthy_upstream');
   }
 
   /** Lets go of an attempt whose response is not wanted. */
@@ -647,12 +651,7 @@ export class Router implements TimerOwner, PickContext {
     if (this.#shouldRetryReset(attempt, ResetReason.LocalReset)) return;
     stream.info.flags |= 1 << ResponseFlag.UpstreamMaxStreamDurationReached;
     if (stream.responseStarted) stream.resetStream('upstream_max_stream_duration_reached');
-    else
-      stream.sendLocalReply(
-        408,
-        'upstream max stream duration reached',
-        'upstream_max_stream_duration_reached',
-      );
+    else this.#reply(408, 'upstream max stream duration reached', 'upstream_max_stream_duration_reached');
   }
 
   #timedOut(flag: ResponseFlag, details: string): void {
@@ -663,11 +662,19 @@ export class Router implements TimerOwner, PickContext {
       stream.resetStream(details);
       return;
     }
-    stream.sendLocalReply(
-      this.#timeoutStatus,
-      this.#timeoutStatus === 504 ? 'upstream request timeout' : '',
-      details,
-    );
+    this.#reply(this.#timeoutStatus, this.#timeoutStatus === 504 ? 'upstream request timeout' : '', details);
+  }
+
+  /** A local reply to a request that had a route: what the route does to response headers is done to these, too. */
+  #reply(status: number, body: string, details: string, isOverloaded = false): void {
+    const { stream } = this;
+    const route = this.route!;
+    stream.sendLocalReply(status, body, details, -1, (headers) => {
+      if (isOverloaded) markOverloaded(headers);
+      finalizeResponseHeaders(route, headers, stream);
+      if (stream.info.attemptCount > 0 && route.virtualHost.includeAttemptCountInResponse)
+        headers.set('x-envoy-attempt-count', String(stream.info.attemptCount));
+    });
   }
 
   // Counting ----------------------------------------------------------------------------------------------------------------

@@ -121,7 +121,7 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
     const shared = this.manager.shared;
     this.requestHeaders = headers;
     this.requestEnded = endStream;
-    this.info.protocol = this.manager.protocol;
+    this.info.protocol = this.manager.codecProtocol;
     this.isHead = headers.method === 'HEAD';
     if (this.internalRedirects === 0) {
       if (!this.#receive(headers)) return;
