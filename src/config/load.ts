@@ -64,7 +64,7 @@ export interface LoadedBootstrap extends Validated {
 const bootstrapName: string = 'envoy.config.bootstrap.v3.Bootstrap';
 const discoveryResponseName: string = 'envoy.service.discovery.v3.DiscoveryResponse';
 /** Larger than any configuration and small enough to be read. */
-const maxFileBytes = 64 * 1024 * 1024;
+const maxFileBytes = 32 * 1024 * 1024;
 
 /** `-c` and `--config-yaml`; at least one of them. */
 export async function loadBootstrap(

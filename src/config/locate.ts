@@ -114,24 +114,36 @@ function element(places: readonly Place[], index: number): Place[] {
 
 /** 1-based, columns in characters as an editor counts them. */
 export function lineAndColumn(text: string, offset: number): { line: number; column: number } {
-  let line = 1;
-  let start = 0;
-  for (let at = text.indexOf('\n'); at >= 0 && at < offset; at = text.indexOf('\n', at + 1)) {
-    line++;
-    start = at + 1;
+  const starts = lineStarts(text);
+  let low = 0;
+  let high = starts.length - 1;
+  while (low < high) {
+    const middle = (low + high + 1) >> 1;
+    if (starts[middle]! <= offset) low = middle;
+    else high = middle - 1;
   }
-  if (start === 0 && text.charCodeAt(0) === 0xfeff) start = 1;
-  return { line, column: offset - start + 1 };
+  return { line: low + 1, column: Math.max(1, offset - starts[low]! + 1) };
 }
 
 /** The text of a line without its end. */
 export function lineText(text: string, line: number): string {
-  let start = 0;
-  for (let i = 1; i < line; i++) {
-    const next = text.indexOf('\n', start);
-    if (next < 0) return '';
-    start = next + 1;
-  }
-  const end = text.indexOf('\n', start);
-  return text.slice(start, end < 0 ? undefined : end).replace(/\r$/, '');
+  const starts = lineStarts(text);
+  const start = starts[line - 1];
+  if (start === undefined) return '';
+  const end = starts[line];
+  return text.slice(start, end === undefined ? undefined : end - 1).replace(/\r$/, '');
+}
+
+/** The last text that was asked about, and where its lines begin. */
+let indexed = '';
+let index: readonly number[] = [0];
+
+function lineStarts(text: string): readonly number[] {
+  if (text === indexed) return index;
+  // A byte order mark is no column.
+  const starts = [text.charCodeAt(0) === 0xfeff ? 1 : 0];
+  for (let at = text.indexOf('\n'); at >= 0; at = text.indexOf('\n', at + 1)) starts.push(at + 1);
+  indexed = text;
+  index = starts;
+  return starts;
 }

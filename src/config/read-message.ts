@@ -24,6 +24,9 @@ export function readMessage(
   return new MessageReader(problems, path, options.unknownFields ?? 'error').root(type, tree);
 }
 
+/** After so many problems the rest of a file is read without looking for more. */
+const maxProblems = 500;
+
 /** Containers inside each other, as in the JSON reader of protobuf. */
 const maxNesting = 100;
 
@@ -63,6 +66,7 @@ class MessageReader {
   }
 
   #fail(problem: string, details: ProblemDetails, envoy?: string): undefined {
+    if (this.#problems.length >= maxProblems) return;
     const words = `Unable to parse JSON as proto (INVALID_ARGUMENT: invalid JSON in ${this.#rootType} @ ${this.#path}: ${envoy ?? problem})`;
     this.#problems.push(
       new ConfigError(this.#path, problem, { rule: 'invalid-value', envoy: words, ...details }),
@@ -71,7 +75,7 @@ class MessageReader {
 
   /** Unknown fields and enum values: refused, noted or passed over. */
   #unknown(problem: string, details: ProblemDetails, envoy: string): void {
-    if (this.#unknownFields === 'ignore') return;
+    if (this.#unknownFields === 'ignore' || this.#problems.length >= maxProblems) return;
     const words = `Protobuf message (type ${this.#rootType} reason INVALID_ARGUMENT: ${envoy}) has unknown fields`;
     this.#problems.push(
       new ConfigError(this.#path, problem, { envoy: words, ...details }, this.#unknownFields),
@@ -132,7 +136,7 @@ class MessageReader {
   }
 
   #unknownField(type: MessageType, key: string, value: Tree): void {
-    if (this.#unknownFields === 'ignore') return;
+    if (this.#unknownFields === 'ignore' || this.#problems.length >= maxProblems) return;
     const suggestion = Suggestions.unknownField(type, key, value, this.#around);
     const envoy = `invalid JSON in ${this.#rootType} @ ${this.#path}: message ${type.name}: no such field: '${key}'`;
     this.#steps.push(key);

@@ -2,7 +2,7 @@
 // which line continues a scalar. It is written by hand because the `yaml` package takes 1.1 s for 2.5 MB and follows another
 // edition of YAML; this takes a tenth of that. A wrong token ends the stream: it only counts when the parser gets that far.
 
-import { SyntaxProblem } from './tree.ts';
+import { maxDepth, SyntaxProblem } from './tree.ts';
 
 export const Token = {
   Skip: 0,
@@ -126,7 +126,8 @@ class Scanner implements Tokens {
       if (!(error instanceof SyntaxProblem)) throw error;
       this.problem = error;
       // A parser that waits for the verdict on a key meets the error instead.
-      const waiting = Math.min(this.#lastInvalid, ...this.#keys.map(firstTokenOf));
+      let waiting = this.#lastInvalid;
+      for (const key of this.#keys) waiting = Math.min(waiting, firstTokenOf(key));
       if (waiting < this.kind.length) this.kind[waiting] = Token.Wrong;
       this.#push(Token.Wrong, error.at);
     }
@@ -306,6 +307,7 @@ class Scanner implements Tokens {
     if (column < this.#columns[last]!) return false;
     if (column === this.#columns[last] && !(type === Indent.Seq && this.#types[last] === Indent.Map))
       return false;
+    if (last > maxDepth) throw new SyntaxProblem(`more than ${maxDepth} levels deep`, this.#pos);
     this.#push(type === Indent.Seq ? Token.BlockSeqStart : Token.BlockMapStart, this.#pos);
     this.#columns.push(column);
     this.#types.push(type);
@@ -371,6 +373,8 @@ class Scanner implements Tokens {
     this.#keyAllowed = true;
     this.#jsonFlow = false;
     this.#flows.push(kind);
+    if (this.#flows.length > maxDepth)
+      throw new SyntaxProblem(`more than ${maxDepth} levels deep`, this.#pos);
     this.#push(kind, this.#pos++);
     return true;
   }
