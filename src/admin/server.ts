@@ -60,6 +60,12 @@ export class AdminServer {
     this.#options = options;
     this.#http = options.stats.scope('http.admin').stats(AdminHttpStats);
     this.#listener = options.stats.scope('listener.admin').stats(AdminListenerStats);
+    // Those of the codec, which all listeners share.
+    const codec = options.stats.scope('http1');
+    codec.counter('dropped_headers_with_underscores');
+    codec.counter('metadata_not_supported_error');
+    codec.counter('requests_rejected_with_underscores_in_headers');
+    codec.counter('response_flood');
     this.#server = createServer({ maxHeaderSize: 60 * 1024, keepAliveTimeout: 0 }, (request, response) => {
       this.#serve(request, response);
     });

@@ -27,6 +27,7 @@ import { MergedStats } from '#stats/merged.ts';
 import { StatsStore } from '#stats/store.ts';
 import { TagExtractor, type TagSettings } from '#stats/tags.ts';
 import { parseAddress, type SocketAddressData } from './address.ts';
+import { RouterStats } from './http/http-stats.ts';
 import type { ListenerConfig } from './listener/listener-config.ts';
 import { AdminAccessLog } from './observe/admin-access-log.ts';
 import { staticSections } from './observe/config-dump-sections.ts';
@@ -184,6 +185,8 @@ export class Operator implements ServerOwner {
     this.node = ownNode(proxy.bootstrap, registry, facts.version);
     this.store = new StatsStore(statsFilter(config.stats.matcher));
     this.#merged = new MergedStats(this.store);
+    // Requests of the proxy itself, as mirrors: counted in workers, listed from the start.
+    this.store.scope('http.async-client').declare(RouterStats);
     this.#accessLogFiles = new AccessLogFiles(this.store, proxy.logFlush);
     const { root } = this.store;
     this.#server = root.scope('server').stats(ServerStats);

@@ -31,14 +31,13 @@ export class ServerStats {
     this.totalConnections = gauge('total_connections');
     this.uptime = gauge('uptime');
     this.initializationTimeMs = scope.histogram('initialization_time_ms', 'milliseconds');
-    for (const name of [
-      'dropped_stat_flushes',
-      'dynamic_unknown_fields',
-      'static_unknown_fields',
-      'wip_protos',
-    ])
-      scope.counter(name);
-    gauge('parent_connections');
+    // What cannot happen here, or not yet, is zero.
+    const counters = `debug_assertion_failures dropped_stat_flushes dynamic_unknown_fields envoy_bug_failures
+      envoy_notifications static_unknown_fields wip_protos`;
+    for (const name of counters.split(/\s+/)) scope.counter(name);
+    const gauges = `compilation_settings.fips_mode parent_connections seconds_until_first_ocsp_response_expiring
+      stats_recent_lookups version`;
+    for (const name of gauges.split(/\s+/)) gauge(name);
   }
 }
 
