@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
+  literalBlock as block,
   type Frame,
   frame,
   framesOf,
@@ -19,28 +20,6 @@ import { HpackEncoder } from './hpack-encoder.ts';
 
 const endStream = 1;
 const endHeaders = 4;
-
-/** A header block that depends on no table. Fields as `name: value`, pseudo-headers included. */
-function block(...fields: string[]): Buffer {
-  return Buffer.concat(
-    fields.flatMap((field) => {
-      const colon = field.indexOf(': ', 1);
-      const name = Buffer.from(field.slice(0, colon), 'latin1');
-      const value = Buffer.from(field.slice(colon + 2), 'latin1');
-      return [Buffer.from([0x00]), length(name), name, length(value), value];
-    }),
-  );
-}
-
-function length(text: Buffer): Buffer {
-  const bytes = [Math.min(text.length, 127)];
-  if (text.length >= 127) {
-    let rest = text.length - 127;
-    for (; rest >= 128; rest >>= 7) bytes.push((rest & 127) | 128);
-    bytes.push(rest);
-  }
-  return Buffer.from(bytes);
-}
 
 const get = [':method: GET', ':scheme: http', ':authority: h', ':path: /'];
 const request = (...fields: string[]) => block(...get, ...fields);
@@ -480,6 +459,11 @@ const answers: { name: string; method?: string; bytes: Buffer[]; says: string[] 
     name: 'informational ones first',
     bytes: [headers(1, block(':status: 103', 'link: x'), endHeaders), headers(1, block(':status: 200'))],
     says: ['1xx 103 | link: x', '200 $'],
+  },
+  {
+    name: 'whose body comes after an informational one',
+    bytes: [headers(1, block(':status: 103'), endHeaders), frame(FrameType.Data, endStream, 1, 'abc')],
+    says: ['1xx 103', 'reset ProtocolError http2.remote_reset'],
   },
   {
     name: 'of trailers only',

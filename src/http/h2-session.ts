@@ -496,7 +496,11 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
       this.#consumeConnection(length);
       return this.#fail(H2Error.StreamClosed, 'DATA: stream closed');
     }
-    if (!stream.gotHeaders) return this.#fail(H2Error.ProtocolError, 'DATA: stream not opened');
+    if (!stream.gotHeaders) {
+      if (!stream.gotInformational) return this.#fail(H2Error.ProtocolError, 'DATA: stream not opened');
+      this.#consumeConnection(length);
+      return this.#abort(stream, H2Error.ProtocolError, ResetReason.ProtocolError, 'http2.remote_reset');
+    }
     if (length > stream.receiveWindow) {
       this.#consumeConnection(length);
       return this.#fail(H2Error.FlowControlError, 'DATA: stream window exceeded');
@@ -780,6 +784,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
     const endStream = this.#blockEnds;
     if (status < 200) {
       if (endStream) return this.#malformed(stream, false);
+      stream.gotInformational = true;
       stream.decoder.decode1xx(headers);
       return;
     }

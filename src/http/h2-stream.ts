@@ -25,8 +25,9 @@ export class H2Stream implements StreamEncoder {
   /** ... and was told to the decoder. */
   remoteEndTold = false;
   gone = false;
-  /** A final header block was received. */
+  /** A final header block was received; an informational one. */
   gotHeaders = false;
+  gotInformational = false;
   /** Of our request, which decides how the response's length is read. */
   isHead = false;
   isConnect = false;

@@ -62,6 +62,28 @@ export function settings(...pairs: readonly (readonly [number, number])[]): Buff
   return frame(4, 0, 0, payload);
 }
 
+/** A header block of literals, which depends on no table. Fields as `name: value`, pseudo-headers included. */
+export function literalBlock(...fields: string[]): Buffer {
+  return Buffer.concat(
+    fields.flatMap((field) => {
+      const colon = field.indexOf(': ', 1);
+      const name = Buffer.from(field.slice(0, colon), 'latin1');
+      const value = Buffer.from(field.slice(colon + 2), 'latin1');
+      return [Buffer.from([0x00]), prefixedLength(name), name, prefixedLength(value), value];
+    }),
+  );
+}
+
+function prefixedLength(text: Buffer): Buffer {
+  const bytes = [Math.min(text.length, 127)];
+  if (text.length >= 127) {
+    let rest = text.length - 127;
+    for (; rest >= 128; rest >>= 7) bytes.push((rest & 127) | 128);
+    bytes.push(rest);
+  }
+  return Buffer.from(bytes);
+}
+
 export function headerMap(pseudo: Partial<HeaderMap>, ...list: string[]): HeaderMap {
   const headers = new HeaderMap();
   const { method, scheme, authority, path, protocol, status } = pseudo;
@@ -133,7 +155,8 @@ export function nonZero(stats: H2CodecStats): Record<string, number> {
 
 const resetNames = Object.fromEntries(Object.entries(ResetReason).map(([name, value]) => [value, name]));
 
-function textOf(headers: HeaderMap): string {
+/** One line: what the message starts with, then its fields. */
+export function textOf(headers: HeaderMap): string {
   const { method, scheme, authority, path, protocol, status, list } = headers;
   const start =
     status !== 0 ? String(status) : [method, protocol, scheme, authority, path].filter(Boolean).join(' ');
