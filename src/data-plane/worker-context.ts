@@ -5,7 +5,7 @@ import type { Registry } from '#extension/registry.ts';
 import type { Runtime } from '#extension/runtime.ts';
 import type { WorkerServices } from '#extension/worker-services.ts';
 import type { StatsStore } from '#stats/store.ts';
-import type { Cluster } from './upstream/cluster.ts';
+import type { ClusterLookup } from './upstream/cluster.ts';
 
 export interface WorkerContext {
   readonly index: number;
@@ -15,7 +15,7 @@ export interface WorkerContext {
   readonly timers: TimerWheel;
   readonly runtime: Runtime;
   readonly registry: Registry;
-  readonly clusters: ReadonlyMap<string, Cluster>;
+  readonly clusters: ClusterLookup;
   readonly isHealthCheckFailed: boolean;
   readonly nodeId: string;
   readonly nodeCluster: string;

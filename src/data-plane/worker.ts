@@ -4,7 +4,6 @@ import { systemClock } from '#base/clock.ts';
 import { logs } from '#base/logger.ts';
 import { TimerWheel } from '#base/timer-wheel.ts';
 import { AccessLogFiles } from '#extension/access-log-files.ts';
-import { HostHealth } from '#extension/load-balancer.ts';
 import { type Extension, Registry } from '#extension/registry.ts';
 import { Runtime } from '#extension/runtime.ts';
 import type { Lifecycle, WorkerServices } from '#extension/worker-services.ts';
@@ -14,8 +13,7 @@ import { StatsStore } from '#stats/store.ts';
 import { coreExtensions } from './core-extensions.ts';
 import { ActiveListener } from './listener/active-listener.ts';
 import { statsFilter } from './observe/stats-config.ts';
-import type { Cluster } from './upstream/cluster.ts';
-import { prepareCluster, updateHosts } from './upstream/prepare-cluster.ts';
+import { WorkerClusters } from './upstream/worker-clusters.ts';
 import type { WorkerContext } from './worker-context.ts';
 import type { FromWorker, HostCounters, ToWorker, WorkerData } from './worker-protocol.ts';
 
@@ -27,7 +25,7 @@ export class Worker implements WorkerContext, Lifecycle {
   readonly services: WorkerServices;
   readonly registry: Registry;
   isHealthCheckFailed = false;
-  readonly clusters = new Map<string, Cluster>();
+  readonly clusters: WorkerClusters;
   readonly nodeId: string;
   readonly nodeCluster: string;
   readonly localAddress: string;
@@ -48,6 +46,7 @@ export class Worker implements WorkerContext, Lifecycle {
     this.nodeId = data.nodeId;
     this.nodeCluster = data.nodeCluster;
     this.localAddress = data.localAddress;
+    this.clusters = new WorkerClusters(this);
     this.registry = new Registry([...coreExtensions, ...extensions]);
     this.accessLogFiles = new AccessLogFiles(this.store, data.logFlush);
     this.services = {
@@ -67,21 +66,14 @@ export class Worker implements WorkerContext, Lifecycle {
 
   receive(message: ToWorker): void {
     switch (message.type) {
-      case 'cluster': {
-        this.clusters.get(message.config.name)?.close();
-        const cluster = prepareCluster(message.config, this);
-        this.clusters.set(message.config.name, cluster);
+      case 'cluster':
+        this.clusters.set(message.config, message.hosts);
         this.#inflated.value = this.clusters.size;
-        updateHosts(cluster, message.hosts);
         break;
-      }
-      case 'hosts': {
-        const cluster = this.clusters.get(message.cluster);
-        if (cluster !== undefined) updateHosts(cluster, message.hosts);
+      case 'hosts':
+        this.clusters.updateHosts(message.cluster, message.hosts);
         break;
-      }
       case 'remove_cluster':
-        this.clusters.get(message.cluster)?.close();
         this.clusters.delete(message.cluster);
         break;
       case 'listener':
@@ -120,7 +112,7 @@ export class Worker implements WorkerContext, Lifecycle {
         break;
       case 'shutdown':
         for (const listener of this.#listeners.values()) listener.close();
-        for (const cluster of this.clusters.values()) cluster.close();
+        for (const cluster of this.clusters.prepared()) cluster.close();
         this.timers.close();
         this.accessLogFiles.close(() => this.#post({ type: 'closed' }));
         break;
@@ -128,11 +120,7 @@ export class Worker implements WorkerContext, Lifecycle {
   }
 
   membership(cluster: string): { readonly total: number; readonly usable: number } | undefined {
-    const hosts = this.clusters.get(cluster)?.hosts;
-    if (hosts === undefined) return undefined;
-    let usable = 0;
-    for (const host of hosts.values()) if (host.health !== HostHealth.Unhealthy) usable++;
-    return { total: hosts.size, usable };
+    return this.clusters.membership(cluster);
   }
 
   #addListener(message: ToWorker & { readonly type: 'listener' }): void {
@@ -155,8 +143,8 @@ export class Worker implements WorkerContext, Lifecycle {
 
   #hostCounters(): Record<string, HostCounters[]> {
     const clusters: Record<string, HostCounters[]> = {};
-    for (const [name, cluster] of this.clusters) {
-      clusters[name] = [...cluster.hosts.values()].map((host) => ({
+    for (const cluster of this.clusters.prepared()) {
+      clusters[cluster.config.name] = [...cluster.hosts.values()].map((host) => ({
         address: host.address,
         cxActive: host.cxActive.value,
         cxConnectFail: host.cxConnectFail.value,

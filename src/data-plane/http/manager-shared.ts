@@ -4,7 +4,7 @@ import type { AccessLogger } from '#extension/access-logger.ts';
 import type { Runtime } from '#extension/runtime.ts';
 import type { ByteSink, ServerCodec, ServerCodecOwner } from '#http/codec.ts';
 import type { HeaderMap } from '#http/header-map.ts';
-import type { Cluster } from '../upstream/cluster.ts';
+import type { ClusterLookup } from '../upstream/cluster.ts';
 import type { ConnectionManager } from './connection-manager.ts';
 import type { FilterPlan } from './filter-plan.ts';
 import type { ConnectionManagerStats, ListenerHttpStats, RouterStats } from './http-stats.ts';
@@ -27,7 +27,7 @@ export interface ManagerShared {
   readonly plan: FilterPlan;
   /** Replaced as a whole when RDS or a listener update brings new routes. */
   routes: RouteTable;
-  readonly clusters: ReadonlyMap<string, Cluster>;
+  readonly clusters: ClusterLookup;
   readonly accessLogs: readonly AccessLogger[];
   readonly timers: TimerWheel;
   readonly runtime: Runtime;

@@ -24,6 +24,11 @@ export interface Dialer {
 
 const alpnByProtocol: readonly (readonly string[])[] = [['http/1.1'], ['h2'], ['h2', 'http/1.1']];
 
+/** The clusters of a worker by name. */
+export interface ClusterLookup {
+  get(name: string): Cluster | undefined;
+}
+
 export class Cluster {
   readonly config: ClusterConfig;
   readonly stats: ClusterStats;

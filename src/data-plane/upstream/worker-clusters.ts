@@ -1,0 +1,70 @@
+// The clusters of one worker. A cluster is prepared when it is first asked for: of thousands that are configured a worker may
+// never use most (5,000 clusters cost 60 MB of metrics alone).
+import { HostHealth } from '#extension/load-balancer.ts';
+import type { WorkerContext } from '../worker-context.ts';
+import type { Cluster } from './cluster.ts';
+import type { ClusterConfig, LocalityConfig } from './cluster-config.ts';
+import { prepareCluster, updateHosts } from './prepare-cluster.ts';
+
+interface KnownCluster {
+  readonly config: ClusterConfig;
+  hosts: readonly LocalityConfig[];
+  cluster: Cluster | undefined;
+}
+
+export class WorkerClusters {
+  readonly #worker: WorkerContext;
+  readonly #known = new Map<string, KnownCluster>();
+
+  constructor(worker: WorkerContext) {
+    this.#worker = worker;
+  }
+
+  get size(): number {
+    return this.#known.size;
+  }
+
+  get(name: string): Cluster | undefined {
+    const known = this.#known.get(name);
+    return known === undefined ? undefined : (known.cluster ?? this.#prepare(known));
+  }
+
+  /** Adds the cluster, in the place of one of that name. */
+  set(config: ClusterConfig, hosts: readonly LocalityConfig[]): void {
+    this.#known.get(config.name)?.cluster?.close();
+    this.#known.set(config.name, { config, hosts, cluster: undefined });
+  }
+
+  updateHosts(name: string, hosts: readonly LocalityConfig[]): void {
+    const known = this.#known.get(name);
+    if (known === undefined) return;
+    known.hosts = hosts;
+    if (known.cluster !== undefined) updateHosts(known.cluster, hosts);
+  }
+
+  delete(name: string): void {
+    this.#known.get(name)?.cluster?.close();
+    this.#known.delete(name);
+  }
+
+  membership(name: string): { readonly total: number; readonly usable: number } | undefined {
+    const known = this.#known.get(name);
+    if (known === undefined) return undefined;
+    const health =
+      known.cluster === undefined
+        ? known.hosts.flatMap(({ hosts }) => hosts.map((it) => it.health))
+        : [...known.cluster.hosts.values()].map((it) => it.health);
+    return { total: health.length, usable: health.filter((it) => it !== HostHealth.Unhealthy).length };
+  }
+
+  /** Those that were used. */
+  prepared(): Cluster[] {
+    return [...this.#known.values()].flatMap(({ cluster }) => cluster ?? []);
+  }
+
+  #prepare(known: KnownCluster): Cluster {
+    known.cluster = prepareCluster(known.config, this.#worker);
+    updateHosts(known.cluster, known.hosts);
+    return known.cluster;
+  }
+}
