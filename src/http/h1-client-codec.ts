@@ -114,6 +114,7 @@ export class H1ClientCodec implements ClientCodec, H1Receiver {
     if (stream === undefined) return Body.Failed;
     const headers = parser.headers;
     const status = headers.status;
+    const hasLength = parser.hasContentLength;
     let isRaw = stream.isUpgrade && isUpgrade(parser.connection, parser.upgrade);
     if (parser.transferEncoding !== undefined) {
       if (parser.hasContentLength) {
@@ -141,9 +142,9 @@ export class H1ClientCodec implements ClientCodec, H1Receiver {
 
     let body: Body = Body.UntilClose;
     if (isRaw) body = Body.Raw;
-    else if (stream.isHead || status < 200 || status === 204 || status === 304) body = Body.None;
+    else if (stream.isHead || status === 101 || status === 204 || status === 304) body = Body.None;
     else if (parser.transferEncoding !== undefined) body = Body.Chunked;
-    else if (parser.hasContentLength) body = parser.contentLength > 0 ? Body.Length : Body.None;
+    else if (hasLength) body = parser.contentLength > 0 ? Body.Length : Body.None;
     if (body === Body.Raw || body === Body.UntilClose) this.#isLast = true;
     stream.isResponseComplete = body === Body.None;
     stream.decoder.decodeHeaders(headers, body === Body.None);
