@@ -22,11 +22,11 @@ export interface H2Options extends MessageLimits {
   readonly streamResetRate: number;
   /** `override_stream_error_on_invalid_http_message`: a malformed message ends its stream, not the connection. */
   readonly streamErrorOnInvalidMessage: boolean;
-  readonly keepalive: H2Keepalive | undefined;
+  readonly keepalive: H2KeepaliveOptions | undefined;
 }
 
 /** `connection_keepalive`. */
-export interface H2Keepalive {
+export interface H2KeepaliveOptions {
   /** 0: no PING by interval. */
   readonly intervalMs: number;
   readonly timeoutMs: number;

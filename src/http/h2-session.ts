@@ -2,7 +2,7 @@
 // is asked to call `flush` once per turn of the event loop. What to do with a peer that breaks the protocol follows nghttp2
 // and Envoy's codec around it.
 import type { Clock } from '#base/clock.ts';
-import { type TimerOwner, type TimerWheel, WheelTimer } from '#base/timer-wheel.ts';
+import type { TimerWheel } from '#base/timer-wheel.ts';
 import type {
   ByteSink,
   ClientCodec,
@@ -15,6 +15,7 @@ import type {
   StreamEncoder,
 } from './codec.ts';
 import { ResetReason } from './codec.ts';
+import { ProtocolConstraints } from './h2-constraints.ts';
 import {
   Flag,
   FrameType,
@@ -32,6 +33,7 @@ import {
   writeFrameHeader,
   writeUint32,
 } from './h2-frames.ts';
+import { H2Keepalive, type KeepaliveOwner } from './h2-keepalive.ts';
 import { BlockKind, MessageCollector, Verdict } from './h2-message.ts';
 import type { H2Options } from './h2-options.ts';
 import { H2Output } from './h2-output.ts';
@@ -59,10 +61,8 @@ const maxSettingsEntries = 32;
 const maxContinuations = 8;
 /** Streams remembered after their end, to tell a late frame from a wrong one. */
 const rememberedStreams = 16;
-const pingTimerId = 1;
-const pingTimeoutId = 2;
 
-export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOwner {
+export class H2Session implements ServerCodec, ClientCodec, FlushSource, KeepaliveOwner {
   readonly protocol = 'HTTP/2';
   readonly #isServer: boolean;
   readonly #serverOwner: ServerCodecOwner | undefined;
@@ -129,32 +129,10 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
   readonly #endedStreams = new Int32Array(rememberedStreams);
   #endedCount = 0;
 
-  // Floods. `marks`: [bytes handed over, frames, control frames, ...] per flush whose bytes the sink still holds.
-  #framesNow = 0;
-  #controlNow = 0;
-  #framesHeld = 0;
-  #controlHeld = 0;
-  #framesShown = 0;
-  #controlShown = 0;
-  #marks: number[] = [];
-  #marksStart = 0;
-  #emptyFrames = 0;
-  #priorityFrames = 0;
-  #windowUpdateFrames = 0;
-  #openedStreams = 0;
-  #dataFramesSent = 0;
-  /** -1: none was taken yet. */
-  #resetTokens = -1;
-  #resetTokensMs = 0;
-
+  readonly #constraints: ProtocolConstraints;
+  readonly #keepalive: H2Keepalive | undefined;
   #sinkIsAbove = false;
-  readonly #wheel: TimerWheel;
   readonly #clock: Clock;
-  /** Only with `keepalive`. */
-  readonly #pingTimer: WheelTimer | undefined;
-  readonly #pingTimeout: WheelTimer | undefined;
-  #awaitsPing = false;
-  #lastReceived = 0;
 
   constructor(
     serverOwner: ServerCodecOwner | undefined,
@@ -172,18 +150,14 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
     this.#output = new H2Output(sink);
     this.#options = options;
     this.#stats = stats;
-    this.#wheel = wheel;
     this.#clock = clock;
     this.#encoder = new HpackEncoder(options.hpackTableSize, options.huffman);
     this.#message = new MessageCollector(options);
     this.#receiveWindow = options.initialConnectionWindowSize;
     this.#expects = this.#isServer ? Expect.Preface : Expect.FrameHeader;
-    if (options.keepalive !== undefined) {
-      this.#lastReceived = clock.monotonicMs();
-      this.#pingTimer = new WheelTimer(this, pingTimerId);
-      this.#pingTimeout = new WheelTimer(this, pingTimeoutId);
-      this.#startPingTimer();
-    }
+    this.#constraints = new ProtocolConstraints(options, stats, sink, this.#output);
+    this.#keepalive =
+      options.keepalive === undefined ? undefined : new H2Keepalive(this, options.keepalive, wheel, clock);
     this.#sendPreface();
     if (this.#isServer) stats.nghttp2_downstream_connections.value++;
     else stats.nghttp2_upstream_connections.value++;
@@ -197,7 +171,6 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
 
   onData(bytes: Buffer): void {
     if (this.#isDead) return;
-    if (this.#pingTimeout !== undefined) this.#lastReceived = this.#clock.monotonicMs();
     const end = bytes.length;
     let at = 0;
     if (this.#expects === Expect.Preface) {
@@ -260,7 +233,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
       this.#forget(stream);
       stream.decoder.onReset(reason, details);
     }
-    this.#releaseFrames();
+    this.#constraints.release();
   }
 
   onAboveWriteBufferHighWatermark(): void {
@@ -272,7 +245,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
 
   onBelowWriteBufferLowWatermark(): void {
     this.#sinkIsAbove = false;
-    this.#countDrained();
+    this.#constraints.countDrained();
     for (const stream of this.#streams.all()) {
       if (!stream.gone) stream.decoder.onBelowWriteBufferLowWatermark();
     }
@@ -283,15 +256,9 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
     if (this.#held.length > 0 && !this.#isDead) this.#deliverHeld();
     // Asked for by what was just delivered: it is being done.
     this.#flushAsked = false;
-    this.#countDrained();
+    this.#constraints.countDrained();
     this.#output.finish();
-    if (this.#framesNow > 0) {
-      this.#marks.push(this.#output.handed, this.#framesNow, this.#controlNow);
-      this.#framesHeld += this.#framesNow;
-      this.#controlHeld += this.#controlNow;
-      this.#framesNow = 0;
-      this.#controlNow = 0;
-    }
+    this.#constraints.onFlushed();
     if (!this.#isDead) this.#checkOutbound();
   }
 
@@ -312,11 +279,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
   // ---- streams out
 
   newStream(decoder: StreamDecoder): StreamEncoder {
-    const keepalive = this.#options.keepalive;
-    if (keepalive !== undefined && keepalive.connectionIdleIntervalMs > 0) {
-      if (this.#clock.monotonicMs() - this.#lastReceived > keepalive.connectionIdleIntervalMs)
-        this.#sendKeepalive();
-    }
+    this.#keepalive?.onNewStream();
     const stream = this.#newStream(0, decoder);
     this.#unsent.push(stream);
     if (this.#sinkIsAbove) decoder.onAboveWriteBufferHighWatermark();
@@ -435,10 +398,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
       this.#fail(H2Error.ProtocolError, 'unexpected non-CONTINUATION frame or stream_id is invalid');
       return;
     }
-    if (this.#awaitsPing && !(type === FrameType.Ping && (flags & Flag.Ack) !== 0)) {
-      // Any frame shows that the peer lives: its acknowledgement may be behind a long transfer.
-      this.#wheel.start(this.#pingTimeout!, this.#options.keepalive!.timeoutMs);
-    }
+    if (this.#keepalive !== undefined && type !== FrameType.Ping) this.#keepalive.onFrame();
     if (type === FrameType.Data) this.#dataHeader();
   }
 
@@ -480,7 +440,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
     this.#dataStream = undefined;
     if (id === 0) return this.#fail(H2Error.ProtocolError, 'DATA: stream_id == 0');
     if (!this.#paddingKnown && length === 0) return this.#fail(H2Error.FrameSizeError, 'DATA: too small');
-    if (this.#paddingKnown && !this.#checkEmpty(length)) return;
+    if (this.#paddingKnown && !this.#checkContent(length)) return;
     if (length > this.#receiveWindow) {
       return this.#fail(H2Error.FlowControlError, 'DATA: connection window exceeded');
     }
@@ -523,7 +483,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
       this.#paddingLeft = padding;
       // RFC 9113 6.1: padding is flow-controlled; nobody will consume it.
       if (this.#dataStream !== undefined) this.#consume(this.#dataStream, padding + 1);
-      if (!this.#checkEmpty(this.#dataLeft)) return at;
+      if (!this.#checkContent(this.#dataLeft)) return at;
     }
     const stream = this.#dataStream;
     const take = Math.min(this.#dataLeft, end - at);
@@ -658,7 +618,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
       }
       from += 5;
     }
-    if (!this.#checkEmpty(to - from)) return;
+    if (!this.#checkContent(to - from)) return;
     const stream = this.#streams.get(id);
     if (stream !== undefined) stream.wireBytesReceived += end - start + frameHeaderBytes;
     this.#blockEnds = (flags & Flag.EndStream) !== 0;
@@ -674,7 +634,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
 
   #onContinuation(bytes: Buffer, start: number, end: number) {
     if (this.#blockStream === 0) return this.#fail(H2Error.ProtocolError, 'CONTINUATION: unexpected');
-    if (!this.#checkEmpty(end - start)) return;
+    if (!this.#checkContent(end - start)) return;
     this.#block!.push(bytes.subarray(start, end));
     this.#blockBytes += end - start;
     // Compression makes blocks smaller, not larger: what is beyond the limit could not be accepted anyway.
@@ -899,7 +859,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
       return;
     }
     this.#stats.rx_reset.value++;
-    if (this.#isServer && !this.#takeResetToken()) {
+    if (this.#isServer && !this.#constraints.allowsReset(this.#clock.monotonicMs())) {
       return this.#fail(H2Error.InternalError, 'Too many RST_STREAM frames', true);
     }
     stream.wireBytesReceived += 4 + frameHeaderBytes;
@@ -917,9 +877,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
   #onPriority(bytes: Buffer, start: number, end: number) {
     const id = this.#id;
     if (id === 0) return this.#fail(H2Error.ProtocolError, 'PRIORITY: stream_id == 0');
-    this.#priorityFrames++;
-    if (this.#priorityFrames > this.#options.maxInboundPriorityFramesPerStream * (1 + this.#openedStreams)) {
-      this.#stats.inbound_priority_frames_flood.value++;
+    if (!this.#constraints.allowsPriority()) {
       return this.#fail(H2Error.EnhanceYourCalm, 'Too many PRIORITY frames', true);
     }
     if (end - start !== 5) return this.#fail(H2Error.FrameSizeError, 'PRIORITY: invalid length');
@@ -930,12 +888,13 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
     if (this.#id !== 0) return this.#fail(H2Error.ProtocolError, 'PING: stream_id != 0');
     if (end - start !== 8) return this.#fail(H2Error.FrameSizeError, 'PING: invalid length');
     if ((this.#flags & Flag.Ack) !== 0) {
-      this.#onPingAcknowledged();
+      this.#keepalive?.onAcknowledged();
       return;
     }
+    this.#keepalive?.onFrame();
     const output = this.#begin(8, FrameType.Ping, Flag.Ack, 0);
     output.at += bytes.copy(output.bytes, output.at, start, end);
-    this.#controlNow++;
+    this.#constraints.controlWritten++;
   }
 
   #onGoAway(bytes: Buffer, start: number, end: number) {
@@ -958,10 +917,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
 
   #onWindowUpdate(bytes: Buffer, start: number, end: number) {
     const id = this.#id;
-    this.#windowUpdateFrames++;
-    const perData = this.#options.maxInboundWindowUpdateFramesPerDataFrameSent;
-    if (this.#windowUpdateFrames > 5 + 2 * (this.#openedStreams + perData * this.#dataFramesSent)) {
-      this.#stats.inbound_window_update_frames_flood.value++;
+    if (!this.#constraints.allowsWindowUpdate()) {
       return this.#fail(H2Error.EnhanceYourCalm, 'Too many WINDOW_UPDATE frames', true);
     }
     if (end - start !== 4) return this.#fail(H2Error.FrameSizeError, 'WINDOW_UPDATE: invalid length');
@@ -1048,7 +1004,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
       }
     }
     this.#begin(0, FrameType.Settings, Flag.Ack, 0);
-    this.#controlNow++;
+    this.#constraints.controlWritten++;
     // After the acknowledgement, so that the peer knows which window the bytes were counted against.
     if (windowsGrow) {
       for (const stream of this.#streams.all()) {
@@ -1108,7 +1064,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
     output.reserve(frameHeaderBytes + length);
     writeFrameHeader(output.bytes, output.at, length, type, flags, id);
     output.at += frameHeaderBytes;
-    this.#framesNow++;
+    this.#constraints.framesWritten++;
     if (!this.#flushAsked) this.#wake();
     return output;
   }
@@ -1130,7 +1086,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
     if (length <= this.#peerMaxFrameSize) {
       writeFrameHeader(output.bytes, start, length, FrameType.Headers, flags | Flag.EndHeaders, stream.id);
       output.at = end;
-      this.#framesNow++;
+      this.#constraints.framesWritten++;
       stream.wireBytesSent += length + frameHeaderBytes;
       return;
     }
@@ -1162,7 +1118,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
         this.#beginData(part, flags, stream.id);
         this.#output.pass(part === length ? data : data.subarray(at, at + part));
       }
-      this.#dataFramesSent++;
+      this.#constraints.dataFramesSent++;
       stream.wireBytesSent += part + frameHeaderBytes;
       at += part;
       if (last) return;
@@ -1175,7 +1131,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
     output.reserve(frameHeaderBytes);
     writeFrameHeader(output.bytes, output.at, length, FrameType.Data, flags, id);
     output.at += frameHeaderBytes;
-    this.#framesNow++;
+    this.#constraints.framesWritten++;
     if (!this.#flushAsked) this.#wake();
   }
 
@@ -1265,7 +1221,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
     const output = this.#begin(4, FrameType.RstStream, 0, id);
     writeUint32(output.bytes, output.at, error);
     output.at += 4;
-    this.#controlNow++;
+    this.#constraints.controlWritten++;
     this.#stats.tx_reset.value++;
   }
 
@@ -1281,7 +1237,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
 
   #newStream(id: number, decoder: StreamDecoder): H2Stream {
     this.#openStreams++;
-    this.#openedStreams++;
+    this.#constraints.openedStreams++;
     this.#stats.streams_active.value++;
     return new H2Stream(this, id, decoder, this.#peerInitialWindow, this.#options.initialStreamWindowSize);
   }
@@ -1350,19 +1306,12 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
 
   #die(): void {
     this.#isDead = true;
-    if (this.#pingTimer === undefined || this.#pingTimeout === undefined) return;
-    this.#wheel.cancel(this.#pingTimer);
-    this.#wheel.cancel(this.#pingTimeout);
+    this.#keepalive?.stop();
   }
 
-  /** Counts frames that carry nothing, not even an end. False: that was one too many. */
-  #checkEmpty(length: number): boolean {
-    if (length > 0 || (this.#flags & Flag.EndStream) !== 0) {
-      this.#emptyFrames = 0;
-      return true;
-    }
-    if (++this.#emptyFrames <= this.#options.maxConsecutiveInboundFramesWithEmptyPayload) return true;
-    this.#stats.inbound_empty_frames_flood.value++;
+  /** False: the frame at hand carries nothing, and was one too many of the kind. */
+  #checkContent(length: number): boolean {
+    if (this.#constraints.allowsContent(length, (this.#flags & Flag.EndStream) !== 0)) return true;
     const stream = this.#streams.get(this.#id);
     if (stream !== undefined) {
       this.#streams.delete(stream.id);
@@ -1374,105 +1323,22 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, TimerOw
     return false;
   }
 
-  /** A token bucket (`stream_reset_burst`, `stream_reset_rate`), as nghttp2 has against rapid resets. */
-  #takeResetToken(): boolean {
-    const { streamResetBurst, streamResetRate } = this.#options;
-    const now = this.#clock.monotonicMs();
-    if (this.#resetTokens < 0) this.#resetTokens = streamResetBurst;
-    else {
-      const since = Math.floor((now - this.#resetTokensMs) / 1000);
-      this.#resetTokens = Math.min(streamResetBurst, this.#resetTokens + since * streamResetRate);
-      if (since === 0) return this.#resetTokens-- > 0;
-    }
-    this.#resetTokensMs = now;
-    return this.#resetTokens-- > 0;
+  #checkOutbound(): void {
+    const flood = this.#constraints.outboundFlood();
+    if (flood !== '') this.#fail(H2Error.EnhanceYourCalm, flood, true);
   }
 
-  /** Forgets the frames of which the sink has let go. */
-  #countDrained(): void {
-    const drained = this.#output.handed - this.#sink.pendingBytes;
-    const marks = this.#marks;
-    let at = this.#marksStart;
-    while (at < marks.length && marks[at]! <= drained) {
-      this.#framesHeld -= marks[at + 1]!;
-      this.#controlHeld -= marks[at + 2]!;
-      at += 3;
-    }
-    if (at === marks.length) {
-      marks.length = 0;
-      at = 0;
-    }
-    this.#marksStart = at;
-    if (this.#framesHeld !== this.#framesShown || this.#controlHeld !== this.#controlShown) this.#showHeld();
+  sendPing(payload: number): void {
+    const output = this.#begin(8, FrameType.Ping, 0, 0);
+    writeUint32(output.bytes, output.at, Math.floor(payload / 2 ** 32));
+    writeUint32(output.bytes, output.at + 4, payload % 2 ** 32);
+    output.at += 8;
   }
 
-  /** The gauges tell what was found waiting, not what is just being written: mostly nothing. */
-  #showHeld(): void {
-    this.#stats.outbound_frames_active.value += this.#framesHeld - this.#framesShown;
-    this.#stats.outbound_control_frames_active.value += this.#controlHeld - this.#controlShown;
-    this.#framesShown = this.#framesHeld;
-    this.#controlShown = this.#controlHeld;
-  }
-
-  #releaseFrames(): void {
-    this.#framesHeld = 0;
-    this.#controlHeld = 0;
-    this.#marks = [];
-    this.#marksStart = 0;
-    this.#showHeld();
-  }
-
-  #checkOutbound() {
-    const { maxOutboundFrames, maxOutboundControlFrames } = this.#options;
-    if (this.#framesHeld + this.#framesNow > maxOutboundFrames) {
-      this.#countDrained();
-      if (this.#framesHeld + this.#framesNow > maxOutboundFrames) {
-        this.#stats.outbound_flood.value++;
-        return this.#fail(H2Error.EnhanceYourCalm, 'Too many frames in the outbound queue.', true);
-      }
-    }
-    if (this.#controlHeld + this.#controlNow > maxOutboundControlFrames) {
-      this.#countDrained();
-      if (this.#controlHeld + this.#controlNow > maxOutboundControlFrames) {
-        this.#stats.outbound_control_flood.value++;
-        this.#fail(H2Error.EnhanceYourCalm, 'Too many control frames in the outbound queue.', true);
-      }
-    }
-  }
-
-  onTimeout(id: number): void {
-    if (id === pingTimerId) {
-      this.#sendKeepalive();
-      return;
-    }
+  onPingTimeout(): void {
     this.#stats.keepalive_timeout.value++;
     this.#die();
     this.#tellError({ status: 0, details: 'http2_ping_timeout', message: 'keepalive timeout', flood: true });
-  }
-
-  #onPingAcknowledged(): void {
-    this.#awaitsPing = false;
-    if (this.#pingTimeout === undefined) return;
-    this.#wheel.cancel(this.#pingTimeout);
-    this.#startPingTimer();
-  }
-
-  #startPingTimer(): void {
-    const { intervalMs, jitterPercent } = this.#options.keepalive!;
-    if (intervalMs === 0) return;
-    const jitterMs = (jitterPercent * intervalMs) / 100;
-    this.#wheel.start(this.#pingTimer!, intervalMs + Math.floor(Math.random() * jitterMs));
-  }
-
-  #sendKeepalive(): void {
-    if (this.#isDead || this.#awaitsPing) return;
-    this.#awaitsPing = true;
-    const output = this.#begin(8, FrameType.Ping, 0, 0);
-    const now = this.#clock.monotonicMs();
-    writeUint32(output.bytes, output.at, Math.floor(now / 2 ** 32));
-    writeUint32(output.bytes, output.at + 4, now % 2 ** 32);
-    output.at += 8;
-    this.#wheel.start(this.#pingTimeout!, this.#options.keepalive!.timeoutMs);
   }
 }
 

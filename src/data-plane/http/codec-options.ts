@@ -7,7 +7,7 @@ import {
   type Http1Options,
   UnderscoreAction,
 } from '#http/h1-options.ts';
-import { defaultH2Options, type H2Keepalive, type H2Options } from '#http/h2-options.ts';
+import { defaultH2Options, type H2KeepaliveOptions, type H2Options } from '#http/h2-options.ts';
 import type {
   Http1ProtocolOptions,
   Http2ProtocolOptions,
@@ -148,7 +148,7 @@ function underscoreAction(common: HttpProtocolOptions | undefined): UnderscoreAc
   }
 }
 
-function keepaliveOf(message: KeepaliveSettings): H2Keepalive {
+function keepaliveOf(message: KeepaliveSettings): H2KeepaliveOptions {
   return {
     intervalMs: durationMs(message.interval, 0),
     timeoutMs: durationMs(message.timeout, 0),
