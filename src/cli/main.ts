@@ -1,8 +1,4 @@
 // The `chancery` command: picks the command's module and runs it. Nothing is loaded that the command does not need.
-import { enableCompileCache } from 'node:module';
-
-enableCompileCache();
-
 /** Runs with the arguments behind the command's name and gives the exit code, or nothing when it keeps running. */
 type Command = (args: readonly string[]) => Promise<number | undefined>;
 
