@@ -7,8 +7,8 @@ import { cpus, release, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { peer } from '#testing/peers.ts';
+import { cpuMicroseconds } from '#testing/process-usage.ts';
 import { type LoadLane, loadLanes } from './lanes.ts';
-import { cpuMicroseconds } from './process-usage.ts';
 import { printProfile } from './profile.ts';
 import {
   isAvailable,

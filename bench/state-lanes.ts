@@ -2,8 +2,8 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { residentKilobytes } from '#testing/process-usage.ts';
 import type { LoadLane } from './lanes.ts';
-import { residentKilobytes } from './process-usage.ts';
 import {
   type Kind,
   openWorkshop,
