@@ -1,4 +1,5 @@
 // `Listener` -> plain data, on the main thread.
+import { readFileSync } from 'node:fs';
 import type { ParseContext } from '#config/parse-context.ts';
 import { parseAccessLogs } from '#extension/access-logger.ts';
 import { durationMs, onlyFields } from '#extension/message-fields.ts';
@@ -55,7 +56,7 @@ export function parseListener(message: Listener, at: ParseContext, registry: Reg
           : addressText(first.address, first.port),
     reusePort: message.enable_reuse_port ?? true,
     bindToPort: message.bind_to_port ?? true,
-    backlog: message.tcp_backlog_size ?? 128,
+    backlog: message.tcp_backlog_size ?? defaultBacklog(),
     bufferLimitBytes: message.per_connection_buffer_limit_bytes ?? 1024 * 1024,
     filterChains: message.filter_chains.map((it, i) =>
       parseChain(it, at.field('filter_chains', i), registry),
@@ -138,6 +139,18 @@ function parseChain(message: FilterChain, at: ParseContext, registry: Registry):
           ) ?? rawBuffer),
     transportConnectTimeoutMs: durationMs(message.transport_socket_connect_timeout, 0),
   };
+}
+
+/**
+ * `net.core.somaxconn`, as Envoy, 128 where there is none. With a shorter queue a burst of clients is answered with SYN cookies, and
+ * then the first bytes of a client can be lost for good.
+ */
+function defaultBacklog(): number {
+  try {
+    return Number(readFileSync('/proc/sys/net/core/somaxconn', 'utf8'));
+  } catch {
+    return 128;
+  }
 }
 
 const rawBuffer: Configured = {
