@@ -26,6 +26,9 @@ const notIndexed = new Set([
   'set-cookie',
 ]);
 
+const noStrings: string[] = [];
+const noNumbers: number[] = [];
+
 /** What the encoder knows of one name: where the static table has it, and which values the dynamic table holds under it. */
 class EncodedName {
   readonly name: string;
@@ -35,9 +38,9 @@ class EncodedName {
   readonly neverIndexed: boolean;
   readonly isIndexed: boolean;
   readonly isCookie: boolean;
-  /** Live entries of the dynamic table, oldest first, and their numbers of insertion. */
-  readonly values: string[] = [];
-  readonly insertions: number[] = [];
+  /** Live entries of the dynamic table, oldest first, and their numbers of insertion. Mostly one or none: kept that small. */
+  values = noStrings;
+  insertions = noNumbers;
   misses = 0;
   last = '';
 
@@ -46,9 +49,9 @@ class EncodedName {
     let index = 1;
     while (index <= staticCount && staticInfos[index]!.name !== name) index++;
     this.staticIndex = index <= staticCount ? index : 0;
-    const values: string[] = [];
+    let values = noStrings;
     for (; index <= staticCount && staticInfos[index]!.name === name; index++) {
-      if (staticValues[index] !== '') values.push(staticValues[index]!);
+      if (staticValues[index] !== '') values = [...values, staticValues[index]!];
     }
     this.staticValues = values;
     this.neverIndexed = name === 'authorization' || name === 'proxy-authorization';
@@ -189,8 +192,13 @@ export class HpackEncoder {
     this.#entries[at] = name;
     this.#sizes[at] = size;
     this.#size += size;
-    name.values.push(value);
-    name.insertions.push(this.#next++);
+    if (name.values.length === 0) {
+      name.values = [value];
+      name.insertions = [this.#next++];
+    } else {
+      name.values.push(value);
+      name.insertions.push(this.#next++);
+    }
   }
 
   #evict(size: number): void {
