@@ -49,7 +49,6 @@ export class H1ClientCodec implements ClientCodec, H1Receiver {
   newStream(decoder: StreamDecoder): StreamEncoder {
     const stream = new H1ClientStream(this, decoder);
     this.#stream = stream;
-    this.#parser.reset();
     if (this.#isAboveHighWatermark) decoder.onAboveWriteBufferHighWatermark();
     return stream;
   }
@@ -193,6 +192,7 @@ export class H1ClientCodec implements ClientCodec, H1Receiver {
     }
     if (stream !== this.#stream) return;
     this.#drop(stream);
+    this.#parser.reset();
     this.#owner.onStreamEnd(!this.#isLast);
   }
 

@@ -47,7 +47,7 @@ type State = (typeof State)[keyof typeof State];
 
 export class H1Parser {
   // Of the current head, from `onHead` on.
-  headers: HeaderMap = new HeaderMap();
+  headers: HeaderMap = noHeaders;
   target = '';
   isHttp11 = true;
   /** Length of the head on the wire. */
@@ -101,8 +101,13 @@ export class H1Parser {
       : this.#state < State.UntilClose;
   }
 
-  /** Begins the next message. */
+  /** Begins the next message; an idle connection keeps nothing of the last one. */
   reset(): void {
+    this.headers = noHeaders;
+    this.target = '';
+    this.transferEncoding = undefined;
+    this.connection = undefined;
+    this.upgrade = undefined;
     this.#state = State.Head;
     this.#hasBegun = false;
     this.#partLength = 0;
@@ -420,8 +425,8 @@ export class H1Parser {
     const part = this.#part;
     const length = this.#partLength;
     if (blockEnd === INCOMPLETE) {
-      // The first line is judged as soon as it is there; after that only the size is.
-      if (!isHead || this.#hasBegun) {
+      // The first line is judged as soon as it is there; before and after that only the size is.
+      if (!isHead || this.#hasBegun || bytes.indexOf(LF, from) < 0) {
         this.#incomplete(length, end);
         return end;
       }
@@ -568,6 +573,8 @@ const INCOMPLETE = -1;
 const BAD = -2;
 const TOO_MANY = -3;
 
+/** What a parser holds between messages: never written to. */
+const noHeaders = new HeaderMap();
 /** Shared end-of-message slice: never written to. */
 export const nothing: Buffer = Buffer.alloc(0);
 
