@@ -32,6 +32,12 @@ export interface HistogramStat {
   readonly cumulative: Float64Array;
 }
 
+/** What of the statistics is wanted. */
+export interface Wanted {
+  readonly usedOnly?: boolean;
+  readonly accepts?: (name: string) => boolean;
+}
+
 /** Each list in order of its names. */
 export interface StatsReading {
   readonly counters: readonly NumberStat[];
@@ -126,28 +132,44 @@ export class MergedStats {
     for (const source of sources) this.#flushSource(source);
   }
 
-  read(): StatsReading {
+  /** Everything, or what `wanted` leaves of it. */
+  read({ usedOnly = false, accepts = () => true }: Wanted = {}): StatsReading {
     const counters = new Map<string, Mutable<NumberStat>>();
     const gauges = new Map<string, Mutable<GaugeStat>>();
     const textReadouts = new Map<string, Mutable<TextStat>>();
     const histograms = new Map<string, HistogramStat>(this.#histograms);
 
+    for (const [name, { used }] of histograms)
+      if ((usedOnly && !used) || !accepts(name)) histograms.delete(name);
+
     const count = (name: string, value: number) => {
+      if (usedOnly && Number.isNaN(value)) return;
       const known = counters.get(name);
-      if (known === undefined) counters.set(name, { name, value: value || 0, used: !Number.isNaN(value) });
-      else if (!Number.isNaN(value)) {
+      if (known === undefined) {
+        if (accepts(name)) counters.set(name, { name, value: value || 0, used: !Number.isNaN(value) });
+      } else if (!Number.isNaN(value)) {
         known.value += value;
         known.used = true;
       }
     };
     const gauge = (name: string, mode: GaugeMode, value: number) => {
+      if (usedOnly && Number.isNaN(value)) return;
       const known = gauges.get(name);
-      if (known === undefined)
-        gauges.set(name, { name, mode, value: value || 0, used: !Number.isNaN(value) });
-      else if (!Number.isNaN(value)) {
+      if (known === undefined) {
+        if (accepts(name)) gauges.set(name, { name, mode, value: value || 0, used: !Number.isNaN(value) });
+      } else if (!Number.isNaN(value)) {
         known.value = mode === 'never_import' ? Math.max(known.value, value) : known.value + value;
         known.used = true;
       }
+    };
+
+    const text = (name: string, value: string | null) => {
+      if ((usedOnly && value === null) || textReadouts.get(name)?.used || !accepts(name)) return;
+      textReadouts.set(name, { name, value: value ?? '', used: value !== null });
+    };
+    const histogram = (name: string, unit: HistogramUnit) => {
+      if (!usedOnly && !histograms.has(name) && accepts(name))
+        histograms.set(name, emptyHistogram(name, unit));
     };
 
     replace(this.#ownSource, this.#own.take());
@@ -157,28 +179,20 @@ export class MergedStats {
       for (const scope of scopes) {
         for (const name of scope.counters) count(scope.prefix + name, values[at++]!);
         for (const { name, mode } of scope.gauges) gauge(scope.prefix + name, mode, values[at++]!);
-        for (const name of scope.textReadouts) {
-          const full = scope.prefix + name;
-          const value = texts[textAt++] ?? null;
-          if (!textReadouts.get(full)?.used) {
-            textReadouts.set(full, { name: full, value: value ?? '', used: value !== null });
-          }
-        }
-        for (const { name, unit } of scope.histograms) {
-          const full = scope.prefix + name;
-          if (!histograms.has(full)) histograms.set(full, emptyHistogram(full, unit));
-        }
+        for (const name of scope.textReadouts) text(scope.prefix + name, texts[textAt++] ?? null);
+        for (const { name, unit } of scope.histograms) histogram(scope.prefix + name, unit);
       }
     }
-    for (const scope of this.#store.scopes()) {
-      for (const metric of scope.declared()) {
-        const full = scope.prefix + metric.name;
-        if (!this.#store.accepts(full)) continue;
-        if (metric instanceof Counter) count(full, Number.NaN);
-        else if (metric instanceof Gauge) gauge(full, metric.mode, Number.NaN);
-        else if (metric instanceof Histogram) {
-          if (!histograms.has(full)) histograms.set(full, emptyHistogram(full, metric.unit));
-        } else if (!textReadouts.has(full)) textReadouts.set(full, { name: full, value: '', used: false });
+    if (!usedOnly) {
+      for (const scope of this.#store.scopes()) {
+        for (const metric of scope.declared()) {
+          const full = scope.prefix + metric.name;
+          if (!this.#store.accepts(full)) continue;
+          if (metric instanceof Counter) count(full, Number.NaN);
+          else if (metric instanceof Gauge) gauge(full, metric.mode, Number.NaN);
+          else if (metric instanceof Histogram) histogram(full, metric.unit);
+          else text(full, null);
+        }
       }
     }
     for (const [prefix, names] of this.#retired) {

@@ -85,9 +85,10 @@ export class Scope {
   /** Empty, or ends with a dot: `cluster.web.`. */
   readonly prefix: string;
   references = 0;
-  readonly #metrics = new Map<string, Metric>();
-  readonly #stats = new Map<StatsClass<unknown>, unknown>();
-  readonly #declared = new Set<StatsClass<unknown>>();
+  // Made when needed: most scopes of a large configuration only declare.
+  #metrics: Map<string, Metric> | undefined = undefined;
+  #stats: Map<StatsClass<unknown>, unknown> | undefined = undefined;
+  #declared: StatsClass<unknown>[] | undefined = undefined;
 
   constructor(store: StatsStore, prefix: string) {
     this.store = store;
@@ -112,6 +113,7 @@ export class Scope {
 
   /** The metrics of `stats` in this scope: one instance however often it is asked for. */
   stats<T>(stats: StatsClass<T>): T {
+    this.#stats ??= new Map();
     let instance = this.#stats.get(stats) as T | undefined;
     if (instance === undefined) {
       instance = new stats(this);
@@ -125,7 +127,8 @@ export class Scope {
    * (the main thread, or a worker before the first request) keeps one pointer instead of a hundred objects.
    */
   declare(stats: StatsClass<unknown>): void {
-    this.#declared.add(stats);
+    this.#declared ??= [];
+    if (!this.#declared.includes(stats)) this.#declared.push(stats);
     this.store.version++;
   }
 
@@ -140,17 +143,18 @@ export class Scope {
   }
 
   metrics(): Iterable<Metric> {
-    return this.#metrics.values();
+    return this.#metrics?.values() ?? [];
   }
 
   /** What is declared and not created, as samples to read names and kinds from: their values are never used. */
   *declared(): Iterable<Metric> {
-    for (const stats of this.#declared) {
-      for (const metric of samples(stats)) if (!this.#metrics.has(metric.name)) yield metric;
+    for (const stats of this.#declared ?? []) {
+      for (const metric of samples(stats)) if (!this.#metrics?.has(metric.name)) yield metric;
     }
   }
 
   #metric<T extends Metric>(kind: abstract new (...args: never) => T, name: string, create: () => T): T {
+    this.#metrics ??= new Map();
     let key = name;
     let known = this.#metrics.get(key);
     if (known !== undefined && !(known instanceof kind)) {

@@ -43,7 +43,7 @@ export function statsEndpoints({ stats, tags, bounds, owner }: StatsPages): Admi
     if ('body' in wanted) return wanted;
     if (format === 'active-html') return { contentType: contentTypes.html, body: activeStatsPage(query) };
     await owner.scrape();
-    const reading = select(stats.read(), wanted);
+    const reading = select(stats.read(wanted), wanted);
     switch (format) {
       case 'json':
         return { contentType: contentTypes.json, body: statsJson(reading, wanted.view, bounds) };
@@ -168,21 +168,14 @@ function wrong(body: string): AdminResponse {
 }
 
 /** Only gauges can be hidden. */
-function select(reading: StatsReading, { type, usedOnly, hidden, accepts }: Wanted): StatsReading {
-  const shown = <T extends { readonly name: string; readonly used: boolean }>(
-    of: StatType,
-    stats: readonly T[],
-  ) =>
-    type === 'All' || type === of ? stats.filter((it) => (it.used || !usedOnly) && accepts(it.name)) : [];
-  const gauges = reading.gauges.filter(
-    ({ mode }) => hidden === 'include' || (mode === 'hidden_accumulate') === (hidden === 'only'),
-  );
-  if (hidden === 'only') {
-    return { counters: [], gauges: shown('Gauges', gauges), textReadouts: [], histograms: [] };
-  }
+function select(reading: StatsReading, { type, hidden }: Wanted): StatsReading {
+  const shown = <T>(of: StatType, stats: readonly T[]) =>
+    (type === 'All' || type === of) && (hidden !== 'only' || of === 'Gauges') ? stats : [];
   return {
     counters: shown('Counters', reading.counters),
-    gauges: shown('Gauges', gauges),
+    gauges: shown('Gauges', reading.gauges).filter(
+      ({ mode }) => hidden === 'include' || (mode === 'hidden_accumulate') === (hidden === 'only'),
+    ),
     textReadouts: shown('TextReadouts', reading.textReadouts),
     histograms: shown('Histograms', reading.histograms),
   };
