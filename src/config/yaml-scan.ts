@@ -294,7 +294,12 @@ class Scanner implements Tokens {
     return true;
   }
 
+  /** yaml-cpp takes a last word without a colon for a key without a value, when the scalar ran on to the end of the text. */
   #popAllKeys(): void {
+    for (const key of this.#keys) {
+      this.kind[key.keyToken] = Token.Key;
+      if (key.mapToken >= 0) this.kind[key.mapToken] = Token.BlockMapStart;
+    }
     this.#keys.length = 0;
   }
 
@@ -493,10 +498,12 @@ class Scanner implements Tokens {
   }
 
   #plain(): boolean {
-    this.#insertKey();
     const start = this.#pos;
     const inFlow = this.#flows.length > 0;
-    const value = this.#plainText(inFlow, inFlow ? 0 : this.#columns.at(-1)! + 1);
+    // The indentation of what is around it: the map that this may be the first key of does not count yet.
+    const indent = inFlow ? 0 : this.#columns.at(-1)! + 1;
+    this.#insertKey();
+    const value = this.#plainText(inFlow, indent);
     this.#keyAllowed = this.#leadingSpaces;
     this.#jsonFlow = false;
     this.#push(Token.Plain, start, value);
@@ -615,6 +622,10 @@ class Scanner implements Tokens {
           this.#pos++;
           kept = value.length;
           value += this.#foldBreaks(true);
+          if (this.#pos >= input.length) {
+            this.openQuoteAt = opened;
+            return chomp(value, 'clip');
+          }
         } else {
           value += this.#escape();
           kept = value.length;

@@ -89,6 +89,12 @@ const documents: readonly { name: string; text: string; value: unknown }[] = [
     value: { a: 'one two\nthree', b: 'c' },
   },
   {
+    name: 'a scalar that starts below its key',
+    text: 'a:\n  one\n  two\nb: c',
+    value: { a: 'one two', b: 'c' },
+  },
+  { name: 'a last word as a key without a value', text: 'a: b\nc\n', value: { a: 'b', c: null } },
+  {
     name: 'a quoted scalar over several lines',
     text: 'a: "one\n  two\\\n  three\n\n  four"',
     value: { a: 'one twothree\nfour' },
