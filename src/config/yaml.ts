@@ -247,7 +247,9 @@ class YamlParser {
     if (tree instanceof TreeMap || tree instanceof TreeList) {
       throw new SyntaxProblem('a key must be a plain text, this is a map or a list', this.#tokens.at[at]!);
     }
-    return this.#tokens.text[this.#next - 1]!;
+    // As it was written, where it was written: `0x10` stays "0x10".
+    const last = this.#kind[this.#next - 1];
+    return last === Token.Plain || last === Token.Quoted ? this.#tokens.text[this.#next - 1]! : String(tree);
   }
 
   #blockList(): TreeList {
