@@ -3,6 +3,8 @@ import { UnderscoreAction } from './h1-options.ts';
 import type { MessageLimits } from './h2-message.ts';
 
 export interface H2Options extends MessageLimits {
+  /** `max_header_field_size_kb` in bytes: what one name or one value may have. Longer ones end the connection. */
+  readonly maxFieldBytes: number;
   /** `hpack_table_size`, for both directions. */
   readonly hpackTableSize: number;
   /** `enable_huffman_encoding`: shorten literals that way when it does. */
@@ -42,6 +44,7 @@ export const defaultH2Options: H2Options = {
   underscoreAction: UnderscoreAction.Allow,
   allowConnect: false,
   allowObsText: true,
+  maxFieldBytes: 65536,
   hpackTableSize: 4096,
   huffman: true,
   maxConcurrentStreams: 1024,

@@ -308,6 +308,12 @@ const connectionErrors: { name: string; bytes: Buffer; error: number; options?: 
   },
   { name: 'a broken header block', bytes: headers(1, Buffer.from('ff', 'hex')), error: CompressionError },
   {
+    name: 'a field longer than allowed',
+    bytes: headers(1, request(`x: ${'a'.repeat(1025)}`)),
+    error: CompressionError,
+    options: { maxFieldBytes: 1024 },
+  },
+  {
     name: 'RST_STREAM on an idle stream',
     bytes: frame(FrameType.RstStream, 0, 1, uint32(8)),
     error: ProtocolError,

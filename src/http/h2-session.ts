@@ -71,7 +71,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
   readonly #output: H2Output;
   readonly #options: H2Options;
   readonly #stats: H2CodecStats;
-  readonly #decoder = new HpackDecoder();
+  readonly #decoder: HpackDecoder;
   readonly #encoder: HpackEncoder;
   readonly #message: MessageCollector;
   readonly #streams = new StreamTable();
@@ -151,6 +151,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
     this.#options = options;
     this.#stats = stats;
     this.#clock = clock;
+    this.#decoder = new HpackDecoder(options.maxFieldBytes);
     this.#encoder = new HpackEncoder(options.hpackTableSize, options.huffman);
     this.#message = new MessageCollector(options);
     this.#receiveWindow = options.initialConnectionWindowSize;
@@ -366,7 +367,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
     let at = 0;
     while (at < bytes.length && this.#prefaceBytes < preface.length) {
       if (bytes[at] !== preface[this.#prefaceBytes]) {
-        this.#fail(H2Error.ProtocolError, 'Received bad client magic byte string');
+        this.#fail(H2Error.ProtocolError, badPreface);
         return at;
       }
       at++;
@@ -817,7 +818,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
     this.#streams.delete(stream.id);
     this.#forget(stream);
     stream.decoder.onReset(ResetReason.ProtocolError, details);
-    this.#fail(H2Error.ProtocolError, 'The user callback function failed');
+    this.#fail(H2Error.ProtocolError, 'malformed message');
     if (!this.#isServer) this.#clientOwner!.onStreamEnd(false);
   }
 
@@ -1296,7 +1297,9 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
     if (this.#isDead) return;
     this.#sendGoAway(this.#lastPeerStream, error, message);
     this.#die();
-    this.#tellError({ status: 0, details: `codec_error:${message.replaceAll(' ', '_')}`, message, flood });
+    // What Envoy logs for nearly all of them, as its library's callback refuses to go on.
+    const words = flood || message === badPreface ? message : 'The user callback function failed';
+    this.#tellError({ status: 0, details: `codec_error:${words.replaceAll(' ', '_')}`, message, flood });
   }
 
   #tellError(error: CodecError): void {
@@ -1343,6 +1346,8 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
 }
 
 const nothing = Buffer.alloc(0);
+/** In nghttp2's words. */
+const badPreface = 'Received bad client magic byte string';
 
 /** Stands in until the owner has said who receives a new request. */
 const nobody: StreamDecoder = {

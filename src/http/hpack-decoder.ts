@@ -74,6 +74,7 @@ const wireNames = new WireStrings<NameInfo>();
 const wireValues = new WireStrings<string>();
 
 export class HpackDecoder {
+  readonly #longestString: number;
   /** What our SETTINGS_HEADER_TABLE_SIZE allows; the peer may use the initial size until it has acknowledged them. */
   #limit = initialTableSize;
   /** What the peer's encoder uses of it. */
@@ -90,6 +91,11 @@ export class HpackDecoder {
   // Where reading stands, and what the last string was.
   #at = 0;
   #isValid = true;
+
+  /** `longestString`: what a name or a value may have, encoded and decoded; longer ones end the connection. nghttp2's limit. */
+  constructor(longestString = 65536) {
+    this.#longestString = longestString;
+  }
 
   get tableSize(): number {
     return this.#size;
@@ -172,7 +178,7 @@ export class HpackDecoder {
     const huffman = source[this.#at]! >> 7;
     const length = this.#integer(source, end, 0x7f);
     const start = this.#at;
-    if (length < 0 || start + length > end) return undefined;
+    if (length < 0 || length > this.#longestString || start + length > end) return undefined;
     this.#at = start + length;
     if (length > slotBytes) {
       const text = this.#text(source, start, length, huffman);
@@ -193,7 +199,7 @@ export class HpackDecoder {
     const huffman = source[this.#at]! >> 7;
     const length = this.#integer(source, end, 0x7f);
     const start = this.#at;
-    if (length < 0 || start + length > end) return undefined;
+    if (length < 0 || length > this.#longestString || start + length > end) return undefined;
     this.#at = start + length;
     this.#isValid = true;
     if (length === 0) return '';
@@ -213,7 +219,7 @@ export class HpackDecoder {
     const room = length * 2;
     if (scratch.length < room) scratch = Buffer.allocUnsafeSlow(room);
     const decoded = decodeHuffman(source, start, start + length, scratch);
-    if (decoded < 0) return undefined;
+    if (decoded < 0 || decoded > this.#longestString) return undefined;
     this.#isValid = isValidFieldValue(scratch, 0, decoded);
     const text = scratch.toString('latin1', 0, decoded);
     if (scratch.length > 65536) scratch = Buffer.allocUnsafeSlow(4096);

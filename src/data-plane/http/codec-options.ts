@@ -97,6 +97,7 @@ export function parseHttp2Options(
       'stream_reset_burst',
       'stream_reset_rate',
       'disallow_obs_text',
+      'max_header_field_size_kb',
     ]);
   }
   return {
@@ -105,6 +106,10 @@ export function parseHttp2Options(
     underscoreAction: underscoreAction(common),
     allowConnect: message?.allow_connect ?? false,
     allowObsText: !(message?.disallow_obs_text ?? false),
+    maxFieldBytes:
+      message?.max_header_field_size_kb === undefined
+        ? defaults.maxFieldBytes
+        : message.max_header_field_size_kb * 1024,
     hpackTableSize: message?.hpack_table_size ?? defaults.hpackTableSize,
     huffman: message?.enable_huffman_encoding ?? true,
     maxConcurrentStreams: message?.max_concurrent_streams ?? defaults.maxConcurrentStreams,
