@@ -10,8 +10,8 @@ import type { RouteContext } from './route-entry.ts';
 /** A route as a candidate: its place in the order, and the conditions that the tree has not settled. */
 export interface Candidate {
   readonly order: number;
-  /** `end`: the path ends there (query, fragment and, if so configured, parameters are cut off). */
-  matches(headers: HeaderMap, end: number, context: RouteContext): boolean;
+  /** `path` up to `end` is what is matched: without query and fragment and, if so configured, without parameters. */
+  matches(headers: HeaderMap, path: string, end: number, context: RouteContext): boolean;
 }
 
 class Node {
@@ -93,22 +93,21 @@ export class PathIndex {
   }
 
   /** The lowest order below `limit` that matches, or `limit`. */
-  find(headers: HeaderMap, end: number, context: RouteContext, limit: number): number {
-    const path = headers.path;
+  find(headers: HeaderMap, path: string, end: number, context: RouteContext, limit: number): number {
     const ignoresCase = this.#ignoresCase;
     let best = limit;
     let at = 0;
     let node = this.#root;
     for (;;) {
-      if (node.anyRest.length > 0) best = firstMatch(node.anyRest, headers, end, context, best);
+      if (node.anyRest.length > 0) best = firstMatch(node.anyRest, headers, path, end, context, best);
       if (at === end) {
-        if (node.noRest.length > 0) best = firstMatch(node.noRest, headers, end, context, best);
-        if (node.slashRest.length > 0) best = firstMatch(node.slashRest, headers, end, context, best);
+        if (node.noRest.length > 0) best = firstMatch(node.noRest, headers, path, end, context, best);
+        if (node.slashRest.length > 0) best = firstMatch(node.slashRest, headers, path, end, context, best);
         return best;
       }
       let code = path.charCodeAt(at);
       if (code === slash && node.slashRest.length > 0)
-        best = firstMatch(node.slashRest, headers, end, context, best);
+        best = firstMatch(node.slashRest, headers, path, end, context, best);
       if (ignoresCase && code >= upperA && code <= upperZ) code |= caseBit;
       const child = node.children?.get(code);
       if (child === undefined || child.first >= best) return best;
@@ -128,6 +127,7 @@ export class PathIndex {
 function firstMatch(
   list: readonly Candidate[],
   headers: HeaderMap,
+  path: string,
   end: number,
   context: RouteContext,
   limit: number,
@@ -135,7 +135,7 @@ function firstMatch(
   for (let i = 0; i < list.length; i++) {
     const candidate = list[i]!;
     if (candidate.order >= limit) return limit;
-    if (candidate.matches(headers, end, context)) return candidate.order;
+    if (candidate.matches(headers, path, end, context)) return candidate.order;
   }
   return limit;
 }

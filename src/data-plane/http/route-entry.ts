@@ -154,8 +154,8 @@ export interface RouteRewrite {
 }
 
 export interface RedirectPolicy {
-  /** The value of `location`. */
-  location(headers: HeaderMap, context: FormatContext): string;
+  /** The value of `location`. A path rewrite changes the request's own path, too: what is formatted afterwards sees that. */
+  location(headers: HeaderMap, context: FormatContext, keepOriginals: boolean): string;
 }
 
 export interface RetryPolicy {

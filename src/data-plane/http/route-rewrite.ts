@@ -196,20 +196,25 @@ export class CompiledRedirect implements RedirectPolicy {
     this.#pathHasQuery = to.path.includes('?');
   }
 
-  location(headers: HeaderMap, context: FormatContext): string {
+  location(headers: HeaderMap, context: FormatContext, keepOriginals: boolean): string {
     const to = this.#to;
+    if (to.rewrite !== null) {
+      const path = to.rewrite.rewrite(headers.path, context);
+      if (keepOriginals) headers.set('x-envoy-original-path', headers.path);
+      headers.path = path;
+    }
     const scheme = to.scheme === '' ? headers.scheme : to.scheme;
     const host = to.host === '' ? requestHost(headers, scheme, to.port !== '') : to.host;
-    return `${scheme}://${host}${to.port}${this.#path(headers.path, context)}`;
+    const path = this.#path(headers.path);
+    return `${scheme}://${host}${to.port}${path.startsWith('/') ? '' : '/'}${path}`;
   }
 
-  #path(requested: string, context: FormatContext): string {
+  #path(requested: string): string {
     const to = this.#to;
     // A query of path_redirect itself replaces that of the request, and strip_query does not touch it.
     if (this.#pathHasQuery) return to.path;
-    let path = to.rewrite === null ? requested : to.rewrite.rewrite(requested, context);
-    const query = path.indexOf('?');
-    if (to.path !== '') path = query < 0 ? to.path : to.path + path.slice(query);
+    const query = requested.indexOf('?');
+    const path = to.path === '' ? requested : query < 0 ? to.path : to.path + requested.slice(query);
     if (!to.stripQuery) return path;
     const end = path.indexOf('?');
     return end < 0 ? path : path.slice(0, end);

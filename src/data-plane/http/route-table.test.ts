@@ -55,6 +55,12 @@ function request(path: string, headers: Record<string, string> = {}): HeaderMap 
   return map;
 }
 
+function twice(name: string, first: string, second: string): HeaderMap {
+  const headers = request('/');
+  headers.list.push(name, first, name, second);
+  return headers;
+}
+
 const context: RouteContext = { random: 0, info };
 const named = (routes: RouteTable, headers: HeaderMap, random = 0) =>
   routes.route(headers, { random, info })?.name;
@@ -84,6 +90,13 @@ test('the first route that matches wins, whatever its kind', () => {
     '/': '5',
   };
   for (const [path, name] of Object.entries(expected)) assert.equal(named(routes, request(path)), name, path);
+});
+
+test('parameters of every segment are left out when they are to be ignored', () => {
+  const routes: RouteInit[] = [{ match: { path: '/x/y' } }, { match: { prefix: '/x' } }];
+  const ignoring = table(routes, { ignore_path_parameters_in_path_matching: true });
+  assert.equal(named(ignoring, request('/x;p=1/y;q?a;b')), '0');
+  assert.equal(named(table(routes), request('/x;p=1/y')), '1');
 });
 
 test('domains go from exact over the longest suffix and the longest prefix to the catch-all', () => {
@@ -131,8 +144,8 @@ const conditions: { name: string; match: RouteInit['match']; yes: HeaderMap[]; n
   {
     name: 'an exact header',
     match: { prefix: '/', headers: [{ name: 'X-A', string_match: { exact: '1,2' } }] },
-    yes: [request('/', { 'x-a': '1,2' })],
-    no: [request('/'), request('/', { 'x-a': '1' })],
+    yes: [request('/', { 'x-a': '1,2' }), twice('x-a', '3', '1,2')],
+    no: [request('/'), twice('x-a', '1', '2')],
   },
   {
     name: 'an inverted header: a missing one does not match',
@@ -459,7 +472,7 @@ for (const [redirect, headers, location] of redirects) {
       virtual_hosts: [{ name: 'v', domains: ['*'], routes: [{ match: { prefix: '/' }, redirect }] }],
     });
     const entry = routes.route(headers, context)!;
-    assert.equal(entry.redirect!.location(headers, format(headers)), location);
+    assert.equal(entry.redirect!.location(headers, format(headers), true), location);
     assert.equal(entry.responseStatus, 301);
   });
 }

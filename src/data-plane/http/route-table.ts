@@ -142,17 +142,18 @@ export class RouteList {
 
   find(headers: HeaderMap, context: RouteContext): RouteEntry | undefined {
     let best = Number.POSITIVE_INFINITY;
-    const path = headers.path;
+    let path = headers.path;
     if (path !== '') {
-      const end = endOfPath(path, this.#ignoresParameters);
-      best = this.#byPath.find(headers, end, context, best);
-      if (this.#byFoldedPath !== undefined) best = this.#byFoldedPath.find(headers, end, context, best);
+      if (this.#ignoresParameters && path.includes(';')) path = withoutParameters(path);
+      const end = endOfPath(path);
+      best = this.#byPath.find(headers, path, end, context, best);
+      if (this.#byFoldedPath !== undefined) best = this.#byFoldedPath.find(headers, path, end, context, best);
     }
     const connect = this.#connect;
     for (let i = 0; i < connect.length; i++) {
       const route = connect[i]!;
       if (route.order >= best) break;
-      if (isConnect(headers) && route.matches(headers, 0, context)) {
+      if (isConnect(headers) && route.matches(headers, '', 0, context)) {
         best = route.order;
         break;
       }
@@ -169,17 +170,18 @@ function isConnect(headers: HeaderMap): boolean {
   );
 }
 
-function endOfPath(path: string, ignoresParameters: boolean): number {
+/** `;...` of every segment goes; the query stays as it is. */
+function withoutParameters(path: string): string {
+  const end = endOfPath(path);
+  return path.slice(0, end).replace(/;[^/]*/g, '') + path.slice(end);
+}
+
+function endOfPath(path: string): number {
   let end = path.length;
   const query = path.indexOf('?');
   if (query >= 0) end = query;
   const fragment = path.indexOf('#');
-  if (fragment >= 0 && fragment < end) end = fragment;
-  if (ignoresParameters) {
-    const parameters = path.indexOf(';');
-    if (parameters >= 0 && parameters < end) end = parameters;
-  }
-  return end;
+  return fragment >= 0 && fragment < end ? fragment : end;
 }
 
 /** What a route asks beside the literal part of its path. */
@@ -238,14 +240,10 @@ export class CompiledRoute implements Candidate {
       conditions.filterState.length > 0;
   }
 
-  matches(headers: HeaderMap, end: number, context: RouteContext): boolean {
+  matches(headers: HeaderMap, path: string, end: number, context: RouteContext): boolean {
     if (!this.#isConditional) return true;
     const it = this.#conditions;
-    if (
-      it.path !== null &&
-      !it.path.matches(end === headers.path.length ? headers.path : headers.path.slice(0, end))
-    )
-      return false;
+    if (it.path !== null && !it.path.matches(end === path.length ? path : path.slice(0, end))) return false;
     if (it.runtimeFraction !== null && !this.#runtime.enabled(it.runtimeFraction, context.random))
       return false;
     if (!allHeadersMatch(it.headers, headers)) return false;

@@ -195,7 +195,8 @@ export class Router implements TimerOwner, PickContext {
   #answerDirectly(route: RouteEntry, headers: HeaderMap): void {
     const { stream, shared } = this;
     shared.routerStats.rqDirectResponse.value++;
-    const location = route.redirect === null ? '' : route.redirect.location(headers, stream);
+    const keepOriginals = !shared.config.routerConfig.suppressEnvoyHeaders;
+    const location = route.redirect === null ? '' : route.redirect.location(headers, stream, keepOriginals);
     const body =
       route.directBodyFormat === null ? (route.directBody ?? '') : route.directBodyFormat.format(stream);
     stream.sendLocalReply(route.responseStatus, body, 'direct_response', -1, (response) => {

@@ -46,7 +46,11 @@ export function compileStringMatcher(data: StringMatcherData): StringMatcher {
 export function compileHeaderMatcher(data: HeaderMatcherData): HeaderMatcher {
   const { name, value, invert } = data;
   const field = headerField(name);
-  if (value.kind === 'present') return new HeaderPresenceMatcher(name, field, value.present !== invert);
+  if (value.kind === 'present') {
+    // A header that counts as empty when missing is always there.
+    if (data.missingIsEmpty) return value.present !== invert ? anyHeaders : noHeaders;
+    return new HeaderPresenceMatcher(name, field, value.present !== invert);
+  }
   const matcher =
     value.kind === 'range' ? new IntegerRangeMatcher(value.start, value.end) : compileStringMatcher(value);
   return new HeaderValueMatcher(name, field, matcher, invert, data.missingIsEmpty);
@@ -76,6 +80,9 @@ export function compileValueMatcher(data: ValueMatcherData): ValueMatcher {
       return new OrMatcher(data.values.map(compileValueMatcher));
   }
 }
+
+const anyHeaders: HeaderMatcher = { matches: () => true };
+const noHeaders: HeaderMatcher = { matches: () => false };
 
 const regexes = new Map<string, WeakRef<Regex>>();
 

@@ -1,5 +1,5 @@
 // Conditions on headers (`HeaderMatcher`), shared by routes, retry policies, access-log filters, RBAC and rate limits.
-import { HeaderField, joinedValue } from '#http/header-field.ts';
+import { firstValue, HeaderField } from '#http/header-field.ts';
 import type { HeaderMap } from '#http/header-map.ts';
 import type { StringMatcher } from './string-matcher.ts';
 
@@ -19,7 +19,10 @@ export function anyHeaderMatches(matchers: readonly HeaderMatcher[], headers: He
   return false;
 }
 
-/** Several values of a header are one text, joined by commas. A missing header never matches, inverted or not, unless it counts as empty. */
+/**
+ * One value of the header has to match: several are not joined (as of Envoy 1.40). A missing header never matches, inverted or not,
+ * unless it counts as empty.
+ */
 export class HeaderValueMatcher implements HeaderMatcher {
   readonly #name: string;
   readonly #field: HeaderField;
@@ -42,12 +45,21 @@ export class HeaderValueMatcher implements HeaderMatcher {
   }
 
   matches(headers: HeaderMap): boolean {
-    let value = joinedValue(headers, this.#field, this.#name);
-    if (value === undefined) {
-      if (!this.#missingIsEmpty) return false;
-      value = '';
+    if (this.#field !== HeaderField.Listed) return this.#answer(firstValue(headers, this.#field, this.#name));
+    const list = headers.list;
+    const name = this.#name;
+    let isMissing = true;
+    for (let i = 0; i < list.length; i += 2) {
+      if (list[i] !== name) continue;
+      isMissing = false;
+      if (this.#value.matches(list[i + 1]!)) return !this.#inverted;
     }
-    return this.#value.matches(value) !== this.#inverted;
+    return isMissing ? this.#answer(undefined) : this.#inverted;
+  }
+
+  #answer(value: string | undefined): boolean {
+    if (value === undefined && !this.#missingIsEmpty) return false;
+    return this.#value.matches(value ?? '') !== this.#inverted;
   }
 }
 
@@ -67,7 +79,7 @@ export class HeaderPresenceMatcher implements HeaderMatcher {
     const there =
       this.#field === HeaderField.Listed
         ? headers.has(this.#name)
-        : joinedValue(headers, this.#field, this.#name) !== undefined;
+        : firstValue(headers, this.#field, this.#name) !== undefined;
     return there === this.#present;
   }
 }

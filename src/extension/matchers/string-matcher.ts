@@ -86,12 +86,12 @@ export class IntegerRangeMatcher implements StringMatcher {
 
   matches(text: string): boolean {
     if (!integer.test(text)) return false;
-    const value = BigInt(text);
+    const value = BigInt(text.startsWith('+') ? text.slice(1) : text);
     return value >= this.#start && value < this.#end && value >= minInt64 && value <= maxInt64;
   }
 }
 
-const integer = /^-?[0-9]{1,20}$/;
+const integer = /^[+-]?[0-9]{1,20}$/;
 const minInt64 = -(2n ** 63n);
 const maxInt64 = 2n ** 63n - 1n;
 
