@@ -1,6 +1,6 @@
 // Runs the proxy until it is told to stop: what is behind `chancery proxy` once the configuration has been read.
 import { availableParallelism } from 'node:os';
-import { logger } from '#base/logger.ts';
+import { logger, logs } from '#base/logger.ts';
 import type { ConfigError } from '#config/config-error.ts';
 import type { LoadedBootstrap } from '#config/load.ts';
 import { locate } from '#config/locate.ts';
@@ -27,6 +27,14 @@ export async function serve(loaded: LoadedBootstrap, options: EnvoyOptions): Pro
     return code;
   }
   if (options.mode === 'init_only') return 0;
+  if (config.logFormat !== undefined && options.logFormat !== undefined) {
+    return refuse(
+      options,
+      'Only one of ApplicationLogConfig.log_format or CLI option --log-format can be specified.',
+    );
+  }
+  const logging = logSettings({ ...options, logFormat: config.logFormat ?? options.logFormat });
+  logs.configure(logging);
 
   let server: Server | undefined;
   const shutDown = () => {
@@ -42,7 +50,7 @@ export async function serve(loaded: LoadedBootstrap, options: EnvoyOptions): Pro
       extensionModules,
       logFlush: { intervalMs: options.fileFlushIntervalMs, minBytes: options.fileFlushMinBytes },
       process: processFacts(options, shutDown),
-      logs: logSettings(options),
+      logs: logging,
     });
   } catch (error) {
     if (!(error instanceof ListenError)) throw error;

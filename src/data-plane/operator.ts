@@ -59,6 +59,10 @@ export const unnamedProcess: ProcessFacts = {
 export interface OperatorConfig {
   readonly stats: StatsSettings;
   readonly statsFlushIntervalMs: number;
+  /** Every page of statistics starts a new interval, instead of the clock. */
+  readonly statsFlushOnAdmin: boolean;
+  /** `server.version` */
+  readonly statsServerVersion: number;
   readonly runtime: readonly RuntimeLayerConfig[];
   /** Undefined: no admin interface. */
   readonly admin: AdminConfig | undefined;
@@ -97,6 +101,8 @@ export function parseOperatorConfig(
   return {
     stats: parseStatsConfig(bootstrap.stats_config, at.field('stats_config')),
     statsFlushIntervalMs: durationMs(bootstrap.stats_flush_interval, 5000),
+    statsFlushOnAdmin: bootstrap.stats_flush_on_admin ?? false,
+    statsServerVersion: Number(bootstrap.stats_server_version_override ?? 0n),
     runtime: parseLayeredRuntime(
       bootstrap.layered_runtime,
       bootstrap.node?.cluster ?? '',
@@ -160,7 +166,7 @@ export class Operator implements ServerOwner {
   readonly #listeners: ListenerManagerStats;
   readonly #startMs = performance.now();
   readonly #admin: AdminServer | undefined;
-  readonly #flush: NodeJS.Timeout;
+  #flush: NodeJS.Timeout | undefined = undefined;
   readonly #stops = new Set<NodeJS.Timeout>();
   readonly #accessLogFiles: AccessLogFiles;
   readonly #timers = new TimerWheel(systemClock);
@@ -194,12 +200,15 @@ export class Operator implements ServerOwner {
     this.#server.concurrency.value = facts.concurrency;
     this.#server.hotRestartGeneration.value = 1;
     this.#server.hotRestartEpoch.value = 0;
+    this.#server.version.value = config.statsServerVersion;
     this.runtime = new RuntimeLayers(config.runtime, root, (values) =>
       pool.postAll({ type: 'runtime', values }),
     );
     this.#updateState();
     this.#admin = config.admin && this.#createAdminServer(config.admin, registry);
-    this.#flush = setInterval(() => void this.#flushStats(), config.statsFlushIntervalMs).unref();
+    if (!config.statsFlushOnAdmin) {
+      this.#flush = setInterval(() => void this.#flushStats(), config.statsFlushIntervalMs).unref();
+    }
   }
 
   /** Rejects when the admin address cannot be bound. */
@@ -321,10 +330,6 @@ export class Operator implements ServerOwner {
     });
   }
 
-  resetWorkerCounters(): Promise<void> {
-    return this.#requests.ask('reset_counters');
-  }
-
   async #flushStats(): Promise<void> {
     await this.scrape();
     this.#merged.flush();
@@ -376,7 +381,10 @@ export class Operator implements ServerOwner {
     return createAdmin({
       ...allowed,
       server: this,
-      stats: this,
+      stats: {
+        scrape: () => (this.#config.statsFlushOnAdmin ? this.#flushStats() : this.scrape()),
+        resetWorkerCounters: () => this.#requests.ask('reset_counters'),
+      },
       logging: { levelsChanged: () => this.#pool.postAll({ type: 'log_levels', levels: logs.levels() }) },
       listeners: { listeners: () => this.#proxy.listeners.map((it) => this.#listenerStatus(it)) },
       clusters: { clusters: () => this.#clusterStatuses() },

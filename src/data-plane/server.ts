@@ -8,9 +8,11 @@ import type { FlushOptions } from '#extension/access-log-files.ts';
 import { type Extension, Registry } from '#extension/registry.ts';
 import type { Bootstrap } from '#schema/messages/envoy/config/bootstrap/v3.ts';
 import { addressText, type SocketAddressData } from './address.ts';
+import { checkBootstrapFields } from './bootstrap-fields.ts';
 import { coreExtensions } from './core-extensions.ts';
 import type { ListenerConfig } from './listener/listener-config.ts';
 import { parseListener } from './listener/parse-listener.ts';
+import { applicationLogFormat } from './observe/application-log.ts';
 import {
   Operator,
   type OperatorConfig,
@@ -42,6 +44,8 @@ export interface ServerConfig {
   readonly listeners: readonly ListenerConfig[];
   readonly clusters: readonly StaticCluster[];
   readonly operator: OperatorConfig;
+  /** `application_log_config`, as `--log-format` takes it. */
+  readonly logFormat: string | undefined;
 }
 
 /** Parses without starting anything: `--mode validate`. Problems go to `problems`. */
@@ -50,7 +54,9 @@ export function parseBootstrap(
   registry: Registry,
   problems: ConfigError[],
 ): ServerConfig {
-  const at = new ParseContext('', problems).field('static_resources');
+  const root = new ParseContext('', problems);
+  checkBootstrapFields(bootstrap, root);
+  const at = root.field('static_resources');
   const clusters = (bootstrap.static_resources?.clusters ?? []).map((message, i) => {
     const here = at.field('clusters', i);
     return {
@@ -64,7 +70,8 @@ export function parseBootstrap(
   return {
     listeners,
     clusters,
-    operator: parseOperatorConfig(bootstrap, new ParseContext('', problems), registry),
+    operator: parseOperatorConfig(bootstrap, root, registry),
+    logFormat: applicationLogFormat(bootstrap, root),
   };
 }
 

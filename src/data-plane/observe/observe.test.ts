@@ -17,7 +17,9 @@ import { create } from '#schema/create.ts';
 import type { InitTypes } from '#schema/messages/type-map.ts';
 import { defaultBuckets } from '#stats/histogram-statistics.ts';
 import { StatsStore } from '#stats/store.ts';
+import { checkBootstrapFields } from '../bootstrap-fields.ts';
 import { certificateDetails, certificatePairs } from '../secrets/certificate-details.ts';
+import { applicationLogFormat } from './application-log.ts';
 import { parseLayeredRuntime, RuntimeLayers } from './runtime-layers.ts';
 import { bucketBounds, parseStatsConfig, statsFilter } from './stats-config.ts';
 
@@ -235,3 +237,50 @@ test('what is no certificate has no details', () => {
   assert.deepEqual(certificateDetails({ inline_string: 'nonsense' }), []);
   assert.deepEqual(certificateDetails({ filename: '/nonexistent.pem' }), []);
 });
+
+test('the log format of the bootstrap: text, or JSON that holds any message', () => {
+  const format = (init: InitTypes['envoy.config.bootstrap.v3.Bootstrap']) => {
+    const problems: ConfigError[] = [];
+    const text = applicationLogFormat(
+      create('envoy.config.bootstrap.v3.Bootstrap', init),
+      new ParseContext('', problems),
+    );
+    return problems.length > 0 ? problems[0]!.message : text;
+  };
+  assert.equal(format({}), undefined);
+  assert.equal(format({ application_log_config: { log_format: { text_format: 'T %v' } } }), 'T %v');
+  assert.equal(
+    format({ application_log_config: { log_format: { json_format: { Level: '%l', Message: '%j' } } } }),
+    '{"Level":"%l","Message":"%j"%*}',
+  );
+  assert.match(
+    format({ application_log_config: { log_format: { json_format: { Message: '%v' } } } })!,
+    /^application_log_config\.log_format\.json_format: "%v" is not escaped/,
+  );
+});
+
+const fields: readonly {
+  init: InitTypes['envoy.config.bootstrap.v3.Bootstrap'];
+  problems: readonly string[];
+}[] = [
+  { init: {}, problems: [] },
+  { init: { deferred_stat_options: { enable_deferred_creation_stats: true } }, problems: [] },
+  { init: { dynamic_resources: {} }, problems: ['error dynamic_resources'] },
+  {
+    init: { stats_sinks: [{ name: 'statsd' }], header_prefix: 'x-foo' },
+    problems: ['error stats_sinks', 'error header_prefix'],
+  },
+  { init: { watchdogs: {}, flags_path: '/f' }, problems: ['warning watchdogs', 'warning flags_path'] },
+  {
+    init: { cluster_manager: { local_cluster_name: 'me' } },
+    problems: ['error cluster_manager.local_cluster_name'],
+  },
+];
+
+for (const { init, problems } of fields) {
+  test(`names what it does not support in ${JSON.stringify(init)}`, () => {
+    const found: ConfigError[] = [];
+    checkBootstrapFields(create('envoy.config.bootstrap.v3.Bootstrap', init), new ParseContext('', found));
+    assert.deepEqual(found.map(({ severity, path }) => `${severity} ${path}`).sort(), [...problems].sort());
+  });
+}

@@ -15,6 +15,8 @@ export class ServerStats {
   readonly state: Gauge;
   readonly totalConnections: Gauge;
   readonly uptime: Gauge;
+  /** `stats_server_version_override` */
+  readonly version: Gauge;
   readonly initializationTimeMs: Histogram;
 
   constructor(scope: Scope) {
@@ -30,13 +32,14 @@ export class ServerStats {
     this.state = gauge('state');
     this.totalConnections = gauge('total_connections');
     this.uptime = gauge('uptime');
+    this.version = gauge('version');
     this.initializationTimeMs = scope.histogram('initialization_time_ms', 'milliseconds');
     // What cannot happen here, or not yet, is zero.
     const counters = `debug_assertion_failures dropped_stat_flushes dynamic_unknown_fields envoy_bug_failures
       envoy_notifications static_unknown_fields wip_protos`;
     for (const name of counters.split(/\s+/)) scope.counter(name);
     const gauges = `compilation_settings.fips_mode parent_connections seconds_until_first_ocsp_response_expiring
-      stats_recent_lookups version`;
+      stats_recent_lookups`;
     for (const name of gauges.split(/\s+/)) gauge(name);
   }
 }
