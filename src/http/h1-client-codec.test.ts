@@ -329,6 +329,21 @@ for (const { name, method, fields, body, trailers, options, written } of request
   });
 }
 
+test('an extended CONNECT becomes an upgrade, and its 101 a 200', () => {
+  const recorder = new Recorder();
+  const headers = requestHeaders('CONNECT', ['sec-websocket-version', '13']);
+  headers.protocol = 'websocket';
+  const encoder = recorder.codec.newStream(recorder.decoder);
+  encoder.encodeHeaders(headers, false);
+  encoder.encodeData(Buffer.from('up'), false);
+  recorder.receive('HTTP/1.1 101 S\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nx: y\r\n\r\ndown');
+  assert.equal(
+    recorder.written,
+    'GET /p HTTP/1.1\r\nhost: a.com\r\nsec-websocket-version: 13\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\nup',
+  );
+  assert.deepEqual(recorder.events, ['200 x: y', 'data down']);
+});
+
 test('forwards an empty host as one', () => {
   const recorder = new Recorder();
   const headers = requestHeaders('GET');

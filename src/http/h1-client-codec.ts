@@ -138,6 +138,11 @@ export class H1ClientCodec implements ClientCodec, H1Receiver {
       }
     }
     if (closesConnection(parser.isHttp11, headers)) this.#isLast = true;
+    if (isRaw && stream.isExtendedConnect) {
+      headers.status = 200;
+      headers.remove('connection');
+      headers.remove('upgrade');
+    }
 
     let body: Body = Body.UntilClose;
     if (isRaw) body = Body.Raw;
@@ -222,6 +227,8 @@ class H1ClientStream implements StreamEncoder {
   isHead = false;
   isConnect = false;
   isUpgrade = false;
+  /** The request is an extended CONNECT (RFC 8441): sent as an upgrade, whose 101 is the 200 that the asker expects. */
+  isExtendedConnect = false;
   isRequestComplete = false;
   isResponseComplete = false;
   isOver = false;
@@ -240,7 +247,8 @@ class H1ClientStream implements StreamEncoder {
   encodeHeaders(headers: HeaderMap, endStream: boolean): void {
     if (this.isOver) return;
     const options = this.#codec.options;
-    const method = headers.method;
+    this.isExtendedConnect = headers.method === 'CONNECT' && headers.protocol !== '';
+    const method = this.isExtendedConnect ? 'GET' : headers.method;
     const list = headers.list;
     let hasLength = false;
     let connection: string | undefined;
@@ -253,11 +261,15 @@ class H1ClientStream implements StreamEncoder {
     }
     this.isHead = method === 'HEAD';
     this.isConnect = method === 'CONNECT';
-    this.isUpgrade = isUpgrade(connection, upgrade);
+    this.isUpgrade = this.isExtendedConnect || isUpgrade(connection, upgrade);
     let text = `${method} ${this.#target(headers)} HTTP/1.1\r\n`;
     if (headers.authority !== '' || headers.isAuthorityEmpty)
       text += headerLine('host', headers.authority, headers, options);
     text += headerLines(headers, options);
+    if (this.isExtendedConnect) {
+      text += headerLine('connection', 'upgrade', headers, options);
+      text += headerLine('upgrade', headers.protocol, headers, options);
+    }
     if (!hasLength && !this.isConnect) {
       if (!endStream) {
         if (!this.isUpgrade) {
