@@ -68,7 +68,7 @@ const hot: readonly string[] = [
   'src/extension/network-filter.ts',
   'src/extension/response-flag.ts',
   'src/net/connection.ts',
-  'src/data-plane/internal-address.ts',
+  'src/data-plane/address-text.ts',
   'src/data-plane/http/connection-manager.ts',
   'src/data-plane/http/filter-plan.ts',
   'src/data-plane/http/forwarded-client-cert.ts',

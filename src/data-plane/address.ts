@@ -35,9 +35,3 @@ export function parseAddress(message: Address | undefined, at: ParseContext): So
     isUdp: socket.protocol === 'UDP',
   };
 }
-
-/** `127.0.0.1:80`, `[::1]:80` or a path. */
-export function addressText(address: string, port: number): string {
-  if (port < 0) return address;
-  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
-}

@@ -52,8 +52,10 @@ export class LevelHeaderMutations implements HeaderMutations {
     }
     for (let i = 0; i < written.length; i++) {
       const write = written[i]!;
-      if (values[i] !== undefined && write.action >= AppendAction.OverwriteIfExistsOrAdd)
-        headers.set(write.name, values[i]!);
+      if (values[i] === undefined || write.action < AppendAction.OverwriteIfExistsOrAdd) continue;
+      // What is overwritten moves to the end, as in Envoy.
+      headers.remove(write.name);
+      headers.add(write.name, values[i]!);
     }
     for (let i = 0; i < written.length; i++) {
       const write = written[i]!;

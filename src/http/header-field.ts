@@ -48,7 +48,8 @@ function pseudo(headers: HeaderMap, field: HeaderField): string | undefined {
   let value = '';
   if (field === HeaderField.Path) value = headers.path;
   else if (field === HeaderField.Method) value = headers.method;
-  else if (field === HeaderField.Authority) value = headers.authority;
+  else if (field === HeaderField.Authority)
+    return headers.isAuthorityEmpty ? '' : headers.authority || undefined;
   else if (field === HeaderField.Scheme) value = headers.scheme;
   else if (field === HeaderField.Protocol) value = headers.protocol;
   else if (headers.status !== 0) value = String(headers.status);

@@ -58,6 +58,9 @@ export class Connection implements ByteSink {
   owner: ConnectionOwner;
   rxBytes: ByteCounter = { value: 0 };
   txBytes: ByteCounter = { value: 0 };
+  /** Bytes of the last read, and those that wait to be written: Envoy's `..._bytes_buffered`. */
+  rxBuffered: ByteCounter = { value: 0 };
+  txBuffered: ByteCounter = { value: 0 };
   /** Bytes that passed, for access logs. */
   bytesReceived = 0;
   bytesSent = 0;
@@ -77,6 +80,8 @@ export class Connection implements ByteSink {
 
   #highWatermark: number;
   #isAboveHigh = false;
+  #lastRead = 0;
+  #lastPending = 0;
   #isDirty = false;
   /** The socket took all it wants; `drain` comes. */
   #isBlocked = false;
@@ -114,6 +119,8 @@ export class Connection implements ByteSink {
     if (this.isClosing) return;
     this.bytesReceived += bytes.length;
     this.rxBytes.value += bytes.length;
+    this.rxBuffered.value += bytes.length - this.#lastRead;
+    this.#lastRead = bytes.length;
     this.owner.onData(bytes);
   }
 
@@ -234,6 +241,7 @@ export class Connection implements ByteSink {
       }
       if (!isTaken && socket.writableLength > 0) this.#isBlocked = true;
     }
+    if (this.#isBlocked || this.#lastPending > 0) this.#countPending(this.pendingBytes);
     if (this.#isBlocked) this.#checkHigh();
     else {
       this.#checkLow();
@@ -267,6 +275,11 @@ export class Connection implements ByteSink {
       isFlushScheduled = true;
       setImmediate(flushDirty);
     }
+  }
+
+  #countPending(bytes: number): void {
+    this.txBuffered.value += bytes - this.#lastPending;
+    this.#lastPending = bytes;
   }
 
   #checkHigh(): void {
@@ -310,7 +323,8 @@ export class Connection implements ByteSink {
       this.owner.onEnd();
       return;
     }
-    if (!this.isClosing) this.#closeEvent = CloseEvent.Remote;
+    // Also when it answers a close that was waiting for it.
+    this.#closeEvent = CloseEvent.Remote;
     this.isClosing = true;
     this.socket.destroySoon();
     this.#closed();
@@ -334,6 +348,8 @@ export class Connection implements ByteSink {
     this.#text = '';
     this.#buffers.length = 0;
     this.#bufferedBytes = 0;
+    if (this.#lastRead > 0) this.rxBuffered.value -= this.#lastRead;
+    if (this.#lastPending > 0) this.#countPending(0);
     if (this.#delayedClose !== undefined) clearTimeout(this.#delayedClose);
     this.owner.onClose(this.#closeEvent);
   }

@@ -21,7 +21,7 @@ import { Stream } from './stream.ts';
 
 const preface = Buffer.from('PRI * HTTP/2');
 
-const Timer = { Idle: 0, MaxDuration: 1, Drain: 2, Headers: 3 } as const;
+const Timer = { Idle: 0, MaxDuration: 1, Drain: 2 } as const;
 
 export class ConnectionManager implements NetworkFilter, ServerCodecOwner, TimerOwner {
   readonly shared: ManagerShared;
@@ -37,6 +37,8 @@ export class ConnectionManager implements NetworkFilter, ServerCodecOwner, Timer
   protocol = '';
   /** After the response under way the connection ends. */
   isClosing = false;
+  /** Because the client said so, or because this is the last request allowed here. */
+  sawConnectionClose = false;
   /** GOAWAY or `connection: close` was said because of a drain. */
   isDraining = false;
   readonly streams: Stream[] = [];
@@ -46,6 +48,7 @@ export class ConnectionManager implements NetworkFilter, ServerCodecOwner, Timer
   #isClosed = false;
   #isInCodec = false;
   #closeWhenOut = false;
+  #closeType: CloseType = CloseType.FlushWriteAndDelay;
   readonly #startMs: number;
   readonly #idleTimer: WheelTimer;
   #otherTimers: WheelTimer[] | undefined = undefined;
@@ -71,6 +74,8 @@ export class ConnectionManager implements NetworkFilter, ServerCodecOwner, Timer
     }
     connection.rxBytes = stats.downstreamCxRxBytesTotal;
     connection.txBytes = stats.downstreamCxTxBytesTotal;
+    connection.rxBuffered = stats.downstreamCxRxBytesBuffered;
+    connection.txBuffered = stats.downstreamCxTxBytesBuffered;
     connection.delayedCloseMs = config.delayedCloseMs;
     connection.delayedCloseTimeouts = stats.downstreamCxDelayedCloseTimeout;
     this.#idleTimer = new WheelTimer(this, Timer.Idle);
@@ -197,7 +202,10 @@ export class ConnectionManager implements NetworkFilter, ServerCodecOwner, Timer
           this.isDraining = true;
           codec.goAway();
         }
-      } else this.isClosing = true;
+      } else {
+        this.isClosing = true;
+        this.sawConnectionClose = true;
+      }
     }
     return stream;
   }
@@ -238,7 +246,6 @@ export class ConnectionManager implements NetworkFilter, ServerCodecOwner, Timer
     }
     stream.info.flags |= 1 << ResponseFlag.DownstreamProtocolError;
     stream.info.protocol = this.#codec!.protocol;
-    stream.requestEnded = true;
     stream.sendLocalReply(error.status, reasonPhrase(error.status), error.details);
   }
 
@@ -253,6 +260,7 @@ export class ConnectionManager implements NetworkFilter, ServerCodecOwner, Timer
     const { stats, listenerStats } = this.shared;
     stats.downstreamRqCompleted.value++;
     listenerStats.downstreamRqCompleted.value++;
+    if (status < 100 || status >= 600) return;
     if (status < 200) {
       stats.downstreamRq1xx.value++;
       listenerStats.downstreamRq1xx.value++;
@@ -272,7 +280,7 @@ export class ConnectionManager implements NetworkFilter, ServerCodecOwner, Timer
   }
 
   /** Says `connection: close` when the connection will end behind this response. */
-  finishResponseHeaders(stream: Stream, headers: HeaderMap, endStream: boolean): void {
+  finishResponseHeaders(stream: Stream, headers: HeaderMap, isUpgrade: boolean): void {
     const { shared } = this;
     if (this.downstream.isDraining && !this.isClosing && !this.isDraining) {
       shared.stats.downstreamCxDrainClose.value++;
@@ -283,31 +291,29 @@ export class ConnectionManager implements NetworkFilter, ServerCodecOwner, Timer
       else this.isClosing = true;
     }
     if (this.protocol === 'HTTP/2') return;
-    if (endStream && !stream.requestEnded) {
+    if (this.isDraining) this.isClosing = true;
+    if (!stream.requestEnded && !stream.isRefused) {
       shared.stats.downstreamRqResponseBeforeRqComplete.value++;
       this.isClosing = true;
     }
+    if (isUpgrade) return;
     if (this.isClosing) headers.list.push('connection', 'close');
+    else if (stream.info.protocol === 'HTTP/1.0') headers.list.push('connection', 'keep-alive');
   }
 
-  /** GOAWAY in two steps for HTTP/2, `connection: close` with the next response for HTTP/1. */
+  /** GOAWAY in two steps for HTTP/2, `connection: close` with the next response for HTTP/1; after the drain time it ends. */
   startDrain(): void {
     if (this.isDraining || this.isClosing) return;
     this.isDraining = true;
-    const codec = this.#codec;
-    if (codec === undefined || this.protocol !== 'HTTP/2') {
-      this.isClosing = true;
-      return;
-    }
-    codec.shutdownNotice();
+    this.#codec?.shutdownNotice();
     this.#startTimer(Timer.Drain, this.shared.config.drainTimeoutMs);
   }
 
   onStreamReset(): void {
-    if (this.protocol !== 'HTTP/2') {
-      this.isClosing = true;
-      this.#closeLater();
-    }
+    if (this.protocol === 'HTTP/2') return;
+    this.isClosing = true;
+    this.#closeType = CloseType.FlushWriteAndDelay;
+    this.#closeLater();
   }
 
   onStreamEnd(stream: Stream): void {
@@ -321,6 +327,11 @@ export class ConnectionManager implements NetworkFilter, ServerCodecOwner, Timer
     for (let i = 0; i < accessLogs.length; i++) accessLogs[i]!.log(stream);
     if (streams.length > 0 || this.#isClosed) return;
     if (this.isClosing || (this.isDraining && this.protocol === 'HTTP/2' && this.#hasSaidGoAway)) {
+      // A complete request leaves nothing behind that a close would cut off, and the client expects it.
+      this.#closeType =
+        this.sawConnectionClose && stream.requestEnded && !stream.isRefused
+          ? CloseType.FlushWrite
+          : CloseType.FlushWriteAndDelay;
       this.#closeLater();
     } else if (shared.config.idleTimeoutMs > 0)
       shared.timers.start(this.#idleTimer, shared.config.idleTimeoutMs);
@@ -336,7 +347,7 @@ export class ConnectionManager implements NetworkFilter, ServerCodecOwner, Timer
 
   #close(): void {
     this.#closeWhenOut = false;
-    this.downstream.close(CloseType.FlushWriteAndDelay, '');
+    this.downstream.close(this.#closeType, '');
   }
 
   #startTimer(id: number, delayMs: number): void {
@@ -349,20 +360,21 @@ export class ConnectionManager implements NetworkFilter, ServerCodecOwner, Timer
     const { stats } = this.shared;
     if (id === Timer.Idle) {
       stats.downstreamCxIdleTimeout.value++;
-      if (this.protocol === 'HTTP/2') {
-        this.#codec!.goAway();
-        this.downstream.close(CloseType.FlushWriteAndDelay, 'on_idle_timeout');
-      } else this.downstream.close(CloseType.FlushWriteAndDelay, 'on_idle_timeout');
+      this.#endSoon('on_idle_timeout');
     } else if (id === Timer.MaxDuration) {
       stats.downstreamCxMaxDurationReached.value++;
-      if (this.#codec === undefined || (this.protocol !== 'HTTP/2' && this.streams.length === 0))
-        this.downstream.close(CloseType.FlushWriteAndDelay, 'max_connection_duration_timeout');
-      else this.startDrain();
+      this.#endSoon('max_connection_duration_timeout');
     } else if (id === Timer.Drain) {
       this.#hasSaidGoAway = true;
+      this.isClosing = true;
       this.#codec!.goAway();
       if (this.streams.length === 0) this.#close();
     }
+  }
+
+  #endSoon(details: string): void {
+    if (this.#codec === undefined) this.downstream.close(CloseType.FlushWrite, details);
+    else this.startDrain();
   }
 }
 

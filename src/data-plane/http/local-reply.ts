@@ -36,7 +36,11 @@ export function localReply(
   headers.status = status;
   const mapper = stream.manager.shared.localReplies;
   let text = body;
-  if (modify !== undefined) modify(headers);
+  if (modify !== undefined) {
+    stream.responseHeaders = headers;
+    stream.info.responseCode = status;
+    modify(headers);
+  }
   if (mapper !== undefined) {
     stream.info.responseCode = status;
     // Only local_reply_config sees it: in an access log %LOCAL_REPLY_BODY% is empty.

@@ -39,7 +39,7 @@ export interface ConnectionManagerConfig {
   readonly xffNumTrustedHops: number;
   readonly appendXForwardedPort: boolean;
   readonly addsUserAgent: boolean;
-  /** CIDR texts of `internal_address_config`, and whether Unix sockets count. Undefined: the RFC 1918 ranges. */
+  /** CIDR texts of `internal_address_config`, and whether Unix sockets count. Undefined: nobody is internal. */
   readonly internalCidrs: readonly string[] | undefined;
   readonly internalUnixSockets: boolean;
   readonly generateRequestId: boolean;

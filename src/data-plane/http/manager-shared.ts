@@ -36,7 +36,7 @@ export interface ManagerShared {
   readonly streamIdleTimeoutMs: number;
   readonly requestTimeoutMs: number;
   readonly maxStreamDurationMs: number;
-  /** `internal_address_config`; undefined: the default ranges. */
+  /** `internal_address_config`; undefined: nobody is internal. */
   readonly isInternalAddress: ((ip: string) => boolean) | undefined;
   /** `node.id`, for x-envoy-downstream-service-node. */
   readonly nodeName: string;

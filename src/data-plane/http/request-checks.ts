@@ -10,25 +10,31 @@ export function passesChecks(stream: Stream, headers: HeaderMap): boolean {
   const { config, stats } = manager.shared;
   const isConnect = headers.method === 'CONNECT';
   if (headers.authority === '' && !headers.isAuthorityEmpty) {
-    refuse(stream, 400, 'missing_host_header');
+    refuse(stream, 'missing_host_header');
     return false;
   }
   const { path } = headers;
   if (path === '') {
     if (!isConnect) {
-      refuse(stream, 404, 'missing_path_rejected');
+      stream.sendLocalReply(404, '', 'missing_path_rejected');
       return false;
     }
-  } else if (path.charCodeAt(0) !== 47 && path !== '*') {
+  } else if (path.charCodeAt(0) !== 47) {
     stats.downstreamRqNonRelativePath.value++;
-    refuse(stream, 404, 'absolute_path_rejected');
+    stream.sendLocalReply(404, '', 'absolute_path_rejected');
+    return false;
+  }
+  // A fragment has no business in a request (RFC 9110 7.1).
+  if (path.includes('#')) {
+    stats.downstreamRqFailedPathNormalization.value++;
+    refuse(stream, 'path_normalization_failed');
     return false;
   }
   if (config.path !== undefined && path !== '') {
     const verdict = normalizePath(headers, config.path);
     if (verdict === PathVerdict.Reject) {
       stats.downstreamRqFailedPathNormalization.value++;
-      refuse(stream, 400, 'path_normalization_failed');
+      refuse(stream, 'path_normalization_failed');
       return false;
     }
     if (verdict === PathVerdict.Redirect) {
@@ -45,9 +51,10 @@ export function passesChecks(stream: Stream, headers: HeaderMap): boolean {
 }
 
 /** The connection ends with such an answer. */
-function refuse(stream: Stream, status: number, details: string): void {
+function refuse(stream: Stream, details: string): void {
   stream.closeAfterResponse();
-  stream.sendLocalReply(status, '', details);
+  stream.isRefused = true;
+  stream.sendLocalReply(400, '', details);
 }
 
 function normalizeHost(headers: HeaderMap, config: ConnectionManagerConfig, localPort: string): void {

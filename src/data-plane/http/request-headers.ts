@@ -2,12 +2,12 @@
 // is, take away what a client must not say, add what upstreams rely on. The order of the steps is Envoy's.
 
 import type { HeaderMap } from '#http/header-map.ts';
-import { isInternalIp } from '../internal-address.ts';
 import { setForwardedClientCert } from './forwarded-client-cert.ts';
 import { ForwardClientCert } from './manager-config.ts';
 import { newRequestId } from './request-id.ts';
 import { appendVia } from './response-headers.ts';
 import type { Stream } from './stream.ts';
+import { hasToken } from './upgrade.ts';
 
 const Action = {
   Keep: 0,
@@ -20,6 +20,8 @@ const Action = {
   Proto: 5,
   RequestId: 6,
   Upgrade: 7,
+  Connection: 12,
+  ProxyConnection: 13,
   Te: 8,
   ContentType: 9,
   Xfcc: 10,
@@ -28,11 +30,11 @@ const Action = {
 
 /** What to do with a header by name; others are kept. */
 const actions = new Map<string, number>([
-  ['connection', Action.Upgrade],
+  ['connection', Action.Connection],
   ['upgrade', Action.Upgrade],
   ['te', Action.Te],
   ['keep-alive', Action.Drop],
-  ['proxy-connection', Action.Drop],
+  ['proxy-connection', Action.ProxyConnection],
   ['transfer-encoding', Action.Drop],
   ['x-envoy-internal', Action.Drop],
   ['content-type', Action.ContentType],
@@ -77,6 +79,9 @@ export function mutateRequestHeaders(stream: Stream, headers: HeaderMap): void {
   let hasXfcc = false;
   let te = false;
   const isUpgrade = stream.upgrade !== '';
+  const isHttp1 = manager.protocol !== 'HTTP/2';
+  let keepsAlive = false;
+  let closes = false;
   let kept = 0;
   for (let i = 0; i < list.length; i += 2) {
     const name = list[i]!;
@@ -86,6 +91,16 @@ export function mutateRequestHeaders(stream: Stream, headers: HeaderMap): void {
       switch (action) {
         case Action.Drop:
           continue;
+        case Action.ProxyConnection:
+          if (isHttp1 && hasToken(value, 'close')) closes = true;
+          continue;
+        case Action.Connection:
+          if (isHttp1) {
+            if (hasToken(value, 'close')) closes = true;
+            else if (hasToken(value, 'keep-alive')) keepsAlive = true;
+          }
+          if (!isUpgrade) continue;
+          break;
         case Action.Upgrade:
           if (!isUpgrade) continue;
           break;
@@ -125,6 +140,10 @@ export function mutateRequestHeaders(stream: Stream, headers: HeaderMap): void {
   }
   if (kept !== list.length) list.length = kept;
   if (te) sanitizeTe(headers);
+  if (closes || (!keepsAlive && stream.info.protocol === 'HTTP/1.0')) {
+    manager.isClosing = true;
+    manager.sawConnectionClose = true;
+  }
 
   // Who is the client?
   const directIp = manager.remoteIp;
@@ -168,7 +187,7 @@ export function mutateRequestHeaders(stream: Stream, headers: HeaderMap): void {
     headers.scheme = proto === 'https' || proto === 'http' ? proto : manager.isTls ? 'https' : 'http';
 
   // Is it one of ours?
-  const isInternal = isSingle && clientIp !== '' && isInternalIp(clientIp, shared.isInternalAddress);
+  const isInternal = isSingle && clientIp !== '' && shared.isInternalAddress?.(clientIp) === true;
   const isEdge = !isInternal && config.useRemoteAddress;
   stream.isInternal = isInternal;
   if (isInternal) list.push('x-envoy-internal', 'true');

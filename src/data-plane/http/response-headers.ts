@@ -16,7 +16,7 @@ export function httpDate(nowMs: number): string {
   return dateText;
 }
 
-export function mutateResponseHeaders(stream: Stream, headers: HeaderMap, endStream: boolean): void {
+export function mutateResponseHeaders(stream: Stream, headers: HeaderMap): void {
   const { manager } = stream;
   const { config } = manager.shared;
   const list = headers.list;
@@ -40,8 +40,7 @@ export function mutateResponseHeaders(stream: Stream, headers: HeaderMap, endStr
       case 'connection':
       case 'upgrade':
         if (isUpgrade) break;
-        if (name === 'connection') continue;
-        break;
+        continue;
       case 'transfer-encoding':
       case 'keep-alive':
       case 'proxy-connection':
@@ -60,8 +59,7 @@ export function mutateResponseHeaders(stream: Stream, headers: HeaderMap, endStr
   if (config.alwaysSetRequestIdInResponse) {
     if (stream.info.requestId !== '') headers.set('x-request-id', stream.info.requestId);
   }
-  if (isUpgrade) return;
-  manager.finishResponseHeaders(stream, headers, endStream);
+  manager.finishResponseHeaders(stream, headers, isUpgrade);
 }
 
 export function appendVia(headers: HeaderMap, via: string): void {

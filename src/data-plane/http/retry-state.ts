@@ -27,7 +27,6 @@ export function retryStateOf(
   const maxHeader = headers.get('x-envoy-max-retries');
   const codesHeader = headers.get('x-envoy-retriable-status-codes');
   const namesHeader = headers.get('x-envoy-retriable-header-names');
-  if (policy === null && onHeader === undefined && grpcHeader === undefined) return undefined;
   let retryOn = policy === null ? 0 : policy.retryOn;
   let left = policy === null ? 1 : policy.numRetries;
   let codes = policy === null ? noCodes : policy.retriableStatusCodes;

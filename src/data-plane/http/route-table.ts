@@ -64,7 +64,6 @@ export class CompiledRouteTable implements RouteTable {
 
   #find(headers: HeaderMap): VirtualHostTable | undefined {
     let host = this.#vhostHeader === '' ? headers.authority : (headers.get(this.#vhostHeader) ?? '');
-    if (host === '') return undefined;
     if (this.#ignoresPort) host = hostWithoutPort(host);
     return this.#domains.find(asciiLowerCase(host));
   }

@@ -80,10 +80,6 @@ export class Router implements TimerOwner, PickContext {
       this.#answerDirectly(route, headers);
       return;
     }
-    if (route.action === RouteActionKind.NonForwarding) {
-      stream.sendLocalReply(404, '', 'route_not_found');
-      return;
-    }
     this.route = route;
     const cluster = shared.clusters.get(clusterOf(route, headers));
     if (cluster === undefined) {
@@ -195,11 +191,15 @@ export class Router implements TimerOwner, PickContext {
   #answerDirectly(route: RouteEntry, headers: HeaderMap): void {
     const { stream, shared } = this;
     shared.routerStats.rqDirectResponse.value++;
-    const keepOriginals = !shared.config.routerConfig.suppressEnvoyHeaders;
-    const location = route.redirect === null ? '' : route.redirect.location(headers, stream, keepOriginals);
+    const status = route.responseStatus;
+    let location = '';
+    if (route.redirect !== null)
+      location = route.redirect.location(headers, stream, !shared.config.routerConfig.suppressEnvoyHeaders);
+    else if (status === 201 || (status >= 300 && status < 400))
+      location = `${headers.scheme}://${headers.authority}${headers.path}`;
     const body =
       route.directBodyFormat === null ? (route.directBody ?? '') : route.directBodyFormat.format(stream);
-    stream.sendLocalReply(route.responseStatus, body, 'direct_response', -1, (response) => {
+    stream.sendLocalReply(status, body, 'direct_response', -1, (response) => {
       if (location !== '') response.add('location', location);
       if (route.directContentType !== '') response.add('content-type', route.directContentType);
       finalizeResponseHeaders(route, response, stream);
@@ -329,7 +329,11 @@ export class Router implements TimerOwner, PickContext {
     const { stream } = this;
     const cluster = this.cluster!;
     const route = this.route!;
-    stream.info.upstream.attempts++;
+    const { upstream } = stream.info;
+    upstream.attempts++;
+    upstream.hostAddress = host.address;
+    upstream.hostname = host.hostname;
+    stream.info.hostMetadata = host.metadata;
     this.#retry?.onHostTried(host);
     if (route.autoHostRewrite && host.hostname !== '')
       setHost(
@@ -355,10 +359,6 @@ export class Router implements TimerOwner, PickContext {
   onPoolReady(attempt: UpstreamRequest, encoder: StreamEncoder, connection: PooledConnection): void {
     const { info } = this.stream;
     const { upstream } = info;
-    const host = attempt.host;
-    upstream.hostAddress = host.address;
-    upstream.hostname = host.hostname;
-    info.hostMetadata = host.metadata;
     upstream.connectionId = connection.id;
     upstream.localAddress = connection.localAddress;
     upstream.requestsOnConnection = connection.requests;
@@ -385,8 +385,13 @@ export class Router implements TimerOwner, PickContext {
     if (this.#isDownstreamBackedUp) attempt.readDisable(true);
   }
 
+  /** Counted; only 100 goes on, and only when `proxy_100_continue` asks for it. */
   on1xx(headers: HeaderMap): void {
-    if (!this.#hasResponse) this.stream.encode1xx(headers);
+    const { codes } = this.cluster!;
+    codes.all.count(headers.status);
+    (this.stream.isInternal ? codes.internal : codes.external).count(headers.status);
+    if (!this.#hasResponse && headers.status === 100 && this.shared.config.proxy100Continue)
+      this.stream.encode1xx(headers);
   }
 
   onHeaders(attempt: UpstreamRequest, headers: HeaderMap, endStream: boolean): void {
@@ -427,13 +432,17 @@ export class Router implements TimerOwner, PickContext {
     this.#resetOthers(attempt);
     this.#chargeCode(attempt.host, status, headers);
     info.details = 'via_upstream';
-    if (!shared.config.routerConfig.suppressEnvoyHeaders) {
-      const ms = this.#requestEndMs === 0 ? 0 : Math.floor(nowMs - this.#requestEndMs);
+    if (this.#requestEndMs !== 0 && !shared.config.routerConfig.suppressEnvoyHeaders) {
+      const ms = Math.floor(nowMs - this.#requestEndMs);
       headers.set('x-envoy-upstream-service-time', ms < 10 ? digits[ms]! : String(ms));
     }
     if (route.virtualHost.includeAttemptCountInResponse)
       headers.set('x-envoy-attempt-count', String(info.attemptCount));
-    finalizeResponseHeaders(route, headers, stream);
+    if (route.responseHeaderMutations !== null) {
+      stream.responseHeaders = headers;
+      info.responseCode = status;
+      finalizeResponseHeaders(route, headers, stream);
+    }
     if (endStream) this.#responseOver(attempt);
     stream.encodeHeaders(headers, endStream);
   }
@@ -456,15 +465,14 @@ export class Router implements TimerOwner, PickContext {
     const wasLatest = this.#attempt === attempt;
     if (wasLatest) this.#attempt = undefined;
     else this.#forget(attempt);
-    if (reason !== ResetReason.Overflow) {
-      info.upstream.hostAddress = attempt.host.address;
-      info.upstream.hostname = attempt.host.hostname;
+    if (reason === ResetReason.Overflow && attempt.encoder === undefined) {
+      info.upstream.hostAddress = '';
+      info.upstream.hostname = '';
     }
     if (details !== '') info.upstream.transportFailureReason = details;
     if (this.#hasResponse) {
       if (!wasLatest) return;
       info.flags |= 1 << flagOf(reason);
-      shared.routerStats.rqResetAfterDownstreamResponseStarted.value++;
       stream.resetStream(
         `upstream_reset_after_response_started{${resetTexts[reason]!.replaceAll(' ', '_')}${details === '' ? '' : `|${details}`}}`,
       );

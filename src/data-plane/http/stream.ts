@@ -81,6 +81,8 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
   /** The watermark of this stream's downstream side: the router stops the upstream while it is positive. */
   downstreamBackUps = 0;
   closesConnection = false;
+  /** Answered before it was looked at: the rest of it may still be on its way. */
+  isRefused = false;
   internalRedirects = 0;
   /** Routes this request was redirected away from. */
   redirectedFrom: object[] = noRoutes;
@@ -113,6 +115,8 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
     this.encoderBufferLimit = shared.bufferLimitBytes;
     this.router = new Router(this, shared);
     this.#idleTimer = new WheelTimer(this, Timer.Idle);
+    const { requestHeadersTimeoutMs } = shared.config;
+    if (requestHeadersTimeoutMs > 0) this.startTimer(Timer.Headers, requestHeadersTimeoutMs);
   }
 
   // Request, from the codec -------------------------------------------------------------------------------------------------
@@ -123,6 +127,7 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
     this.requestEnded = endStream;
     this.info.protocol = this.manager.codecProtocol;
     this.isHead = headers.method === 'HEAD';
+    if (this.#otherTimers !== undefined) this.#cancelTimers(Timer.Headers);
     if (this.internalRedirects === 0) {
       if (!this.#receive(headers)) return;
       mutateRequestHeaders(this, headers);
@@ -130,11 +135,12 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
     if (shared.streamIdleTimeoutMs > 0) shared.timers.start(this.#idleTimer, shared.streamIdleTimeoutMs);
     if (shared.requestTimeoutMs > 0 && !endStream) this.startTimer(Timer.Request, shared.requestTimeoutMs);
     if (shared.maxStreamDurationMs > 0) this.startTimer(Timer.MaxDuration, shared.maxStreamDurationMs);
-    if (this.upgrade !== '' && !this.#acceptsUpgrade()) return;
     const plan = this.plan;
+    const { route } = this;
+    if (this.upgrade !== '' && !this.#acceptsUpgrade(route)) return;
     if (plan.count > 0) {
       this.#filters = plan.instances();
-      if (plan.hasDisabled || this.route?.perFilterConfigs) this.#findDisabled();
+      if (plan.hasDisabled || (route !== undefined && route.perFilterConfigs !== null)) this.#findDisabled();
       this.#runDecodeHeaders(0, endStream);
     } else this.router.decodeHeaders(headers, endStream);
     if (endStream) this.#decodeComplete();
@@ -160,9 +166,8 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
     return true;
   }
 
-  #acceptsUpgrade(): boolean {
+  #acceptsUpgrade(route: RouteEntry | undefined): boolean {
     const { stats } = this.manager.shared;
-    const { route } = this;
     if (route === undefined || isUpgradeAllowed(this, route)) {
       if (route !== undefined) {
         this.isUpgrade = true;
@@ -643,7 +648,7 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
     this.responseStarted = true;
     const { info, manager } = this;
     info.responseCode = headers.status;
-    mutateResponseHeaders(this, headers, endStream);
+    mutateResponseHeaders(this, headers);
     manager.countResponse(headers.status);
     info.firstDownstreamTxMs = performance.now();
     this.encoder.encodeHeaders(headers, endStream);
@@ -722,7 +727,9 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
   resetStream(details: string): void {
     if (this.isDestroyed) return;
     if (details !== '') this.info.details = details;
-    this.manager.shared.stats.downstreamRqTxReset.value++;
+    const { stats } = this.manager.shared;
+    stats.downstreamRqTxReset.value++;
+    stats.downstreamRqRxReset.value++;
     this.router.abandon();
     const { encoder, manager } = this;
     this.#destroy();
@@ -741,7 +748,11 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
         this.info.routeName = route.name;
         this.info.virtualHostName = route.virtualHost.name;
         this.info.routeMetadata = route.metadata;
-        this.info.upstream.clusterName = route.clusterName;
+        const cluster = this.manager.shared.clusters.get(route.clusterName);
+        if (cluster !== undefined) {
+          this.info.upstream.clusterName = route.clusterName;
+          this.info.upstream.clusterStatName = cluster.config.statName;
+        }
         this.info.virtualHostMetadata = route.virtualHost.metadata;
       }
     }
@@ -823,11 +834,7 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
 
   /** The route's limit replaces the connection manager's; 0 ends it. */
   set maxStreamDurationMs(delayMs: number) {
-    const timers = this.#otherTimers;
-    if (timers !== undefined) {
-      for (let i = 0; i < timers.length; i++)
-        if (timers[i]!.id === Timer.MaxDuration) this.manager.shared.timers.cancel(timers[i]!);
-    }
+    this.#cancelTimers(Timer.MaxDuration);
     if (delayMs > 0) this.startTimer(Timer.MaxDuration, delayMs);
   }
 
@@ -859,8 +866,15 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
       this.sendLocalReply(408, 'request timeout', 'request_overall_timeout');
     } else if (id === Timer.MaxDuration) {
       stats.downstreamRqMaxDurationReached.value++;
-      info.flags |= 1 << ResponseFlag.DurationTimeout;
-      this.sendLocalReply(408, 'downstream duration timeout', 'max_duration_timeout');
+      this.sendLocalReply(
+        this.requestEnded ? 504 : 408,
+        'downstream duration timeout',
+        'max_duration_timeout',
+      );
+    } else if (id === Timer.Headers) {
+      stats.downstreamRqHeaderTimeout.value++;
+      info.protocol = manager.codecProtocol;
+      this.sendLocalReply(408, 'request header timeout', 'request_header_timeout');
     }
   }
 
@@ -869,11 +883,14 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
   #requestEnd(): void {
     this.requestEnded = true;
     this.info.lastDownstreamRxMs = performance.now();
+    if (this.#otherTimers !== undefined) this.#cancelTimers(Timer.Request);
+  }
+
+  #cancelTimers(id: number): void {
     const timers = this.#otherTimers;
     if (timers === undefined) return;
-    for (let i = 0; i < timers.length; i++) {
-      if (timers[i]!.id === Timer.Request) this.manager.shared.timers.cancel(timers[i]!);
-    }
+    for (let i = 0; i < timers.length; i++)
+      if (timers[i]!.id === id) this.manager.shared.timers.cancel(timers[i]!);
   }
 
   #findDisabled(): void {

@@ -1,6 +1,6 @@
 // One attempt of a request: waits for a stream in a pool, sends, then is the decoder of the response.
 import { type TimerOwner, WheelTimer } from '#base/timer-wheel.ts';
-import { ResetReason, type StreamDecoder, type StreamEncoder } from '#http/codec.ts';
+import type { ResetReason, StreamDecoder, StreamEncoder } from '#http/codec.ts';
 import type { HeaderMap } from '#http/header-map.ts';
 import type { UpstreamHost } from '../upstream/host.ts';
 import type { HttpPool, PoolClient, PooledConnection } from '../upstream/http-pool.ts';
@@ -112,7 +112,7 @@ export class UpstreamRequest implements PoolClient, StreamDecoder, TimerOwner {
     if (this.isOver) return;
     this.finish();
     if (this.#isWaiting) this.pool.cancel(this);
-    else this.encoder?.reset(ResetReason.LocalReset);
+    else if (this.encoder !== undefined) this.connection!.resetStream(this.encoder);
   }
 
   // StreamDecoder -----------------------------------------------------------------------------------------------------------

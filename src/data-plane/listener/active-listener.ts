@@ -8,7 +8,8 @@ import type { DownstreamTransport, DownstreamTransportExtension } from '#extensi
 import { CloseType, Connection } from '#net/connection.ts';
 import { nextConnectionId } from '#net/dial.ts';
 import { ListeningSocket } from '#net/listening-socket.ts';
-import { addressText, type SocketAddressData } from '../address.ts';
+import type { SocketAddressData } from '../address.ts';
+import { addressText } from '../address-text.ts';
 import type { DataPlaneFilterContext, WorkerContext } from '../worker-context.ts';
 import { AcceptedConnection, AcceptedConnectionInfo } from './accepted-connection.ts';
 import type { FilterChainConfig, ListenerConfig } from './listener-config.ts';
@@ -142,6 +143,7 @@ export class ActiveListener {
     const { stats, workerStats } = this;
     stats.downstreamCxTotal.value++;
     stats.downstreamCxActive.value++;
+    stats.downstreamPreCxActive.value = 0;
     workerStats.downstreamCxTotal.value++;
     workerStats.downstreamCxActive.value++;
     const accepted = new AcceptedConnection(this, info);

@@ -6,7 +6,8 @@ import { durationMs, onlyFields } from '#extension/message-fields.ts';
 import type { NetworkFilterExtension } from '#extension/network-filter.ts';
 import type { Configured, Registry } from '#extension/registry.ts';
 import type { FilterChain, Listener } from '#schema/messages/envoy/config/listener/v3.ts';
-import { addressText, parseAddress, type SocketAddressData } from '../address.ts';
+import { parseAddress, type SocketAddressData } from '../address.ts';
+import { addressText } from '../address-text.ts';
 import type { FilterChainConfig, ListenerConfig } from './listener-config.ts';
 
 const supported = [

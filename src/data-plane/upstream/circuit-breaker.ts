@@ -38,26 +38,27 @@ export class CircuitBreaker {
 
   addConnections(by: number): void {
     this.connections += by;
-    if (this.connections >= this.#limits.maxConnections) this.#stats.cxOpen.value = 1;
-    else if (this.#stats.cxOpen.value !== 0) this.#stats.cxOpen.value = 0;
+    this.#stats.cxOpen.value = this.connections >= this.#limits.maxConnections ? 1 : 0;
   }
 
   addPending(by: number): void {
     this.pending += by;
-    if (this.pending >= this.#limits.maxPendingRequests) this.#stats.rqPendingOpen.value = 1;
-    else if (this.#stats.rqPendingOpen.value !== 0) this.#stats.rqPendingOpen.value = 0;
+    this.#stats.rqPendingOpen.value = this.pending >= this.#limits.maxPendingRequests ? 1 : 0;
   }
 
   addRequests(by: number): void {
     this.requests += by;
-    if (this.requests >= this.#limits.maxRequests) this.#stats.rqOpen.value = 1;
-    else if (this.#stats.rqOpen.value !== 0) this.#stats.rqOpen.value = 0;
+    this.#stats.rqOpen.value = this.requests >= this.#limits.maxRequests ? 1 : 0;
   }
 
   addRetries(by: number): void {
     this.retries += by;
-    if (this.retries >= this.#maxRetries()) this.#stats.rqRetryOpen.value = 1;
-    else if (this.#stats.rqRetryOpen.value !== 0) this.#stats.rqRetryOpen.value = 0;
+    this.#stats.rqRetryOpen.value = this.retries >= this.#maxRetries() ? 1 : 0;
+  }
+
+  /** The number of pools is not limited: `max_connection_pools` is refused when parsed. */
+  countPools(): void {
+    this.#stats.cxPoolOpen.value = 0;
   }
 
   #maxRetries(): number {

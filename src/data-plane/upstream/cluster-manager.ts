@@ -2,7 +2,7 @@
 import type { Clock } from '#base/clock.ts';
 import { HostHealth } from '#extension/load-balancer.ts';
 import type { Scope } from '#stats/store.ts';
-import { addressText } from '../address.ts';
+import { addressText } from '../address-text.ts';
 import { ClusterManagerStats, MembershipStats } from '../observe/server-stats.ts';
 import type { ToWorker } from '../worker-protocol.ts';
 import type { ClusterConfig, HostConfig, LocalityConfig } from './cluster-config.ts';

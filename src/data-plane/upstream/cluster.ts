@@ -77,6 +77,7 @@ export class Cluster {
     if (pool === undefined) {
       pool = new HttpPool(this, host, this.breakers[priority]!, protocol);
       host.pools[at] = pool;
+      this.breakers[priority]!.countPools();
     }
     return pool;
   }
@@ -88,6 +89,12 @@ export class Cluster {
   newCodec(connection: Connection, owner: ClientCodecOwner, protocol: number): ClientCodec {
     const isHttp2 = protocol === 1 || (protocol === 2 && this.#dialer.negotiated(connection) === 'h2');
     return isHttp2 ? this.#dialer.http2(connection, owner) : this.#dialer.http1(connection, owner);
+  }
+
+  /** A pool has nothing left. Envoy lets go of it then, and looks at the limits of both priorities. */
+  onPoolIdle(): void {
+    this.breakers[0].countPools();
+    this.breakers[1].countPools();
   }
 
   /** A host has left: what it carries finishes. */

@@ -25,23 +25,27 @@ export class CodeStats {
     let code = this.#codes[status];
     if (code === undefined) {
       while (this.#codes.length <= status) this.#codes.push(undefined);
-      code = this.#scope.counter(`upstream_rq_${status}`);
+      code = this.#scope.counter(isKnown(status) ? `upstream_rq_${status}` : 'upstream_rq_unknown');
       this.#codes[status] = code;
     }
     code.value++;
     const of = (status / 100) | 0;
-    let group = this.#classes[of];
-    if (group === undefined) {
-      group = this.#scope.counter(`upstream_rq_${of}xx`);
-      this.#classes[of] = group;
-    }
-    group.value++;
+    if (isKnown(status)) this.#countClass(of);
     let completed = this.#completed;
     if (completed === undefined) {
       completed = this.#scope.counter('upstream_rq_completed');
       this.#completed = completed;
     }
     completed.value++;
+  }
+
+  #countClass(of: number): void {
+    let group = this.#classes[of];
+    if (group === undefined) {
+      group = this.#scope.counter(`upstream_rq_${of}xx`);
+      this.#classes[of] = group;
+    }
+    group.value++;
   }
 
   time(ms: number): void {
@@ -52,6 +56,10 @@ export class CodeStats {
     }
     time.record(ms);
   }
+}
+
+function isKnown(status: number): boolean {
+  return status >= 100 && status < 600;
 }
 
 /** All of one cluster. Prefixes are opened when they are first used. */

@@ -1,10 +1,12 @@
 // The connections to one host for one protocol and priority, and the requests that wait for one. HTTP/1 and HTTP/2 differ only in
 // how many streams a connection carries. Step 7 of a request's way.
 
+import { type TimerOwner, WheelTimer } from '#base/timer-wheel.ts';
 import type { TlsInfo } from '#extension/stream-info.ts';
 import type { ClientCodec, ClientCodecOwner, CodecError, StreamDecoder, StreamEncoder } from '#http/codec.ts';
 import { ResetReason } from '#http/codec.ts';
 import { CloseEvent, CloseType, type Connection, type ConnectionOwner } from '#net/connection.ts';
+import { addressText } from '../address-text.ts';
 import type { CircuitBreaker } from './circuit-breaker.ts';
 import type { Cluster } from './cluster.ts';
 import type { UpstreamHost } from './host.ts';
@@ -151,6 +153,7 @@ export class HttpPool {
     this.onFull(connection);
     const at = this.all.indexOf(connection);
     if (at >= 0) this.all.splice(at, 1);
+    if (this.all.length === 0) this.cluster.onPoolIdle();
     if (!wasConnected) {
       this.#connecting--;
       // A failed connection takes every waiting request with it, as Envoy does.
@@ -165,8 +168,10 @@ export class HttpPool {
   }
 }
 
+const Timer = { Connect: 0, Life: 1 } as const;
+
 /** One connection of a pool, with its codec. */
-export class PooledConnection implements ConnectionOwner, ClientCodecOwner {
+export class PooledConnection implements ConnectionOwner, ClientCodecOwner, TimerOwner {
   readonly pool: HttpPool;
   connection: Connection | undefined = undefined;
   tls: TlsInfo | undefined = undefined;
@@ -181,8 +186,9 @@ export class PooledConnection implements ConnectionOwner, ClientCodecOwner {
   localAddress = '';
   connectStartMs = 0;
   connectEndMs = 0;
-  /** For the idle timeout. */
-  lastUsedMs = 0;
+  /** Connect timeout until connected, then idle timeout while nothing is open. */
+  readonly #timer = new WheelTimer(this, Timer.Connect);
+  #lifeTimer: WheelTimer | undefined = undefined;
   #maxStreams = 1;
   #closeReason: ResetReason = ResetReason.None;
   #closeDetails = '';
@@ -204,7 +210,14 @@ export class PooledConnection implements ConnectionOwner, ClientCodecOwner {
     host.cxActive.value++;
     breaker.addConnections(1);
     this.connectStartMs = performance.now();
-    this.connection = cluster.connect(host, this, this.pool.protocol);
+    const connection = cluster.connect(host, this, this.pool.protocol);
+    this.connection = connection;
+    connection.rxBytes = stats.upstreamCxRxBytesTotal;
+    connection.txBytes = stats.upstreamCxTxBytesTotal;
+    connection.rxBuffered = stats.upstreamCxRxBytesBuffered;
+    connection.txBuffered = stats.upstreamCxTxBytesBuffered;
+    if (cluster.config.connectTimeoutMs > 0)
+      cluster.timers.start(this.#timer, cluster.config.connectTimeoutMs);
   }
 
   open(client: PoolClient): void {
@@ -227,6 +240,30 @@ export class PooledConnection implements ConnectionOwner, ClientCodecOwner {
     if (this.active === 0) this.#close(CloseType.NoFlush);
   }
 
+  onTimeout(id: number): void {
+    const { stats } = this.pool.cluster;
+    if (id === Timer.Life) {
+      stats.upstreamCxMaxDurationReached.value++;
+      this.drain();
+    } else if (!this.isConnected) {
+      stats.upstreamCxConnectTimeout.value++;
+      this.close(ResetReason.ConnectionTimeout, '');
+    } else if (this.active === 0) {
+      stats.upstreamCxIdleTimeout.value++;
+      this.close(ResetReason.LocalReset, '');
+    }
+  }
+
+  /** Ends a stream that is under way. HTTP/1 has no other means than the connection. */
+  resetStream(encoder: StreamEncoder): void {
+    if (this.codec!.protocol !== 'HTTP/2') {
+      this.close(ResetReason.LocalReset, '');
+      return;
+    }
+    this.pool.cluster.stats.upstreamRqTxReset.value++;
+    encoder.reset(ResetReason.LocalReset);
+  }
+
   close(reason: ResetReason, details: string): void {
     this.#closeReason = reason;
     this.#closeDetails = details;
@@ -243,7 +280,17 @@ export class PooledConnection implements ConnectionOwner, ClientCodecOwner {
     const { cluster } = this.pool;
     this.isConnected = true;
     this.connectEndMs = performance.now();
-    this.lastUsedMs = this.connectEndMs;
+    const { socket } = this.connection!;
+    this.localAddress =
+      socket.localAddress === undefined ? '' : addressText(socket.localAddress, socket.localPort!);
+    this.tls = cluster.transport.tlsInfo(socket);
+    cluster.timers.cancel(this.#timer);
+    const { http } = cluster.config;
+    if (http.idleTimeoutMs > 0) cluster.timers.start(this.#timer, http.idleTimeoutMs);
+    if (http.maxConnectionDurationMs > 0) {
+      this.#lifeTimer = new WheelTimer(this, Timer.Life);
+      cluster.timers.start(this.#lifeTimer, http.maxConnectionDurationMs);
+    }
     cluster.stats.upstreamCxConnectMs.record(this.connectEndMs - this.connectStartMs);
     const codec = cluster.newCodec(this.connection!, this, this.pool.protocol);
     this.codec = codec;
@@ -274,13 +321,14 @@ export class PooledConnection implements ConnectionOwner, ClientCodecOwner {
     else stats.upstreamCxDestroyLocal.value++;
     stats.upstreamCxLengthMs.record(performance.now() - this.connectStartMs);
     stats.upstreamRqPerCx.record(this.requests);
+    // The end of the connection may be the end of a response.
+    if (this.isConnected && event === CloseEvent.Remote) this.codec?.onEnd();
     if (this.active > 0) {
       stats.upstreamCxDestroyWithActiveRq.value++;
       if (event === CloseEvent.Remote) stats.upstreamCxDestroyRemoteWithActiveRq.value++;
       else stats.upstreamCxDestroyLocalWithActiveRq.value++;
     }
     if (this.isConnected) {
-      if (event === CloseEvent.Remote) this.codec?.onEnd();
       const details = connection?.failureReason ?? '';
       this.codec?.onConnectionClose(
         this.#closeReason === ResetReason.None ? ResetReason.ConnectionTermination : this.#closeReason,
@@ -290,9 +338,12 @@ export class PooledConnection implements ConnectionOwner, ClientCodecOwner {
         this.active--;
         this.pool.onStreamOver();
       }
+      cluster.timers.cancel(this.#timer);
+      if (this.#lifeTimer !== undefined) cluster.timers.cancel(this.#lifeTimer);
       this.pool.onGone(this, true, ResetReason.ConnectionTermination, '');
       return;
     }
+    cluster.timers.cancel(this.#timer);
     stats.upstreamCxConnectFail.value++;
     host.cxConnectFail.value++;
     this.pool.onGone(
@@ -324,7 +375,13 @@ export class PooledConnection implements ConnectionOwner, ClientCodecOwner {
   onStreamEnd(reusable: boolean): void {
     this.active--;
     this.pool.onStreamOver();
+    if (this.active === 0) {
+      const { timers, config } = this.pool.cluster;
+      if (config.http.idleTimeoutMs > 0) timers.start(this.#timer, config.http.idleTimeoutMs);
+    }
     if (!reusable) {
+      if (!this.isDraining && this.connection?.isClosing === false)
+        this.pool.cluster.stats.upstreamCxCloseNotify.value++;
       this.isDraining = true;
       this.pool.onFull(this);
     }

@@ -4,7 +4,7 @@ import { hostname } from 'node:os';
 import { headerField } from '#http/header-field.ts';
 import type { FormatContext } from '../formatter.ts';
 import { AccessLogType } from '../formatter.ts';
-import { longFlagNames, shortFlagNames } from '../response-flag.ts';
+import { longFlagNames, ResponseFlag, shortFlagNames } from '../response-flag.ts';
 import type { CertificateInfo, StreamInfo, TlsInfo } from '../stream-info.ts';
 import {
   CoalesceOperator,
@@ -68,9 +68,11 @@ const logTypeNames = Object.fromEntries(Object.entries(AccessLogType).map(([name
 /** `RESPONSE_FLAGS`: names joined by commas, `-` when there is none (also in JSON). */
 function flagText(flags: number, names: readonly string[]): string {
   if (flags === 0) return '-';
-  let all = '';
+  // Envoy lists them as they were raised. That no retry is left is known before the reason of the last failure is raised.
+  const retryBit = ResponseFlag.UpstreamRetryLimitExceeded;
+  let all = (flags & (1 << retryBit)) === 0 ? '' : names[retryBit]!;
   for (let bit = 0; bit < names.length; bit++) {
-    if ((flags & (1 << bit)) !== 0) all += all === '' ? names[bit] : `,${names[bit]}`;
+    if (bit !== retryBit && (flags & (1 << bit)) !== 0) all += all === '' ? names[bit] : `,${names[bit]}`;
   }
   return all;
 }
