@@ -223,7 +223,7 @@ const texts: [string, FormatContext, string][] = [
   [
     '%RESPONSE_FLAGS%',
     context({ flags: (1 << ResponseFlag.UpstreamConnectionFailure) | (1 << 15) }),
-    'UF,URX',
+    'URX,UF',
   ],
   ['%RESPONSE_FLAGS_LONG%', context({ flags: 1 << ResponseFlag.NoRouteFound }), 'NoRouteFound'],
   ['%RESPONSE_CODE_DETAILS%', context({ details: 'a b' }), 'a_b'],
