@@ -12,7 +12,7 @@ import { closesConnection, isUpgrade } from './connection-header.ts';
 import { h1Errors as errors } from './h1-error.ts';
 import type { Http1Options } from './h1-options.ts';
 import { Body, H1Parser, type H1Receiver, isChunked } from './h1-parser.ts';
-import { chunkEnd, headerLine, headerLines } from './h1-writer.ts';
+import { headerLine, headerLines, writeBody, writeTrailers } from './h1-writer.ts';
 import type { HeaderMap } from './header-map.ts';
 
 export class H1ClientCodec implements ClientCodec, H1Receiver {
@@ -287,23 +287,13 @@ class H1ClientStream implements StreamEncoder {
 
   encodeData(data: Buffer, endStream: boolean): void {
     if (this.isOver) return;
-    const length = data.length;
-    if (length > 0) {
-      if (this.#isChunked) {
-        this.#write(`${length.toString(16)}\r\n`);
-        this.#codec.sink.write(data);
-        this.#write(endStream ? chunkEnd : '\r\n');
-      } else this.#codec.sink.write(data);
-      this.wireBytesSent += length;
-    } else if (endStream && this.#isChunked) this.#write('0\r\n\r\n');
+    this.wireBytesSent += writeBody(this.#codec.sink, data, this.#isChunked, endStream);
     if (endStream) this.#end();
   }
 
   encodeTrailers(trailers: HeaderMap): void {
     if (this.isOver) return;
-    const { options } = this.#codec;
-    if (this.#isChunked)
-      this.#write(options.enableTrailers ? `0\r\n${headerLines(trailers, options)}\r\n` : '0\r\n\r\n');
+    this.wireBytesSent += writeTrailers(this.#codec.sink, trailers, this.#isChunked, this.#codec.options);
     this.#end();
   }
 

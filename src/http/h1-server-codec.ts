@@ -12,7 +12,7 @@ import { isUpgrade, removeNominatedHeaders, removeUpgrade } from './connection-h
 import { h1Errors as errors } from './h1-error.ts';
 import type { Http1Options } from './h1-options.ts';
 import { Body, H1Parser, type H1Receiver, isChunked, nothing } from './h1-parser.ts';
-import { chunkEnd, headerLine, headerLines, statusLine } from './h1-writer.ts';
+import { headerLine, headerLines, statusLine, writeBody, writeTrailers } from './h1-writer.ts';
 import type { HeaderMap } from './header-map.ts';
 import { isAuthorityValid, isConnectTarget, parseAbsoluteUrl } from './url.ts';
 
@@ -338,23 +338,13 @@ class H1ServerStream implements StreamEncoder {
 
   encodeData(data: Buffer, endStream: boolean): void {
     if (this.isResponseComplete) return;
-    const length = data.length;
-    if (length > 0) {
-      if (this.#isChunked) {
-        this.#write(`${length.toString(16)}\r\n`);
-        this.#codec.sink.write(data);
-        this.#write(endStream ? chunkEnd : '\r\n');
-      } else this.#codec.sink.write(data);
-      this.wireBytesSent += length;
-    } else if (endStream && this.#isChunked) this.#write('0\r\n\r\n');
+    this.wireBytesSent += writeBody(this.#codec.sink, data, this.#isChunked, endStream);
     if (endStream) this.#end();
   }
 
   encodeTrailers(trailers: HeaderMap): void {
     if (this.isResponseComplete) return;
-    const { options } = this.#codec;
-    if (this.#isChunked)
-      this.#write(options.enableTrailers ? `0\r\n${headerLines(trailers, options)}\r\n` : '0\r\n\r\n');
+    this.wireBytesSent += writeTrailers(this.#codec.sink, trailers, this.#isChunked, this.#codec.options);
     this.#end();
   }
 

@@ -1,10 +1,8 @@
 // Heads and trailers as one latin1 text each, and the bytes around chunks.
+import type { ByteSink } from './codec.ts';
 import { HeaderKeyFormat, type Http1Options } from './h1-options.ts';
 import type { HeaderMap, HeaderSpelling } from './header-map.ts';
 import { statusLines10, statusLines11 } from './status.ts';
-
-/** Ends a chunk and the body. */
-export const chunkEnd = '\r\n0\r\n\r\n';
 
 export function statusLine(headers: HeaderMap, isHttp10: boolean): string {
   const reason = headers.spelling?.reason ?? '';
@@ -38,6 +36,41 @@ export function headerLine(name: string, value: string, headers: HeaderMap, opti
 function spelledName(name: string, spelling: HeaderSpelling): string {
   return spelling.names.get(name) ?? (spelling.isOthersProperCase ? properCase(name) : name);
 }
+
+/** Writes a slice of a body, and its end. Returns how many bytes that took. */
+export function writeBody(sink: ByteSink, data: Buffer, isChunked: boolean, endStream: boolean): number {
+  const length = data.length;
+  if (!isChunked) {
+    if (length > 0) sink.write(data);
+    return length;
+  }
+  if (length === 0) {
+    if (!endStream) return 0;
+    sink.writeText(lastChunk);
+    return lastChunk.length;
+  }
+  const start = `${length.toString(16)}\r\n`;
+  const end = endStream ? `\r\n${lastChunk}` : '\r\n';
+  sink.writeText(start);
+  sink.write(data);
+  sink.writeText(end);
+  return start.length + length + end.length;
+}
+
+/** Ends a body with trailers, where they may be. Returns how many bytes that took. */
+export function writeTrailers(
+  sink: ByteSink,
+  trailers: HeaderMap,
+  isChunked: boolean,
+  options: Http1Options,
+): number {
+  if (!isChunked) return 0;
+  const text = options.enableTrailers ? `0\r\n${headerLines(trailers, options)}\r\n` : lastChunk;
+  sink.writeText(text);
+  return text.length;
+}
+
+const lastChunk = '0\r\n\r\n';
 
 /** `x-foo-bar` -> `X-Foo-Bar`: a letter is upper case at the start and after anything that is not a letter or digit. */
 function properCase(name: string): string {
