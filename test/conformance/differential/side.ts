@@ -10,6 +10,7 @@ import { freePorts } from '#testing/free-ports.ts';
 import { type ProxyKind, type ProxyProcess, startProxyProcess } from '#testing/proxy-process.ts';
 import { normalize } from '../golden/compare.ts';
 import { requestLength } from '../golden/scripted-upstream.ts';
+import { dechunk } from './dechunk.ts';
 import { type RandomExchange, type UpstreamBehaviour, upstreamBehaviours } from './random-requests.ts';
 
 export interface Outcome {
@@ -137,7 +138,7 @@ export class Side {
   }
 
   #comparable(text: string): string {
-    return normalize(text)
+    return normalize(dechunk(text))
       .replaceAll(String(this.#port), '⟨listener⟩')
       .replace(/⟨ms \d+⟩/g, '⟨ms⟩');
   }
