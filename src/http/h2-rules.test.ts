@@ -469,7 +469,7 @@ const answers: { name: string; method?: string; bytes: Buffer[]; says: string[] 
   {
     name: 'whose body comes after an informational one',
     bytes: [headers(1, block(':status: 103'), endHeaders), frame(FrameType.Data, endStream, 1, 'abc')],
-    says: ['1xx 103', 'reset ProtocolError http2.remote_reset'],
+    says: ['1xx 103', 'reset ProtocolError'],
   },
   {
     name: 'of trailers only',
@@ -492,18 +492,30 @@ const answers: { name: string; method?: string; bytes: Buffer[]; says: string[] 
     bytes: [headers(1, block(':status: 204', 'content-length: 0'))],
     says: ['204 $'],
   },
-  { name: 'of 101', bytes: [headers(1, block(':status: 101'))], says: [field] },
-  { name: 'without a status', bytes: [headers(1, block('a: b'))], says: [rule] },
-  { name: 'that ends informational', bytes: [headers(1, block(':status: 100'))], says: [rule] },
-  { name: 'with a broken status', bytes: [headers(1, block(':status: 2000'))], says: [field] },
-  { name: 'with connection', bytes: [headers(1, block(':status: 200', 'connection: close'))], says: [field] },
+  { name: 'of 101', bytes: [headers(1, block(':status: 101'))], says: ['reset ProtocolError'] },
+  { name: 'without a status', bytes: [headers(1, block('a: b'))], says: ['reset ProtocolError'] },
+  {
+    name: 'that ends informational',
+    bytes: [headers(1, block(':status: 100'))],
+    says: ['reset ProtocolError'],
+  },
+  {
+    name: 'with a broken status',
+    bytes: [headers(1, block(':status: 2000'))],
+    says: ['reset ProtocolError'],
+  },
+  {
+    name: 'with connection',
+    bytes: [headers(1, block(':status: 200', 'connection: close'))],
+    says: ['reset ProtocolError'],
+  },
   {
     name: 'shorter than its length',
     bytes: [
       headers(1, block(':status: 200', 'content-length: 5'), endHeaders),
       frame(FrameType.Data, endStream, 1, 'abc'),
     ],
-    says: ['200 | content-length: 5', 'reset ProtocolError http2.remote_reset'],
+    says: ['200 | content-length: 5', 'reset ProtocolError'],
   },
 ];
 for (const { name, method, bytes, says } of answers) {
@@ -519,7 +531,7 @@ for (const { name, method, bytes, says } of answers) {
 test('a malformed response ends the connection by default', () => {
   const { client, decoder } = requested(anyRequest());
   client.session.onData(headers(1, block(':status: 200', 'Foo: x')));
-  assert.deepEqual(decoder.log, [field]);
+  assert.deepEqual(decoder.log, ['reset ProtocolError']);
   assert.equal(client.errors.length, 1);
 });
 
@@ -529,7 +541,7 @@ test('GOAWAY refuses the streams above its limit, and lets the others finish', (
   const [, second] = client.request(anyRequest());
   client.session.onData(settings());
   client.session.onData(frame(FrameType.GoAway, 0, 0, Buffer.concat([uint32(1), uint32(0)])));
-  assert.deepEqual(second.log, ['reset RemoteRefusedStreamReset http2.remote_refuse']);
+  assert.deepEqual(second.log, ['reset RemoteRefusedStreamReset']);
   client.session.onData(headers(1, block(':status: 200')));
   assert.deepEqual(first.log, ['200 $']);
   assert.deepEqual(client.log, ['end false', 'goaway', 'end false']);

@@ -346,6 +346,26 @@ test('a response that is complete before its request ends it with NO_ERROR', () 
   assert.deepEqual(response.log, []);
 });
 
+test('a response that is complete before its request says nothing when the rest came in the same turn', () => {
+  const { client, server } = pair();
+  const [encoder, response] = client.request(post(), false);
+  encoder.encodeData(Buffer.from('body'), false);
+  encoder.encodeTrailers(headerMap({}, 'x', '1'));
+  const original = server.newStream.bind(server);
+  server.newStream = (answer) => {
+    const decoder = original(answer) as RecordingDecoder;
+    decoder.decodeHeaders = () => {
+      answer.encodeHeaders(headerMap({ status: 413 }), true);
+      answer.reset(ResetReason.LocalReset);
+    };
+    return decoder;
+  };
+  exchange(client, server);
+  assert.deepEqual(response.log, ['413 $']);
+  assert.equal(server.stats.tx_reset.value, 0);
+  assert.deepEqual([client.session.activeStreams, server.session.activeStreams], [0, 0]);
+});
+
 const localResets = [
   { reason: ResetReason.LocalReset, code: H2Error.InternalError },
   { reason: ResetReason.LocalRefusedStreamReset, code: H2Error.RefusedStream },

@@ -112,6 +112,8 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
   #consumed = 0;
   #blocked: H2Stream[] = [];
   #held: H2Stream[] = [];
+  /** Ids of a server's streams whose response was complete before their request. What is left of it may be on its way already. */
+  #answered: number[] = [];
 
   // What the peer's SETTINGS say.
   #peerInitialWindow = initialWindow;
@@ -255,7 +257,8 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
   flush(): void {
     this.#flushAsked = false;
     if (this.#held.length > 0 && !this.#isDead) this.#deliverHeld();
-    // Asked for by what was just delivered: it is being done.
+    if (this.#answered.length > 0 && !this.#isDead) this.#endAnswered();
+    // Asked for by what was just done: it is being done.
     this.#flushAsked = false;
     this.#constraints.countDrained();
     this.#output.finish();
@@ -345,8 +348,12 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
   }
 
   resetStream(stream: H2Stream, reason: ResetReason): void {
-    if (stream.id !== 0 && !this.#isDead)
-      this.#sendReset(stream.id, errorOfReset(reason, this.#isServer && stream.localEnd));
+    if (stream.id !== 0 && !this.#isDead) {
+      if (this.#isServer && stream.localEndSent) {
+        this.#answered.push(stream.id);
+        this.#wake();
+      } else this.#sendReset(stream.id, errorOfReset(reason));
+    }
     this.#close(stream);
   }
 
@@ -449,7 +456,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
     const stream = this.#streams.get(id);
     if (stream === undefined) {
       this.#consumeConnection(length);
-      this.#onClosedStream(id);
+      this.#onClosedStream(id, (this.#flags & Flag.EndStream) !== 0);
       return;
     }
     stream.wireBytesReceived += length + frameHeaderBytes;
@@ -683,7 +690,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
       if (this.#isServer && (id & 1) === 0) {
         return this.#fail(H2Error.ProtocolError, 'request HEADERS: invalid stream_id');
       }
-      this.#onClosedStream(id);
+      this.#onClosedStream(id, this.#blockEnds);
       return;
     }
     if (stream.remoteEnd) return this.#fail(H2Error.StreamClosed, 'HEADERS: stream closed');
@@ -817,9 +824,8 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
     }
     this.#streams.delete(stream.id);
     this.#forget(stream);
-    stream.decoder.onReset(ResetReason.ProtocolError, details);
+    this.#tellReset(stream, ResetReason.ProtocolError, details, false);
     this.#fail(H2Error.ProtocolError, 'malformed message');
-    if (!this.#isServer) this.#clientOwner!.onStreamEnd(false);
   }
 
   /** Ends a stream because of what came on it. */
@@ -827,8 +833,16 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
     this.#sendReset(stream.id, error);
     this.#streams.delete(stream.id);
     this.#forget(stream);
-    stream.decoder.onReset(reason, details);
-    if (!this.#isServer) this.#clientOwner!.onStreamEnd(true);
+    this.#tellReset(stream, reason, details, true);
+  }
+
+  /** Details are for the log of a server. Upstream, Envoy says the reason only. */
+  #tellReset(stream: H2Stream, reason: ResetReason, details: string, reusable: boolean): void {
+    if (this.#clientOwner === undefined) stream.decoder.onReset(reason, details);
+    else {
+      stream.decoder.onReset(reason, '');
+      this.#clientOwner.onStreamEnd(reusable);
+    }
   }
 
   #badCompression(): void {
@@ -836,7 +850,12 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
   }
 
   /** A frame for a stream that is not there: idle, ended, or reset by us a moment ago. */
-  #onClosedStream(id: number) {
+  #onClosedStream(id: number, endStream: boolean) {
+    const answered = this.#answered.indexOf(id);
+    if (answered >= 0) {
+      if (endStream) this.#answered.splice(answered, 1);
+      return;
+    }
     const wasOpened =
       (id & 1) === 1 ? (this.#isServer ? id <= this.#lastPeerStream : id < this.#nextStream) : false;
     const wasSkipped = this.#isServer && id >= this.#skippedFrom && id <= this.#skippedTo;
@@ -871,8 +890,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
     this.#remember(-id);
     this.#streams.delete(id);
     this.#forget(stream);
-    stream.decoder.onReset(reason, details);
-    if (!this.#isServer) this.#clientOwner!.onStreamEnd(true);
+    this.#tellReset(stream, reason, details, true);
   }
 
   #onPriority(bytes: Buffer, start: number, end: number) {
@@ -910,7 +928,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
       if (stream.id <= last || stream.gone) continue;
       this.#streams.delete(stream.id);
       this.#forget(stream);
-      stream.decoder.onReset(ResetReason.RemoteRefusedStreamReset, 'http2.remote_refuse');
+      stream.decoder.onReset(ResetReason.RemoteRefusedStreamReset, '');
       this.#clientOwner!.onStreamEnd(false);
     }
     if (first) this.#clientOwner!.onGoAway();
@@ -1254,6 +1272,13 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
     this.#closeWhenDone(stream);
   }
 
+  /** RFC 9113 8.1: a complete response makes the rest of the request unnecessary, unless it came in the same turn. */
+  #endAnswered(): void {
+    const ids = this.#answered;
+    this.#answered = [];
+    for (let i = 0; i < ids.length; i++) this.#sendReset(ids[i]!, H2Error.NoError);
+  }
+
   #closeWhenDone(stream: H2Stream): void {
     if (stream.localEndSent && stream.remoteEndTold) {
       this.#remember(stream.id);
@@ -1319,8 +1344,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
     if (stream !== undefined) {
       this.#streams.delete(stream.id);
       this.#forget(stream);
-      stream.decoder.onReset(ResetReason.ProtocolError, 'http2.inbound_empty_frames_flood');
-      if (!this.#isServer) this.#clientOwner!.onStreamEnd(false);
+      this.#tellReset(stream, ResetReason.ProtocolError, 'http2.inbound_empty_frames_flood', false);
     }
     this.#fail(H2Error.EnhanceYourCalm, 'Too many consecutive frames with an empty payload', true);
     return false;
@@ -1375,14 +1399,14 @@ function reasonOfError(error: number): ResetReason {
   }
 }
 
-function errorOfReset(reason: ResetReason, isComplete: boolean): H2Error {
+function errorOfReset(reason: ResetReason): H2Error {
   switch (reason) {
     case ResetReason.LocalRefusedStreamReset:
       return H2Error.RefusedStream;
     case ResetReason.ConnectError:
       return H2Error.ConnectError;
     default:
-      // RFC 9113 8.1: a complete response makes the rest of the request unnecessary. Otherwise the code is Envoy's.
-      return isComplete ? H2Error.NoError : H2Error.InternalError;
+      // Envoy's choice for all the others.
+      return H2Error.InternalError;
   }
 }

@@ -753,6 +753,7 @@ const resetTexts: readonly string[] = [
   'remote error with CONNECT request',
   'protocol error',
   'overload manager reset',
+  'remote reset',
 ];
 
 function flagOf(reason: ResetReason): ResponseFlag {

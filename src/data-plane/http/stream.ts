@@ -204,19 +204,25 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
   onReset(reason: ResetReason, details: string): void {
     if (this.#successor !== undefined) this.#successor.onReset(reason, details);
     if (this.isDestroyed) return;
-    const { info, manager } = this;
+    const { manager } = this;
     if (!this.responseEnded || !this.requestEnded) {
       manager.shared.stats.downstreamRqRxReset.value++;
-      if (info.details === '' || info.details === 'via_upstream')
-        info.details = details === '' ? 'downstream_remote_disconnect' : details;
-      info.flags |=
-        reason === ResetReason.ConnectionTermination
-          ? 1 << ResponseFlag.DownstreamConnectionTermination
-          : reason === ResetReason.ProtocolError
-            ? 1 << ResponseFlag.DownstreamProtocolError
-            : 1 << ResponseFlag.DownstreamRemoteReset;
+      // A client that resets with NO_ERROR leaves neither flag nor details.
+      if (reason !== ResetReason.RemoteResetNoError) this.#noteReset(reason, details);
     }
     this.#destroy();
+  }
+
+  #noteReset(reason: ResetReason, details: string): void {
+    const { info } = this;
+    if (info.details === '' || info.details === 'via_upstream')
+      info.details = details === '' ? 'downstream_remote_disconnect' : details;
+    info.flags |=
+      reason === ResetReason.ConnectionTermination
+        ? 1 << ResponseFlag.DownstreamConnectionTermination
+        : reason === ResetReason.ProtocolError
+          ? 1 << ResponseFlag.DownstreamProtocolError
+          : 1 << ResponseFlag.DownstreamRemoteReset;
   }
 
   onAboveWriteBufferHighWatermark(): void {
@@ -438,6 +444,8 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
   // Response, from the router or a local reply ------------------------------------------------------------------------------
 
   encode1xx(headers: HeaderMap): void {
+    // Envoy swallows every informational response, not only 100, unless it is told to proxy that one.
+    if (!this.manager.shared.config.proxy100Continue) return;
     if (this.responseStarted || this.isDestroyed) return;
     const { plan } = this;
     if ((plan.hasAny & Has.Encode1xx) !== 0) {

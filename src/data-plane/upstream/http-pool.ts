@@ -406,7 +406,8 @@ export class PooledConnection implements ConnectionOwner, ClientCodecOwner, Time
 
   onCodecError(error: CodecError): void {
     this.pool.cluster.stats.upstreamCxProtocolError.value++;
-    this.close(ResetReason.ProtocolError, error.details);
+    // Envoy names the reason only.
+    this.close(ResetReason.ProtocolError, this.codec?.protocol === 'HTTP/2' ? '' : error.details);
   }
 
   onReadDisable(disable: boolean): void {
