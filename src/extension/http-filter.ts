@@ -35,7 +35,7 @@ export type FilterStatus = (typeof FilterStatus)[keyof typeof FilterStatus];
  */
 export interface HttpFilter {
   decodeHeaders?(stream: HttpStream, headers: HeaderMap, endStream: boolean): FilterStatus;
-  /** `data` is a slice of bytes that nobody reuses: it may be kept, and must not be written to. To change it call `replaceData`. */
+  /** `data` may be kept, and must not be written to. To change it call `replaceData`. */
   decodeData?(stream: HttpStream, data: Buffer, endStream: boolean): FilterStatus;
   /** Always the end of the request. */
   decodeTrailers?(stream: HttpStream, trailers: HeaderMap): FilterStatus;

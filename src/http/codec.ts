@@ -52,7 +52,10 @@ export interface StreamDecoder {
   decodeHeaders(headers: HeaderMap, endStream: boolean): void;
   /** Upstream only: 100 and other informational responses except 101. */
   decode1xx(headers: HeaderMap): void;
-  /** The receiver may keep `data`: the codec never reuses those bytes. */
+  /**
+   * The receiver may keep `data`, and passes it on at most once: memory of large reads goes around (`net/read-buffers.ts`), and
+   * whoever sends bytes twice or looks at them after sending them pins them.
+   */
   decodeData(data: Buffer, endStream: boolean): void;
   /** Always the end of the stream. */
   decodeTrailers(trailers: HeaderMap): void;

@@ -4,6 +4,7 @@
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { ByteSink, FlushSource } from '#http/codec.ts';
+import { written } from './read-buffers.ts';
 
 /** Who caused the end of a connection. */
 export const CloseEvent = { Remote: 0, Local: 1 } as const;
@@ -37,6 +38,9 @@ export interface ByteCounter {
 
 /** Small writes are joined as latin1 text up to this; above it copying costs more than a second buffer. */
 const joinBytes = 4096;
+
+/** Bulk is sent on while it is still in the processor's cache, not at the end of the turn. */
+const earlyFlushBytes = 131_072;
 
 let dirty: Connection[] = [];
 let flushing: Connection[] = [];
@@ -237,6 +241,7 @@ export class Connection implements ByteSink {
           socket.uncork();
           isTaken = !socket.writableNeedDrain;
         }
+        if (socket.writableLength === 0) for (let i = 0; i < buffers.length; i++) written(buffers[i]!);
         buffers.length = 0;
       }
       if (!isTaken && socket.writableLength > 0) this.#isBlocked = true;
@@ -263,6 +268,10 @@ export class Connection implements ByteSink {
 
   #added(bytes: number): void {
     this.#bufferedBytes += bytes;
+    if (this.#bufferedBytes >= earlyFlushBytes && !this.#isBlocked && !this.socket.connecting) {
+      this.flush();
+      return;
+    }
     if (!this.#isDirty) this.#schedule();
     if (this.#highWatermark > 0 && this.#bufferedBytes > this.#highWatermark) this.#checkHigh();
   }

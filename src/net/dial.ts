@@ -3,6 +3,7 @@
 import { connect, type Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { Connection, type ConnectionOwner } from './connection.ts';
+import { readBuffer, take } from './read-buffers.ts';
 
 export interface DialOptions {
   /** IP address, or the path of a Unix socket when `port` is negative. */
@@ -15,8 +16,6 @@ export interface DialOptions {
   /** Wraps the socket that is connecting (TLS); undefined for plaintext. */
   readonly wrap: ((socket: Socket) => Socket | TLSSocket) | undefined;
 }
-
-const readBuffer = Buffer.allocUnsafeSlow(65_536);
 
 let nextId = 1;
 
@@ -38,8 +37,8 @@ export function dial(options: DialOptions, owner: ConnectionOwner): Connection {
       ? {
           onread: {
             buffer: readBuffer,
-            callback(bytes: number, buffer: Uint8Array): boolean {
-              connection.received(copy(bytes, buffer));
+            callback(bytes: number): boolean {
+              connection.received(take(bytes));
               return true;
             },
           },
@@ -64,10 +63,4 @@ export function dial(options: DialOptions, owner: ConnectionOwner): Connection {
     wrapped.on('secureConnect', () => connection.owner.onConnected());
   }
   return connection;
-}
-
-function copy(bytes: number, buffer: Uint8Array): Buffer {
-  const own = Buffer.allocUnsafe(bytes);
-  own.set(bytes === buffer.length ? buffer : buffer.subarray(0, bytes));
-  return own;
 }

@@ -5,6 +5,7 @@ import type { PickContext } from '#extension/load-balancer.ts';
 import { ResponseFlag } from '#extension/response-flag.ts';
 import { ResetReason, type StreamEncoder } from '#http/codec.ts';
 import type { HeaderMap } from '#http/header-map.ts';
+import { pin } from '#net/read-buffers.ts';
 import type { Cluster } from '../upstream/cluster.ts';
 import { UpstreamProtocol } from '../upstream/cluster-config.ts';
 import type { UpstreamHost } from '../upstream/host.ts';
@@ -131,6 +132,7 @@ export class Router implements TimerOwner, PickContext {
     const isWaiting = attempt === undefined || attempt.isWaiting;
     if (this.#keepsBody || isWaiting) {
       if (data.length > 0) {
+        if (this.#keepsBody) pin(data);
         (this.#body ??= []).push(data);
         this.#bodyBytes += data.length;
       }

@@ -12,6 +12,7 @@ import { FilterStatus, type HttpFilter, type HttpRoute, type HttpStream } from '
 import { ResponseFlag } from '#extension/response-flag.ts';
 import { ResetReason, type StreamDecoder, type StreamEncoder } from '#http/codec.ts';
 import { HeaderMap } from '#http/header-map.ts';
+import { pin } from '#net/read-buffers.ts';
 import type { ConnectionManager } from './connection-manager.ts';
 import { type FilterPlan, Has } from './filter-plan.ts';
 import { localReply } from './local-reply.ts';
@@ -189,7 +190,10 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
     this.#active();
     if (this.responseEnded || this.isLocalReply) return;
     if (this.plan.count === 0) this.router.decodeData(data, endStream);
-    else this.#runDecodeData(0, data, endStream);
+    else {
+      if ((this.plan.hasAny & Has.DecodeData) !== 0) pin(data);
+      this.#runDecodeData(0, data, endStream);
+    }
     if (endStream) this.#decodeComplete();
   }
 
@@ -473,6 +477,7 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
       this.#sendData(data, endStream);
       return;
     }
+    if ((this.plan.hasAny & Has.EncodeData) !== 0) pin(data);
     this.#runEncodeData(this.plan.count - 1, data, endStream);
   }
 

@@ -7,6 +7,7 @@ import type { NetworkFilterExtension, NetworkFilterFactory } from '#extension/ne
 import type { DownstreamTransport, DownstreamTransportExtension } from '#extension/transport-socket.ts';
 import { CloseType, Connection } from '#net/connection.ts';
 import { nextConnectionId } from '#net/dial.ts';
+import { readByCall } from '#net/read-by-call.ts';
 import { ListeningSocket } from '#net/listening-socket.ts';
 import type { SocketAddressData } from '../address.ts';
 import { addressText } from '../address-text.ts';
@@ -157,8 +158,15 @@ export class ActiveListener {
     }
     info.filterChainName = chain.config.name;
     const wrapped = chain.transport.wrap(socket, undefined);
-    accepted.connection = new Connection(info.id, wrapped, accepted, this.config.bufferLimitBytes, false);
-    if (wrapped === socket) this.#begin(accepted, chain);
+    const isPlain = wrapped === socket;
+    accepted.connection = new Connection(
+      info.id,
+      isPlain ? readByCall(socket, () => accepted.connection) : wrapped,
+      accepted,
+      this.config.bufferLimitBytes,
+      isPlain,
+    );
+    if (isPlain) this.#begin(accepted, chain);
     else {
       wrapped.once('secure', () => {
         info.tls = chain.transport.tlsInfo(wrapped);
