@@ -135,7 +135,7 @@ export class MessageCollector implements FieldReceiver {
     if (headers.method === '' || headers.scheme === '' || headers.path === '') return false;
     if (headers.authority === '') return false;
     if (headers.protocol !== '' && !connect) return false;
-    if (headers.scheme !== 'http' && headers.scheme !== 'https') return true;
+    if (headers.scheme !== 'http' && !/^https?$/i.test(headers.scheme)) return true;
     const path = headers.path;
     return path.charCodeAt(0) === 0x2f || (path === '*' && headers.method === 'OPTIONS');
   }

@@ -20,9 +20,10 @@ import {
   TestClient,
   TestServer,
   textOf,
+  uint32,
 } from '#testing/h2-wire.ts';
 import { missing } from '#testing/peers.ts';
-import { type ProxyProcess, startProxyProcess } from '#testing/proxy-process.ts';
+import { type ProxyKind, type ProxyProcess, startProxyProcess } from '#testing/proxy-process.ts';
 
 const seed = Number(process.env.SEED ?? Date.now() % 1_000_000);
 const count = Number(process.env.CASES ?? 300);
@@ -258,19 +259,28 @@ class RawPeer {
 
 interface Rig {
   readonly port: number;
-  /** What the upstream saw of the request that is under way, and what it answers. */
+  readonly proxy: ProxyProcess;
+  /** What the upstream saw of the request that is under way, how that was reset, and what it answers. */
   seen: string;
+  reset: string;
   answer: (id: number) => Buffer;
 }
 
-async function envoyRig(t: TestContext): Promise<Rig> {
-  const rig = { port: 0, seen: '', answer: (id: number) => frame(1, 5, id, literalBlock(':status: 200')) };
+async function startRig(t: TestContext, kind: ProxyKind): Promise<Rig> {
+  const rig = {
+    port: 0,
+    proxy: undefined as unknown as ProxyProcess,
+    seen: '',
+    reset: '',
+    answer: (id: number) => frame(1, 5, id, literalBlock(':status: 200')),
+  };
   const sockets = new Set<net.Socket>();
   const upstream = net.createServer((socket) => {
     sockets.add(socket);
     const peer = new RawPeer(socket, true);
     socket.write(settings());
     peer.onFrame = (type, _flags, id, payload) => {
+      if (type === FrameType.RstStream) rig.reset = `reset ${payload.readUInt32BE(0)}`;
       if (type !== FrameType.Headers) return;
       rig.seen = text(payload, peer.decoder);
       socket.write(rig.answer(id));
@@ -280,25 +290,25 @@ async function envoyRig(t: TestContext): Promise<Rig> {
   const [port, adminPort] = (await freePorts(2)) as [number, number];
   rig.port = port;
   const folder = mkdtempSync(join(tmpdir(), 'chancery-http2-verdicts-'));
-  let proxy: ProxyProcess | undefined;
   t.after(async () => {
-    await proxy?.stop();
+    await rig.proxy?.stop();
     for (const socket of sockets) socket.destroy();
     upstream.close();
     rmSync(folder, { recursive: true });
   });
   const upstreamPort = (upstream.address() as AddressInfo).port;
-  proxy = await startProxyProcess({
-    kind: 'envoy',
+  rig.proxy = await startProxyProcess({
+    kind,
     folder,
     adminPort,
     yaml: yaml(port, adminPort, upstreamPort),
+    arguments: ['--file-flush-interval-msec', '20', '--concurrency', '1', '-l', 'error'],
   });
   return rig;
 }
 
 /** Sends frames of stream 1 and waits for its end: the status, or how it was reset. */
-async function ask(port: number, frames: Buffer): Promise<string> {
+async function ask(port: number, frames: Buffer, later?: Buffer): Promise<string> {
   const socket = net.connect(port, '127.0.0.1');
   const peer = new RawPeer(socket, false);
   let status = '';
@@ -312,13 +322,19 @@ async function ask(port: number, frames: Buffer): Promise<string> {
     socket.on('close', () => resolve('closed'));
   });
   socket.write(Buffer.concat([preface, settings(), frames]));
+  if (later !== undefined) {
+    await sleep(50);
+    socket.write(later);
+    await sleep(50);
+    socket.destroy();
+  }
   const answer = await Promise.race([verdict, sleep(3000, 'silence', { ref: false })]);
   socket.destroy();
   return answer;
 }
 
 test(`odd requests (SEED=${seed})`, { skip: missing('envoy'), timeout: 120_000 }, async (t) => {
-  const rig = await envoyRig(t);
+  const rig = await startRig(t, 'envoy');
   const differences: string[] = [];
   for (let i = 0; i < count; i++) {
     const request = oddRequest();
@@ -346,7 +362,7 @@ test(`odd requests (SEED=${seed})`, { skip: missing('envoy'), timeout: 120_000 }
 });
 
 test(`odd responses (SEED=${seed})`, { skip: missing('envoy'), timeout: 120_000 }, async (t) => {
-  const rig = await envoyRig(t);
+  const rig = await startRig(t, 'envoy');
   const differences: string[] = [];
   const question = frame(
     FrameType.Headers,
@@ -389,6 +405,95 @@ test(`odd responses (SEED=${seed})`, { skip: missing('envoy'), timeout: 120_000 
   assert.deepEqual(differences, []);
 });
 
+const none = Buffer.alloc(0);
+const head = (id: number, flags: number, ...fields: string[]) =>
+  frame(FrameType.Headers, flags, id, literalBlock(...fields));
+const data = (id: number, flags: number, text: string) => frame(FrameType.Data, flags, id, text);
+const rst = (id: number, code: number) => frame(FrameType.RstStream, 0, id, uint32(code));
+const exchanges: { name: string; request?: Buffer; later?: Buffer; answer: (id: number) => Buffer }[] = [
+  ...Array.from({ length: 14 }, (_, code) => ({
+    name: `reset-${code}`,
+    answer: (id: number) => rst(id, code),
+  })),
+  ...[0, 2, 7].map((code) => ({
+    name: `reset-after-headers-${code}`,
+    answer: (id: number) => Buffer.concat([head(id, 4, ':status: 200'), rst(id, code)]),
+  })),
+  ...[0, 1, 7, 8].map((code) => ({ name: `client-reset-${code}`, later: rst(1, code), answer: () => none })),
+  { name: 'upper-case', answer: (id) => head(id, 5, ':status: 200', 'Foo: x') },
+  { name: 'no-status', answer: (id) => head(id, 5, 'a: b') },
+  {
+    name: 'short',
+    answer: (id) => Buffer.concat([head(id, 4, ':status: 200', 'content-length: 5'), data(id, 1, 'abc')]),
+  },
+  {
+    name: 'early-hints',
+    answer: (id) => Buffer.concat([head(id, 4, ':status: 103', 'link: x'), head(id, 5, ':status: 200')]),
+  },
+  {
+    name: 'many',
+    answer: (id) => head(id, 5, ':status: 200', ...Array.from({ length: 100 }, (_, i) => `x-${i}: v`)),
+  },
+  {
+    name: 'trailers',
+    answer: (id) =>
+      Buffer.concat([head(id, 4, ':status: 200'), data(id, 0, 'x'), head(id, 5, 'grpc-status: 0')]),
+  },
+  {
+    name: 'trailers-only',
+    answer: (id) => head(id, 5, ':status: 200', 'content-type: application/grpc', 'grpc-status: 5'),
+  },
+  { name: 'goaway', answer: () => frame(FrameType.GoAway, 0, 0, Buffer.alloc(8)) },
+  {
+    name: 'empty-frames',
+    answer: (id) => Buffer.concat([head(id, 4, ':status: 200'), data(id, 0, ''), data(id, 0, '')]),
+  },
+  {
+    name: 'ping',
+    answer: (id) => Buffer.concat([frame(FrameType.Ping, 0, 0, '12345678'), head(id, 5, ':status: 200')]),
+  },
+  {
+    name: 'push',
+    answer: (id) =>
+      frame(FrameType.PushPromise, 4, id, Buffer.concat([uint32(2), literalBlock(':method: GET')])),
+  },
+  { name: 'early-response', request: none, answer: (id) => head(id, 5, ':status: 200') },
+  { name: 'body-too-short', request: data(1, 1, 'abc'), answer: () => none },
+  { name: 'timeout', answer: () => none },
+];
+
+test('odd exchanges: the same answers, resets and log lines from both proxies', {
+  skip: missing('envoy'),
+  timeout: 120_000,
+}, async (t) => {
+  const heard: Record<string, string[]> = {};
+  const logs: Record<string, string[]> = {};
+  for (const kind of ['envoy', 'chancery'] as const) {
+    const rig = await startRig(t, kind);
+    const lines: string[] = [];
+    for (const { name, request, later, answer } of exchanges) {
+      rig.answer = answer;
+      rig.reset = '';
+      const fields = [':method: POST', ':scheme: http', ':authority: h', `:path: /${name}`];
+      if (name === 'body-too-short') fields.push('content-length: 5');
+      const first = Buffer.concat([head(1, request === undefined ? 5 : 4, ...fields), request ?? none]);
+      const status = (await ask(rig.port, first, later)).split(' | ').filter((it) => !added.test(it));
+      // The upstream may hear of it a moment later.
+      await sleep(60);
+      lines.push(`${name}: ${status.join(' | ')}; upstream ${rig.reset}`);
+    }
+    heard[kind] = lines;
+    await rig.proxy.stop();
+    logs[kind] = rig.proxy.output
+      .split('\n')
+      .filter((line) => line.startsWith('LOG '))
+      .sort();
+  }
+  assert.deepEqual(heard.chancery, heard.envoy);
+  assert.ok(logs.envoy!.length >= exchanges.length);
+  assert.deepEqual(logs.chancery, logs.envoy);
+});
+
 const yaml = (port: number, adminPort: number, upstream: number) => `
 admin:
   address: { socket_address: { address: 127.0.0.1, port_value: ${adminPort} } }
@@ -406,11 +511,19 @@ static_resources:
           delayed_close_timeout: 0s
           http2_protocol_options: { override_stream_error_on_invalid_http_message: true, allow_connect: true }
           upgrade_configs: [{ upgrade_type: CONNECT }]
+          access_log:
+          - name: envoy.access_loggers.stdout
+            typed_config:
+              '@type': type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog
+              log_format:
+                text_format_source:
+                  inline_string: "LOG %REQ(:PATH)% %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %UPSTREAM_TRANSPORT_FAILURE_REASON%\\n"
           route_config:
             virtual_hosts:
             - name: all
               domains: ['*']
               routes:
+              - { match: { prefix: /timeout }, route: { cluster: up, timeout: 0.3s } }
               - { match: { prefix: / }, route: { cluster: up } }
           http_filters:
           - name: envoy.filters.http.router
