@@ -144,10 +144,7 @@ test('answers 503 when the upstream refuses connections', async (t) => {
   closed.close();
   await once(closed, 'close');
   const port = await startProxy(t, nobody, 'inline');
-  const text = await exchange(port, 'GET / HTTP/1.1\r\nhost: x\r\n\r\n', /refused/);
+  const text = await exchange(port, 'GET / HTTP/1.1\r\nhost: x\r\n\r\n', /failure$/);
   assert.match(text, /^HTTP\/1.1 503 Service Unavailable\r\n/);
-  assert.match(
-    text,
-    /reset reason: remote connection failure, transport failure reason: .*Connection_refused$/,
-  );
+  assert.match(text, /reset reason: remote connection failure$/);
 });

@@ -67,8 +67,11 @@ export function localReply(
     return;
   }
   const bytes = Buffer.from(text);
+  // Envoy's order.
+  const contentType = headers.get('content-type') ?? 'text/plain';
+  headers.remove('content-type');
   headers.set('content-length', String(bytes.length));
-  if (!headers.has('content-type')) headers.add('content-type', 'text/plain');
+  headers.add('content-type', contentType);
   if (stream.isHead) {
     stream.encodeHeaders(headers, true);
     return;

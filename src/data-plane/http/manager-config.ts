@@ -4,6 +4,7 @@ import type { Configured } from '#extension/registry.ts';
 import type { H2Options } from '#http/h2-options.ts';
 import type { PathOptions } from '#http/path.ts';
 import type { Http1OptionsData } from './codec-options.ts';
+import type { LocalReplyData } from './local-reply-mapper.ts';
 import type { RouteConfigData } from './route-config.ts';
 
 export const CodecType = { Auto: 0, Http1: 1, Http2: 2 } as const;
@@ -74,7 +75,7 @@ export interface ConnectionManagerConfig {
   readonly drainTimeoutMs: number;
   readonly http1: Http1OptionsData;
   readonly http2: H2Options;
-  readonly localReply: unknown;
+  readonly localReply: LocalReplyData | undefined;
   readonly appendLocalOverload: boolean;
 }
 

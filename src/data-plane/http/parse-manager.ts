@@ -8,6 +8,7 @@ import { EscapedSlashes, type PathOptions } from '#http/path.ts';
 import type { Router } from '#schema/messages/envoy/extensions/filters/http/router/v3.ts';
 import type { HttpConnectionManager } from '#schema/messages/envoy/extensions/filters/network/http_connection_manager/v3.ts';
 import { parseHttp1Options, parseHttp2Options } from './codec-options.ts';
+import { parseLocalReply } from './local-reply-mapper.ts';
 import {
   CodecType,
   type ConnectionManagerConfig,
@@ -154,7 +155,10 @@ export function parseConnectionManager(
       message.stream_error_on_invalid_http_message,
       at.field('http2_protocol_options'),
     ),
-    localReply: undefined,
+    localReply:
+      message.local_reply_config === undefined
+        ? undefined
+        : parseLocalReply(message.local_reply_config, at.field('local_reply_config')),
     appendLocalOverload: message.append_local_overload,
   };
 }

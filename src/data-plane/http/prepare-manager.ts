@@ -11,6 +11,7 @@ import { http1Counts, http2Counts } from './codec-stats.ts';
 import type { ConnectionManager } from './connection-manager.ts';
 import { FilterPlan } from './filter-plan.ts';
 import { ConnectionManagerStats, ListenerHttpStats, RouterStats, TracingStats } from './http-stats.ts';
+import { ConfiguredLocalReply } from './local-reply-mapper.ts';
 import type { ConnectionManagerConfig } from './manager-config.ts';
 import type { ManagerShared } from './manager-shared.ts';
 import { compileRoutes } from './route-compile.ts';
@@ -69,7 +70,7 @@ export function prepareConnectionManager(
     accessLogs: prepareAccessLogs(config.accessLogs, context.registry, context),
     timers: context.timers,
     runtime: context.runtime,
-    localReplies: undefined,
+    localReplies: config.localReply && new ConfiguredLocalReply(config.localReply, context.runtime),
     bufferLimitBytes: context.bufferLimitBytes,
     streamIdleTimeoutMs: config.streamIdleTimeoutMs,
     requestTimeoutMs: config.requestTimeoutMs,

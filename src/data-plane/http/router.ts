@@ -50,6 +50,7 @@ export class Router implements TimerOwner, PickContext {
   #body: Buffer[] | undefined = undefined;
   #bodyBytes = 0;
   #keepsBody = false;
+  #isBodyFull = false;
   #isDownstreamBackedUp = false;
   #requestEndMs = 0;
   #startMs = 0;
@@ -155,6 +156,12 @@ export class Router implements TimerOwner, PickContext {
       }
     }
     if (!isWaiting) attempt.sendData(data, endStream);
+    else if (!this.#isBodyFull && this.#bodyBytes > this.#bodyLimit() && this.#bodyLimit() > 0) {
+      // No connection yet: the client waits until there is one.
+      this.#isBodyFull = true;
+      this.cluster!.stats.upstreamFlowControlBackedUpTotal.value++;
+      this.stream.readDisable(true);
+    }
     if (endStream) this.#onRequestComplete();
   }
 
@@ -382,6 +389,11 @@ export class Router implements TimerOwner, PickContext {
       for (let i = 0; i < body.length; i++)
         attempt.sendData(body[i]!, ends && i === body.length - 1 && trailers === undefined);
       if (!this.#keepsBody) this.#body = undefined;
+      if (this.#isBodyFull) {
+        this.#isBodyFull = false;
+        this.cluster!.stats.upstreamFlowControlDrainedTotal.value++;
+        this.stream.readDisable(false);
+      }
     }
     if (trailers !== undefined) attempt.sendTrailers(trailers);
     if (this.#isDownstreamBackedUp) attempt.readDisable(true);
@@ -494,7 +506,7 @@ export class Router implements TimerOwner, PickContext {
     const text = resetTexts[reason]!;
     this.#reply(
       status,
-      `upstream connect error or disconnect/reset before headers. ${info.attemptCount > 1 ? 'retried and the latest ' : ''}reset reason: ${text}${details === '' ? '' : `, transport failure reason: ${details}`}`,
+      `upstream connect error or disconnect/reset before headers. ${info.attemptCount > 1 ? 'retried and the latest ' : ''}reset reason: ${text}`,
       `upstream_reset_before_response_started{${text.replaceAll(' ', '_')}${details === '' ? '' : `|${details}`}}`,
       isOverflow && !shared.config.routerConfig.suppressEnvoyHeaders,
     );

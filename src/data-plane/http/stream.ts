@@ -463,6 +463,7 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
 
   encodeHeaders(headers: HeaderMap, endStream: boolean): void {
     this.responseHeaders = headers;
+    this.info.responseCode = headers.status;
     this.#active();
     if ((this.plan.hasAny & (Has.EncodeHeaders | Has.EncodeData | Has.EncodeTrailers)) === 0) {
       this.#sendHeaders(headers, endStream);

@@ -14,10 +14,6 @@ export class CircuitBreaker {
   constructor(limits: Thresholds, stats: CircuitBreakerStats) {
     this.#limits = limits;
     this.#stats = stats;
-    if (limits.maxConnections === 0) stats.cxOpen.value = 1;
-    if (limits.maxPendingRequests === 0) stats.rqPendingOpen.value = 1;
-    if (limits.maxRequests === 0) stats.rqOpen.value = 1;
-    if (limits.retryBudget === undefined && limits.maxRetries === 0) stats.rqRetryOpen.value = 1;
   }
 
   get allowsConnection(): boolean {

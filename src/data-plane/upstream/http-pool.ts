@@ -206,6 +206,8 @@ export class PooledConnection implements ConnectionOwner, ClientCodecOwner, Time
     const stats = cluster.stats;
     stats.upstreamCxTotal.value++;
     stats.upstreamCxActive.value++;
+    if (this.pool.protocol === 0) stats.upstreamCxHttp1Total.value++;
+    else if (this.pool.protocol === 1) stats.upstreamCxHttp2Total.value++;
     host.cxTotal.value++;
     host.cxActive.value++;
     breaker.addConnections(1);
@@ -294,10 +296,13 @@ export class PooledConnection implements ConnectionOwner, ClientCodecOwner, Time
     cluster.stats.upstreamCxConnectMs.record(this.connectEndMs - this.connectStartMs);
     const codec = cluster.newCodec(this.connection!, this, this.pool.protocol);
     this.codec = codec;
-    if (codec.protocol === 'HTTP/2') {
-      cluster.stats.upstreamCxHttp2Total.value++;
-      this.#maxStreams = cluster.http2StreamsPerConnection;
-    } else cluster.stats.upstreamCxHttp1Total.value++;
+    const isHttp2 = codec.protocol === 'HTTP/2';
+    if (isHttp2) this.#maxStreams = cluster.http2StreamsPerConnection;
+    // With ALPN it is known only now.
+    if (this.pool.protocol === 2) {
+      if (isHttp2) cluster.stats.upstreamCxHttp2Total.value++;
+      else cluster.stats.upstreamCxHttp1Total.value++;
+    }
     this.pool.onConnected(this);
   }
 
