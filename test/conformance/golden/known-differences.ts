@@ -7,7 +7,8 @@ const file = join(import.meta.dirname, '../../../docs/differences.md');
 
 export interface KnownDifference {
   readonly name: string;
-  readonly aspects: readonly Aspect[];
+  /** `run`: the configuration is refused. */
+  readonly aspects: readonly (Aspect | 'run')[];
   readonly reason: string;
 }
 
@@ -15,6 +16,6 @@ export function knownDifferences(text: string = readFileSync(file, 'utf8')): Map
   const known = new Map<string, KnownDifference>();
   const section = /^## Recorded cases$([\s\S]*?)(?=^## |(?![\s\S]))/m.exec(text)?.[1] ?? '';
   for (const [, name, aspects, reason] of section.matchAll(/^- `([^`]+)` \(([^)]*)\): (.*)/gm))
-    known.set(name!, { name: name!, aspects: aspects!.split(', ') as Aspect[], reason: reason! });
+    known.set(name!, { name: name!, aspects: aspects!.split(', ') as (Aspect | 'run')[], reason: reason! });
   return known;
 }
