@@ -20,7 +20,7 @@ export type Body = (typeof Body)[keyof typeof Body];
 
 /** The codec above. */
 export interface H1Receiver {
-  /** The first line is complete and acceptable: a message begins. Once per message, before `onHead`. */
+  /** The first byte of a message, which may turn out to be none. Once per message. */
   onMessageBegin(): void;
   /** The head is complete; the fields of the parser describe it. Returns how to go on; `Interim`: another head follows this 1xx. */
   onHead(): Body;
@@ -69,6 +69,8 @@ export class H1Parser {
   readonly #options: Http1Options;
   #state: State = State.Head;
   #hasBegun = false;
+  /** The first line was found acceptable. */
+  #hasFirstLine = false;
   /** The first `#partLength` bytes: a head or trailer block that has not arrived completely. */
   #part: Buffer = nothing;
   #partLength = 0;
@@ -76,8 +78,10 @@ export class H1Parser {
   #remaining = 0;
   #sizeDigits = 0;
   #sawReturn = false;
-  /** The latest slice of a chunked body, kept back to be delivered with the end when that is in the same read. */
+  /** What this read had of a chunked body so far: small chunks are delivered as one, and with the end when that is there too. */
   #held: Buffer = nothing;
+  readonly #more: Buffer[] = [];
+  #heldLength = 0;
 
   constructor(isRequest: boolean, receiver: H1Receiver, options: Http1Options) {
     this.#isRequest = isRequest;
@@ -96,9 +100,7 @@ export class H1Parser {
 
   /** Something of a message was read, and it has an end that was not. */
   get isUnderWay(): boolean {
-    return this.#state === State.Head
-      ? this.#hasBegun || this.#partLength > 0
-      : this.#state < State.UntilClose;
+    return this.#state === State.Head ? this.#hasBegun : this.#state < State.UntilClose;
   }
 
   /** Begins the next message; an idle connection keeps nothing of the last one. */
@@ -110,14 +112,15 @@ export class H1Parser {
     this.upgrade = undefined;
     this.#state = State.Head;
     this.#hasBegun = false;
+    this.#hasFirstLine = false;
     this.#partLength = 0;
-    this.#held = nothing;
+    this.#dropHeld();
   }
 
   /** Nothing more is read. The codec fails a message that parses but is not allowed; the parser one that does not parse. */
   fail(error: CodecError): typeof Body.Failed {
     this.#state = State.Failed;
-    this.#held = nothing;
+    this.#dropHeld();
     this.error = error;
     return Body.Failed;
   }
@@ -165,7 +168,7 @@ export class H1Parser {
           return i;
       }
     }
-    if (this.#held !== nothing) this.#releaseHeld();
+    if (this.#heldLength > 0) this.#releaseHeld();
     return i;
   }
 
@@ -180,6 +183,8 @@ export class H1Parser {
       // TLS on a plain port need not wait for a line feed.
       if (bytes[i]! <= SPACE) return this.#refuse(errors.invalidMethod, end);
     } else if (bytes[i] !== LETTER_H) return this.#refuse(errors.invalidVersion, end);
+    this.#hasBegun = true;
+    this.#receiver.onMessageBegin();
     const next = this.#parseHead(bytes, i, end);
     if (next !== INCOMPLETE) return next;
     this.#keep(bytes, i, end);
@@ -210,7 +215,7 @@ export class H1Parser {
     const versionStart = isRequest ? word3 : start;
     const versionEnd = isRequest ? word3End : word1End;
     const isHttp11 = isVersion11(bytes, versionStart, versionEnd);
-    if (!this.#hasBegun) {
+    if (!this.#hasFirstLine) {
       let error: CodecError | undefined;
       if (isRequest) {
         if (method === undefined && !(this.#options.allowCustomMethods && isToken(bytes, start, word1End))) {
@@ -222,8 +227,7 @@ export class H1Parser {
       if (error !== undefined) {
         return this.#refuse(hasInvalidByte(bytes, start, i) ? errors.invalidCharacters : error, end);
       }
-      this.#hasBegun = true;
-      this.#receiver.onMessageBegin();
+      this.#hasFirstLine = true;
     }
 
     // HTTP/0.9: a request without a version is its first line.
@@ -374,6 +378,7 @@ export class H1Parser {
         break;
       case Body.Interim:
         this.#hasBegun = false;
+        this.#hasFirstLine = false;
         break;
       case Body.Failed:
         this.#state = State.Failed;
@@ -389,7 +394,7 @@ export class H1Parser {
 
   /** What was taken of a body before it broke is delivered: it would have been, had it come in an earlier read. */
   #refuse(error: CodecError, end: number): number {
-    if (this.#held !== nothing) this.#releaseHeld();
+    if (this.#heldLength > 0) this.#releaseHeld();
     this.fail(error);
     return end;
   }
@@ -426,7 +431,7 @@ export class H1Parser {
     const length = this.#partLength;
     if (blockEnd === INCOMPLETE) {
       // The first line is judged as soon as it is there; before and after that only the size is.
-      if (!isHead || this.#hasBegun || bytes.indexOf(LF, from) < 0) {
+      if (!isHead || this.#hasFirstLine || bytes.indexOf(LF, from) < 0) {
         this.#incomplete(length, end);
         return end;
       }
@@ -489,16 +494,19 @@ export class H1Parser {
   }
 
   #readChunkData(bytes: Buffer, i: number, end: number): number {
-    if (this.#held !== nothing) this.#releaseHeld();
     const available = end - i;
-    if (available < this.#remaining) {
-      this.#remaining -= available;
-      this.#held = slice(bytes, i, end);
-      return end;
+    const isWhole = available >= this.#remaining;
+    const stop = isWhole ? i + this.#remaining : end;
+    if (this.#heldLength > 0 && this.#heldLength + stop - i > MAX_JOINED) {
+      this.#releaseHeld();
+      if (this.hasFailed) return end;
     }
-    const stop = i + this.#remaining;
-    this.#held = slice(bytes, i, stop);
-    this.#state = State.ChunkEnd;
+    const data = slice(bytes, i, stop);
+    if (this.#heldLength === 0) this.#held = data;
+    else this.#more.push(data);
+    this.#heldLength += data.length;
+    if (isWhole) this.#state = State.ChunkEnd;
+    else this.#remaining -= available;
     return stop;
   }
 
@@ -528,11 +536,9 @@ export class H1Parser {
     if (next === BAD) return this.#judgeBadBlock(bytes, start, end, LINE_START);
     if (next === TOO_MANY) return this.#refuse(errors.tooManyHeaders, end);
     if (next - start > this.#options.maxHeadersBytes) return this.#refuse(errors.headersTooLarge, end);
-    const held = this.#held;
-    this.#held = nothing;
     if (lineCount === 0 || !this.#options.enableTrailers) {
       this.#state = State.Complete;
-      this.#receiver.onBody(held, true);
+      this.#receiver.onBody(this.#takeHeld(), true);
       return next;
     }
     const trailers = new HeaderMap();
@@ -546,7 +552,8 @@ export class H1Parser {
       const value = text.substring(valueStarts[line]! - start, valueEnds[line]! - start);
       trailers.list.push(name, isFolded[line] === 1 ? unfold(value) : value);
     }
-    if (held !== nothing) this.#receiver.onBody(held, false);
+    if (this.#heldLength > 0) this.#releaseHeld();
+    if (this.hasFailed) return end;
     if (trailers.list.length / 2 > this.#options.maxHeadersCount)
       return this.#refuse(errors.tooManyHeaders, end);
     this.#state = State.Complete;
@@ -555,12 +562,25 @@ export class H1Parser {
   }
 
   #releaseHeld(): void {
-    const held = this.#held;
+    this.#receiver.onBody(this.#takeHeld(), false);
+  }
+
+  #takeHeld(): Buffer {
+    const held =
+      this.#more.length === 0 ? this.#held : Buffer.concat([this.#held, ...this.#more], this.#heldLength);
+    this.#dropHeld();
+    return held;
+  }
+
+  #dropHeld(): void {
     this.#held = nothing;
-    this.#receiver.onBody(held, false);
+    this.#more.length = 0;
+    this.#heldLength = 0;
   }
 }
 
+/** Chunks are copied together up to this length; longer ones are passed on as they are. */
+const MAX_JOINED = 16 * 1024;
 const LF = 10;
 const CR = 13;
 const TAB = 9;

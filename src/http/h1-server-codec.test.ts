@@ -265,13 +265,25 @@ test('counts headers with underscores', () => {
   });
 });
 
-test('the stream begins with the first line, so that its timers do', () => {
-  const recorder = new Recorder().send('GET / HTTP/1.1');
+test('the stream begins with the first byte, so that its timers do', () => {
+  const recorder = new Recorder().send('\r\n');
   assert.equal(recorder.encoders.length, 0);
-  recorder.send('\r\nhos');
+  recorder.send('G');
   assert.equal(recorder.encoders.length, 1);
-  recorder.send('t: a\r\n\r\n');
+  recorder.send('ET / HTTP/1.1\r\nhost: a\r\n\r\n');
   assert.deepEqual(recorder.events, ['GET //a /', 'end']);
+  assert.equal(recorder.encoders.length, 1);
+});
+
+test('small chunks of one read are delivered as one, large ones as they are', () => {
+  const delivered: number[] = [];
+  const recorder = new Recorder();
+  recorder.decoder.decodeData = (data) => delivered.push(data.length);
+  const chunk = (length: number) => `${length.toString(16)}\r\n${'x'.repeat(length)}\r\n`;
+  recorder.send(
+    `${chunked}${chunk(5)}${chunk(6)}${chunk(7)}${chunk(16_000)}${chunk(1000)}${chunk(3)}0\r\n\r\n`,
+  );
+  assert.deepEqual(delivered, [16_018, 1003]);
 });
 
 test('pipelined requests wait for the response before them, and reading stops meanwhile', async () => {
