@@ -5,11 +5,12 @@ import type { AdminQuery, AdminResponse } from './endpoint.ts';
 
 export type NameFilter = (name: string) => boolean;
 
-/** Or the answer to a wrong expression. */
-export function nameFilter(query: AdminQuery): NameFilter | AdminResponse {
+/** Or the answer to a wrong expression; not every page of Envoy says what is wrong with it. */
+export function nameFilter(query: AdminQuery, saysWhy = true): NameFilter | AdminResponse {
   const pattern = query.value('filter');
   if (pattern === undefined) return () => true;
   const problem = regexProblem(pattern);
-  if (problem !== undefined) return { status: 400, body: `Invalid re2 regex: ${problem}` };
+  if (problem !== undefined)
+    return { status: 400, body: `Invalid re2 regex${saysWhy ? `: ${problem}` : ''}` };
   return compileSearch(pattern);
 }

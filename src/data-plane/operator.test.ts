@@ -203,6 +203,84 @@ test('an admin address that is taken is refused in the words of Envoy', async (t
   );
 });
 
+test('hosts are shown with what the configuration says of them', async (t) => {
+  const { page } = await start(t, 'inline', {
+    static_resources: {
+      clusters: [
+        {
+          name: 'up',
+          load_assignment: {
+            cluster_name: 'up',
+            endpoints: [
+              {
+                locality: { region: 'r' },
+                priority: 1,
+                lb_endpoints: [
+                  {
+                    endpoint: {
+                      hostname: 'h',
+                      address: { socket_address: { address: '127.0.0.1', port_value: 81 } },
+                    },
+                    load_balancing_weight: 3,
+                    health_status: 'DRAINING',
+                    metadata: { filter_metadata: { 'envoy.lb': { canary: true } } },
+                  },
+                ],
+              },
+              {
+                lb_endpoints: [
+                  { endpoint: { address: { pipe: { path: '/x.sock' } } }, health_status: 'DEGRADED' },
+                ],
+              },
+            ],
+          },
+        },
+      ],
+    },
+  });
+  const text = await page('/clusters');
+  for (const line of [
+    '127.0.0.1:81::health_flags::/eds_status_draining',
+    '127.0.0.1:81::canary::true',
+    '127.0.0.1:81::weight::3',
+    '127.0.0.1:81::region::r',
+    '/x.sock::health_flags::/degraded_eds_health',
+  ]) {
+    assert.ok(text.includes(`up::${line}\n`), line);
+  }
+  const { configs } = JSON.parse(await page('/config_dump?resource=static_endpoint_configs&include_eds'));
+  assert.deepEqual(configs[0].endpoint_config.endpoints, [
+    {
+      locality: {},
+      lb_endpoints: [
+        {
+          endpoint: { address: { pipe: { path: '/x.sock' } }, health_check_config: {} },
+          health_status: 'DEGRADED',
+          load_balancing_weight: 1,
+        },
+      ],
+      load_balancing_weight: 0,
+    },
+    {
+      locality: { region: 'r' },
+      lb_endpoints: [
+        {
+          endpoint: {
+            address: { socket_address: { address: '127.0.0.1', port_value: 81 } },
+            health_check_config: {},
+            hostname: 'h',
+          },
+          health_status: 'UNHEALTHY',
+          metadata: { filter_metadata: { 'envoy.lb': { canary: true } } },
+          load_balancing_weight: 3,
+        },
+      ],
+      load_balancing_weight: 0,
+      priority: 1,
+    },
+  ]);
+});
+
 test('requests of operators are logged like others', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'operator-'));
   t.after(() => rmSync(folder, { recursive: true }));

@@ -1,7 +1,7 @@
 // The operator's side of a proxy, on the main thread: statistics of all threads, the admin interface and what it may change.
 import type { Admin, AdminOptions } from '#admin/admin.ts';
 import { createAdmin } from '#admin/create-admin.ts';
-import type { ClusterStatus, DrainOptions, HostStatus, ServerOwner } from '#admin/owners.ts';
+import type { ClusterStatus, DrainOptions, HostHealth, HostStatus, ServerOwner } from '#admin/owners.ts';
 import { AdminServer } from '#admin/server.ts';
 import { systemClock } from '#base/clock.ts';
 import { logger, logs } from '#base/logger.ts';
@@ -9,7 +9,6 @@ import { TimerWheel } from '#base/timer-wheel.ts';
 import type { ParseContext } from '#config/parse-context.ts';
 import { AccessLogFiles, type FlushOptions } from '#extension/access-log-files.ts';
 import { type AccessLogData, parseAccessLogs } from '#extension/access-logger.ts';
-import { HostHealth } from '#extension/load-balancer.ts';
 import { compileStringMatcher } from '#extension/matchers/compile.ts';
 import type { StringMatcherData } from '#extension/matchers/matcher-config.ts';
 import { parseStringMatcher } from '#extension/matchers/parse.ts';
@@ -30,7 +29,7 @@ import { parseAddress, type SocketAddressData } from './address.ts';
 import { RouterStats } from './http/http-stats.ts';
 import type { ListenerConfig } from './listener/listener-config.ts';
 import { AdminAccessLog } from './observe/admin-access-log.ts';
-import { staticSections } from './observe/config-dump-sections.ts';
+import { endpointsSection, staticSections } from './observe/config-dump-sections.ts';
 import { parseLayeredRuntime, type RuntimeLayerConfig, RuntimeLayers } from './observe/runtime-layers.ts';
 import { ListenerManagerStats, type ServerState, ServerStats, serverStates } from './observe/server-stats.ts';
 import { bucketBounds, parseStatsConfig, type StatsSettings, statsFilter } from './observe/stats-config.ts';
@@ -390,7 +389,12 @@ export class Operator implements ServerOwner {
       clusters: { clusters: () => this.#clusterStatuses() },
       certificates: { certificates: () => certificates },
       runtime: this.runtime,
-      configDump: staticSections(bootstrap, this.node, Date.now()),
+      configDump: [
+        ...staticSections(bootstrap, this.node, Date.now()),
+        endpointsSection(() =>
+          this.#proxy.clusters().map(({ config, hosts }) => this.#assignment(config, byPriority(hosts))),
+        ),
+      ],
       merged: this.#merged,
       tags: new TagExtractor(withFixedTags(this.#config.stats.tags, this.#process.fixedTags)),
       bounds: bucketBounds(this.#config.stats),
@@ -407,6 +411,20 @@ export class Operator implements ServerOwner {
   #listenerStatus({ name, addresses }: ListenerConfig): { name: string; addresses: Address[] } {
     const ports = this.#proxy.ports(name);
     return { name, addresses: addresses.map((it, i) => addressMessage(it.address, ports?.[i] ?? it.port)) };
+  }
+
+  #assignment({ name }: ClusterConfig, localities: readonly LocalityConfig[]): object {
+    const cluster = this.#proxy.bootstrap.static_resources?.clusters.find((it) => it.name === name);
+    return {
+      cluster_name: cluster?.eds_cluster_config?.service_name || name,
+      endpoints: localities.map((it) => ({
+        locality: { region: it.region, zone: it.zone, sub_zone: it.subZone },
+        lb_endpoints: it.hosts.map((host) => lbEndpoint(host)),
+        load_balancing_weight: it.weight,
+        priority: it.priority,
+      })),
+      policy: { overprovisioning_factor: cluster?.load_assignment?.policy?.overprovisioning_factor ?? 140 },
+    };
   }
 
   async #clusterStatuses(): Promise<ClusterStatus[]> {
@@ -438,7 +456,7 @@ export class Operator implements ServerOwner {
               },
         defaultPriority: limits(config.thresholds[0]),
         highPriority: limits(config.thresholds[1]),
-        hosts: hosts.flatMap((locality) =>
+        hosts: byPriority(hosts).flatMap((locality) =>
           locality.hosts.map((host) => hostStatus(host, locality, counters.get(config.name))),
         ),
       };
@@ -498,19 +516,48 @@ function hostStatus(
       rqTimeout: counted?.rqTimeout ?? 0,
       rqTotal: counted?.rqTotal ?? 0,
     },
-    health:
-      host.health === HostHealth.Healthy
-        ? { edsHealthStatus: 'HEALTHY' }
-        : host.health === HostHealth.Degraded
-          ? { degradedEdsHealth: true, edsHealthStatus: 'DEGRADED' }
-          : { failedEdsHealth: true, edsHealthStatus: 'UNHEALTHY' },
+    health: hostHealth(host),
     weight: host.weight,
     locality: { region, zone, subZone },
-    canary: false,
+    canary: host.metadata?.['envoy.lb']?.canary === true,
     priority,
     successRate: -1,
     localOriginSuccessRate: -1,
   };
+}
+
+function byPriority(localities: readonly LocalityConfig[]): LocalityConfig[] {
+  return localities.toSorted((a, b) => a.priority - b.priority);
+}
+
+function lbEndpoint(host: HostConfig): object {
+  const { edsHealthStatus } = hostHealth(host);
+  return {
+    endpoint: {
+      address: addressMessage(host.address, host.port),
+      health_check_config: {},
+      hostname: host.hostname,
+    },
+    health_status:
+      edsHealthStatus === 'HEALTHY' || edsHealthStatus === 'DEGRADED' ? edsHealthStatus : 'UNHEALTHY',
+    ...(host.metadata && { metadata: { filter_metadata: host.metadata } }),
+    load_balancing_weight: host.weight,
+  };
+}
+
+/** The health that the configuration gave the host, as flags of Envoy. */
+function hostHealth({ healthStatus }: HostConfig): HostHealth {
+  switch (healthStatus) {
+    case 'UNHEALTHY':
+    case 'TIMEOUT':
+      return { failedEdsHealth: true, edsHealthStatus: healthStatus };
+    case 'DRAINING':
+      return { edsStatusDraining: true, edsHealthStatus: healthStatus };
+    case 'DEGRADED':
+      return { degradedEdsHealth: true, edsHealthStatus: healthStatus };
+    default:
+      return { edsHealthStatus: 'HEALTHY' };
+  }
 }
 
 function addressMessage(address: string, port: number): Address {

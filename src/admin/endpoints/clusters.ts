@@ -19,7 +19,7 @@ export function clustersEndpoint(owner: ClustersOwner): AdminEndpoint {
     mutates: false,
     parameters: [{ name: 'filter', help: 'Regular expression (Google re2) for filtering clusters by name' }],
     async handle({ query }) {
-      const filter = nameFilter(query);
+      const filter = nameFilter(query, false);
       if (typeof filter !== 'function') return filter;
       const clusters = (await owner.clusters()).filter(({ name }) => filter(name));
       if (query.get('format') !== 'json') return { body: clusters.map(clusterText).join('') };

@@ -72,6 +72,22 @@ export function staticSections(bootstrap: Bootstrap, node: Node, acceptedMs: num
   ];
 }
 
+/** `assignments`: envoy.config.endpoint.v3.ClusterLoadAssignment of every cluster, as it is now. */
+export function endpointsSection(assignments: () => readonly object[]): ConfigDumpSection {
+  return {
+    order: 30,
+    type: 'envoy.admin.v3.EndpointsConfigDump',
+    isEndpoints: true,
+    dump: (matches) => ({
+      static_endpoint_configs: assignments()
+        .filter((it) => matches((it as { readonly cluster_name: string }).cluster_name))
+        .map((it) => ({
+          endpoint_config: { '@type': `${prefix}envoy.config.endpoint.v3.ClusterLoadAssignment`, ...it },
+        })),
+    }),
+  };
+}
+
 function byName(a: Named, b: Named): number {
   return a.name < b.name ? -1 : a.name > b.name ? 1 : 0;
 }

@@ -2,6 +2,7 @@
 // change more often.
 import type { Configured } from '#extension/registry.ts';
 import type { H2Options } from '#http/h2-options.ts';
+import type { HealthStatus } from '#schema/messages/envoy/config/core/v3.ts';
 import type { Http1OptionsData } from '../http/codec-options.ts';
 
 export type Metadata = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
@@ -67,6 +68,8 @@ export interface HostConfig {
   readonly weight: number;
   /** A value of `HostHealth`. */
   readonly health: number;
+  /** What the configuration or EDS says: a name of envoy.config.core.v3.HealthStatus. */
+  readonly healthStatus: HealthStatus;
   readonly metadata: Metadata | undefined;
 }
 

@@ -7,7 +7,15 @@ import { ClusterStats } from './cluster-stats.ts';
 import { type DnsConfig, LookupFamily } from './discovery-config.ts';
 import { DnsDiscovery } from './dns-discovery.ts';
 
-const host = { address: 'up.test', port: 80, hostname: '', weight: 1, health: 2, metadata: undefined };
+const host = {
+  address: 'up.test',
+  port: 80,
+  hostname: '',
+  weight: 1,
+  health: 2,
+  healthStatus: 'HEALTHY' as const,
+  metadata: undefined,
+};
 const assignment: readonly LocalityConfig[] = [
   { region: '', zone: '', subZone: '', weight: 0, priority: 0, hosts: [host] },
 ];

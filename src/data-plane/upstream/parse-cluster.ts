@@ -214,6 +214,7 @@ export function parseLoadAssignment(
             : it.health_status === 'DEGRADED'
               ? HostHealth.Degraded
               : HostHealth.Healthy,
+        healthStatus: it.health_status,
         metadata: it.metadata?.filter_metadata as HostConfig['metadata'],
       });
     });
