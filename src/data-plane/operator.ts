@@ -34,6 +34,7 @@ import { parseLayeredRuntime, type RuntimeLayerConfig, RuntimeLayers } from './o
 import { ListenerManagerStats, type ServerState, ServerStats, serverStates } from './observe/server-stats.ts';
 import { bucketBounds, parseStatsConfig, type StatsSettings, statsFilter } from './observe/stats-config.ts';
 import { certificatePairs } from './secrets/certificate-details.ts';
+import { WorkerSecrets } from './secrets/worker-secrets.ts';
 import type { ClusterConfig, HostConfig, LocalityConfig, Thresholds } from './upstream/cluster-config.ts';
 import type { WorkerPool } from './worker-pool.ts';
 import type { FromWorker, HostCounters } from './worker-protocol.ts';
@@ -342,6 +343,7 @@ export class Operator implements ServerOwner {
       stats: this.store.root,
       runtime,
       accessLogFiles: this.#accessLogFiles,
+      secrets: new WorkerSecrets(),
       timers: this.#timers,
       clock: systemClock,
       lifecycle: { isHealthCheckFailed: false, membership: () => undefined },

@@ -2,6 +2,7 @@
 
 import type { LogLevels, LogSettings } from '#base/logger.ts';
 import type { FlushOptions } from '#extension/access-log-files.ts';
+import type { SecretData } from '#extension/secrets/secret-data.ts';
 import type { StatsSnapshot } from '#stats/snapshot.ts';
 import type { SocketAddressData } from './address.ts';
 import type { ListenerConfig } from './listener/listener-config.ts';
@@ -25,6 +26,8 @@ export interface WorkerData {
 
 export type ToWorker =
   | { readonly type: 'cluster'; readonly config: ClusterConfig; readonly hosts: readonly LocalityConfig[] }
+  /** Before the listeners and clusters that name it, and whenever it changes. */
+  | { readonly type: 'secret'; readonly key: string; readonly secret: SecretData }
   | { readonly type: 'hosts'; readonly cluster: string; readonly hosts: readonly LocalityConfig[] }
   | { readonly type: 'remove_cluster'; readonly cluster: string }
   /** Answered by `listening` or `listen_failed`. `addresses`: with the port that a port 0 became. */

@@ -13,6 +13,7 @@ import { StatsStore } from '#stats/store.ts';
 import { coreExtensions } from './core-extensions.ts';
 import { ActiveListener } from './listener/active-listener.ts';
 import { statsFilter } from './observe/stats-config.ts';
+import { WorkerSecrets } from './secrets/worker-secrets.ts';
 import { WorkerClusters } from './upstream/worker-clusters.ts';
 import type { WorkerContext } from './worker-context.ts';
 import type { FromWorker, HostCounters, ToWorker, WorkerData } from './worker-protocol.ts';
@@ -30,6 +31,7 @@ export class Worker implements WorkerContext, Lifecycle {
   readonly nodeCluster: string;
   readonly localAddress: string;
   readonly accessLogFiles: AccessLogFiles;
+  readonly #secrets = new WorkerSecrets();
   readonly #listeners = new Map<string, ActiveListener>();
   readonly #post: (message: FromWorker, transfer?: ArrayBuffer[]) => void;
   readonly #snapshots: SnapshotWriter;
@@ -53,6 +55,7 @@ export class Worker implements WorkerContext, Lifecycle {
       stats: this.store.root,
       accessLogFiles: this.accessLogFiles,
       runtime: this.runtime,
+      secrets: this.#secrets,
       timers: this.timers,
       clock: systemClock,
       lifecycle: this,
@@ -66,6 +69,9 @@ export class Worker implements WorkerContext, Lifecycle {
 
   receive(message: ToWorker): void {
     switch (message.type) {
+      case 'secret':
+        this.#secrets.set(message.key, message.secret);
+        break;
       case 'cluster':
         this.clusters.set(message.config, message.hosts);
         this.#inflated.value = this.clusters.size;

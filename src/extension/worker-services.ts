@@ -4,11 +4,13 @@ import type { TimerWheel } from '#base/timer-wheel.ts';
 import type { Scope } from '#stats/store.ts';
 import type { AccessLogFiles } from './access-log-files.ts';
 import type { Runtime } from './runtime.ts';
+import type { SecretStore } from './secrets/secret-data.ts';
 
 export interface WorkerServices {
   /** The scope without a prefix; `stats.scope('cluster.web')` is the usual way down. */
   readonly stats: Scope;
   readonly runtime: Runtime;
+  readonly secrets: SecretStore;
   readonly accessLogFiles: AccessLogFiles;
   /** For everything that is usually cancelled. */
   readonly timers: TimerWheel;

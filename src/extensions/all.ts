@@ -14,10 +14,13 @@ import { leastRequest } from './load-balancers/least-request/index.ts';
 import { random } from './load-balancers/random/index.ts';
 import { roundRobin } from './load-balancers/round-robin/index.ts';
 import { downstreamRawBuffer, upstreamRawBuffer } from './transport-sockets/raw-buffer/index.ts';
+import { downstreamTls, upstreamTls } from './transport-sockets/tls/index.ts';
 
 export const extensions: readonly Extension[] = [
   downstreamRawBuffer,
   upstreamRawBuffer,
+  downstreamTls,
+  upstreamTls,
   fileAccessLogger,
   stdoutAccessLogger,
   stderrAccessLogger,

@@ -60,7 +60,10 @@ export function dial(options: DialOptions, owner: ConnectionOwner): Connection {
   } else {
     const wrapped = wrap(socket);
     connection = new Connection(nextConnectionId(), wrapped, owner, options.bufferLimitBytes, false);
-    wrapped.on('secureConnect', () => connection.owner.onConnected());
+    // A transport that refuses its peer has destroyed the socket by now.
+    wrapped.on('secureConnect', () => {
+      if (!wrapped.destroyed) connection.owner.onConnected();
+    });
   }
   return connection;
 }

@@ -178,7 +178,8 @@ export class ActiveListener {
   }
 
   #begin(accepted: AcceptedConnection, chain: PreparedChain): void {
-    if (accepted.connection.isClosed) return;
+    // A transport that refuses its peer destroys the socket at the end of the handshake.
+    if (accepted.connection.isClosed || accepted.connection.socket.destroyed) return;
     accepted.info.transportProtocol = chain.transport.protocol;
     accepted.filters = chain.factories.map((make) => make(accepted));
     accepted.start();

@@ -1,0 +1,18 @@
+// A validation context from a secret over the default one of the configuration.
+import type { ValidationData } from './secret-data.ts';
+
+/** A dynamic context over the default one: what it sets replaces, lists are joined, as protobuf merges. */
+export function mergeValidation(base: ValidationData, over: ValidationData): ValidationData {
+  return {
+    trustedCa: over.trustedCa === '' ? base.trustedCa : over.trustedCa,
+    crl: over.crl === '' ? base.crl : over.crl,
+    onlyLeafCrl: base.onlyLeafCrl || over.onlyLeafCrl,
+    sans: [...base.sans, ...over.sans],
+    hashes: [...base.hashes, ...over.hashes],
+    spkis: [...base.spkis, ...over.spkis],
+    allowExpired: base.allowExpired || over.allowExpired,
+    acceptUntrusted: base.acceptUntrusted || over.acceptUntrusted,
+    maxDepth: over.maxDepth >= 0 ? over.maxDepth : base.maxDepth,
+    spiffe: over.spiffe ?? base.spiffe,
+  };
+}

@@ -1,0 +1,87 @@
+// `TlsCertificate` and `TlsSessionTicketKeys` -> plain data. Files are read here, encrypted keys decrypted.
+import { createHash, createPrivateKey, X509Certificate } from 'node:crypto';
+import type { ParseContext } from '#config/parse-context.ts';
+import type { DataSource } from '#schema/messages/envoy/config/core/v3.ts';
+import type {
+  TlsCertificate,
+  TlsSessionTicketKeys,
+} from '#schema/messages/envoy/extensions/transport_sockets/tls/v3.ts';
+import { readDataSource } from '../data-source.ts';
+import { onlyFields } from '../message-fields.ts';
+import type { CertificateData, TicketKey } from './secret-data.ts';
+
+/** Undefined: a problem was reported. */
+export function parseCertificate(
+  message: TlsCertificate,
+  at: ParseContext,
+  name: string,
+): CertificateData | undefined {
+  onlyFields(message, at, ['certificate_chain', 'private_key', 'pkcs12', 'password', 'watched_directory']);
+  const password =
+    message.password === undefined ? '' : readDataSource(message.password, at.field('password'))?.toString();
+  if (password === undefined) return undefined;
+  if (message.pkcs12 !== undefined) {
+    if (message.certificate_chain !== undefined || message.private_key !== undefined) {
+      const problem = "Certificate configuration can't have both pkcs12 and certificate_chain / private_key";
+      at.field('pkcs12').fail(problem, { envoy: problem });
+      return undefined;
+    }
+    const pkcs12 = readDataSource(message.pkcs12, at.field('pkcs12'));
+    return pkcs12 && { name, chain: '', key: '', pkcs12: new Uint8Array(pkcs12), password };
+  }
+  const chain = message.certificate_chain && read(message.certificate_chain, at.field('certificate_chain'));
+  const encrypted = message.private_key && read(message.private_key, at.field('private_key'));
+  if (chain === undefined || encrypted === undefined) {
+    if (message.certificate_chain === undefined) at.fail('"certificate_chain" is missing');
+    if (message.private_key === undefined)
+      at.fail('"private_key" is missing', { envoy: 'Failed to load incomplete private key from path: ' });
+    return undefined;
+  }
+  try {
+    const key = createPrivateKey({ key: encrypted, ...(password === '' ? {} : { passphrase: password }) });
+    if (!new X509Certificate(chain).checkPrivateKey(key)) {
+      at.field('private_key').fail('the private key does not belong to the certificate', {
+        envoy: `Failed to load private key from ${nameOf(message.private_key)}, Cause: error:0b000074:X.509 certificate routines:OPENSSL_internal:KEY_VALUES_MISMATCH`,
+      });
+      return undefined;
+    }
+    const pem = key.export({ type: 'pkcs8', format: 'pem' }) as string;
+    return { name, chain, key: pem, pkcs12: undefined, password: '' };
+  } catch (cause) {
+    at.fail(`the certificate or its key cannot be read: ${(cause as Error).message}`, {
+      envoy: `Failed to load certificate chain from ${nameOf(message.certificate_chain)}`,
+      cause,
+    });
+    return undefined;
+  }
+}
+
+/**
+ * Envoy's keys have 80 bytes and OpenSSL, as Node offers it, takes one of 48: it is derived from the first, so that a fleet with
+ * the same configuration resumes each other's sessions.
+ */
+export function parseTicketKeys(message: TlsSessionTicketKeys, at: ParseContext): TicketKey | undefined {
+  let first: TicketKey | undefined;
+  message.keys.forEach((source, i) => {
+    const here = at.field('keys', i);
+    const key = readDataSource(source, here);
+    if (key === undefined) return;
+    if (key.length !== 80) {
+      const problem = `Incorrect TLS session ticket key length. Length ${key.length}, expected length 80.`;
+      here.fail(problem, { envoy: problem });
+      return;
+    }
+    first ??= new Uint8Array(createHash('sha384').update(key).digest());
+  });
+  if (message.keys.length > 1)
+    at.field('keys', 1).warn('only the first key is used: tickets of the others are not resumed');
+  return first;
+}
+
+function read(source: DataSource, at: ParseContext): string | undefined {
+  return readDataSource(source, at)?.toString('latin1');
+}
+
+function nameOf(source: DataSource | undefined): string {
+  return source?.filename ?? '<inline>';
+}

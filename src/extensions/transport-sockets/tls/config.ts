@@ -1,0 +1,158 @@
+// The two TLS contexts -> plain data.
+import { createHash, randomBytes } from 'node:crypto';
+import { ipVersion } from '#base/cidr.ts';
+import type { ParseContext } from '#config/parse-context.ts';
+import { durationMs, onlyFields } from '#extension/message-fields.ts';
+import { parseCertificate, parseTicketKeys } from '#extension/secrets/parse-certificate.ts';
+import { parseValidation } from '#extension/secrets/parse-validation.ts';
+import type { CertificateData, TicketKey, ValidationData } from '#extension/secrets/secret-data.ts';
+import { secretKey } from '#extension/secrets/secret-key.ts';
+import type {
+  CommonTlsContext,
+  DownstreamTlsContext,
+  UpstreamTlsContext,
+} from '#schema/messages/envoy/extensions/transport_sockets/tls/v3.ts';
+import { parseParameters, type TlsParametersData } from './parameters.ts';
+
+export interface TlsConfig extends TlsParametersData {
+  readonly certificates: readonly CertificateData[];
+  /** Keys of secrets that are certificates. */
+  readonly certificateSecrets: readonly string[];
+  /** The context of the configuration, or the default one under a secret. */
+  readonly validation: ValidationData | undefined;
+  /** Key of the secret, empty when there is none. */
+  readonly validationSecret: string;
+  readonly alpn: readonly string[];
+}
+
+export interface DownstreamTlsConfig extends TlsConfig {
+  readonly requireClientCertificate: boolean;
+  readonly requireSni: boolean;
+  readonly fullScan: boolean;
+  readonly prefersClientCiphers: boolean;
+  readonly stateless: boolean;
+  /** The same for all workers of the process. */
+  readonly ticketKey: TicketKey;
+  readonly ticketKeySecret: string;
+  /** In seconds; 0: OpenSSL's default. */
+  readonly sessionTimeout: number;
+}
+
+export interface UpstreamTlsConfig extends TlsConfig {
+  readonly sni: string;
+  readonly autoHostSni: boolean;
+  readonly autoSniSanValidation: boolean;
+  /** Sessions kept per cluster; 0: no resumption. */
+  readonly maxSessionKeys: number;
+}
+
+/** Ticket keys are derived from it, so that the workers of a process agree and equal contexts are equal data. */
+const processSecret = randomBytes(32);
+
+export function parseDownstreamTls(message: DownstreamTlsContext, at: ParseContext): DownstreamTlsConfig {
+  onlyFields(message, at, [
+    'common_tls_context',
+    'require_client_certificate',
+    'require_sni',
+    'session_ticket_keys',
+    'session_ticket_keys_sds_secret_config',
+    'disable_stateless_session_resumption',
+    'disable_stateful_session_resumption',
+    'session_timeout',
+    'full_scan_certs_on_sni_mismatch',
+    'prefer_client_ciphers',
+  ]);
+  if (message.ocsp_staple_policy !== 'LENIENT_STAPLING' && typeof message.ocsp_staple_policy === 'string')
+    at.field('ocsp_staple_policy').unsupported(`${message.ocsp_staple_policy} is not supported by chancery`);
+  const common = parseCommon(message.common_tls_context, at.field('common_tls_context'), true);
+  if (common.certificates.length + common.certificateSecrets.length === 0 && at.ok) {
+    const problem = 'No TLS certificates found for server context';
+    at.fail(problem, { envoy: problem });
+  }
+  const ownKeys =
+    message.session_ticket_keys &&
+    parseTicketKeys(message.session_ticket_keys, at.field('session_ticket_keys'));
+  return {
+    ...common,
+    requireClientCertificate: message.require_client_certificate ?? false,
+    requireSni: message.require_sni ?? false,
+    fullScan: message.full_scan_certs_on_sni_mismatch ?? false,
+    prefersClientCiphers: message.prefer_client_ciphers,
+    stateless: !(message.disable_stateless_session_resumption ?? false),
+    ticketKey:
+      ownKeys ??
+      new Uint8Array(createHash('sha384').update(processSecret).update(JSON.stringify(common)).digest()),
+    ticketKeySecret:
+      message.session_ticket_keys_sds_secret_config === undefined
+        ? ''
+        : secretKey(message.session_ticket_keys_sds_secret_config),
+    sessionTimeout: Math.floor(durationMs(message.session_timeout, 0) / 1000),
+  };
+}
+
+export function parseUpstreamTls(message: UpstreamTlsContext, at: ParseContext): UpstreamTlsConfig {
+  onlyFields(message, at, [
+    'common_tls_context',
+    'sni',
+    'auto_host_sni',
+    'auto_sni_san_validation',
+    'allow_renegotiation',
+    'max_session_keys',
+    'enforce_rsa_key_usage',
+  ]);
+  const common = parseCommon(message.common_tls_context, at.field('common_tls_context'), false);
+  if (ipVersion(message.sni) !== 0)
+    at.field('sni').unsupported(
+      `an IP address as server name is not supported by chancery: "${message.sni}"`,
+    );
+  if (common.certificates.length + common.certificateSecrets.length > 1) {
+    const problem = 'Multiple TLS certificates are not supported for client contexts';
+    at.field('common_tls_context').fail(problem, { envoy: problem });
+  }
+  return {
+    ...common,
+    sni: message.sni,
+    autoHostSni: message.auto_host_sni,
+    autoSniSanValidation: message.auto_sni_san_validation,
+    maxSessionKeys: message.max_session_keys ?? 1,
+  };
+}
+
+function parseCommon(message: CommonTlsContext | undefined, at: ParseContext, isServer: boolean): TlsConfig {
+  if (message !== undefined)
+    onlyFields(message, at, [
+      'tls_params',
+      'tls_certificates',
+      'tls_certificate_sds_secret_configs',
+      'validation_context',
+      'validation_context_sds_secret_config',
+      'combined_validation_context',
+      'alpn_protocols',
+    ]);
+  const certificates: CertificateData[] = [];
+  message?.tls_certificates.forEach((it, i) => {
+    const certificate = parseCertificate(it, at.field('tls_certificates', i), '');
+    if (certificate !== undefined) certificates.push(certificate);
+  });
+  const combined = message?.combined_validation_context;
+  if (combined !== undefined)
+    onlyFields(combined, at.field('combined_validation_context'), [
+      'default_validation_context',
+      'validation_context_sds_secret_config',
+    ]);
+  const validation = message?.validation_context ?? combined?.default_validation_context;
+  const validationAt =
+    combined === undefined
+      ? at.field('validation_context')
+      : at.field('combined_validation_context').field('default_validation_context');
+  const secret =
+    message?.validation_context_sds_secret_config ?? combined?.validation_context_sds_secret_config;
+  return {
+    ...parseParameters(message?.tls_params, at.field('tls_params'), isServer),
+    certificates,
+    certificateSecrets: message?.tls_certificate_sds_secret_configs.map(secretKey) ?? [],
+    validation: validation && parseValidation(validation, validationAt),
+    validationSecret: secret === undefined ? '' : secretKey(secret),
+    alpn: message?.alpn_protocols ?? [],
+  };
+}

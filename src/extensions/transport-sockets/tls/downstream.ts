@@ -1,0 +1,159 @@
+// TLS on accepted connections: `node:tls` on the accepted socket itself. What OpenSSL leaves to its caller, whether the client may
+// pass, is decided when the handshake is done and before a filter sees the connection.
+import type { X509Certificate } from 'node:crypto';
+import type { Socket } from 'node:net';
+import { TLSSocket, type TLSSocketOptions } from 'node:tls';
+import type { SecretStore } from '#extension/secrets/secret-data.ts';
+import type { TlsInfo } from '#extension/stream-info.ts';
+import type { DownstreamTransport, TransportSocketContext } from '#extension/transport-socket.ts';
+import { tlsErrorReason, tlsErrorText } from '#net/tls-error.ts';
+import type { DownstreamTlsConfig } from './config.ts';
+import { certificatesNow, validationDigest, validationNow } from './current-secrets.ts';
+import { leafOf, ServerContexts } from './server-contexts.ts';
+import { SocketTlsInfo } from './socket-info.ts';
+import { SocketFactoryStats, SslStats } from './stats.ts';
+import { PeerValidator, unchecked, type Verdict } from './validator.ts';
+
+export class DownstreamTls implements DownstreamTransport {
+  readonly protocol = 'tls';
+  readonly #config: DownstreamTlsConfig;
+  readonly #context: TransportSocketContext;
+  readonly #stats: SslStats;
+  readonly #factoryStats: SocketFactoryStats;
+  readonly #selectProtocol: ((offer: { protocols: string[] }) => string | undefined) | undefined;
+  readonly #infos = new WeakMap<object, SocketTlsInfo>();
+  /** Undefined while a secret has not come. */
+  #contexts: ServerContexts | undefined = undefined;
+  #validator: PeerValidator | undefined = undefined;
+  #requestsCertificate = false;
+
+  constructor(config: DownstreamTlsConfig, context: TransportSocketContext) {
+    this.#config = config;
+    this.#context = context;
+    const prefix = context.statPrefix;
+    this.#stats = context.stats.scope(`${prefix}ssl`).stats(SslStats);
+    this.#factoryStats = context.stats.scope(`${prefix}server_ssl_socket_factory`).stats(SocketFactoryStats);
+    const own = config.alpn;
+    this.#selectProtocol =
+      own.length === 0
+        ? undefined
+        : // Without a match Envoy goes on without a protocol; OpenSSL can only fail then, so the client gets what it named first.
+          ({ protocols }) => own.find((it) => protocols.includes(it)) ?? protocols[0];
+    this.#prepare();
+    const { secrets } = context;
+    const keys = [...config.certificateSecrets, config.validationSecret, config.ticketKeySecret];
+    for (const key of new Set(keys)) if (key !== '') secrets.watch(key, () => this.#onSecret());
+  }
+
+  wrap(socket: Socket, first: Buffer | undefined): Socket | TLSSocket {
+    const contexts = this.#contexts;
+    if (contexts === undefined) {
+      this.#factoryStats.downstreamNotReady.value++;
+      socket.destroy();
+      return socket;
+    }
+    // The TLS socket takes what stands in the buffer before it reads.
+    if (first !== undefined) socket.unshift(first);
+    const options: TLSSocketOptions = {
+      isServer: true,
+      secureContext: contexts.unnamed,
+      requestCert: this.#requestsCertificate,
+      rejectUnauthorized: this.#config.requireClientCertificate,
+    };
+    if (this.#selectProtocol !== undefined) options.ALPNCallback = this.#selectProtocol;
+    if (contexts.isChoice) {
+      options.SNICallback = (servername, done) => {
+        const takesEc = tls.getSharedSigalgs().some((it) => it.startsWith('ECDSA'));
+        done(null, contexts.select(servername, takesEc));
+      };
+    }
+    const tls = new TLSSocket(socket, options);
+    tls.on('error', (error) => this.#onError(error));
+    tls.on('secure', () => this.#onSecure(tls));
+    return tls;
+  }
+
+  tlsInfo(socket: Socket | TLSSocket): TlsInfo | undefined {
+    return this.#infos.get(socket);
+  }
+
+  #onSecure(tls: TLSSocket): void {
+    const stats = this.#stats;
+    const peer = this.#requestsCertificate ? tls.getPeerX509Certificate() : undefined;
+    const { reason, validated } = this.#verdict(tls, peer);
+    if (reason !== '') {
+      tls.destroy(new Error(tlsErrorText('CERTIFICATE_VERIFY_FAILED', reason)));
+      return;
+    }
+    if (this.#config.requireSni && !(tls as { servername?: string | false }).servername) {
+      stats.connectionError.value++;
+      tls.destroy(new Error(tlsErrorText('CLIENTHELLO_TLSEXT')));
+      return;
+    }
+    stats.handshake.value++;
+    if (tls.isSessionReused()) stats.sessionReused.value++;
+    if (peer === undefined) stats.noCertificate.value++;
+    const version = tls.getProtocol() ?? '';
+    const cipher = tls.getCipher().name;
+    stats.count('versions', version);
+    stats.count('ciphers', cipher);
+    this.#infos.set(tls, new SocketTlsInfo(tls, version, cipher, peer, validated));
+  }
+
+  #verdict(tls: TLSSocket, peer: X509Certificate | undefined): Verdict {
+    if (peer === undefined || this.#validator === undefined) return unchecked;
+    return this.#validator.validate(tls, peer, '', this.#stats);
+  }
+
+  /** Runs before the connection's own listener and leaves it a text in Envoy's shape. */
+  #onError(error: Error): void {
+    const reason = tlsErrorReason(error);
+    if (reason === undefined) return;
+    if (reason === 'PEER_DID_NOT_RETURN_A_CERTIFICATE') this.#stats.failVerifyNoCert.value++;
+    else this.#stats.connectionError.value++;
+    error.message = tlsErrorText(reason);
+  }
+
+  #onSecret(): void {
+    this.#prepare();
+    if (this.#contexts !== undefined) this.#factoryStats.contextUpdates.value++;
+  }
+
+  /** New handshakes use it; what is established keeps its own. */
+  #prepare(): void {
+    const config = this.#config;
+    const { secrets } = this.#context;
+    const certificates = certificatesNow(config, secrets);
+    const validation = validationNow(config, secrets);
+    const ticketKey = ticketKeyNow(config, secrets);
+    if (certificates === undefined || validation === null || ticketKey === undefined) return;
+    this.#validator = validation && new PeerValidator(validation);
+    this.#requestsCertificate =
+      config.requireClientCertificate || this.#validator?.asksForCertificate === true;
+    this.#contexts = new ServerContexts(
+      config,
+      certificates,
+      validation,
+      ticketKey,
+      validationDigest(validation),
+    );
+    this.#certificateExpiration(certificates.map((it) => ({ name: it.name, x509: leafOf(it) })));
+  }
+
+  #certificateExpiration(leaves: readonly { readonly name: string; readonly x509: X509Certificate }[]): void {
+    for (const { name, x509 } of leaves) {
+      // The first digits of the SHA-256 of the secret's name, which is empty here.
+      const label = name === '' ? 'unnamed_cert_e3b0c442' : name;
+      const scope = this.#context.stats.scope(`${this.#context.statPrefix}ssl.certificate.${label}`);
+      scope.gauge('expiration_unix_time_seconds', 'never_import').value = Math.floor(
+        x509.validToDate.getTime() / 1000,
+      );
+    }
+  }
+}
+
+function ticketKeyNow(config: DownstreamTlsConfig, secrets: SecretStore): Uint8Array | undefined {
+  if (config.ticketKeySecret === '') return config.ticketKey;
+  const secret = secrets.get(config.ticketKeySecret);
+  return secret?.kind === 'ticket_keys' ? secret.value : undefined;
+}

@@ -1,0 +1,91 @@
+// `TlsParameters`: BoringSSL's names and defaults -> what OpenSSL is given.
+import type { SecureVersion } from 'node:tls';
+import type { ParseContext } from '#config/parse-context.ts';
+import { onlyFields } from '#extension/message-fields.ts';
+import type { TlsParameters } from '#schema/messages/envoy/extensions/transport_sockets/tls/v3.ts';
+
+export interface TlsParametersData {
+  readonly minVersion: SecureVersion;
+  readonly maxVersion: SecureVersion;
+  /** OpenSSL's list, TLS 1.3 suites included. */
+  readonly ciphers: string;
+  readonly groups: string;
+  /** Empty: OpenSSL's default. */
+  readonly signatureAlgorithms: string;
+}
+
+const versions: Readonly<Record<string, SecureVersion>> = {
+  TLSv1_0: 'TLSv1',
+  TLSv1_1: 'TLSv1.1',
+  TLSv1_2: 'TLSv1.2',
+  TLSv1_3: 'TLSv1.3',
+};
+
+/** BoringSSL has no switch for them: they are always on. */
+const tls13Suites = 'TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256';
+
+const defaultCiphers = [
+  'ECDHE-ECDSA-AES128-GCM-SHA256',
+  'ECDHE-ECDSA-CHACHA20-POLY1305',
+  'ECDHE-RSA-AES128-GCM-SHA256',
+  'ECDHE-RSA-CHACHA20-POLY1305',
+  'ECDHE-ECDSA-AES256-GCM-SHA384',
+  'ECDHE-RSA-AES256-GCM-SHA384',
+];
+
+/** RFC 8446 names of TLS 1.2 suites, which BoringSSL takes, too. */
+const byStandardName: Readonly<Record<string, string>> = {
+  TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256: 'ECDHE-ECDSA-AES128-GCM-SHA256',
+  TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256: 'ECDHE-RSA-AES128-GCM-SHA256',
+  TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384: 'ECDHE-ECDSA-AES256-GCM-SHA384',
+  TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384: 'ECDHE-RSA-AES256-GCM-SHA384',
+  TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256: 'ECDHE-ECDSA-CHACHA20-POLY1305',
+  TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256: 'ECDHE-RSA-CHACHA20-POLY1305',
+  TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA: 'ECDHE-ECDSA-AES128-SHA',
+  TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA: 'ECDHE-RSA-AES128-SHA',
+  TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA: 'ECDHE-ECDSA-AES256-SHA',
+  TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA: 'ECDHE-RSA-AES256-SHA',
+  TLS_RSA_WITH_AES_128_GCM_SHA256: 'AES128-GCM-SHA256',
+  TLS_RSA_WITH_AES_256_GCM_SHA384: 'AES256-GCM-SHA384',
+  TLS_RSA_WITH_AES_128_CBC_SHA: 'AES128-SHA',
+  TLS_RSA_WITH_AES_256_CBC_SHA: 'AES256-SHA',
+};
+
+/** Envoy lets clients go no further than TLS 1.2 unless told. */
+export function parseParameters(
+  message: TlsParameters | undefined,
+  at: ParseContext,
+  isServer: boolean,
+): TlsParametersData {
+  if (message !== undefined)
+    onlyFields(message, at, [
+      'tls_minimum_protocol_version',
+      'tls_maximum_protocol_version',
+      'cipher_suites',
+      'ecdh_curves',
+      'signature_algorithms',
+    ]);
+  const minVersion = versions[message?.tls_minimum_protocol_version ?? ''] ?? 'TLSv1.2';
+  const maxVersion =
+    versions[message?.tls_maximum_protocol_version ?? ''] ?? (isServer ? 'TLSv1.3' : 'TLSv1.2');
+  // OpenSSL counts SHA-1 signatures, which versions before 1.2 need, among what level 0 only allows.
+  const level = minVersion === 'TLSv1' || minVersion === 'TLSv1.1' ? ':@SECLEVEL=0' : '';
+  const suites =
+    message === undefined || message.cipher_suites.length === 0 ? defaultCiphers : message.cipher_suites;
+  return {
+    minVersion,
+    maxVersion,
+    ciphers: `${tls13Suites}:${suites.flatMap(opensslNames).join(':')}${level}`,
+    groups:
+      message === undefined || message.ecdh_curves.length === 0
+        ? 'X25519:P-256'
+        : message.ecdh_curves.join(':'),
+    signatureAlgorithms: message?.signature_algorithms.join(':') ?? '',
+  };
+}
+
+/** `[A|B]`, suites of equal preference, become a plain sequence: OpenSSL has no such groups. */
+function opensslNames(suite: string): string[] {
+  const alternatives = suite.startsWith('[') && suite.endsWith(']') ? suite.slice(1, -1).split('|') : [suite];
+  return alternatives.map((it) => byStandardName[it] ?? it);
+}

@@ -1,0 +1,94 @@
+// The facts of an established TLS connection. Certificates are read when somebody asks; what is needed when the socket is gone is
+// taken at once.
+import type { X509Certificate } from 'node:crypto';
+import type { TLSSocket } from 'node:tls';
+import type { CertificateInfo, TlsInfo } from '#extension/stream-info.ts';
+import { CertificateFacts } from '#net/tls-certificate.ts';
+
+export class SocketTlsInfo implements TlsInfo {
+  readonly version: string;
+  readonly cipher: string;
+  readonly peerValidated: boolean;
+  readonly #socket: TLSSocket;
+  readonly #peerX509: X509Certificate | undefined;
+  #peer: CertificateInfo | undefined = undefined;
+  #local: CertificateInfo | undefined = undefined;
+  #chain: readonly CertificateInfo[] | undefined = undefined;
+  #sessionId: string | undefined = undefined;
+
+  constructor(
+    socket: TLSSocket,
+    version: string,
+    cipher: string,
+    peer: X509Certificate | undefined,
+    peerValidated: boolean,
+  ) {
+    this.#socket = socket;
+    this.version = version;
+    this.cipher = cipher;
+    this.#peerX509 = peer;
+    this.peerValidated = peerValidated;
+  }
+
+  /** Node tells it to clients only. */
+  get group(): string {
+    const info = this.#socket.getEphemeralKeyInfo() as { readonly name?: string } | null;
+    const name = info?.name ?? '';
+    return name === 'prime256v1' ? 'P-256' : name;
+  }
+
+  get sessionId(): string {
+    return (this.#sessionId ??= sessionIdOf(this.#socket.getSession()));
+  }
+
+  get peerPresented(): boolean {
+    return this.#peerX509 !== undefined;
+  }
+
+  peerCertificate(): CertificateInfo | undefined {
+    if (this.#peer === undefined && this.#peerX509 !== undefined)
+      this.#peer = new CertificateFacts(this.#peerX509);
+    return this.#peer;
+  }
+
+  localCertificate(): CertificateInfo | undefined {
+    if (this.#local === undefined) {
+      const x509 = this.#socket.getX509Certificate();
+      if (x509 !== undefined) this.#local = new CertificateFacts(x509);
+    }
+    return this.#local;
+  }
+
+  peerChain(): readonly CertificateInfo[] {
+    if (this.#chain === undefined) {
+      const chain: CertificateInfo[] = [];
+      for (let it = this.#peerX509; it !== undefined && chain.length < 100; it = it.issuerCertificate)
+        chain.push(new CertificateFacts(it));
+      this.#chain = chain;
+    }
+    return this.#chain;
+  }
+}
+
+/** SSL_SESSION in DER: version, TLS version, cipher, and then the id (RFC 5077 has nothing on it; OpenSSL's i2d_SSL_SESSION). */
+function sessionIdOf(der: Buffer | undefined | null): string {
+  if (der == null) return '';
+  let at = 0;
+  const length = () => {
+    const first = der[at++]!;
+    if (first < 0x80) return first;
+    let value = 0;
+    for (let i = first & 0x7f; i > 0; i--) value = value * 256 + der[at++]!;
+    return value;
+  };
+  at++;
+  length();
+  for (let i = 0; i < 3; i++) {
+    at++;
+    const size = length();
+    at += size;
+  }
+  at++;
+  const size = length();
+  return der.toString('hex', at, at + size);
+}

@@ -1,0 +1,548 @@
+// The two transports against `node:tls` peers and each other, on real sockets.
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { type TestContext, test } from 'node:test';
+import {
+  type ConnectionOptions,
+  connect as connectTls,
+  createServer as createTlsServer,
+  type TLSSocket,
+} from 'node:tls';
+import { systemClock } from '#base/clock.ts';
+import { TimerWheel } from '#base/timer-wheel.ts';
+import type { ConfigError } from '#config/config-error.ts';
+import { ParseContext } from '#config/parse-context.ts';
+import { AccessLogFiles } from '#extension/access-log-files.ts';
+import { Runtime } from '#extension/runtime.ts';
+import type { SecretData, SecretStore } from '#extension/secrets/secret-data.ts';
+import type { TlsInfo } from '#extension/stream-info.ts';
+import type { TransportSocketContext } from '#extension/transport-socket.ts';
+import { create } from '#schema/create.ts';
+import type {
+  DownstreamTlsContextInit,
+  UpstreamTlsContextInit,
+} from '#schema/messages/envoy/extensions/transport_sockets/tls/v3.ts';
+import { StatsStore } from '#stats/store.ts';
+import { certificateFiles, certificatePath } from '#testing/certificates.ts';
+import { parseDownstreamTls, parseUpstreamTls } from './config.ts';
+import { DownstreamTls } from './downstream.ts';
+import { UpstreamTls } from './upstream.ts';
+
+const package_ = 'envoy.extensions.transport_sockets.tls.v3';
+const pem = (name: string) => readFileSync(certificatePath(name), 'utf8');
+const identity = (name: string) => ({ cert: pem(name), key: pem(`${name}-key`) });
+
+class Secrets implements SecretStore {
+  readonly values = new Map<string, SecretData>();
+  #watchers: (() => void)[] = [];
+
+  get(key: string): SecretData | undefined {
+    return this.values.get(key);
+  }
+
+  set(key: string, secret: SecretData): void {
+    this.values.set(key, secret);
+    for (const it of this.#watchers) it();
+  }
+
+  watch(_key: string, onChange: () => void): () => void {
+    this.#watchers.push(onChange);
+    return () => {};
+  }
+}
+
+function context(secrets = new Secrets()): TransportSocketContext & { readonly store: StatsStore } {
+  const store = new StatsStore();
+  return {
+    store,
+    stats: store.root,
+    runtime: new Runtime(),
+    secrets,
+    accessLogFiles: new AccessLogFiles(store, { intervalMs: 1000, minBytes: 1 }),
+    timers: new TimerWheel(systemClock),
+    clock: systemClock,
+    lifecycle: { isHealthCheckFailed: false, membership: () => undefined },
+    localCluster: '',
+    statPrefix: 'listener.test.',
+  };
+}
+
+function counters(store: StatsStore, prefix = 'listener.test.ssl.'): Record<string, number> {
+  const values: Record<string, number> = {};
+  for (const scope of store.scopes()) {
+    for (const metric of scope.metrics()) {
+      const name = scope.prefix + metric.name;
+      if (!name.startsWith(prefix) || !('value' in metric) || metric.value === 0) continue;
+      if (!name.includes('.certificate.')) values[name.slice(prefix.length)] = Number(metric.value);
+    }
+  }
+  return values;
+}
+
+function downstream(message: DownstreamTlsContextInit, secrets?: Secrets) {
+  const problems: ConfigError[] = [];
+  const config = parseDownstreamTls(
+    create(`${package_}.DownstreamTlsContext`, message),
+    new ParseContext('', problems),
+  );
+  assert.deepEqual(problems, []);
+  const services = context(secrets);
+  return { transport: new DownstreamTls(config, services), store: services.store };
+}
+
+interface Accepted {
+  readonly info: TlsInfo | undefined;
+  readonly socket: TLSSocket;
+  readonly error: string;
+}
+
+/** Listens with a transport; `next` gives what became of a connection, which echoes. */
+async function listen(t: TestContext, transport: DownstreamTls) {
+  const waiting: ((accepted: Accepted) => void)[] = [];
+  const done: Accepted[] = [];
+  const settle = (accepted: Accepted) => {
+    const waiter = waiting.shift();
+    if (waiter === undefined) done.push(accepted);
+    else waiter(accepted);
+  };
+  const sockets = new Set<Socket>();
+  const server = createServer((raw) => {
+    const socket = transport.wrap(raw, undefined) as TLSSocket;
+    sockets.add(socket);
+    let error = '';
+    let isSettled = false;
+    const finish = () => {
+      if (isSettled) return;
+      isSettled = true;
+      settle({ info: transport.tlsInfo(socket), socket, error });
+    };
+    socket.on('error', (it) => {
+      error = it.message;
+    });
+    socket.on('close', finish);
+    socket.once('secure', () => {
+      if (!socket.destroyed) finish();
+    });
+    socket.on('data', (bytes) => socket.write(bytes));
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => {
+    for (const it of sockets) it.destroy();
+    server.close();
+  });
+  return {
+    port: (server.address() as AddressInfo).port,
+    next: () =>
+      new Promise<Accepted>((resolve) => {
+        const ready = done.shift();
+        if (ready === undefined) waiting.push(resolve);
+        else resolve(ready);
+      }),
+  };
+}
+
+/** Connects, and waits for an echo: only then has the server taken a client of TLS 1.3. */
+async function dial(t: TestContext, port: number, options: ConnectionOptions = {}): Promise<TLSSocket> {
+  const socket = connectTls({ host: '127.0.0.1', port, rejectUnauthorized: false, ...options });
+  t.after(() => socket.destroy());
+  socket.on('error', () => {});
+  socket.write('x');
+  await anyOf(socket, 'data', 'close');
+  return socket;
+}
+
+/** `once` would reject at an error, which is what is waited for here. */
+function anyOf(socket: TLSSocket, ...events: readonly string[]): Promise<void> {
+  return new Promise((resolve) => {
+    for (const it of events) socket.once(it, () => resolve());
+  });
+}
+
+const names = (socket: TLSSocket) => socket.getPeerX509Certificate()?.subjectAltName;
+
+test('serves TLS 1.3 with the protocol the server prefers', async (t) => {
+  const { transport, store } = downstream({
+    common_tls_context: {
+      tls_certificates: [certificateFiles('server-rsa')],
+      alpn_protocols: ['h2', 'http/1.1'],
+    },
+  });
+  const server = await listen(t, transport);
+  const client = await dial(t, server.port, { ALPNProtocols: ['http/1.1', 'h2'] });
+  assert.equal(client.alpnProtocol, 'h2');
+  const { info } = await server.next();
+  assert.equal(info?.version, 'TLSv1.3');
+  assert.equal(info?.peerPresented, false);
+  assert.deepEqual(info?.localCertificate()?.uriSans, ['spiffe://example.com/server']);
+  assert.match(info?.sessionId ?? '', /^[0-9a-f]{64}$/);
+  assert.deepEqual(counters(store), {
+    'ciphers.TLS_AES_256_GCM_SHA384': 1,
+    handshake: 1,
+    no_certificate: 1,
+    'versions.TLSv1.3': 1,
+  });
+});
+
+test('reads a ClientHello that a listener filter has taken already', async (t) => {
+  const { transport } = downstream({
+    common_tls_context: { tls_certificates: [certificateFiles('server-ec')] },
+  });
+  const server = createServer((raw) => {
+    raw.once('data', (bytes: Buffer) => {
+      raw.pause();
+      const socket = transport.wrap(raw, Buffer.from(bytes)) as TLSSocket;
+      socket.on('data', (it) => socket.end(it));
+    });
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => server.close());
+  const client = await dial(t, (server.address() as AddressInfo).port);
+  assert.equal(client.getProtocol(), 'TLSv1.3');
+});
+
+const selections = [
+  { sni: 'a.example.com', sigalgs: 'ecdsa_secp256r1_sha256:rsa_pss_rsae_sha256', got: 'DNS:a.example.com' },
+  { sni: 'a.example.com', sigalgs: 'rsa_pss_rsae_sha256', got: 'localhost' },
+  { sni: 'x.b.example.com', got: '*.b.example.com' },
+  { sni: 'C.example.com', got: '*.b.example.com' },
+  { sni: 'x.y.b.example.com', got: 'localhost' },
+  { sni: 'unknown.org', got: 'localhost' },
+  { sni: '', got: 'DNS:a.example.com' },
+];
+
+test('chooses among certificates by name, then by key type', async (t) => {
+  const { transport } = downstream({
+    common_tls_context: {
+      tls_certificates: ['server-rsa', 'server-ec', 'wildcard'].map(certificateFiles),
+    },
+  });
+  const server = await listen(t, transport);
+  for (const { sni, sigalgs, got } of selections) {
+    const client = await dial(t, server.port, {
+      ...(sni === '' ? {} : { servername: sni }),
+      ...(sigalgs === undefined ? {} : { sigalgs }),
+    });
+    const found = names(client) ?? 'no certificate';
+    assert.ok(got.startsWith('DNS:') ? found === got : found.includes(got), `${sni} ${sigalgs}: ${found}`);
+  }
+});
+
+const uri = 'spiffe://example.com/client';
+const trusted = { trusted_ca: { filename: certificatePath('ca') } };
+const clients = [
+  { name: 'a valid certificate', client: 'client', validation: trusted, passes: true, validated: true },
+  { name: 'no certificate', client: '', validation: trusted, passes: true, validated: false },
+  {
+    name: 'no certificate where one is required',
+    client: '',
+    validation: trusted,
+    require: true,
+    counted: 'fail_verify_no_cert',
+    error: 'PEER_DID_NOT_RETURN_A_CERTIFICATE',
+  },
+  {
+    name: 'an expired certificate',
+    client: 'expired',
+    validation: trusted,
+    counted: 'fail_verify_error',
+    error: 'certificate has expired',
+  },
+  {
+    name: 'an expired certificate where it may be',
+    client: 'expired',
+    validation: { ...trusted, allow_expired_certificate: true },
+    passes: true,
+    validated: true,
+  },
+  { name: 'a certificate of another CA', client: 'other', validation: trusted, counted: 'fail_verify_error' },
+  {
+    name: 'an expired certificate of nobody',
+    client: 'expired',
+    validation: { trusted_ca: { filename: certificatePath('other-ca') }, allow_expired_certificate: true },
+    counted: 'fail_verify_error',
+  },
+  {
+    name: 'a revoked certificate',
+    client: 'revoked',
+    validation: { ...trusted, crl: { filename: certificatePath('ca-crl') } },
+    counted: 'fail_verify_error',
+    error: 'certificate revoked',
+  },
+  {
+    name: 'a certificate of another CA where anyone is taken',
+    client: 'other',
+    validation: { ...trusted, trust_chain_verification: 'ACCEPT_UNTRUSTED' as const },
+    passes: true,
+    validated: false,
+  },
+  {
+    name: 'a URI name that matches',
+    client: 'client',
+    validation: {
+      ...trusted,
+      match_typed_subject_alt_names: [{ san_type: 'URI' as const, matcher: { exact: uri } }],
+    },
+    passes: true,
+    validated: true,
+  },
+  {
+    name: 'a name that does not match',
+    client: 'client',
+    validation: {
+      ...trusted,
+      match_typed_subject_alt_names: [{ san_type: 'DNS' as const, matcher: { exact: uri } }],
+    },
+    counted: 'fail_verify_san',
+  },
+  {
+    name: 'a hash that does not match',
+    client: 'client',
+    validation: { ...trusted, verify_certificate_hash: ['00'.repeat(32)] },
+    counted: 'fail_verify_cert_hash',
+  },
+  {
+    name: 'a chain with an intermediate',
+    client: 'under-intermediate',
+    validation: trusted,
+    passes: true,
+    validated: true,
+  },
+  {
+    name: 'a chain longer than allowed',
+    client: 'under-intermediate',
+    validation: { ...trusted, max_verify_depth: 0 },
+    counted: 'fail_verify_error',
+  },
+  {
+    name: 'the SPIFFE id of a known trust domain',
+    client: 'client',
+    validation: spiffe('example.com', 'ca'),
+    passes: true,
+    validated: true,
+  },
+  {
+    name: 'the SPIFFE id of an unknown trust domain',
+    client: 'client',
+    validation: spiffe('example.org', 'ca'),
+    counted: 'fail_verify_error',
+  },
+];
+
+function spiffe(name: string, ca: string) {
+  return {
+    custom_validator_config: {
+      name: 'envoy.tls.cert_validator.spiffe',
+      typed_config: {
+        '@type': `type.googleapis.com/${package_}.SPIFFECertValidatorConfig`,
+        trust_domains: [{ name, trust_bundle: { filename: certificatePath(ca) } }],
+      },
+    },
+  } as const;
+}
+
+for (const { name, client, validation, require, passes = false, validated, counted, error } of clients) {
+  test(`${passes ? 'takes' : 'refuses'} ${name}`, async (t) => {
+    const { transport, store } = downstream({
+      common_tls_context: {
+        tls_certificates: [certificateFiles('server-ec')],
+        validation_context: validation,
+      },
+      require_client_certificate: require,
+    });
+    const server = await listen(t, transport);
+    const socket = await dial(t, server.port, client === '' ? {} : identity(client));
+    const accepted = await server.next();
+    assert.equal(socket.destroyed, !passes);
+    if (passes) assert.equal(accepted.info?.peerValidated, validated);
+    else {
+      assert.equal(counters(store)[counted!], 1);
+      assert.match(accepted.error, /^TLS_error:\|\d+:SSL routines:OPENSSL_internal:.*:TLS_error_end$/);
+      if (error !== undefined) assert.ok(accepted.error.includes(error), accepted.error);
+    }
+  });
+}
+
+test('describes the client certificate', async (t) => {
+  const { transport } = downstream({
+    common_tls_context: { tls_certificates: [certificateFiles('server-ec')], validation_context: trusted },
+  });
+  const server = await listen(t, transport);
+  await dial(t, server.port, identity('client'));
+  const { info } = await server.next();
+  const peer = info?.peerCertificate();
+  assert.equal(peer?.subject, 'CN=client,O=Test,C=DE');
+  assert.equal(peer?.issuer, 'CN=Test CA');
+  assert.equal(peer?.serial, '21');
+  assert.deepEqual(
+    [peer?.uriSans, peer?.dnsSans, peer?.emailSans, peer?.ipSans],
+    [[uri], ['client.example.com'], ['client@example.com'], ['10.0.0.1']],
+  );
+});
+
+test("counts what is no TLS, in OpenSSL's words", async (t) => {
+  const { transport, store } = downstream({
+    common_tls_context: { tls_certificates: [certificateFiles('server-ec')] },
+  });
+  const server = await listen(t, transport);
+  const client = connect(server.port, '127.0.0.1');
+  t.after(() => client.destroy());
+  client.on('error', () => {});
+  client.write('GET / HTTP/1.1\r\n\r\n');
+  const { error } = await server.next();
+  assert.equal(error, 'TLS_error:|268435612:SSL routines:OPENSSL_internal:HTTP_REQUEST:TLS_error_end');
+  assert.deepEqual(counters(store), { connection_error: 1 });
+});
+
+test('resumes a session in another worker', async (t) => {
+  const message = { common_tls_context: { tls_certificates: [certificateFiles('server-ec')] } };
+  const first = await listen(t, downstream(message).transport);
+  const { transport, store } = downstream(message);
+  const second = await listen(t, transport);
+  const client = await dial(t, first.port, { maxVersion: 'TLSv1.2' });
+  await dial(t, second.port, { maxVersion: 'TLSv1.2', session: client.getSession() });
+  assert.equal(counters(store).session_reused, 1);
+});
+
+test('takes another certificate for new handshakes when the secret changes', async (t) => {
+  const secrets = new Secrets();
+  const certificate = (name: string): SecretData => ({
+    kind: 'certificate',
+    value: { name: 'front', chain: pem(name), key: pem(`${name}-key`), pkcs12: undefined, password: '' },
+  });
+  const { transport, store } = downstream(
+    { common_tls_context: { tls_certificate_sds_secret_configs: [{ name: 'front' }] } },
+    secrets,
+  );
+  const server = await listen(t, transport);
+  await dial(t, server.port);
+  const factory = () => counters(store, 'listener.test.server_ssl_socket_factory.');
+  assert.deepEqual(factory(), { downstream_context_secrets_not_ready: 1 });
+  await server.next();
+  secrets.set('front', certificate('server-ec'));
+  const before = await dial(t, server.port);
+  secrets.set('front', certificate('wildcard'));
+  const after = await dial(t, server.port);
+  assert.equal(names(before), 'DNS:a.example.com');
+  assert.equal(names(after), 'DNS:*.b.example.com, DNS:c.example.com');
+  before.write('x');
+  await once(before, 'data');
+  assert.equal(factory().ssl_context_update_by_sds, 2);
+});
+
+const sources = [
+  {
+    name: 'PKCS#12',
+    certificate: {
+      pkcs12: { filename: certificatePath('server-ec.p12') },
+      password: { inline_string: 'secret' },
+    },
+  },
+  {
+    name: 'an encrypted key',
+    certificate: {
+      certificate_chain: { inline_string: pem('server-ec') },
+      private_key: { inline_bytes: readFileSync(certificatePath('server-ec-encrypted-key')) },
+      password: { inline_string: 'secret' },
+    },
+  },
+];
+
+for (const { name, certificate } of sources) {
+  test(`reads ${name}`, async (t) => {
+    const { transport } = downstream({ common_tls_context: { tls_certificates: [certificate] } });
+    const server = await listen(t, transport);
+    assert.equal(names(await dial(t, server.port)), 'DNS:a.example.com');
+  });
+}
+
+// Upstream -------------------------------------------------------------------------------------------------------------------
+
+/** Connects to a `node:tls` server with the transport; the error is empty when the handshake was taken. */
+async function reach(
+  t: TestContext,
+  message: UpstreamTlsContextInit,
+  hostname = '',
+  alpn: readonly string[] = [],
+) {
+  const problems: ConfigError[] = [];
+  const config = parseUpstreamTls(
+    create(`${package_}.UpstreamTlsContext`, message),
+    new ParseContext('', problems),
+  );
+  assert.deepEqual(problems, []);
+  const services = context();
+  const transport = new UpstreamTls(config, services);
+  let seen: { readonly sni: string | false | undefined } = { sni: undefined };
+  const server = createTlsServer(
+    {
+      ...identity('server-rsa'),
+      ALPNProtocols: ['h2', 'http/1.1'],
+      requestCert: true,
+      rejectUnauthorized: false,
+    },
+    (socket) => {
+      seen = { sni: (socket as { servername?: string | false }).servername };
+      socket.on('error', () => {});
+      socket.write('hello');
+    },
+  );
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => server.close());
+  const open = async () => {
+    const raw = connect((server.address() as AddressInfo).port, '127.0.0.1');
+    const socket = transport.wrap(raw, { hostname } as never, alpn) as TLSSocket;
+    t.after(() => socket.destroy());
+    let error = '';
+    socket.on('error', (it) => {
+      error = it.message;
+    });
+    await Promise.race([once(socket, 'secureConnect'), once(socket, 'close').catch(() => {})]).catch(
+      () => {},
+    );
+    if (!socket.destroyed) await once(socket, 'data');
+    return { socket, error, info: transport.tlsInfo(socket) };
+  };
+  return { ...(await open()), open, seen: () => seen, counters: () => counters(services.store) };
+}
+
+test('speaks TLS 1.2 to upstreams unless told otherwise, without a name', async (t) => {
+  const { info, seen, socket } = await reach(t, {}, 'a.example.com', ['h2']);
+  assert.equal(info?.version, 'TLSv1.2');
+  assert.equal(info?.group, 'X25519');
+  assert.equal(socket.alpnProtocol, 'h2');
+  assert.equal(seen().sni, false);
+});
+
+test("sends the host's name with auto_host_sni and demands it of the certificate", async (t) => {
+  const message = {
+    sni: 'other.example.com',
+    auto_host_sni: true,
+    auto_sni_san_validation: true,
+    common_tls_context: { validation_context: trusted, tls_certificates: [certificateFiles('client')] },
+  };
+  const good = await reach(t, message, 'a.example.com');
+  assert.equal(good.error, '');
+  assert.equal(good.seen().sni, 'a.example.com');
+  const bad = await reach(t, message);
+  assert.match(bad.error, /CERTIFICATE_VERIFY_FAILED:verify cert failed: SNI mismatch/);
+  assert.equal(bad.counters().fail_verify_san, 1);
+});
+
+test('resumes sessions with upstreams', async (t) => {
+  const { open, counters } = await reach(t, { sni: 'a.example.com' });
+  await open();
+  assert.equal(counters().session_reused, 1);
+});
+
+test('refuses an upstream of another CA', async (t) => {
+  const { error, counters } = await reach(t, {
+    common_tls_context: { validation_context: { trusted_ca: { filename: certificatePath('other-ca') } } },
+  });
+  assert.match(error, /^TLS_error:\|268435581:SSL routines:OPENSSL_internal:CERTIFICATE_VERIFY_FAILED:/);
+  assert.equal(counters().fail_verify_error, 1);
+});

@@ -1,0 +1,131 @@
+// TLS on connections to upstream hosts. The certificate is checked before the connection counts as established.
+import type { Socket } from 'node:net';
+import {
+  type ConnectionOptions,
+  connect,
+  createSecureContext,
+  type SecureContext,
+  type TLSSocket,
+} from 'node:tls';
+import type { Host } from '#extension/load-balancer.ts';
+import type { TlsInfo } from '#extension/stream-info.ts';
+import type { TransportSocketContext, UpstreamTransport } from '#extension/transport-socket.ts';
+import { tlsErrorReason, tlsErrorText } from '#net/tls-error.ts';
+import type { UpstreamTlsConfig } from './config.ts';
+import { certificatesNow, validationNow } from './current-secrets.ts';
+import { contextOptions } from './server-contexts.ts';
+import { SocketTlsInfo } from './socket-info.ts';
+import { SocketFactoryStats, SslStats } from './stats.ts';
+import { PeerValidator } from './validator.ts';
+
+export class UpstreamTls implements UpstreamTransport {
+  readonly isTls = true;
+  readonly #config: UpstreamTlsConfig;
+  readonly #context: TransportSocketContext;
+  readonly #stats: SslStats;
+  readonly #factoryStats: SocketFactoryStats;
+  readonly #infos = new WeakMap<object, SocketTlsInfo>();
+  /** By server name, the last used at the end; each is offered once (RFC 8446 C.4). */
+  readonly #sessions = new Map<string, Buffer[]>();
+  #secureContext: SecureContext | undefined = undefined;
+  #validator: PeerValidator | undefined = undefined;
+
+  constructor(config: UpstreamTlsConfig, context: TransportSocketContext) {
+    this.#config = config;
+    this.#context = context;
+    const prefix = context.statPrefix;
+    this.#stats = context.stats.scope(`${prefix}ssl`).stats(SslStats);
+    this.#factoryStats = context.stats.scope(`${prefix}client_ssl_socket_factory`).stats(SocketFactoryStats);
+    this.#prepare();
+    const { secrets } = context;
+    for (const key of new Set([...config.certificateSecrets, config.validationSecret]))
+      if (key !== '') secrets.watch(key, () => this.#onSecret());
+  }
+
+  wrap(socket: Socket, host: Host, alpn: readonly string[]): Socket | TLSSocket {
+    const secureContext = this.#secureContext;
+    if (secureContext === undefined) {
+      this.#factoryStats.upstreamNotReady.value++;
+      socket.destroy(new Error('TLS error: Secret is not supplied by SDS'));
+      return socket;
+    }
+    const config = this.#config;
+    const sni = config.autoHostSni && host.hostname !== '' ? host.hostname : config.sni;
+    const protocols = config.alpn.length > 0 ? config.alpn : alpn;
+    const sessions = this.#sessions.get(sni);
+    const session = sessions?.pop();
+    const options: ConnectionOptions = {
+      socket,
+      secureContext,
+      // Who may be at the other end is decided below.
+      rejectUnauthorized: false,
+      checkServerIdentity: () => undefined,
+    };
+    if (sni !== '') options.servername = sni;
+    if (protocols.length > 0) options.ALPNProtocols = [...protocols];
+    if (session !== undefined) options.session = session;
+    const tls = connect(options);
+    tls.on('error', (error) => this.#onError(error));
+    tls.on('secureConnect', () => this.#onSecure(tls, sni));
+    if (config.maxSessionKeys > 0) tls.on('session', (it: Buffer) => this.#keep(sni, it));
+    return tls;
+  }
+
+  tlsInfo(socket: Socket | TLSSocket): TlsInfo | undefined {
+    return this.#infos.get(socket);
+  }
+
+  #onSecure(tls: TLSSocket, sni: string): void {
+    const stats = this.#stats;
+    const peer = tls.getPeerX509Certificate();
+    let isValidated = false;
+    if (this.#validator !== undefined && peer !== undefined) {
+      const checkedName = this.#config.autoSniSanValidation ? sni : '';
+      const { reason, validated } = this.#validator.validate(tls, peer, checkedName, stats);
+      if (reason !== '') {
+        tls.destroy(new Error(tlsErrorText('CERTIFICATE_VERIFY_FAILED', reason)));
+        return;
+      }
+      isValidated = validated;
+    }
+    stats.handshake.value++;
+    if (tls.isSessionReused()) stats.sessionReused.value++;
+    if (peer === undefined) stats.noCertificate.value++;
+    const version = tls.getProtocol() ?? '';
+    const cipher = tls.getCipher().name;
+    stats.count('versions', version);
+    stats.count('ciphers', cipher);
+    const info = new SocketTlsInfo(tls, version, cipher, peer, isValidated);
+    if (info.group !== '') stats.count('curves', info.group);
+    this.#infos.set(tls, info);
+  }
+
+  #keep(sni: string, session: Buffer): void {
+    const sessions = this.#sessions.get(sni) ?? [];
+    this.#sessions.set(sni, sessions);
+    sessions.push(session);
+    if (sessions.length > this.#config.maxSessionKeys) sessions.shift();
+  }
+
+  #onError(error: Error): void {
+    const reason = tlsErrorReason(error);
+    if (reason === undefined) return;
+    this.#stats.connectionError.value++;
+    error.message = tlsErrorText(reason);
+  }
+
+  #onSecret(): void {
+    this.#prepare();
+    this.#sessions.clear();
+    if (this.#secureContext !== undefined) this.#factoryStats.contextUpdates.value++;
+  }
+
+  #prepare(): void {
+    const { secrets } = this.#context;
+    const certificates = certificatesNow(this.#config, secrets);
+    const validation = validationNow(this.#config, secrets);
+    if (certificates === undefined || validation === null) return;
+    this.#validator = validation && new PeerValidator(validation);
+    this.#secureContext = createSecureContext(contextOptions(this.#config, certificates, validation));
+  }
+}

@@ -1,0 +1,227 @@
+// Is the peer who it should be? Runs at the end of a handshake, on what OpenSSL found about the chain.
+import { createHash, X509Certificate } from 'node:crypto';
+import type { TLSSocket } from 'node:tls';
+import { compileStringMatcher } from '#extension/matchers/compile.ts';
+import type { StringMatcher } from '#extension/matchers/string-matcher.ts';
+import type { SanMatcherData, ValidationData } from '#extension/secrets/secret-data.ts';
+import { CertificateFacts, pemCertificates } from '#net/tls-certificate.ts';
+import { chainVerdict } from '#net/tls-handle.ts';
+import type { SslStats } from './stats.ts';
+
+/** `reason` is empty for a peer that may pass; `validated` is what `%DOWNSTREAM_PEER_...%` and route matches ask for. */
+export interface Verdict {
+  readonly reason: string;
+  readonly validated: boolean;
+}
+
+const accepted: Verdict = { reason: '', validated: true };
+/** Nothing was asked for, or the peer showed nothing. */
+export const unchecked: Verdict = { reason: '', validated: false };
+
+interface SanMatcher {
+  readonly type: SanMatcherData['type'];
+  /** Set for an exact DNS name: a wildcard of the certificate covers it. */
+  readonly dnsName: string;
+  readonly matcher: StringMatcher;
+}
+
+export class PeerValidator {
+  readonly #data: ValidationData;
+  readonly #sans: readonly SanMatcher[];
+  readonly #roots: readonly X509Certificate[];
+  readonly #trustDomains: ReadonlyMap<string, readonly X509Certificate[]> | undefined;
+
+  constructor(data: ValidationData) {
+    this.#data = data;
+    this.#sans = data.sans.map(({ type, matcher }) => ({
+      type,
+      dnsName: type === 'dns' && matcher.kind === 'exact' ? matcher.value.toLowerCase() : '',
+      matcher: compileStringMatcher(matcher),
+    }));
+    this.#roots = certificatesOf(data.trustedCa);
+    this.#trustDomains =
+      data.spiffe && new Map(data.spiffe.map(({ name, bundle }) => [name, certificatesOf(bundle)]));
+  }
+
+  /** Whether a server asks its clients for a certificate because of this. */
+  get asksForCertificate(): boolean {
+    const { trustedCa, hashes, spkis, sans, spiffe } = this.#data;
+    return (
+      trustedCa !== '' || hashes.length > 0 || spkis.length > 0 || sans.length > 0 || spiffe !== undefined
+    );
+  }
+
+  /** `sni`: a DNS name that the certificate must have besides (`auto_sni_san_validation`), empty for none. */
+  validate(socket: TLSSocket, peer: X509Certificate, sni: string, stats: SslStats): Verdict {
+    const data = this.#data;
+    const isAnyoneTaken = data.acceptUntrusted;
+    const domains = this.#trustDomains;
+    if (domains !== undefined) {
+      if (!isOfTrustDomain(peer, domains)) {
+        stats.failVerifyError.value++;
+        return refused('verify cert failed: SPIFFE trust domain');
+      }
+    } else if (data.trustedCa !== '') {
+      const problem = this.#chainProblem(socket, peer);
+      if (problem !== '') {
+        stats.failVerifyError.value++;
+        if (!isAnyoneTaken)
+          return refused(
+            `verify cert failed: X509_verify_cert: certificate verification error at depth 0: ${problem}`,
+          );
+        return unchecked;
+      }
+    }
+    const facts = new CertificateFacts(peer);
+    if (this.#sans.length > 0 && !this.#sans.some((it) => matches(it, facts))) {
+      stats.failVerifySan.value++;
+      return isAnyoneTaken ? unchecked : refused('verify cert failed: verify SAN list');
+    }
+    if (sni !== '' && !facts.dnsSans.some((it) => isNameCovered(it, sni))) {
+      stats.failVerifySan.value++;
+      return isAnyoneTaken ? unchecked : refused('verify cert failed: SNI mismatch');
+    }
+    const { hashes, spkis } = data;
+    if (hashes.length + spkis.length > 0) {
+      const isPinned =
+        (hashes.length > 0 && hashes.includes(facts.sha256)) ||
+        (spkis.length > 0 && spkis.includes(publicKeyHash(peer)));
+      if (!isPinned) {
+        stats.failVerifyCertHash.value++;
+        return isAnyoneTaken ? unchecked : refused('verify cert failed: cert hash and spki');
+      }
+    }
+    return this.asksForCertificate || sni !== '' ? accepted : unchecked;
+  }
+
+  #chainProblem(socket: TLSSocket, peer: X509Certificate): string {
+    const code = chainVerdict(socket);
+    const { allowExpired, onlyLeafCrl, maxDepth } = this.#data;
+    if (code === 'CERT_HAS_EXPIRED' && allowExpired) {
+      // OpenSSL tells the last of several problems: the signatures are looked at here.
+      return reachesRoot(peer, this.#roots) ? '' : 'unable to get local issuer certificate';
+    }
+    if (code === 'UNABLE_TO_GET_CRL' && onlyLeafCrl && isIssuedByCrlOwner(peer, this.#roots)) return '';
+    if (code !== '') return problems[code] ?? code.toLowerCase().replaceAll('_', ' ');
+    if (maxDepth >= 0 && intermediates(peer, this.#roots) > maxDepth) return 'certificate chain too long';
+    return '';
+  }
+}
+
+function refused(reason: string): Verdict {
+  return { reason, validated: false };
+}
+
+/** In OpenSSL's words. */
+const problems: Readonly<Record<string, string>> = {
+  CERT_HAS_EXPIRED: 'certificate has expired',
+  CERT_NOT_YET_VALID: 'certificate is not yet valid',
+  CERT_REVOKED: 'certificate revoked',
+  CERT_SIGNATURE_FAILURE: 'certificate signature failure',
+  CRL_HAS_EXPIRED: 'CRL has expired',
+  DEPTH_ZERO_SELF_SIGNED_CERT: 'self signed certificate',
+  INVALID_CA: 'invalid CA certificate',
+  INVALID_PURPOSE: 'unsupported certificate purpose',
+  SELF_SIGNED_CERT_IN_CHAIN: 'self signed certificate in certificate chain',
+  UNABLE_TO_GET_CRL: 'unable to get certificate CRL',
+  UNABLE_TO_GET_ISSUER_CERT: 'unable to get issuer certificate',
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: 'unable to get local issuer certificate',
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'unable to verify the first certificate',
+};
+
+function certificatesOf(pem: string): readonly X509Certificate[] {
+  return pemCertificates(pem).map((it) => new X509Certificate(it));
+}
+
+function matches({ type, dnsName, matcher }: SanMatcher, facts: CertificateFacts): boolean {
+  const { dnsSans, uriSans, ipSans, emailSans } = facts;
+  if (type === 'dns')
+    return dnsName === ''
+      ? dnsSans.some((it) => matcher.matches(it))
+      : dnsSans.some((it) => isNameCovered(it, dnsName));
+  const names =
+    type === 'uri'
+      ? uriSans
+      : type === 'ip'
+        ? ipSans
+        : type === 'email'
+          ? emailSans
+          : [...dnsSans, ...uriSans, ...ipSans, ...emailSans];
+  return names.some((it) => matcher.matches(it));
+}
+
+/** RFC 6125 6.4.3, with a wildcard as the whole of the first label or a part of it. */
+export function isNameCovered(pattern: string, name: string): boolean {
+  const wanted = name.toLowerCase();
+  const given = pattern.toLowerCase();
+  if (given === wanted) return true;
+  const star = given.indexOf('*');
+  const givenDot = given.indexOf('.');
+  const dot = wanted.indexOf('.');
+  if (star < 0 || star > givenDot || dot < 0 || given.includes('*', star + 1)) return false;
+  if (given.slice(givenDot) !== wanted.slice(dot) || given.startsWith('xn--')) return false;
+  const label = wanted.slice(0, dot);
+  const before = given.slice(0, star);
+  const after = given.slice(star + 1, givenDot);
+  return label.length >= before.length + after.length && label.startsWith(before) && label.endsWith(after);
+}
+
+function publicKeyHash(x509: X509Certificate): string {
+  const der = x509.publicKey.export({ type: 'spki', format: 'der' });
+  return createHash('sha256').update(der).digest('base64');
+}
+
+/** Signatures and the CA bit up to one of `roots`; dates are not looked at. */
+function reachesRoot(leaf: X509Certificate, roots: readonly X509Certificate[]): boolean {
+  let it = leaf;
+  for (let depth = 0; depth < 100; depth++) {
+    const subject = it;
+    if (roots.some((root) => subject.raw.equals(root.raw) || isSignedBy(subject, root))) return true;
+    const issuer = subject.issuerCertificate;
+    if (issuer === undefined || !isSignedBy(subject, issuer)) return false;
+    it = issuer;
+  }
+  return false;
+}
+
+function isSignedBy(subject: X509Certificate, issuer: X509Certificate): boolean {
+  return issuer.ca && subject.checkIssued(issuer) && subject.verify(issuer.publicKey);
+}
+
+/** Certificates between the leaf and the root that vouches for it. */
+function intermediates(leaf: X509Certificate, roots: readonly X509Certificate[]): number {
+  let count = 0;
+  for (
+    let it: X509Certificate | undefined = leaf;
+    it !== undefined && count < 100;
+    it = it.issuerCertificate
+  ) {
+    const subject = it;
+    if (roots.some((root) => subject.raw.equals(root.raw))) return Math.max(count - 1, 0);
+    if (roots.some((root) => isSignedBy(subject, root))) return count;
+    count++;
+  }
+  return count;
+}
+
+/** A chain whose leaf was looked up in the CRL of its issuer: what is missing is the CRL of somebody further up. */
+function isIssuedByCrlOwner(leaf: X509Certificate, roots: readonly X509Certificate[]): boolean {
+  return reachesRoot(leaf, roots);
+}
+
+/** SPIFFE X.509-SVID: one URI name, its trust domain known, signed by a bundle of that domain, not a CA itself. */
+function isOfTrustDomain(
+  peer: X509Certificate,
+  domains: ReadonlyMap<string, readonly X509Certificate[]>,
+): boolean {
+  const { uriSans } = new CertificateFacts(peer);
+  if (uriSans.length !== 1 || peer.ca) return false;
+  const domain = /^spiffe:\/\/([^/]+)/.exec(uriSans[0]!)?.[1];
+  const bundle = domain === undefined ? undefined : domains.get(domain);
+  return bundle !== undefined && isInForce(peer) && reachesRoot(peer, bundle);
+}
+
+function isInForce(x509: X509Certificate): boolean {
+  const now = Date.now();
+  return x509.validFromDate.getTime() <= now && now <= x509.validToDate.getTime();
+}

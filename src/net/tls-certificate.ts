@@ -1,0 +1,116 @@
+// What logs, matchers and x-forwarded-client-cert want of a certificate, in BoringSSL's spelling.
+import type { X509Certificate } from 'node:crypto';
+import { canonicalIp } from '#base/cidr.ts';
+
+export interface SubjectAltNames {
+  readonly uri: readonly string[];
+  readonly dns: readonly string[];
+  readonly ip: readonly string[];
+  readonly email: readonly string[];
+}
+
+/** Reads each part once, when somebody asks. */
+export class CertificateFacts {
+  readonly x509: X509Certificate;
+  #names: SubjectAltNames | undefined = undefined;
+
+  constructor(x509: X509Certificate) {
+    this.x509 = x509;
+  }
+
+  /** RFC 2253. */
+  get subject(): string {
+    return rfc2253(this.x509.subject);
+  }
+
+  get issuer(): string {
+    return rfc2253(this.x509.issuer);
+  }
+
+  get serial(): string {
+    return this.x509.serialNumber.toLowerCase();
+  }
+
+  get sha256(): string {
+    return this.x509.fingerprint256.replaceAll(':', '').toLowerCase();
+  }
+
+  get sha1(): string {
+    return this.x509.fingerprint.replaceAll(':', '').toLowerCase();
+  }
+
+  get pem(): string {
+    return this.x509.toString();
+  }
+
+  get validFromMs(): number {
+    return this.x509.validFromDate.getTime();
+  }
+
+  get validToMs(): number {
+    return this.x509.validToDate.getTime();
+  }
+
+  get uriSans(): readonly string[] {
+    return this.#sans().uri;
+  }
+
+  get dnsSans(): readonly string[] {
+    return this.#sans().dns;
+  }
+
+  get ipSans(): readonly string[] {
+    return this.#sans().ip;
+  }
+
+  get emailSans(): readonly string[] {
+    return this.#sans().email;
+  }
+
+  #sans(): SubjectAltNames {
+    return (this.#names ??= parseSubjectAltName(this.x509.subjectAltName ?? ''));
+  }
+}
+
+const certificateBlock =
+  /-----BEGIN (?:TRUSTED )?CERTIFICATE-----[\s\S]*?-----END (?:TRUSTED )?CERTIFICATE-----/g;
+
+/** The certificates of a PEM text, one text each. */
+export function pemCertificates(pem: string): readonly string[] {
+  return pem.match(certificateBlock) ?? [];
+}
+
+/** Names a server certificate stands for: its DNS names, or its common name when it has none. */
+export function serverNames(x509: X509Certificate): readonly string[] {
+  const { dns } = parseSubjectAltName(x509.subjectAltName ?? '');
+  if (dns.length > 0) return dns.map((it) => it.toLowerCase());
+  const commonName = /(?:^|\n)CN=(.*)/.exec(x509.subject ?? '')?.[1];
+  return commonName === undefined ? [] : [commonName.toLowerCase()];
+}
+
+/** Node's `DNS:a.example.com, IP Address:127.0.0.1`; a text with a comma or the like is a JSON string. */
+export function parseSubjectAltName(text: string): SubjectAltNames {
+  const names = { uri: [] as string[], dns: [] as string[], ip: [] as string[], email: [] as string[] };
+  for (const [, kind, value] of text.matchAll(/([A-Za-z ]+?):("(?:[^"\\]|\\.)*"|[^,]*)(?:, |$)/g)) {
+    const name = value!.startsWith('"') ? (JSON.parse(value!) as string) : value!;
+    if (kind === 'DNS') names.dns.push(name);
+    else if (kind === 'URI') names.uri.push(name);
+    else if (kind === 'email') names.email.push(name);
+    else if (kind === 'IP Address') names.ip.push(canonicalIp(name.toLowerCase()) ?? name);
+  }
+  return names;
+}
+
+/** Node has one line per name, in the order of the certificate, the values escaped; RFC 2253 wants the last first. */
+function rfc2253(lines: string | undefined): string {
+  if (lines === undefined || lines === '') return '';
+  return lines
+    .split('\n')
+    .reverse()
+    .join(',')
+    .replace(/[^\0-\x7f]+/g, escapeBytes);
+}
+
+function escapeBytes(text: string): string {
+  return Buffer.from(text, 'utf8').toString('hex').toUpperCase().replace(/../g, '\\$&');
+}
