@@ -1,5 +1,5 @@
 // The verdict of the real Envoy and ours, on configurations with one mistake each. CHANCERY_VARIANTS and CHANCERY_SEED change how many
-// and which.
+// and which; CHANCERY_CONFIGS names a folder with more configurations to start from.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -35,6 +35,8 @@ test('gives the verdict of Envoy on configurations with one mistake', {
   // Copies: an access log with a wrong path is a new file where Envoy runs.
   for (const from of ['test/golden', 'test/integration/configs'])
     cpSync(from, join(folder, from), { recursive: true });
+  if (process.env.CHANCERY_CONFIGS !== undefined)
+    cpSync(process.env.CHANCERY_CONFIGS, join(folder, 'test/more'), { recursive: true });
   const accepted: string[] = [];
   for (const file of globSync('test/**/*.yaml', { cwd: folder }).toSorted()) {
     const path = join(folder, file);

@@ -7,6 +7,7 @@ import { type Rule, rule } from './rule.ts';
 import type { RuleScope } from './scope.ts';
 
 type Cluster = MessageTypes['envoy.config.cluster.v3.Cluster'];
+type ClusterLoadAssignment = MessageTypes['envoy.config.endpoint.v3.ClusterLoadAssignment'];
 
 const httpOptions = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
 /** Names without a type of their own, under which Envoy finds protocol options. */
@@ -59,6 +60,7 @@ export const clusterRules: readonly Rule[] = [
   }),
   rule('envoy.config.endpoint.v3.ClusterLoadAssignment', (assignment, at, scope, around) => {
     if (around.inside('envoy.config.cluster.v3.Cluster') !== undefined) return;
+    checkIpAddresses(assignment, at);
     if (scope.edsServices.size === 0 || scope.edsServices.has(assignment.cluster_name)) return;
     const wanted = [...scope.edsServices];
     at.field('cluster_name').warn(
@@ -161,53 +163,50 @@ function checkLogicalDns(cluster: Cluster, at: ParseContext): void {
 
 function checkAddresses(cluster: Cluster, at: ParseContext): void {
   if (cluster.cluster_type !== undefined || (cluster.type !== undefined && cluster.type !== 'STATIC')) return;
-  const assignment = at.field('load_assignment');
+  if (cluster.load_assignment !== undefined)
+    checkIpAddresses(cluster.load_assignment, at.field('load_assignment'));
+}
+
+/** Endpoints that nobody looks up: those of static clusters, and those that come by discovery. */
+function checkIpAddresses(assignment: ClusterLoadAssignment, at: ParseContext): void {
   const hint = `Consider setting resolver_name or setting cluster type to 'STRICT_DNS' or 'LOGICAL_DNS'`;
-  cluster.load_assignment?.endpoints.forEach((group, i) => {
+  assignment.endpoints.forEach((group, i) => {
     group.lb_endpoints.forEach((it, j) => {
+      const here = () => at.field('endpoints', i).field('lb_endpoints', j);
       const whole = it.endpoint?.address;
       if (
         whole?.socket_address === undefined &&
         whole?.pipe === undefined &&
         whole?.envoy_internal_address === undefined
       ) {
-        assignment
-          .field('endpoints', i)
-          .field('lb_endpoints', j)
-          .fail('the endpoint has no address', {
-            rule: 'malformed-address',
-            envoy: `Address must be set: . ${hint}`,
-            suggestion: 'add "endpoint: {address: {socket_address: ...}}"',
-          });
+        here().fail('the endpoint has no address', {
+          rule: 'malformed-address',
+          envoy: `Address must be set: . ${hint}`,
+          suggestion: 'add "endpoint: {address: {socket_address: ...}}"',
+        });
         return;
       }
-      const address = whole.socket_address;
-      if (address === undefined || address.resolver_name !== '') return;
-      const here = () =>
-        assignment
-          .field('endpoints', i)
-          .field('lb_endpoints', j)
-          .field('endpoint')
-          .field('address')
-          .field('socket_address');
-      if (address.named_port !== undefined) {
-        here()
+      const socket = whole.socket_address;
+      if (socket === undefined || socket.resolver_name !== '') return;
+      const socketAt = () => here().field('endpoint').field('address').field('socket_address');
+      if (socket.named_port !== undefined) {
+        socketAt()
           .field('named_port')
-          .fail('a static endpoint needs a port number', {
+          .fail('the endpoint needs a port number', {
             rule: 'malformed-address',
-            got: address.named_port,
+            got: socket.named_port,
             envoy: `IP resolver can't handle port specifier type 4. ${hint}`,
             suggestion: 'use "port_value"',
           });
-      } else if (!isIpAddress(address.address)) {
-        here()
+      } else if (!isIpAddress(socket.address)) {
+        socketAt()
           .field('address')
-          .fail(`"${address.address}" is not an IP address, and a cluster of type STATIC does not ask DNS`, {
+          .fail(`"${socket.address}" is not an IP address, and nobody asks DNS for this endpoint`, {
             rule: 'malformed-address',
-            got: address.address,
+            got: socket.address,
             expected: 'an IP address',
-            envoy: `malformed IP address: ${address.address}. ${hint}`,
-            suggestion: 'write "type: STRICT_DNS" to look the name up',
+            envoy: `malformed IP address: ${socket.address}. ${hint}`,
+            suggestion: 'write "type: STRICT_DNS" in the cluster to look names up',
           });
       }
     });

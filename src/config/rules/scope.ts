@@ -3,7 +3,7 @@
 import type { Message, MessageType } from '#schema/descriptor.ts';
 import type { MessageTypes } from '#schema/messages/type-map.ts';
 import { messageOfTypeUrl } from '#schema/registry.ts';
-import type { LoadOptions } from '../load.ts';
+import type { LoadOptions } from '../load-options.ts';
 
 type Bootstrap = MessageTypes['envoy.config.bootstrap.v3.Bootstrap'];
 type Cluster = MessageTypes['envoy.config.cluster.v3.Cluster'];
