@@ -3,8 +3,19 @@
 
 import type { Field, Message, MessageType, WellKnown } from '#schema/descriptor.ts';
 import { messageOfTypeUrl, message as messageType } from '#schema/registry.ts';
-import { maxDurationSeconds, put } from '#schema/values.ts';
+import { put } from '#schema/values.ts';
 import { ConfigError, type ProblemDetails } from './config-error.ts';
+import { describe, plain } from './describe.ts';
+import {
+  emptyValue,
+  type Fail,
+  failString,
+  isMapKey,
+  readDuration,
+  readInteger,
+  readScalar,
+  readTimestamp,
+} from './read-scalar.ts';
 import { Suggestions } from './suggestions.ts';
 import { type Tree, TreeList, TreeMap } from './tree.ts';
 
@@ -64,6 +75,8 @@ class MessageReader {
     }
     return path;
   }
+
+  readonly #failHere: Fail = (problem, details, envoy) => this.#fail(problem, details, envoy);
 
   #fail(problem: string, details: ProblemDetails, envoy?: string): undefined {
     if (this.#problems.length >= maxProblems) return;
@@ -287,7 +300,7 @@ class MessageReader {
   #value(field: Field, tree: Tree): unknown {
     switch (field.kind) {
       case 'scalar':
-        return this.#scalar(field, tree);
+        return readScalar(field, tree, this.#failHere);
       case 'enum':
         return this.#enum(field, tree);
       default: {
@@ -299,164 +312,10 @@ class MessageReader {
     }
   }
 
-  #scalar(field: Field, tree: Tree): unknown {
-    switch (field.scalar!) {
-      case 'string':
-        return typeof tree === 'string' ? tree : this.#failString(tree);
-      case 'bool':
-        return this.#bool(tree);
-      case 'bytes':
-        return this.#bytes(tree);
-      case 'double':
-        return this.#float(tree, false);
-      case 'float':
-        return this.#float(tree, true);
-      case 'uint32':
-      case 'fixed32':
-        return this.#integer(tree, 0n, 0xffffffffn, 'uint32');
-      case 'int32':
-      case 'sint32':
-      case 'sfixed32':
-        return this.#integer(tree, -0x80000000n, 0x7fffffffn, 'int32');
-      case 'uint64':
-      case 'fixed64':
-        return this.#integer(tree, 0n, 0xffffffffffffffffn, 'uint64');
-      default:
-        return this.#integer(tree, -0x8000000000000000n, 0x7fffffffffffffffn, 'int64');
-    }
-  }
-
-  #failString(tree: Tree): undefined {
-    const first = tree instanceof TreeMap ? '{' : tree instanceof TreeList ? '[' : String(tree)[0];
-    return this.#fail(
-      `expected a string, got ${describe(tree)}`,
-      { rule: 'wrong-type', got: plain(tree), expected: 'a string', ...Suggestions.quotes(tree) },
-      `unexpected character: '${first}'; expected '"'`,
-    );
-  }
-
-  #bool(tree: Tree): boolean | undefined {
-    if (typeof tree === 'boolean') return tree;
-    if (typeof tree === 'string') {
-      const word = tree.toLowerCase();
-      if (['true', 't', 'yes', 'y', '1'].includes(word)) return true;
-      if (['false', 'f', 'no', 'n', '0'].includes(word)) return false;
-    }
-    const suggestion = tree === 1 ? 'write true' : tree === 0 ? 'write false' : undefined;
-    return this.#fail(
-      `expected true or false, got ${describe(tree)}`,
-      {
-        rule: 'wrong-type',
-        got: plain(tree),
-        expected: 'true or false',
-        ...(suggestion !== undefined && { suggestion }),
-      },
-      "expected 'true' or 'false'",
-    );
-  }
-
-  #bytes(tree: Tree): Uint8Array | undefined {
-    if (tree instanceof Uint8Array) return tree;
-    if (typeof tree !== 'string') return this.#failString(tree);
-    const digits = tree.replace(/={1,2}$/, '');
-    if (/^[A-Za-z0-9+/_-]*$/.test(digits) && digits.length % 4 !== 1)
-      return new Uint8Array(Buffer.from(digits, 'base64'));
-    return this.#fail(
-      'expected base64',
-      {
-        rule: 'invalid-value',
-        got: tree,
-        expected: 'bytes in base64',
-        suggestion: 'use inline_string for plain text, where there is one',
-      },
-      'corrupt base64',
-    );
-  }
-
-  #float(tree: Tree, is32Bit: boolean): number | undefined {
-    let value: number | undefined;
-    if (typeof tree === 'number') value = tree;
-    else if (typeof tree === 'bigint') value = Number(tree);
-    else if (typeof tree === 'string') value = parseFloat64(tree);
-    if (value === undefined) {
-      return this.#fail(
-        `expected a number, got ${describe(tree)}`,
-        {
-          rule: 'wrong-type',
-          got: plain(tree),
-          expected: 'a number',
-          ...(typeof tree === 'string' && Suggestions.number(tree)),
-        },
-        typeof tree === 'string' ? 'non-number characters in quoted number' : 'expected number or string',
-      );
-    }
-    if (is32Bit && Number.isFinite(value) && !Number.isFinite(Math.fround(value))) {
-      return this.#fail(
-        `${value} does not fit into a float`,
-        { rule: 'out-of-range', got: value, expected: 'a number up to 3.4e38' },
-        'float out of range',
-      );
-    }
-    return value;
-  }
-
-  #integer(
-    tree: Tree,
-    min: bigint,
-    max: bigint,
-    type: 'uint32' | 'int32' | 'uint64' | 'int64',
-  ): number | bigint | undefined {
-    const is64Bit = type === 'uint64' || type === 'int64';
-    if (typeof tree === 'number' && Number.isInteger(tree) && !is64Bit) {
-      if (tree >= Number(min) && tree <= Number(max)) return tree + 0;
-      return this.#failRange(tree, min, max, type);
-    }
-    let value: bigint | undefined;
-    if (typeof tree === 'bigint') value = tree;
-    else if (typeof tree === 'number' || typeof tree === 'string') {
-      if (typeof tree === 'string' && /^[+-]?\d+$/.test(tree)) value = BigInt(tree.replace('+', ''));
-      else {
-        const float = typeof tree === 'number' ? tree : /\s/.test(tree) ? undefined : parseFloat64(tree);
-        if (float === undefined || !Number.isFinite(float)) return this.#failInteger(tree, type);
-        if (!Number.isInteger(float)) {
-          return this.#fail(
-            `expected an integer, got ${float}`,
-            { rule: 'invalid-value', got: plain(tree), expected: `an integer (${type})` },
-            'expected integer, but JSON number had fractional part',
-          );
-        }
-        value = BigInt(float);
-      }
-    } else return this.#failInteger(tree, type);
-    if (value < min || value > max) return this.#failRange(value, min, max, type);
-    return is64Bit ? value : Number(value);
-  }
-
-  #failInteger(tree: Tree, type: string): undefined {
-    return this.#fail(
-      `expected a number (${type}), got ${describe(tree)}`,
-      {
-        rule: 'wrong-type',
-        got: plain(tree),
-        expected: `an integer (${type})`,
-        ...(typeof tree === 'string' && Suggestions.number(tree)),
-      },
-      typeof tree === 'string' ? `invalid number: '${tree}'` : 'expected number or string',
-    );
-  }
-
-  #failRange(value: number | bigint, min: bigint, max: bigint, type: string): undefined {
-    return this.#fail(
-      `${value} is out of range for ${type}`,
-      { rule: 'out-of-range', got: value, expected: `an integer from ${min} to ${max}` },
-      value < 0 && min === 0n ? 'JSON number out of range for int' : 'integer out of range',
-    );
-  }
-
   #enum(field: Field, tree: Tree): string | number | undefined {
     const type = field.enum;
     if (typeof tree === 'number' || typeof tree === 'bigint') {
-      const number = this.#integer(tree, -0x80000000n, 0x7fffffffn, 'int32');
+      const number = readInteger(tree, -0x80000000n, 0x7fffffffn, 'int32', this.#failHere);
       return number === undefined ? undefined : type.nameOf(number as number);
     }
     if (typeof tree !== 'string') {
@@ -507,13 +366,13 @@ class MessageReader {
         });
       case 'wrapper':
         if (tree instanceof TreeMap) return this.#message(type, tree)?.value;
-        return this.#scalar(type.field('value')!, tree);
+        return readScalar(type.field('value')!, tree, this.#failHere);
       case 'duration':
         if (tree instanceof TreeMap) return this.#secondsAndNanos(type, tree);
-        return this.#duration(tree);
+        return readDuration(tree, this.#failHere);
       case 'timestamp':
         if (tree instanceof TreeMap) return this.#secondsAndNanos(type, tree);
-        return this.#timestamp(tree);
+        return readTimestamp(tree, this.#failHere);
       case 'field_mask':
         return this.#fieldMask(type, tree);
     }
@@ -524,62 +383,9 @@ class MessageReader {
     return { seconds: Number(message.seconds), nanos: Number(message.nanos) };
   }
 
-  #duration(tree: Tree): unknown {
-    if (typeof tree !== 'string') {
-      const first = tree instanceof TreeList ? '[' : String(tree)[0];
-      return this.#fail(
-        `expected a duration such as "1.5s", got ${describe(tree)}`,
-        {
-          rule: 'duration-unit',
-          got: plain(tree),
-          expected: 'a duration such as 1.5s',
-          ...Suggestions.duration(tree),
-        },
-        `message google.protobuf.Duration: unexpected character: '${first}'; expected '"'`,
-      );
-    }
-    const match = /^([-0-9]+)(?:\.(\d*))?([\s\S]*)$/.exec(tree);
-    let problem: string | undefined;
-    if (match === null) problem = 'duration must start with an integer';
-    else if (!/^-?\d{1,19}$/.test(match[1]!)) problem = 'duration had bad seconds';
-    else if (Math.abs(Number(match[1])) > maxDurationSeconds) problem = 'duration out of range';
-    else if (match[2] !== undefined && !/^\d{1,9}$/.test(match[2])) problem = 'duration had bad nanoseconds';
-    else if (match[3] !== 's') problem = "duration must end with a single 's'";
-    if (problem !== undefined) {
-      return this.#fail(
-        `"${tree}" is not a duration: ${problem}`,
-        {
-          rule: 'duration-unit',
-          got: tree,
-          expected: 'a duration such as 1.5s',
-          ...Suggestions.duration(tree),
-        },
-        `message google.protobuf.Duration: ${problem}`,
-      );
-    }
-    const sign = match![1]!.startsWith('-') ? -1 : 1;
-    return {
-      seconds: Number(match![1]) + 0,
-      nanos: sign * Number((match![2] ?? '').padEnd(9, '0')) + 0,
-    };
-  }
-
-  #timestamp(tree: Tree): unknown {
-    if (typeof tree === 'string') {
-      const match = /^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)$/.exec(tree);
-      const ms = match === null ? Number.NaN : Date.parse(`${match[1]}T${match[2]}${match[4]}`);
-      if (!Number.isNaN(ms)) return { seconds: ms / 1000, nanos: Number((match![3] ?? '').padEnd(9, '0')) };
-    }
-    return this.#fail(
-      `expected a time such as "2030-01-31T10:00:00Z", got ${describe(tree)}`,
-      { rule: 'invalid-value', got: plain(tree), expected: 'an RFC 3339 time' },
-      'message google.protobuf.Timestamp: bad timestamp',
-    );
-  }
-
   #fieldMask(type: MessageType, tree: Tree): unknown {
     if (tree instanceof TreeMap) return this.#message(type, tree);
-    if (typeof tree !== 'string') return this.#failString(tree);
+    if (typeof tree !== 'string') return failString(tree, this.#failHere);
     const message = type.create() as Message;
     if (tree !== '')
       message.paths = tree.split(',').map((it) => it.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`));
@@ -602,6 +408,13 @@ class MessageReader {
         'in legacy mode, missing @type in Any is only allowed for an empty object',
       );
     }
+    if (tree.keys.lastIndexOf('@type') !== first) {
+      return this.#fail(
+        '"@type" stands twice',
+        { rule: 'unknown-type', point: 'key', suggestion: 'keep one' },
+        'repeated @type in Any',
+      );
+    }
     const url = tree.get('@type')!;
     this.#steps.push('@type');
     const type = this.#typeOf(url);
@@ -615,7 +428,7 @@ class MessageReader {
   }
 
   #typeOf(url: Tree): MessageType | undefined {
-    if (typeof url !== 'string') return this.#failString(url);
+    if (typeof url !== 'string') return failString(url, this.#failHere);
     if (url.indexOf('/') < 1) {
       return this.#fail(
         `"${url}" is not a type URL`,
@@ -629,19 +442,20 @@ class MessageReader {
       );
     }
     const type = messageOfTypeUrl(url);
-    if (type === undefined) {
-      this.#fail(
-        `unknown type "${url}"`,
-        {
-          rule: 'unknown-type',
-          got: url,
-          expected: 'the full name of a message',
-          ...Suggestions.typeUrl(url),
-        },
-        `could not find @type '${url}'`,
-      );
-    }
-    return type;
+    if (type !== undefined && !type.file.name.startsWith('contrib/')) return type;
+    const isContrib = type !== undefined;
+    return this.#fail(
+      isContrib
+        ? `"${url}" is a contrib extension, which is not part of Envoy's release`
+        : `unknown type "${url}"`,
+      {
+        rule: 'unknown-type',
+        got: url,
+        expected: 'the full name of a message',
+        ...(!isContrib && Suggestions.typeUrl(url)),
+      },
+      `could not find @type '${url}'`,
+    );
   }
 
   #packedWellKnown(type: MessageType, tree: TreeMap, url: string): Message {
@@ -707,87 +521,10 @@ function isValueField(field: Field): boolean {
   return field.kind === 'message' && field.message.wellKnown === 'value';
 }
 
-/** What protobuf puts in the place of a null in a list. */
-function emptyValue(field: Field): unknown {
-  if (field.kind === 'enum') return field.enum.nameOf(0);
-  if (field.kind === 'message') {
-    switch (field.message.wellKnown) {
-      case undefined:
-        return field.message.create();
-      case 'any':
-        return { '@type': '' };
-      case 'duration':
-      case 'timestamp':
-        return { seconds: 0, nanos: 0 };
-      case 'wrapper':
-        return field.message.field('value')!.defaultValue;
-      case 'list_value':
-        return [];
-      case 'value':
-        return null;
-      default:
-        return {};
-    }
-  }
-  switch (field.scalar) {
-    case 'string':
-      return '';
-    case 'bool':
-      return false;
-    case 'bytes':
-      return new Uint8Array(0);
-    case 'int64':
-    case 'uint64':
-    case 'sint64':
-    case 'fixed64':
-    case 'sfixed64':
-      return 0n;
-    default:
-      return 0;
-  }
-}
-
-function isMapKey(type: string, key: string): boolean {
-  if (type === 'bool') return key === 'true' || key === 'false';
-  if (!/^[+-]?\d+$/.test(key)) return false;
-  const value = BigInt(key.replace('+', ''));
-  const bits = type.endsWith('64') ? 64 : 32;
-  return type.startsWith('u') || type.startsWith('fixed')
-    ? value >= 0n && value === BigInt.asUintN(bits, value)
-    : value === BigInt.asIntN(bits, value);
-}
-
-function parseFloat64(text: string): number | undefined {
-  if (/^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/.test(text)) return Number(text);
-  const word = text.toLowerCase();
-  if (word === 'nan') return Number.NaN;
-  if (/^\+?inf(?:inity)?$/.test(word)) return Number.POSITIVE_INFINITY;
-  if (/^-inf(?:inity)?$/.test(word)) return Number.NEGATIVE_INFINITY;
-  return undefined;
-}
-
 function names(fields: readonly Field[]): string {
   return fields.map((it) => `"${it.name}"`).join(', ');
 }
 
 export function shortName(type: MessageType): string {
   return type.name.slice(type.name.lastIndexOf('.') + 1);
-}
-
-/** A value in words, for "got ...". */
-export function describe(tree: Tree): string {
-  if (tree === null) return 'nothing';
-  if (tree instanceof TreeMap) return 'an object';
-  if (tree instanceof TreeList) return 'a list';
-  if (tree instanceof Uint8Array) return 'bytes';
-  if (typeof tree === 'string') return JSON.stringify(tree.length > 60 ? `${tree.slice(0, 57)}...` : tree);
-  if (typeof tree === 'boolean') return `the boolean ${tree}`;
-  return `the number ${tree}`;
-}
-
-/** A value for machine-readable output: scalars as they are, containers by what they are. */
-function plain(tree: Tree): unknown {
-  if (tree instanceof TreeMap) return '{...}';
-  if (tree instanceof TreeList) return '[...]';
-  return tree;
 }
