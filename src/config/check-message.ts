@@ -183,9 +183,18 @@ class MessageChecker implements Surroundings {
   #any(message: Message): void {
     const type = messageOfTypeUrl(message['@type'] as string);
     if (type === undefined || type.wellKnown !== undefined) return;
+    if (type.file.name.startsWith('contrib/')) this.#contrib(message['@type'] as string);
     if (type.name === 'xds.type.v3.TypedStruct' || type.name === 'udpa.type.v1.TypedStruct')
       this.#typedStruct(message);
     else this.#message(type, message, true);
+  }
+
+  #contrib(url: string): void {
+    this.#report('error', `${url} is a contrib extension, which is not part of Envoy's release`, {
+      rule: 'unknown-type',
+      got: url,
+      envoy: `Unable to parse JSON as proto (INVALID_ARGUMENT: could not find @type '${url}')`,
+    });
   }
 
   /** A message written as plain JSON: read it as the type it names, then check that. */

@@ -193,13 +193,6 @@ for (const [yaml, problem, suggestion] of refused) {
   });
 }
 
-test('knows that contrib is not in the release', () => {
-  const { problems } = read(
-    'transport_socket: {typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.sxg.v3alpha.SXG}}',
-  );
-  assert.match(problems[0]!.message, /is a contrib extension/);
-});
-
 test('collects every problem and reads what is right', () => {
   const { result, problems } = read('name: a\nfoo: 1\nconnect_timeout: x\nlb_policy: RANDOM\nbar: {baz: 1}');
   assert.deepEqual(

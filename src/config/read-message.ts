@@ -442,18 +442,10 @@ class MessageReader {
       );
     }
     const type = messageOfTypeUrl(url);
-    if (type !== undefined && !type.file.name.startsWith('contrib/')) return type;
-    const isContrib = type !== undefined;
+    if (type !== undefined) return type;
     return this.#fail(
-      isContrib
-        ? `"${url}" is a contrib extension, which is not part of Envoy's release`
-        : `unknown type "${url}"`,
-      {
-        rule: 'unknown-type',
-        got: url,
-        expected: 'the full name of a message',
-        ...(!isContrib && Suggestions.typeUrl(url)),
-      },
+      `unknown type "${url}"`,
+      { rule: 'unknown-type', got: url, expected: 'the full name of a message', ...Suggestions.typeUrl(url) },
       `could not find @type '${url}'`,
     );
   }

@@ -83,9 +83,7 @@ export const formatRules: readonly Rule[] = [
     const header = option.header;
     if (header === undefined || !isOnPath(around.field?.parent.name)) return;
     const name = header.key.toLowerCase();
-    // The header_mutation filter and its like may change these, routes may not.
-    const isProtected = around.field?.parent.name !== 'envoy.config.common.mutation_rules.v3.HeaderMutation';
-    if (isProtected && (name.startsWith(':') || name === 'host')) {
+    if (name.startsWith(':') || name === 'host') {
       at.field('header')
         .field('key')
         .fail(`the header "${header.key}" must not be changed this way`, {

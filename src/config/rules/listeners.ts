@@ -93,12 +93,12 @@ export const listenerRules: readonly Rule[] = [
       suggestion: 'add "regex"',
     });
   }),
+  rule('envoy.config.core.v3.CidrRange', (range, at, _scope, around) => {
+    if (isIpAddress(range.address_prefix)) return;
+    const isMatch = around.inside('envoy.config.listener.v3.FilterChainMatch') !== undefined;
+    failCidr(range.address_prefix, at, isMatch ? '' : 'Failed to create CIDR range: ');
+  }),
   rule('envoy.config.listener.v3.FilterChainMatch', (match, at) => {
-    for (const field of ['prefix_ranges', 'source_prefix_ranges', 'direct_source_prefix_ranges'] as const) {
-      match[field].forEach((range, i) => {
-        if (!isIpAddress(range.address_prefix)) failCidr(range.address_prefix, at.field(field, i));
-      });
-    }
     match.server_names.forEach((name, i) => {
       if (!name.includes('*') || (name.startsWith('*.') && !name.slice(2).includes('*')) || name === '*')
         return;
@@ -164,12 +164,12 @@ function failAddress(address: string, at: ParseContext): void {
   });
 }
 
-function failCidr(address: string, at: ParseContext): void {
+function failCidr(address: string, at: ParseContext, words: string): void {
   at.field('address_prefix').fail(`"${address}" is not an IP address`, {
     rule: 'malformed-address',
     got: address,
     expected: 'an IP address; its length goes into "prefix_len"',
-    envoy: `malformed IP address: ${address}`,
+    envoy: `${words}malformed IP address: ${address}`,
     ...(/^[0-9a-fA-F.:]+\/\d+$/.test(address) && {
       suggestion: `write address_prefix: ${address.split('/')[0]} and prefix_len: ${address.split('/')[1]}`,
     }),

@@ -22,6 +22,7 @@ const groups = [
 
 /** Operators and TLS_ names are not looked into. */
 export function isCipher(name: string): boolean {
+  if (name === '') return true;
   if (/^TLS_[A-Z]+_(?:[A-Z]+_)?WITH_/.test(name)) return true;
   const alternatives = name.startsWith('[') && name.endsWith(']') ? name.slice(1, -1).split('|') : [name];
   return alternatives.every((it) => it.split('+').every((part) => ciphers.has(part)));

@@ -3,6 +3,7 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { MessageTypes } from '#schema/messages/type-map.ts';
+import type { Surroundings } from '../check-message.ts';
 import { nearest } from '../edit-distance.ts';
 import type { ParseContext } from '../parse-context.ts';
 import { type Rule, rule } from './rule.ts';
@@ -29,16 +30,6 @@ export const tlsRules: readonly Rule[] = [
       envoy: 'No TLS certificates found for server context',
       expected: '"common_tls_context.tls_certificates" or "tls_certificate_sds_secret_configs"',
       suggestion: 'add "tls_certificates" with "certificate_chain" and "private_key"',
-    });
-  }),
-  rule('envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext', (context, at) => {
-    context.common_tls_context?.tls_certificates.forEach((certificate, i) => {
-      if (certificate.certificate_chain !== undefined || certificate.pkcs12 !== undefined) return;
-      at.field('common_tls_context').field('tls_certificates', i).fail('"certificate_chain" is missing', {
-        rule: 'tls-certificate',
-        envoy: 'Server TlsCertificates must have a certificate specified',
-        suggestion: 'add "certificate_chain"',
-      });
     });
   }),
   rule('envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext', (context, at) => {
@@ -152,9 +143,25 @@ function nameOf(source: DataSource): string {
   return source.filename ?? '<inline>';
 }
 
-function checkCertificate(certificate: TlsCertificate, at: ParseContext, scope: RuleScope): void {
+function checkCertificate(
+  certificate: TlsCertificate,
+  at: ParseContext,
+  scope: RuleScope,
+  around: Surroundings,
+): void {
   if (certificate.pkcs12 !== undefined || certificate.private_key_provider !== undefined) return;
   const { certificate_chain: chain, private_key: key } = certificate;
+  if (chain === undefined) {
+    const isServer =
+      around.inside('envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext') !== undefined;
+    at.fail('"certificate_chain" is missing', {
+      rule: 'tls-certificate',
+      envoy: isServer
+        ? 'Server TlsCertificates must have a certificate specified'
+        : 'Failed to load incomplete certificate from : certificate chain not set',
+      suggestion: 'add "certificate_chain"',
+    });
+  }
   if (key === undefined) {
     at.fail('"private_key" is missing', {
       rule: 'tls-certificate',

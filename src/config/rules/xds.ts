@@ -53,7 +53,24 @@ export const xdsRules: readonly Rule[] = [
     needNode(at, scope, 'type.googleapis.com/envoy.config.route.v3.RouteConfiguration');
   }),
   rule('envoy.config.core.v3.ApiConfigSource', checkApiSource),
+  rule('envoy.config.core.v3.ApiConfigSource', checkVersion),
+  rule('envoy.extensions.filters.http.ext_authz.v3.ExtAuthz', checkVersion),
+  rule('envoy.extensions.filters.network.ext_authz.v3.ExtAuthz', checkVersion),
+  rule('envoy.config.ratelimit.v3.RateLimitServiceConfig', checkVersion),
+  rule('envoy.extensions.access_loggers.grpc.v3.CommonGrpcAccessLogConfig', checkVersion),
 ];
+
+/** The version of the protocol to a service. */
+function checkVersion(service: { readonly transport_api_version: string | number }, at: ParseContext): void {
+  if (service.transport_api_version !== 'V2') return;
+  at.field('transport_api_version').fail('the v2 protocol is gone', {
+    rule: 'xds-config',
+    got: 'V2',
+    envoy:
+      'V2 xDS transport protocol version is deprecated. The v2 xDS major version has been removed and is no longer supported. See the advice in https://www.envoyproxy.io/docs/envoy/latest/faq/api/envoy_v3.',
+    suggestion: 'write "transport_api_version: V3"',
+  });
+}
 
 function hasSource(source: MessageTypes['envoy.config.core.v3.ConfigSource']): boolean {
   const { path, path_config_source, api_config_source, ads, self } = source;
@@ -103,10 +120,6 @@ function checkApiSource(source: ApiConfigSource, at: ParseContext, scope: RuleSc
     at
       .field(field)
       .fail(problem, { rule: 'xds-config', envoy, ...(suggestion !== undefined && { suggestion }) });
-  if (source.transport_api_version === 'V2') {
-    const words = `V2 xDS transport protocol version is deprecated. The v2 xDS major version has been removed and is no longer supported. See the advice in https://www.envoyproxy.io/docs/envoy/latest/faq/api/envoy_v3.`;
-    fail('transport_api_version', 'the v2 protocol is gone', words, 'write "transport_api_version: V3"');
-  }
   const isGrpc = source.api_type === 'GRPC' || source.api_type === 'DELTA_GRPC';
   if (isGrpc && source.cluster_names.length > 0) {
     fail(
