@@ -122,6 +122,14 @@ function ask(parts: readonly string[]): string[] {
   return recorder.events.filter((event) => !/^error 0 |usable/.test(event));
 }
 
+/** As in Envoy, two things depend on what came in one read: which of two errors is named, and what is lost with a broken chunk. */
+function comparable(events: readonly string[]): string[] {
+  const error = events.findIndex((event) => event.startsWith('error '));
+  return events
+    .filter((event, i) => !(event.startsWith('data ') && i === error - 1))
+    .map((event) => event.replace(/http1\.(codec_error|invalid_characters) .*/, 'malformed'));
+}
+
 /** An end, an error or a reset ends a message, and nothing but another message follows. */
 function judge(events: readonly string[], bytes: string): void {
   const errors = events.filter((event) => event.startsWith('error '));
@@ -137,7 +145,7 @@ test(`damaged requests are judged the same wherever they are split (SEED=${seed}
     const whole = serve([bytes]);
     judge(whole, bytes);
     if (whole.includes('end')) taken++;
-    assert.deepEqual(serve(splits(bytes)), whole, JSON.stringify(bytes));
+    assert.deepEqual(comparable(serve(splits(bytes))), comparable(whole), JSON.stringify(bytes));
   }
   assert.ok(
     taken > 500 && taken < 3500,
@@ -150,6 +158,6 @@ test(`damaged responses are judged the same wherever they are split (SEED=${seed
     const bytes = mutate(responses[random(responses.length)]!);
     const whole = ask([bytes]);
     judge(whole, bytes);
-    assert.deepEqual(ask(splits(bytes)), whole, JSON.stringify(bytes));
+    assert.deepEqual(comparable(ask(splits(bytes))), comparable(whole), JSON.stringify(bytes));
   }
 });

@@ -225,7 +225,10 @@ export class H1Parser {
       if (error === undefined && !isHttp11 && !isVersion(bytes, versionStart, versionEnd))
         error = errors.invalidVersion;
       if (error !== undefined) {
-        return this.#refuse(hasInvalidByte(bytes, start, i) ? errors.invalidCharacters : error, end);
+        // Bad bytes count more than anything else, in the lines behind as well if they are here already. So in Envoy.
+        const headEnd = findBlockEnd(bytes, i, end, LINE_START);
+        const isBad = hasInvalidByte(bytes, start, headEnd === INCOMPLETE ? i : headEnd);
+        return this.#refuse(isBad ? errors.invalidCharacters : error, end);
       }
       this.#hasFirstLine = true;
     }
@@ -392,9 +395,9 @@ export class H1Parser {
     return length >= this.#options.maxHeadersBytes ? this.#refuse(errors.headersTooLarge, end) : INCOMPLETE;
   }
 
-  /** What was taken of a body before it broke is delivered: it would have been, had it come in an earlier read. */
+  /** The body in front of bad trailers is delivered; that in front of a bad chunk, as far as it came in this read, is lost. So in Envoy. */
   #refuse(error: CodecError, end: number): number {
-    if (this.#heldLength > 0) this.#releaseHeld();
+    if (this.#heldLength > 0 && this.#state === State.Trailers) this.#releaseHeld();
     this.fail(error);
     return end;
   }

@@ -225,6 +225,15 @@ for (const [bytes, error, options] of refused) {
   });
 }
 
+test('as in Envoy, what came in one read decides which error is named and what is lost with a broken chunk', () => {
+  const bad = ['FOO / HTTP/1.1\r\n', 'x: \0\r\n\r\n'];
+  assert.match(new Recorder().send(bad.join('')).events.at(-1)!, /invalid_characters/);
+  assert.match(new Recorder().send(bad[0]!).send(bad[1]!).events.at(-1)!, /codec_error/);
+  const broken = [`${chunked}5\r\nhello\r\n`, 'zz\r\n'];
+  assert.doesNotMatch(new Recorder().send(broken.join('')).events.join(), /hello/);
+  assert.match(new Recorder().send(broken[0]!).send(broken[1]!).events.join(), /hello/);
+});
+
 test('a head that fits the limit exactly is taken', () => {
   const bytes = 'GET / HTTP/1.1\r\nhost: a\r\n\r\n';
   for (let at = 0; at < bytes.length; at++) {
