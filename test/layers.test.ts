@@ -87,6 +87,7 @@ const hot: readonly string[] = [
   'src/data-plane/upstream/cluster-config.ts',
   'src/data-plane/upstream/host.ts',
   'src/data-plane/upstream/http-pool.ts',
+  'src/data-plane/upstream/tcp-codec.ts',
   'src/http/path.ts',
   'src/data-plane/http/internal-redirect.ts',
   'src/data-plane/http/request-checks.ts',

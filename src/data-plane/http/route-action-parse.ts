@@ -256,12 +256,12 @@ function parseUpgrades(
         here.field('connect_config'),
         `Non-CONNECT upgrade type ${message.upgrade_type} has ConnectConfig`,
       );
+    if (connect?.allow_post) here.field('connect_config').field('allow_post').unsupported();
+    if (connect?.proxy_protocol_config !== undefined)
+      here.field('connect_config').field('proxy_protocol_config').unsupported();
     upgrades[type] = {
       enabled: message.enabled ?? true,
       connect: connect !== undefined,
-      allowPost: connect?.allow_post ?? false,
-      proxyProtocol:
-        connect?.proxy_protocol_config === undefined ? '' : connect.proxy_protocol_config.version,
     };
   });
   return upgrades;

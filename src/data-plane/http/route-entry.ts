@@ -243,9 +243,6 @@ export interface UpgradePolicy {
   readonly enabled: boolean;
   /** CONNECT is ended here and its payload sent upstream as TCP. */
   readonly connect: boolean;
-  readonly allowPost: boolean;
-  /** `V1`, `V2`, or empty for no PROXY header before the payload. */
-  readonly proxyProtocol: '' | 'V1' | 'V2';
 }
 
 export interface Decorator {

@@ -6,7 +6,7 @@ import { ResponseFlag } from '#extension/response-flag.ts';
 import { ResetReason, type StreamEncoder } from '#http/codec.ts';
 import type { HeaderMap } from '#http/header-map.ts';
 import { pin } from '#net/read-buffers.ts';
-import type { Cluster } from '../upstream/cluster.ts';
+import { type Cluster, rawPool } from '../upstream/cluster.ts';
 import { UpstreamProtocol } from '../upstream/cluster-config.ts';
 import type { UpstreamHost } from '../upstream/host.ts';
 import type { PooledConnection } from '../upstream/http-pool.ts';
@@ -352,8 +352,10 @@ export class Router implements TimerOwner, PickContext {
         !this.shared.config.routerConfig.suppressEnvoyHeaders,
       );
     const protocol = cluster.config.http.protocol;
-    const at =
-      protocol === UpstreamProtocol.Downstream ? (stream.manager.protocol === 'HTTP/2' ? 1 : 0) : protocol;
+    const upgrade = stream.upgrade === 'connect' ? route.upgrades?.get('connect') : undefined;
+    let at: number = protocol;
+    if (upgrade?.connect === true) at = rawPool;
+    else if (protocol === UpstreamProtocol.Downstream) at = stream.manager.protocol === 'HTTP/2' ? 1 : 0;
     const attempt = new UpstreamRequest(
       this,
       host,

@@ -7,8 +7,8 @@ import type { NetworkFilterExtension, NetworkFilterFactory } from '#extension/ne
 import type { DownstreamTransport, DownstreamTransportExtension } from '#extension/transport-socket.ts';
 import { CloseType, Connection } from '#net/connection.ts';
 import { nextConnectionId } from '#net/dial.ts';
-import { readByCall } from '#net/read-by-call.ts';
 import { ListeningSocket } from '#net/listening-socket.ts';
+import { readByCall } from '#net/read-by-call.ts';
 import type { SocketAddressData } from '../address.ts';
 import { addressText } from '../address-text.ts';
 import type { DataPlaneFilterContext, WorkerContext } from '../worker-context.ts';

@@ -12,6 +12,7 @@ import type { CircuitBreakerStats, ClusterStats } from './cluster-stats.ts';
 import type { ClusterCodeStats } from './code-stats.ts';
 import type { UpstreamHost } from './host.ts';
 import { HttpPool } from './http-pool.ts';
+import { TcpCodec } from './tcp-codec.ts';
 
 /** How a cluster opens connections and speaks on them: given by `prepare-cluster.ts`, so that this file stays small and hot. */
 export interface Dialer {
@@ -22,7 +23,10 @@ export interface Dialer {
   negotiated(connection: Connection): string;
 }
 
-const alpnByProtocol: readonly (readonly string[])[] = [['http/1.1'], ['h2'], ['h2', 'http/1.1']];
+/** The pool of raw connections, for the payload of a CONNECT; the others are `UpstreamProtocol`. */
+export const rawPool = 3;
+
+const alpnByProtocol: readonly (readonly string[])[] = [['http/1.1'], ['h2'], ['h2', 'http/1.1'], []];
 
 /** The clusters of a worker by name. */
 export interface ClusterLookup {
@@ -77,7 +81,7 @@ export class Cluster {
     if (pool === undefined) {
       pool = new HttpPool(this, host, this.breakers[priority]!, protocol);
       host.pools[at] = pool;
-      this.breakers[priority]!.countPools();
+      if (protocol !== rawPool) this.breakers[priority]!.countPools();
     }
     return pool;
   }
@@ -87,6 +91,7 @@ export class Cluster {
   }
 
   newCodec(connection: Connection, owner: ClientCodecOwner, protocol: number): ClientCodec {
+    if (protocol === rawPool) return new TcpCodec(owner, connection);
     const isHttp2 = protocol === 1 || (protocol === 2 && this.#dialer.negotiated(connection) === 'h2');
     return isHttp2 ? this.#dialer.http2(connection, owner) : this.#dialer.http1(connection, owner);
   }

@@ -27,6 +27,8 @@ export class UpstreamHost implements Host {
     undefined,
     undefined,
     undefined,
+    undefined,
+    undefined,
   ];
 
   // `/clusters` shows these.

@@ -95,7 +95,8 @@ export class HttpPool {
   }
 
   #connectIfNeeded(): void {
-    const perConnection = this.protocol === 0 ? 1 : this.cluster.http2StreamsPerConnection;
+    const perConnection =
+      this.protocol === 0 || this.protocol === 3 ? 1 : this.cluster.http2StreamsPerConnection;
     while (this.#pending.length > this.#connecting * perConnection) {
       if (!this.breaker.allowsConnection) {
         this.cluster.stats.upstreamCxOverflow.value++;
@@ -153,7 +154,7 @@ export class HttpPool {
     this.onFull(connection);
     const at = this.all.indexOf(connection);
     if (at >= 0) this.all.splice(at, 1);
-    if (this.all.length === 0) this.cluster.onPoolIdle();
+    if (this.all.length === 0 && this.protocol < 3) this.cluster.onPoolIdle();
     if (!wasConnected) {
       this.#connecting--;
       // A failed connection takes every waiting request with it, as Envoy does.
@@ -310,7 +311,10 @@ export class PooledConnection implements ConnectionOwner, ClientCodecOwner, Time
     this.codec?.onData(bytes);
   }
 
-  onEnd(): void {}
+  /** Only raw connections keep their write side. */
+  onEnd(): void {
+    this.codec?.onEnd();
+  }
 
   onClose(event: CloseEvent): void {
     if (this.isGone) return;
@@ -327,7 +331,7 @@ export class PooledConnection implements ConnectionOwner, ClientCodecOwner, Time
     stats.upstreamCxLengthMs.record(performance.now() - this.connectStartMs);
     stats.upstreamRqPerCx.record(this.requests);
     // The end of the connection may be the end of a response.
-    if (this.isConnected && event === CloseEvent.Remote) this.codec?.onEnd();
+    if (this.isConnected && event === CloseEvent.Remote && this.pool.protocol !== 3) this.codec?.onEnd();
     if (this.active > 0) {
       stats.upstreamCxDestroyWithActiveRq.value++;
       if (event === CloseEvent.Remote) stats.upstreamCxDestroyRemoteWithActiveRq.value++;
