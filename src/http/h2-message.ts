@@ -180,7 +180,9 @@ export class MessageCollector implements FieldReceiver {
       return;
     }
     if (what === FieldName.ContentLength && !this.#length(value)) return;
-    this.headers.list.push(name, value);
+    // All that `te` can say is `trailers`: in a request, where Envoy would join the two, once is enough.
+    const isRepeated = what === FieldName.Te && this.#kind === BlockKind.Request && this.headers.has(name);
+    if (!isRepeated) this.headers.list.push(name, value);
     this.#measure(name.length + value.length);
   }
 
