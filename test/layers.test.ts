@@ -80,6 +80,7 @@ const hot: readonly string[] = [
   'src/data-plane/http/request-info.ts',
   'src/data-plane/http/response-headers.ts',
   'src/data-plane/http/router.ts',
+  'src/data-plane/http/route-stats.ts',
   'src/data-plane/http/stream.ts',
   'src/data-plane/listener/accepted-connection.ts',
   'src/data-plane/upstream/circuit-breaker.ts',

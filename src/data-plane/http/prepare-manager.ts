@@ -61,6 +61,7 @@ export function prepareConnectionManager(
     plan,
     routes: compileRoutes(config.routeConfig ?? noRoutes, {
       runtime: context.runtime,
+      stats,
       prepareRoute: (extension, routeConfig) =>
         context.registry
           .byName<HttpFilterExtension>('http_filter', extension)!

@@ -7,6 +7,7 @@ import type { Cluster } from '../upstream/cluster.ts';
 import type { UpstreamHost } from '../upstream/host.ts';
 import { parseRetryGrpcOnHeader, parseRetryOnHeader, RetryOn } from './retry-on.ts';
 import type { NamedExtension, RetryPolicy, RouteEntry } from './route-entry.ts';
+import type { RouteStats } from './route-stats.ts';
 
 export const RetryVerdict = { No: 0, Yes: 1, Overflow: 2, LimitExceeded: 3 } as const;
 export type RetryVerdict = (typeof RetryVerdict)[keyof typeof RetryVerdict];
@@ -20,6 +21,7 @@ export function retryStateOf(
   route: RouteEntry,
   headers: HeaderMap,
   cluster: Cluster,
+  groups: readonly RouteStats[],
 ): RetryState | undefined {
   const policy = route.retryPolicy;
   const onHeader = headers.get('x-envoy-retry-on');
@@ -57,11 +59,22 @@ export function retryStateOf(
     headers.remove('x-envoy-retriable-header-names');
   }
   if (retryOn === 0) return undefined;
-  return new RetryState(policy, retryOn, left, codes, names, cluster, route.priority === 'high' ? 1 : 0);
+  return new RetryState(
+    policy,
+    retryOn,
+    left,
+    codes,
+    names,
+    cluster,
+    route.priority === 'high' ? 1 : 0,
+    groups,
+  );
 }
 
 export class RetryState {
   readonly #policy: RetryPolicy | null;
+  /** Count what the cluster counts. */
+  readonly #groups: readonly RouteStats[];
   readonly #retryOn: number;
   readonly #codes: readonly number[];
   readonly #names: readonly string[] | undefined;
@@ -83,7 +96,9 @@ export class RetryState {
     names: readonly string[] | undefined,
     cluster: Cluster,
     priority: 0 | 1,
+    groups: readonly RouteStats[],
   ) {
+    this.#groups = groups;
     this.#policy = policy;
     this.#retryOn = retryOn;
     this.#left = left;
@@ -152,21 +167,28 @@ export class RetryState {
 
   #decide(wanted: boolean): RetryVerdict {
     const stats = this.#cluster.stats;
-    if (this.#isHolding && !wanted) stats.upstreamRqRetrySuccess.value++;
+    const groups = this.#groups;
+    if (this.#isHolding && !wanted) {
+      stats.upstreamRqRetrySuccess.value++;
+      for (let i = 0; i < groups.length; i++) groups[i]!.rqRetrySuccess.value++;
+    }
     this.release();
     if (!wanted) return RetryVerdict.No;
     if (this.#left === 0) {
       stats.upstreamRqRetryLimitExceeded.value++;
+      for (let i = 0; i < groups.length; i++) groups[i]!.rqRetryLimitExceeded.value++;
       return RetryVerdict.LimitExceeded;
     }
     this.#left--;
     if (!this.#breaker.allowsRetry) {
       stats.upstreamRqRetryOverflow.value++;
+      for (let i = 0; i < groups.length; i++) groups[i]!.rqRetryOverflow.value++;
       return RetryVerdict.Overflow;
     }
     this.#isHolding = true;
     this.#breaker.addRetries(1);
     stats.upstreamRqRetry.value++;
+    for (let i = 0; i < groups.length; i++) groups[i]!.rqRetry.value++;
     stats.upstreamRqRetryBackoffExponential.value++;
     const span = this.#nextMs;
     this.#nextMs = Math.min(span * 2, this.#maxMs);

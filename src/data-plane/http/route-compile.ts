@@ -14,6 +14,7 @@ import { RegexMatcher, type StringMatcher } from '#extension/matchers/string-mat
 import { compileRateLimit } from '#extension/rate-limit-policy.ts';
 import type { Runtime } from '#extension/runtime.ts';
 import { compileFormat } from '#extension/substitution/compile.ts';
+import type { Scope } from '#stats/store.ts';
 import { DomainIndex } from './domain-index.ts';
 import { compileMatcherTree } from './matcher-tree-compile.ts';
 import { PathIndex, Rest } from './path-index.ts';
@@ -54,6 +55,7 @@ import {
   RegexPathRewrite,
   TlsRedirect,
 } from './route-rewrite.ts';
+import { RouteStats } from './route-stats.ts';
 import {
   CompiledRoute,
   CompiledRouteTable,
@@ -65,6 +67,8 @@ import { parseRewriteTemplate, parseUriTemplate } from './uri-template.ts';
 
 export interface CompileServices {
   readonly runtime: Runtime;
+  /** The scope without a prefix. */
+  readonly stats: Scope;
   /** Turns what a filter's `parseRoute` made into what the filter reads per request. Without it the config stays as it is. */
   prepareRoute?(extension: string, config: unknown): unknown;
 }
@@ -133,11 +137,20 @@ class HostCompiler {
       virtualClusters: data.virtualClusters.map((it) => ({
         name: it.name,
         headers: it.headers.map(compileHeaderMatcher),
+        stats: this.#stats(`vcluster.${it.name}`),
       })),
+      otherCluster:
+        data.virtualClusters.length === 0
+          ? null
+          : { name: 'other', headers: [], stats: this.#stats('vcluster.other') },
       rateLimits: data.rateLimits.map(compileRateLimit),
     };
     this.#sharedPerFilter = this.#perFilter([config.perFilter, data.perFilter]);
     this.#sharedMutations = this.#mutations([]);
+  }
+
+  #stats(name: string): RouteStats {
+    return this.#services.stats.scope(`vhost.${this.#data.name}.${name}`).stats(RouteStats);
   }
 
   compile(): VirtualHostTable {
@@ -203,6 +216,7 @@ class HostCompiler {
       metadata: route.metadata,
       perFilterConfigs: perFilter,
       statPrefix: route.statPrefix,
+      stats: route.statPrefix === '' ? null : this.#stats(`route.${route.statPrefix}`),
       requestHeaderMutations: mutations.request,
       responseHeaderMutations: mutations.response,
       requestBodyBufferLimit:
@@ -368,6 +382,7 @@ const forwardNothing: Omit<RouteEntry, 'virtualHost'> & { virtualHost: VirtualHo
   metadata: undefined,
   perFilterConfigs: null,
   statPrefix: '',
+  stats: null,
   requestHeaderMutations: null,
   responseHeaderMutations: null,
   requestBodyBufferLimit: -1,

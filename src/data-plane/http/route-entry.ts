@@ -7,6 +7,7 @@ import type { RateLimitPolicy } from '#extension/rate-limit-descriptors.ts';
 import type { RuntimeFraction } from '#extension/runtime.ts';
 import type { StreamInfo } from '#extension/stream-info.ts';
 import type { HeaderMap } from '#http/header-map.ts';
+import type { RouteStats } from './route-stats.ts';
 
 /** Filter name -> plain data: `filter_metadata` of a message. */
 export type Metadata = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
@@ -53,11 +54,14 @@ export interface VirtualHost {
   readonly includeIsTimeoutRetryHeader: boolean;
   /** In order; the first whose headers all match counts the request. Empty: no vcluster stats at all (else `other` is the rest). */
   readonly virtualClusters: readonly VirtualCluster[];
+  /** `other`: counts what no virtual cluster matches; null without virtual clusters. */
+  readonly otherCluster: VirtualCluster | null;
   readonly rateLimits: readonly RateLimitPolicy[];
 }
 
 export interface VirtualCluster {
   readonly name: string;
+  readonly stats: RouteStats;
   readonly headers: readonly HeaderMatcher[];
 }
 
@@ -80,6 +84,8 @@ export interface RouteEntry {
   readonly perFilterConfigs: ReadonlyMap<string, PerFilterConfig> | null;
   /** `stat_prefix` of the route: `vhost.<vhost>.route.<prefix>.`; empty for none. */
   readonly statPrefix: string;
+  /** Counts under `statPrefix`; null without one. */
+  readonly stats: RouteStats | null;
   /** In Envoy's order of evaluation, least or most specific first as the configuration says; null when there is nothing to do. */
   readonly requestHeaderMutations: HeaderMutations | null;
   readonly responseHeaderMutations: HeaderMutations | null;

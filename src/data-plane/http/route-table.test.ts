@@ -9,6 +9,7 @@ import type { StreamInfo } from '#extension/stream-info.ts';
 import { HeaderMap } from '#http/header-map.ts';
 import { create } from '#schema/create.ts';
 import type { RouteConfigurationInit, RouteInit } from '#schema/messages/envoy/config/route/v3.ts';
+import { StatsStore } from '#stats/store.ts';
 import { compileRoutes } from './route-compile.ts';
 import type { RouteContext, RouteTable } from './route-entry.ts';
 import { parseRouteConfiguration } from './route-parse.ts';
@@ -32,7 +33,7 @@ function compile(init: RouteConfigurationInit, runtime = new Runtime()): RouteTa
     problems.map((it) => it.message),
     [],
   );
-  return compileRoutes(structuredClone(data), { runtime });
+  return compileRoutes(structuredClone(data), { runtime, stats: new StatsStore().root });
 }
 
 /** One virtual host for all domains; a route's name is its place unless it has one. */

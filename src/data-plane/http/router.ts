@@ -15,6 +15,7 @@ import type { ManagerShared } from './manager-shared.ts';
 import { type RetryState, RetryVerdict, retryStateOf } from './retry-state.ts';
 import { RouteActionKind, type RouteEntry } from './route-entry.ts';
 import { clusterOf, finalizeRequestHeaders, finalizeResponseHeaders, setHost } from './route-rewrite.ts';
+import { type RouteStats, virtualClusterOf } from './route-stats.ts';
 import { startShadows } from './shadow.ts';
 import type { Stream } from './stream.ts';
 import { UpstreamRequest } from './upstream-request.ts';
@@ -55,6 +56,8 @@ export class Router implements TimerOwner, PickContext {
   #requestEndMs = 0;
   #startMs = 0;
   #altStatName = '';
+  /** The virtual cluster and the route, where they count. */
+  #groups: readonly RouteStats[] = noGroups;
   #timeoutStatus = 504;
   readonly #routeTimer: WheelTimer = new WheelTimer(this, Timer.Route);
   #otherTimers: WheelTimer[] | undefined = undefined;
@@ -95,6 +98,7 @@ export class Router implements TimerOwner, PickContext {
     info.upstream.clusterStatName = cluster.config.statName;
     info.clusterMetadata = cluster.config.metadata;
     this.requestHeaders = headers;
+    if (route.stats !== null || route.virtualHost.otherCluster !== null) this.#chooseGroups(route, headers);
     this.#startMs = performance.now();
     const { routerConfig } = shared.config;
     if (routerConfig.strictCheckHeaders.length > 0 && !this.#passesStrictCheck(headers)) return;
@@ -107,7 +111,7 @@ export class Router implements TimerOwner, PickContext {
     info.attemptCount = 1;
     if (route.virtualHost.includeRequestAttemptCount) headers.set('x-envoy-attempt-count', '1');
     finalizeRequestHeaders(route, headers, stream, !routerConfig.suppressEnvoyHeaders);
-    this.#retry = retryStateOf(route, headers, cluster);
+    this.#retry = retryStateOf(route, headers, cluster, this.#groups);
     const alt = headers.get('x-envoy-upstream-alt-stat-name');
     if (alt !== undefined) {
       this.#altStatName = alt;
@@ -370,6 +374,7 @@ export class Router implements TimerOwner, PickContext {
   onPoolReady(attempt: UpstreamRequest, encoder: StreamEncoder, connection: PooledConnection): void {
     const { info } = this.stream;
     const { upstream } = info;
+    for (let i = 0; i < this.#groups.length; i++) this.#groups[i]!.rqTotal.value++;
     upstream.connectionId = connection.id;
     upstream.localAddress = connection.localAddress;
     upstream.requestsOnConnection = connection.requests;
@@ -601,6 +606,7 @@ export class Router implements TimerOwner, PickContext {
     cluster.codes.all.time(ms);
     (stream.isInternal ? cluster.codes.internal : cluster.codes.external).time(ms);
     if (this.#altStatName !== '') cluster.codes.named(this.#altStatName).time(ms);
+    for (let i = 0; i < this.#groups.length; i++) this.#groups[i]!.codes.time(ms);
     const encoder = attempt.encoder!;
     upstream.wireBytesSent = encoder.wireBytesSent;
     upstream.wireBytesReceived = encoder.wireBytesReceived;
@@ -629,6 +635,7 @@ export class Router implements TimerOwner, PickContext {
       return;
     }
     const { stats } = this.cluster!;
+    for (let i = 0; i < this.#groups.length; i++) this.#groups[i]!.rqTimeout.value++;
     const attempt = this.#attempt;
     if (attempt !== undefined && !attempt.hasHeaders) {
       stats.upstreamRqTimeout.value++;
@@ -702,6 +709,17 @@ export class Router implements TimerOwner, PickContext {
     });
   }
 
+  #chooseGroups(route: RouteEntry, headers: HeaderMap): void {
+    const groups: RouteStats[] = [];
+    const cluster = virtualClusterOf(route, headers);
+    if (cluster !== null) {
+      this.stream.info.virtualClusterName = cluster.name;
+      groups.push(cluster.stats);
+    }
+    if (route.stats !== null) groups.push(route.stats);
+    this.#groups = groups;
+  }
+
   // Counting ----------------------------------------------------------------------------------------------------------------
 
   #chargeCode(host: UpstreamHost, status: number, headers: HeaderMap): void {
@@ -713,6 +731,7 @@ export class Router implements TimerOwner, PickContext {
     (this.stream.isInternal ? codes.internal : codes.external).count(status);
     if (headers.get('x-envoy-upstream-canary') === 'true') codes.canary.count(status);
     if (this.#altStatName !== '') codes.named(this.#altStatName).count(status);
+    for (let i = 0; i < this.#groups.length; i++) this.#groups[i]!.codes.count(status);
   }
 
   #chargeAbort(host: UpstreamHost | undefined, status: number, isDropped: boolean): void {
@@ -721,9 +740,11 @@ export class Router implements TimerOwner, PickContext {
     codes.all.count(status);
     (this.stream.isInternal ? codes.internal : codes.external).count(status);
     if (this.#altStatName !== '') codes.named(this.#altStatName).count(status);
+    for (let i = 0; i < this.#groups.length; i++) this.#groups[i]!.codes.count(status);
   }
 }
 
+const noGroups: readonly RouteStats[] = [];
 const digits: readonly string[] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9'];
 
 function markOverloaded(headers: HeaderMap): void {
