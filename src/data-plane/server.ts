@@ -21,6 +21,8 @@ import {
   parseOperatorConfig,
   unnamedProcess,
 } from './operator.ts';
+import { FileSecrets } from './secrets/file-secrets.ts';
+import { parseSecrets, type SecretsConfig } from './secrets/secrets-config.ts';
 import { ClusterManager, type StaticCluster } from './upstream/cluster-manager.ts';
 import { parseCluster } from './upstream/parse-cluster.ts';
 import { parseDiscovery } from './upstream/parse-discovery.ts';
@@ -45,6 +47,7 @@ export interface ServerConfig {
   readonly listeners: readonly ListenerConfig[];
   readonly clusters: readonly StaticCluster[];
   readonly operator: OperatorConfig;
+  readonly secrets: SecretsConfig;
   /** `application_log_config`, as `--log-format` takes it. */
   readonly logFormat: string | undefined;
 }
@@ -72,6 +75,7 @@ export function parseBootstrap(
     listeners,
     clusters,
     operator: parseOperatorConfig(bootstrap, root, registry),
+    secrets: parseSecrets(bootstrap.static_resources, at),
     logFormat: applicationLogFormat(bootstrap, root),
   };
 }
@@ -99,6 +103,7 @@ export class Server {
   readonly config: ServerConfig;
   readonly operator: Operator;
   readonly #clusters: ClusterManager;
+  readonly #secrets: FileSecrets;
   readonly #pool: WorkerPool;
   readonly #ports = new Map<string, readonly number[]>();
   #onMessage: (index: number, message: FromWorker) => void = () => {};
@@ -146,6 +151,9 @@ export class Server {
       registry,
       this.#pool,
     );
+    this.#secrets = new FileSecrets(config.secrets.files, (key, secret) =>
+      this.#pool.postAll({ type: 'secret', key, secret }),
+    );
     this.#clusters = new ClusterManager(config.clusters, this.operator.store.root, systemClock, (message) =>
       this.#pool.postAll(message),
     );
@@ -164,6 +172,7 @@ export class Server {
       const reason = listenErrors[error.code ?? ''] ?? error.message;
       throw new ListenError(`cannot bind '${addressText(address.address, address.port)}': ${reason}`);
     });
+    await server.#secrets.start();
     await server.#clusters.warm();
     if (options.workers === 'inline') {
       const core = new Set<Extension>(coreExtensions);
@@ -189,6 +198,7 @@ export class Server {
   async close(): Promise<void> {
     await this.operator.close();
     this.#clusters.close();
+    this.#secrets.close();
     this.#pool.closing();
     for (let i = 0; i < this.#pool.size; i++) {
       this.#pool.post(i, { type: 'shutdown' });
@@ -205,6 +215,10 @@ export class Server {
 
   async #load(index: number): Promise<void> {
     this.operator.prime(index);
+    for (const { key, secret } of this.config.secrets.fixed)
+      this.#pool.post(index, { type: 'secret', key, secret });
+    for (const [key, secret] of this.#secrets.current())
+      this.#pool.post(index, { type: 'secret', key, secret });
     for (const { config, hosts } of this.#clusters.clusters)
       this.#pool.post(index, { type: 'cluster', config, hosts });
     for (const config of this.config.listeners) {

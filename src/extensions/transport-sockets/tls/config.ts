@@ -4,9 +4,9 @@ import { ipVersion } from '#base/cidr.ts';
 import type { ParseContext } from '#config/parse-context.ts';
 import { durationMs, onlyFields } from '#extension/message-fields.ts';
 import { parseCertificate, parseTicketKeys } from '#extension/secrets/parse-certificate.ts';
+import { parseSecretReference } from '#extension/secrets/parse-secret.ts';
 import { parseValidation } from '#extension/secrets/parse-validation.ts';
 import type { CertificateData, TicketKey, ValidationData } from '#extension/secrets/secret-data.ts';
-import { secretKey } from '#extension/secrets/secret-key.ts';
 import type {
   CommonTlsContext,
   DownstreamTlsContext,
@@ -85,7 +85,10 @@ export function parseDownstreamTls(message: DownstreamTlsContext, at: ParseConte
     ticketKeySecret:
       message.session_ticket_keys_sds_secret_config === undefined
         ? ''
-        : secretKey(message.session_ticket_keys_sds_secret_config),
+        : parseSecretReference(
+            message.session_ticket_keys_sds_secret_config,
+            at.field('session_ticket_keys_sds_secret_config'),
+          ),
     sessionTimeout: Math.floor(durationMs(message.session_timeout, 0) / 1000),
   };
 }
@@ -150,9 +153,20 @@ function parseCommon(message: CommonTlsContext | undefined, at: ParseContext, is
   return {
     ...parseParameters(message?.tls_params, at.field('tls_params'), isServer),
     certificates,
-    certificateSecrets: message?.tls_certificate_sds_secret_configs.map(secretKey) ?? [],
+    certificateSecrets:
+      message?.tls_certificate_sds_secret_configs.map((it, i) =>
+        parseSecretReference(it, at.field('tls_certificate_sds_secret_configs', i)),
+      ) ?? [],
     validation: validation && parseValidation(validation, validationAt),
-    validationSecret: secret === undefined ? '' : secretKey(secret),
+    validationSecret:
+      secret === undefined
+        ? ''
+        : parseSecretReference(
+            secret,
+            (combined === undefined ? at : at.field('combined_validation_context')).field(
+              'validation_context_sds_secret_config',
+            ),
+          ),
     alpn: message?.alpn_protocols ?? [],
   };
 }
