@@ -1,9 +1,12 @@
-// The extensions that are part of the data plane: they need more of it than the contracts offer. tcp_proxy and udp_proxy belong here.
+// The extensions that are part of the data plane: they need more of it than the contracts offer. udp_proxy belongs here.
+import { prepareAccessLogs } from '#extension/access-logger.ts';
 import { defineNetworkFilter, type NetworkFilterExtension } from '#extension/network-filter.ts';
 import type { Extension } from '#extension/registry.ts';
 import { ConnectionManager } from './http/connection-manager.ts';
 import { parseConnectionManager } from './http/parse-manager.ts';
 import { prepareConnectionManager } from './http/prepare-manager.ts';
+import { TcpProxyStats, TcpSession } from './tcp/tcp-proxy.ts';
+import { parseTcpProxy } from './tcp/tcp-proxy-config.ts';
 import type { DataPlaneFilterContext } from './worker-context.ts';
 
 export const httpConnectionManager: NetworkFilterExtension = defineNetworkFilter({
@@ -18,4 +21,22 @@ export const httpConnectionManager: NetworkFilterExtension = defineNetworkFilter
   },
 });
 
-export const coreExtensions: readonly Extension[] = [httpConnectionManager];
+export const tcpProxy: NetworkFilterExtension = defineNetworkFilter({
+  kind: 'network_filter',
+  name: 'envoy.filters.network.tcp_proxy',
+  type: 'envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy',
+  terminal: true,
+  parse: parseTcpProxy,
+  prepare(config, context) {
+    const { worker } = context as DataPlaneFilterContext;
+    const shared = {
+      config,
+      stats: context.stats.scope(`tcp.${config.statPrefix}`).stats(TcpProxyStats),
+      worker,
+      accessLogs: prepareAccessLogs(config.accessLogs, context.registry, context),
+    };
+    return (downstream) => new TcpSession(shared, downstream);
+  },
+});
+
+export const coreExtensions: readonly Extension[] = [httpConnectionManager, tcpProxy];

@@ -74,6 +74,8 @@ export class ManagedCluster {
     const stats = this.#stats;
     const added = [...hosts.keys()].filter((it) => !this.#known.has(it)).length;
     const removed = [...this.#known].filter((it) => !hosts.has(it)).length;
+    // A cluster that never had members shows none of this.
+    if (added + removed === 0 && hosts.size === 0) return;
     if (added + removed > 0) stats.change.value++;
     stats.totalMatchCount.value += added;
     this.#known = new Set(hosts.keys());

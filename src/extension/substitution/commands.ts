@@ -66,13 +66,16 @@ function between(from: number, to: number): number | undefined {
 const logTypeNames = Object.fromEntries(Object.entries(AccessLogType).map(([name, value]) => [value, name]));
 
 /** `RESPONSE_FLAGS`: names joined by commas, `-` when there is none (also in JSON). */
-function flagText(flags: number, names: readonly string[]): string {
+function flagText({ flags, protocol }: StreamInfo, names: readonly string[]): string {
   if (flags === 0) return '-';
-  // Envoy lists them as they were raised. That no retry is left is known before the reason of the last failure is raised.
+  // Envoy lists them as they were raised. For a request, that no retry is left is known before the reason of the last failure
+  // is raised; for a TCP session behind it.
   const retryBit = ResponseFlag.UpstreamRetryLimitExceeded;
-  let all = (flags & (1 << retryBit)) === 0 ? '' : names[retryBit]!;
+  const isFirst = protocol !== '' && (flags & (1 << retryBit)) !== 0;
+  let all = isFirst ? names[retryBit]! : '';
   for (let bit = 0; bit < names.length; bit++) {
-    if (bit !== retryBit && (flags & (1 << bit)) !== 0) all += all === '' ? names[bit] : `,${names[bit]}`;
+    if (!(isFirst && bit === retryBit) && (flags & (1 << bit)) !== 0)
+      all += all === '' ? names[bit] : `,${names[bit]}`;
   }
   return all;
 }
@@ -138,8 +141,8 @@ const plainCommands: Readonly<Record<string, Operator>> = {
   RESPONSE_CODE: count((it) => it.responseCode),
   RESPONSE_CODE_DETAILS: info((it) => it.details.replaceAll(/\s/g, '_')),
   CONNECTION_TERMINATION_DETAILS: info((it) => it.connection.terminationDetails),
-  RESPONSE_FLAGS: info((it) => flagText(it.flags, shortFlagNames)),
-  RESPONSE_FLAGS_LONG: info((it) => flagText(it.flags, longFlagNames)),
+  RESPONSE_FLAGS: info((it) => flagText(it, shortFlagNames)),
+  RESPONSE_FLAGS_LONG: info((it) => flagText(it, longFlagNames)),
   CUSTOM_FLAGS: new TextOperator((context) => context.info.customFlags, true),
   ROUTE_NAME: info((it) => it.routeName),
   VIRTUAL_CLUSTER_NAME: info((it) => it.virtualClusterName),

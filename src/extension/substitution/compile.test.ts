@@ -222,8 +222,13 @@ function headers(list: string[], status = 0): HeaderMap {
 const texts: [string, FormatContext, string][] = [
   [
     '%RESPONSE_FLAGS%',
-    context({ flags: (1 << ResponseFlag.UpstreamConnectionFailure) | (1 << 15) }),
+    context({ protocol: 'HTTP/1.1', flags: (1 << ResponseFlag.UpstreamConnectionFailure) | (1 << 15) }),
     'URX,UF',
+  ],
+  [
+    '%RESPONSE_FLAGS%',
+    context({ flags: (1 << ResponseFlag.UpstreamConnectionFailure) | (1 << 15) }),
+    'UF,URX',
   ],
   ['%RESPONSE_FLAGS_LONG%', context({ flags: 1 << ResponseFlag.NoRouteFound }), 'NoRouteFound'],
   ['%RESPONSE_CODE_DETAILS%', context({ details: 'a b' }), 'a_b'],
