@@ -123,12 +123,12 @@ export class H1ServerCodec implements ServerCodec, H1Receiver {
   }
 
   /** The request behind the one that just ended. Runs when nobody is in a call of ours any more. */
-  readonly #resume = (): void => {
+  #resume(): void {
     const bytes = this.#waiting;
     this.#waiting = nothing;
     this.disableReading(-1);
     if (!this.isClosing) this.#parse(bytes);
-  };
+  }
 
   onMessageBegin(): void {
     const stream = new H1ServerStream(this);
@@ -257,7 +257,7 @@ export class H1ServerCodec implements ServerCodec, H1Receiver {
     if (this.isLast) this.isClosing = true;
     if (this.#isParsing || this.isClosing) return;
     this.#beginNext();
-    if (this.#waiting.length > 0) queueMicrotask(this.#resume);
+    if (this.#waiting.length > 0) queueMicrotask(() => this.#resume());
   }
 
   #drop(stream: H1ServerStream): void {
