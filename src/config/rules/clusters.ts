@@ -37,6 +37,7 @@ export const clusterRules: readonly Rule[] = [
     checkType(cluster, at);
     checkAddresses(cluster, at);
     checkHashing(cluster, at);
+    checkPolicy(cluster, at);
     checkHealthChecks(cluster, at);
     checkOptions(cluster, at);
     checkEndpoints(cluster, at, scope);
@@ -145,6 +146,17 @@ function checkType(cluster: Cluster, at: ParseContext): void {
       'add "load_balancing_policy"',
     );
   }
+}
+
+/** A typed policy replaces the older fields, and takes their place only alone. */
+function checkPolicy(cluster: Cluster, at: ParseContext): void {
+  if (cluster.load_balancing_policy === undefined || cluster.lb_subset_config === undefined) return;
+  at.field('lb_subset_config').fail('"load_balancing_policy" and "lb_subset_config" exclude each other', {
+    rule: 'cluster-config',
+    point: 'key',
+    envoy: 'cluster: load_balancing_policy cannot be combined with lb_subset_config',
+    suggestion: 'write the subsets as a policy of type envoy.load_balancing_policies.subset',
+  });
 }
 
 function checkLogicalDns(cluster: Cluster, at: ParseContext): void {

@@ -34,10 +34,16 @@ export const extensionRules: readonly Rule[] = [
   rule('envoy.config.listener.v3.Filter', (filter, at) => {
     if (filter.config_discovery === undefined) checkExtension(filter, 'envoy.filters.network', at);
   }),
-  rule('envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter', (filter, at) => {
-    if (filter.config_discovery === undefined)
-      checkExtension(filter, 'envoy.filters.http', at, filter.is_optional);
-  }),
+  rule(
+    'envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter',
+    (filter, at, _scope, around) => {
+      // Filters of a cluster run on the way to the upstream.
+      const isUpstream =
+        around.inside('envoy.extensions.upstreams.http.v3.HttpProtocolOptions') !== undefined;
+      const category = isUpstream ? 'envoy.filters.http.upstream' : 'envoy.filters.http';
+      if (filter.config_discovery === undefined) checkExtension(filter, category, at, filter.is_optional);
+    },
+  ),
   rule('envoy.config.listener.v3.ListenerFilter', (filter, at, _scope, around) => {
     const listener = around.inside('envoy.config.listener.v3.Listener');
     const isUdp = protocolOf(listener) === 'UDP';
