@@ -92,6 +92,7 @@ export const ruleCatalog: Readonly<Record<string, RuleInfo>> = {
     title: 'Options of the HTTP connection manager that do not fit together',
     severity: 'error',
   },
+  'overload-config': { title: 'An overload manager that cannot work', severity: 'error' },
   'tracing-config': { title: 'A tracer that cannot work', severity: 'error' },
   // Routes
   'duplicate-domain': { title: 'A domain in two virtual hosts', severity: 'error' },

@@ -59,6 +59,24 @@ export const clusterRules: readonly Rule[] = [
       });
     }
   }),
+  rule('envoy.config.core.v3.HealthCheck.Payload', (payload, at) => {
+    if (payload.text === undefined || /^(?:[0-9a-fA-F]{2})+$/.test(payload.text)) return;
+    at.field('text').fail('this is not a text of hexadecimal digits', {
+      rule: 'health-check-config',
+      got: payload.text,
+      envoy: `invalid hex string '${payload.text}'`,
+      expected: 'pairs of hexadecimal digits',
+      suggestion: `write "${Buffer.from(payload.text).toString('hex')}" for these letters`,
+    });
+  }),
+  rule('envoy.config.cluster.v3.Cluster.TransportSocketMatch', (match, at) => {
+    if (match.transport_socket !== undefined) return;
+    at.fail('"transport_socket" is missing', {
+      rule: 'unknown-extension',
+      envoy: "Didn't find a registered implementation for '' with type URL: ''",
+      suggestion: 'add "transport_socket"',
+    });
+  }),
   rule('envoy.config.endpoint.v3.ClusterLoadAssignment', (assignment, at, scope, around) => {
     if (around.inside('envoy.config.cluster.v3.Cluster') !== undefined) return;
     checkIpAddresses(assignment, at);

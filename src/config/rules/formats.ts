@@ -79,6 +79,9 @@ export const formatRules: readonly Rule[] = [
     if (log.typed_json_format !== undefined)
       checkJsonFormat(log.typed_json_format, at.field('typed_json_format'));
   }),
+  rule('envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.TunnelingConfig', (tunnel, at) =>
+    checkFormat(tunnel.hostname, at.field('hostname')),
+  ),
   rule('envoy.config.core.v3.HeaderValueOption', (option, at, _scope, around) => {
     const header = option.header;
     if (header === undefined || !isOnPath(around.field?.parent.name)) return;

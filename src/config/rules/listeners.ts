@@ -84,7 +84,19 @@ export const listenerRules: readonly Rule[] = [
       });
     }
     if (listener.filter_chain_matcher === undefined) checkOverlap(listener, at);
+    else checkChainNames(listener, at);
   }),
+  rule(
+    'envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder.FragmentBuilder.HeaderValueExtractor',
+    (extractor, at) => {
+      if (extractor.element !== undefined || extractor.index !== undefined) return;
+      at.fail('needs one of: index, element', {
+        rule: 'http-config',
+        envoy: 'Proto constraint validation failed (HeaderValueExtractor extract_type not set.)',
+        suggestion: 'add "index: 0" for the whole value',
+      });
+    },
+  ),
   rule('envoy.config.metrics.v3.TagSpecifier', (tag, at) => {
     if (tag.regex !== undefined || tag.fixed_value !== undefined || tag.tag_name.startsWith('envoy.')) return;
     at.fail(`the tag "${tag.tag_name}" needs "regex" or "fixed_value"`, {
@@ -228,6 +240,30 @@ function checkListenerNames(listeners: readonly Listener[], at: ParseContext): v
         });
     }
     seen.add(listener.name);
+  });
+}
+
+/** The matcher chooses chains by name. */
+function checkChainNames(listener: Listener, at: ParseContext): void {
+  const where = `error adding listener '${(listener.address && addressText(listener.address)) || listener.name}'`;
+  const seen = new Set<string>();
+  listener.filter_chains.forEach((chain, i) => {
+    const here = at.field('filter_chains', i);
+    if (chain.name === '') {
+      here.fail('"name" is missing: "filter_chain_matcher" chooses by name', {
+        rule: 'listener-config',
+        envoy: `${where}: "name" field is required when using a listener matcher`,
+        suggestion: 'add "name"',
+      });
+    } else if (seen.has(chain.name)) {
+      here.field('name').fail(`there is another filter chain "${chain.name}"`, {
+        rule: 'listener-config',
+        got: chain.name,
+        envoy: `${where}: "name" field is duplicated with value '${chain.name}'`,
+        suggestion: 'rename one of them',
+      });
+    }
+    seen.add(chain.name);
   });
 }
 

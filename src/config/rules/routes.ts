@@ -47,6 +47,25 @@ export const routeRules: readonly Rule[] = [
         });
       }
       seen.add(type);
+      if (upgrade.connect_config !== undefined && type !== 'connect' && type !== 'connect-udp') {
+        at.field('upgrade_configs', i)
+          .field('connect_config')
+          .fail(`"connect_config" is for CONNECT, not for ${upgrade.upgrade_type}`, {
+            rule: 'route-config',
+            point: 'key',
+            envoy: `Non-CONNECT upgrade type ${upgrade.upgrade_type} has ConnectConfig`,
+            suggestion: 'write "upgrade_type: CONNECT"',
+          });
+      }
+    });
+  }),
+  rule('envoy.config.route.v3.ScopedRouteConfiguration', (scope, at, _scope, around) => {
+    const manager = 'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager';
+    if (scope.route_configuration !== undefined || around.inside(manager) === undefined) return;
+    at.fail('a scope in the file brings its own "route_configuration"', {
+      rule: 'route-config',
+      envoy: 'You must specify a route_configuration with inline scoped routes.',
+      suggestion: 'add "route_configuration"',
     });
   }),
   rule('envoy.config.route.v3.RetryPolicy', (policy, at) => {

@@ -5,6 +5,7 @@ import { clusterRules } from './clusters.ts';
 import { extensionRules } from './extensions.ts';
 import { formatRules } from './formats.ts';
 import { listenerRules } from './listeners.ts';
+import { overloadRules } from './overload.ts';
 import { referenceRules } from './references.ts';
 import { routeRules } from './routes.ts';
 import type { Rule } from './rule.ts';
@@ -21,6 +22,7 @@ export const allRules: readonly Rule[] = [
   ...formatRules,
   ...referenceRules,
   ...tlsRules,
+  ...overloadRules,
 ];
 
 export function visitorsOf(scope: RuleScope): ReadonlyMap<string, readonly Visitor[]> {
