@@ -41,6 +41,7 @@ const hot: readonly string[] = [
   'src/http/h2-stats.ts',
   'src/http/h2-stream.ts',
   'src/http/h2-stream-table.ts',
+  'src/http/h2-upgrade.ts',
   'src/http/hpack-decoder.ts',
   'src/http/hpack-encoder.ts',
   'src/http/hpack-fields.ts',

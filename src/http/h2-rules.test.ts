@@ -111,7 +111,7 @@ const messages: { name: string; block: Buffer; says: string; options?: Partial<H
   {
     name: ':protocol when it is allowed',
     block: block(':method: CONNECT', ':protocol: websocket', ...get.slice(1)),
-    says: 'CONNECT websocket http h / $',
+    says: 'GET http h / | upgrade: websocket | connection: upgrade $',
     options: { allowConnect: true },
   },
   {

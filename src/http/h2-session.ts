@@ -40,6 +40,14 @@ import { H2Output } from './h2-output.ts';
 import type { H2CodecStats } from './h2-stats.ts';
 import { H2Stream } from './h2-stream.ts';
 import { StreamTable } from './h2-stream-table.ts';
+import {
+  connectRequest,
+  upgradeRequestToH1,
+  upgradeRequestToH2,
+  upgradeResponseToH1,
+  upgradeResponseToH2,
+  upgradeType,
+} from './h2-upgrade.ts';
 import type { HeaderMap } from './header-map.ts';
 import { HpackDecoder } from './hpack-decoder.ts';
 import { HpackEncoder } from './hpack-encoder.ts';
@@ -298,10 +306,13 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
       this.#nextStream += 2;
       stream.sendWindow = this.#peerInitialWindow;
       stream.isHead = headers.method === 'HEAD';
+      stream.upgrade = upgradeType(headers);
+      if (stream.upgrade !== '') headers = upgradeRequestToH2(headers, stream.upgrade);
+      else if (headers.method === 'CONNECT') headers = connectRequest(headers);
       stream.isConnect = headers.method === 'CONNECT';
       this.#streams.add(stream);
       if (this.#nextStream > maxStreamId) this.#clientOwner!.onGoAway();
-    }
+    } else if (stream.upgrade !== '') headers = upgradeResponseToH2(headers);
     this.#writeHeaders(stream, headers, endStream);
     if (endStream) {
       stream.localEnd = true;
@@ -736,6 +747,10 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
     }
     stream.gotHeaders = true;
     stream.contentLength = message.contentLength;
+    if (message.headers.protocol !== '') {
+      stream.upgrade = message.headers.protocol;
+      upgradeRequestToH1(message.headers);
+    }
     const endStream = this.#blockEnds;
     if (endStream && stream.contentLength > 0) return this.#malformed(stream, false);
     stream.remoteEnd = endStream;
@@ -761,6 +776,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
     else if (stream.isConnect && status < 300) stream.contentLength = -1;
     else stream.contentLength = message.contentLength;
     if (endStream && stream.contentLength > 0) return this.#malformed(stream, false);
+    if (stream.upgrade !== '') upgradeResponseToH1(headers, stream.upgrade);
     stream.remoteEnd = endStream;
     stream.remoteEndTold = endStream;
     stream.decoder.decodeHeaders(headers, endStream);

@@ -31,6 +31,8 @@ export class H2Stream implements StreamEncoder {
   /** Of our request, which decides how the response's length is read. */
   isHead = false;
   isConnect = false;
+  /** What this stream is to be upgraded to, in either direction; empty: nothing. */
+  upgrade = '';
   /** Bytes the body must have; -1 unknown. */
   contentLength = -1;
   bodyBytes = 0;

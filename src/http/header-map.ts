@@ -22,7 +22,7 @@ export class HeaderMap {
   /** The request has a `host` header and it is empty: not the same as having none. Forwarded as it is. */
   isAuthorityEmpty = false;
   path = '';
-  /** `:protocol` of an extended CONNECT (RFC 8441). HTTP/1.1 upgrades keep their `upgrade` header instead. */
+  /** `:protocol` of an extended CONNECT (RFC 8441) on the wire. Both codecs tell upgrades in the form of HTTP/1.1, with `upgrade` and `connection`. */
   protocol = '';
   status = 0;
   /** Undefined unless the codec that read it preserves case. */
