@@ -8,7 +8,8 @@ import { ListenError, loadRegistry, parseBootstrap, Server } from '#data-plane/s
 import type { Bootstrap } from '#schema/messages/envoy/config/bootstrap/v3.ts';
 import type { EnvoyOptions } from './envoy-flags.ts';
 import { processFacts } from './process-facts.ts';
-import { logSettings, logWarnings, printErrors, refuse } from './proxy.ts';
+import { logSections, logSettings, logWarnings, printErrors, refuse } from './proxy.ts';
+import { hotRestartVersion } from './version.ts';
 
 const extensionModules = [new URL('../extensions/all.ts', import.meta.url).href];
 
@@ -36,10 +37,16 @@ export async function serve(loaded: LoadedBootstrap, options: EnvoyOptions): Pro
   const logging = logSettings({ ...options, logFormat: config.logFormat ?? options.logFormat });
   logs.configure(logging);
 
+  main.info(
+    `initializing epoch ${options.restartEpoch} (base id=${options.baseId}, hot restart version=${hotRestartVersion})`,
+  );
+  logSections(loaded);
+
   let server: Server | undefined;
   const shutDown = () => {
     main.info('shutting down server instance');
     void server?.close().then(() => {
+      main.info('main dispatch loop exited');
       main.info('exiting');
       process.exit(0);
     });

@@ -26,6 +26,7 @@ import { MergedStats } from '#stats/merged.ts';
 import { StatsStore } from '#stats/store.ts';
 import { TagExtractor, type TagSettings } from '#stats/tags.ts';
 import { parseAddress, type SocketAddressData } from './address.ts';
+import { addressText } from './address-text.ts';
 import { RouterStats } from './http/http-stats.ts';
 import type { ListenerConfig } from './listener/listener-config.ts';
 import { AdminAccessLog } from './observe/admin-access-log.ts';
@@ -213,7 +214,9 @@ export class Operator implements ServerOwner {
 
   /** Rejects when the admin address cannot be bound. */
   async start(): Promise<void> {
-    if (this.#admin === undefined) log.warn('No admin address given, so no admin HTTP server started.');
+    const admin = this.#config.admin?.address;
+    if (admin === undefined) log.warn('No admin address given, so no admin HTTP server started.');
+    else log.info(`Starting admin HTTP server at ${addressText(admin.address, admin.port)}`);
     await this.#admin?.start();
   }
 

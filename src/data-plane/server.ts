@@ -29,6 +29,10 @@ import { parseDiscovery } from './upstream/parse-discovery.ts';
 import { WorkerPool } from './worker-pool.ts';
 import type { FromWorker } from './worker-protocol.ts';
 
+const mainLog = logger('main');
+const upstreamLog = logger('upstream');
+const configLog = logger('config');
+
 export interface ServerOptions {
   /** Number of worker threads, or one worker in this thread. */
   readonly workers: number | 'inline';
@@ -132,7 +136,7 @@ export class Server {
         this.#onMessage(index, message);
       },
       (index, error) => {
-        logger('main').critical(`worker ${index} died and is replaced: ${error?.stack ?? 'no reason given'}`);
+        mainLog.critical(`worker ${index} died and is replaced: ${error?.stack ?? 'no reason given'}`);
         this.operator.workerGone(index);
         void this.#replace(index);
       },
@@ -174,6 +178,10 @@ export class Server {
     });
     await server.#secrets.start();
     await server.#clusters.warm();
+    // What scripts wait for in the log, in Envoy's words.
+    upstreamLog.info('cm init: all clusters initialized');
+    mainLog.info('all clusters initialized. initializing init manager');
+    configLog.info('all dependencies initialized. starting workers');
     if (options.workers === 'inline') {
       const core = new Set<Extension>(coreExtensions);
       server.#pool.startInline(registry.all.filter((it) => !core.has(it)));
