@@ -117,7 +117,7 @@ export class H1ClientCodec implements ClientCodec, H1Receiver {
     let isRaw = stream.isUpgrade && isUpgrade(parser.connection, parser.upgrade);
     if (parser.transferEncoding !== undefined) {
       if (parser.hasContentLength) {
-        if (!this.options.allowChunkedLength || !isChunked(parser.transferEncoding))
+        if (!this.options.allowChunkedLength || !parser.isChunked)
           return parser.fail(errors.lengthAndChunked);
         headers.remove('content-length');
         parser.hasContentLength = false;

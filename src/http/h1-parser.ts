@@ -55,6 +55,8 @@ export class H1Parser {
   /** 0 when there is none. It may be broken in a chunked message. */
   contentLength = 0;
   hasContentLength = false;
+  /** The last `transfer-encoding` line says `chunked`; there may be others. */
+  isChunked = false;
   /** Values of headers the codec decides by; undefined when absent. */
   transferEncoding: string | undefined = undefined;
   connection: string | undefined = undefined;
@@ -214,7 +216,12 @@ export class H1Parser {
     const status = isRequest ? 0 : statusAt(bytes, word2, word2End);
     const versionStart = isRequest ? word3 : start;
     const versionEnd = isRequest ? word3End : word1End;
-    const isHttp11 = isVersion11(bytes, versionStart, versionEnd);
+    // HTTP/0.9: a request without a version is its first line.
+    const isLineOnly = isRequest && word3 === word3End;
+    const isHttp11 = isLineOnly
+      ? // Envoy asks how the line ends: `GET /HTTP/1.1` is a line of HTTP/1.1.
+        (bytes[word2End] === LF || bytes[word2End] === CR) && isVersion11(bytes, word2End - 8, word2End)
+      : isVersion11(bytes, versionStart, versionEnd);
     if (!this.#hasFirstLine) {
       let error: CodecError | undefined;
       if (isRequest) {
@@ -233,8 +240,6 @@ export class H1Parser {
       this.#hasFirstLine = true;
     }
 
-    // HTTP/0.9: a request without a version is its first line.
-    const isLineOnly = isRequest && word3 === word3End;
     const bodyStart = isLineOnly ? i : scanLines(bytes, i, end);
     if (bodyStart === INCOMPLETE) return this.#incomplete(end - start, end);
     if (bodyStart === BAD) return this.#judgeBadBlock(bytes, start, end, OTHER_COLUMN);
@@ -282,10 +287,12 @@ export class H1Parser {
     const list = headers.list;
     const spelling = headers.spelling;
     const stamp = ++messageStamp;
-    let hasUnderscore = false;
+    let count = 0;
     let lengthError: CodecError | undefined;
+    let firstError: CodecError | undefined;
     this.contentLength = 0;
     this.hasContentLength = false;
+    this.isChunked = false;
     this.transferEncoding = undefined;
     this.connection = undefined;
     this.upgrade = undefined;
@@ -302,18 +309,20 @@ export class H1Parser {
           options.counts.droppedHeadersWithUnderscores.value++;
           continue;
         }
-        hasUnderscore = true;
+        firstError ??= errors.underscore;
       }
       if (spelling !== undefined && !spelling.names.has(name)) {
         spelling.names.set(name, text.substring(nameStart - start, nameEnd - start));
       }
       if (this.#joined[id] === 1) {
+        if (id === HeaderId.TransferEncoding) this.isChunked = isChunked(value);
         if (seen[id] === stamp) {
           if (id === HeaderId.ContentLength) lengthError = errors.repeatedContentLength;
           else this.#join(id, name, value);
           continue;
         }
         seen[id] = stamp;
+        if (++count > options.maxHeadersCount) firstError ??= errors.tooManyHeaders;
         if (id === HeaderId.Host) {
           headers.authority = value;
           headers.isAuthorityEmpty = value === '';
@@ -326,19 +335,14 @@ export class H1Parser {
         } else if (id === HeaderId.TransferEncoding) this.transferEncoding = value;
         else if (id === HeaderId.Connection) this.connection = value;
         else if (id === HeaderId.Upgrade) this.upgrade = value;
-      }
+      } else if (++count > options.maxHeadersCount) firstError ??= errors.tooManyHeaders;
       list.push(name, value);
     }
     // Chunked bodies need no length: that both are there is for the codec to judge.
     if (lengthError === errors.repeatedContentLength) return lengthError;
-    if (lengthError !== undefined && !isChunked(this.transferEncoding)) return lengthError;
-    const count = list.length / 2 + (headers.authority !== '' || headers.isAuthorityEmpty ? 1 : 0);
-    if (count > options.maxHeadersCount) return errors.tooManyHeaders;
-    if (hasUnderscore) {
-      options.counts.requestsRejectedWithUnderscoresInHeaders.value++;
-      return errors.underscore;
-    }
-    return undefined;
+    if (lengthError !== undefined && !this.isChunked) return lengthError;
+    if (firstError === errors.underscore) options.counts.requestsRejectedWithUnderscoresInHeaders.value++;
+    return firstError;
   }
 
   /** A further value of a header that has one entry: appended with a comma, unless there is nothing to part. */

@@ -103,6 +103,7 @@ const requests: readonly Request[] = [
     options: { acceptHttp10: true, defaultHostForHttp10: 'd' },
     events: ['GET //d /', 'end'],
   },
+  { bytes: 'GET /HTTP/1.1\r\n', events: ['GET // /HTTP/1.1', 'end'] },
   { bytes: 'GET /\r\n', options: { acceptHttp10: true }, events: ['GET // /', 'end'] },
 ];
 
@@ -159,6 +160,22 @@ const refused: readonly (readonly [bytes: string, error: string, options?: Parti
   ['GET / HTTP/1.0\r\nhost: a\r\n\r\n', '426 low_version'],
   ['GET / HTTP/2.0\r\nhost: a\r\n\r\n', '426 low_version'],
   ['GET /\r\n', '426 low_version'],
+  ['GET /HTTP/1.1 \r\n', '426 low_version'],
+  [
+    `${get}transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\ncontent-length: x\r\n\r\n`,
+    '501 http1.invalid_transfer_encoding',
+    { allowChunkedLength: true },
+  ],
+  [
+    `${get}a: 1\r\nb_: 2\r\n\r\n`,
+    '431 http1.too_many_headers',
+    { maxHeadersCount: 1, underscores: UnderscoreAction.RejectRequest },
+  ],
+  [
+    `${get}b_: 2\r\n\r\n`,
+    '400 http1.unexpected_underscore',
+    { maxHeadersCount: 1, underscores: UnderscoreAction.RejectRequest },
+  ],
   [`${get}foo\r\n\r\n`, codecError],
   [`${get}foo : b\r\n\r\n`, codecError],
   [`${get}: b\r\n\r\n`, codecError],

@@ -158,7 +158,7 @@ export class H1ServerCodec implements ServerCodec, H1Receiver {
     if (parser.transferEncoding !== undefined) {
       // RFC 9112 6.3: both lengths in one message look like request smuggling.
       if (parser.hasContentLength) {
-        if (!this.options.allowChunkedLength || !isChunked(parser.transferEncoding))
+        if (!this.options.allowChunkedLength || !parser.isChunked)
           return parser.fail(errors.lengthAndChunked);
         headers.remove('content-length');
       }
