@@ -487,15 +487,14 @@ function regexRewrite(data: RegexRewriteData) {
   return new RegexPathRewrite(sharedRegex(data.regex), parseSubstitution(data.substitution));
 }
 
-/** -1: the whole path is what the route has matched. */
-function matchedLength(match: RouteMatchData): number {
-  const isPrefix = match.kind === PathMatchKind.Prefix || match.kind === PathMatchKind.SeparatedPrefix;
-  return isPrefix ? match.path.length : -1;
+function prefixRewrite(match: RouteMatchData, replacement: string): PrefixRewrite {
+  const isLiteral = match.kind <= PathMatchKind.SeparatedPrefix;
+  return new PrefixRewrite(isLiteral ? match.path : '', match.ignoreCase, replacement);
 }
 
 function compileRewrite(action: ForwardData, match: RouteMatchData): CompiledRewrite | null {
   let path: PathRewrite | null = null;
-  if (action.prefixRewrite !== '') path = new PrefixRewrite(matchedLength(match), action.prefixRewrite);
+  if (action.prefixRewrite !== '') path = prefixRewrite(match, action.prefixRewrite);
   else if (action.regexRewrite !== undefined) path = regexRewrite(action.regexRewrite);
   else if (action.templateRewrite !== '') {
     const template = checkedTemplate(match.path);
@@ -522,7 +521,7 @@ function compileRewrite(action: ForwardData, match: RouteMatchData): CompiledRew
 function compileRedirect(data: RedirectData, match: RouteMatchData): CompiledRedirect {
   const rewrite =
     data.prefixRewrite !== ''
-      ? new PrefixRewrite(matchedLength(match), data.prefixRewrite)
+      ? prefixRewrite(match, data.prefixRewrite)
       : data.regexRewrite !== undefined
         ? regexRewrite(data.regexRewrite)
         : data.formatRewrite !== ''

@@ -151,10 +151,8 @@ export interface RouteEntry {
 }
 
 export interface RouteRewrite {
-  /** True when the path changes: the original is kept in x-envoy-original-path. */
-  readonly rewritesPath: boolean;
-  /** The path with its query after the rewrite, `path` when nothing applies. */
-  path(path: string, context: FormatContext): string;
+  /** The path with its query after the rewrite; undefined when it stays. */
+  path(path: string, context: FormatContext): string | undefined;
   /** The new authority, or empty to leave it. */
   host(headers: HeaderMap, context: FormatContext): string;
 }

@@ -1,6 +1,7 @@
 // What a route changes in a request's host and path, and where a redirect points to.
 import type { Regex, Substitution } from '#base/regex.ts';
 import type { FormatContext, Formatter } from '#extension/formatter.ts';
+import { asciiLowerCase } from '#extension/matchers/string-matcher.ts';
 import type { HeaderMap } from '#http/header-map.ts';
 import type { RedirectPolicy, RouteEntry, RouteRewrite } from './route-entry.ts';
 
@@ -20,11 +21,13 @@ export function finalizeRequestHeaders(
   if (rewrite === null) return;
   const host = rewrite.host(headers, context);
   if (host !== '') setHost(headers, host, entry.appendXForwardedHost, keepOriginals);
-  if (rewrite.rewritesPath) {
-    const path = rewrite.path(headers.path, context);
-    if (keepOriginals) headers.set('x-envoy-original-path', headers.path);
-    headers.path = path;
-  }
+  const path = rewrite.path(headers.path, context);
+  if (path !== undefined) setPath(headers, path, keepOriginals);
+}
+
+function setPath(headers: HeaderMap, path: string, keepOriginal: boolean): void {
+  if (keepOriginal) headers.set('x-envoy-original-path', headers.path);
+  headers.path = path;
 }
 
 /** For host rewrites of the route, and of auto_host_rewrite when the upstream host is known. */
@@ -55,22 +58,30 @@ export function clusterOf(entry: RouteEntry, headers: HeaderMap): string {
 }
 
 export interface PathRewrite {
-  rewrite(path: string, context: FormatContext): string;
+  /** With its query. Undefined: the path stays. */
+  rewrite(path: string, context: FormatContext): string | undefined;
 }
 
-/** `prefix_rewrite`: what the route matched is replaced; all of the path up to the query when the match was no prefix. */
+/** `prefix_rewrite`: the prefix or path that the route matches is replaced, if the path begins with it (parameters may have been ignored). */
 export class PrefixRewrite implements PathRewrite {
-  /** -1: the whole path. */
-  readonly #matchedLength: number;
+  /** In lower case when case is ignored; empty: all of the path up to the query. */
+  readonly #matched: string;
+  readonly #ignoresCase: boolean;
   readonly #replacement: string;
 
-  constructor(matchedLength: number, replacement: string) {
-    this.#matchedLength = matchedLength;
+  constructor(matched: string, ignoresCase: boolean, replacement: string) {
+    this.#matched = matched;
+    this.#ignoresCase = ignoresCase;
     this.#replacement = replacement;
   }
 
-  rewrite(path: string): string {
-    return this.#replacement + path.slice(this.#matchedLength < 0 ? pathEnd(path) : this.#matchedLength);
+  rewrite(path: string): string | undefined {
+    const { length } = this.#matched;
+    if (length === 0) return this.#replacement + path.slice(pathEnd(path));
+    const begins = this.#ignoresCase
+      ? asciiLowerCase(path.slice(0, length)) === this.#matched
+      : path.startsWith(this.#matched);
+    return begins ? this.#replacement + path.slice(length) : undefined;
   }
 }
 
@@ -98,9 +109,9 @@ export class FormatPathRewrite implements PathRewrite {
     this.#formatter = formatter;
   }
 
-  rewrite(path: string, context: FormatContext): string {
+  rewrite(path: string, context: FormatContext): string | undefined {
     const made = this.#formatter.format(context);
-    return made === '' ? path : made + path.slice(pathEnd(path));
+    return made === '' ? undefined : made + path.slice(pathEnd(path));
   }
 }
 
@@ -149,18 +160,16 @@ export class PathHostRewrite implements HostRewrite {
 }
 
 export class CompiledRewrite implements RouteRewrite {
-  readonly rewritesPath: boolean;
   readonly #path: PathRewrite | null;
   readonly #host: HostRewrite | null;
 
   constructor(path: PathRewrite | null, host: HostRewrite | null) {
-    this.rewritesPath = path !== null;
     this.#path = path;
     this.#host = host;
   }
 
-  path(path: string, context: FormatContext): string {
-    return this.#path === null ? path : this.#path.rewrite(path, context);
+  path(path: string, context: FormatContext): string | undefined {
+    return this.#path === null ? undefined : this.#path.rewrite(path, context);
   }
 
   host(headers: HeaderMap): string {
@@ -200,8 +209,7 @@ export class CompiledRedirect implements RedirectPolicy {
     const to = this.#to;
     if (to.rewrite !== null) {
       const path = to.rewrite.rewrite(headers.path, context);
-      if (keepOriginals) headers.set('x-envoy-original-path', headers.path);
-      headers.path = path;
+      if (path !== undefined) setPath(headers, path, keepOriginals);
     }
     const scheme = to.scheme === '' ? headers.scheme : to.scheme;
     const host = to.host === '' ? requestHost(headers, scheme, to.port !== '') : to.host;
