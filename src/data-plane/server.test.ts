@@ -6,9 +6,22 @@ import type { ConfigError } from '#config/config-error.ts';
 import { create } from '#schema/create.ts';
 import { loadRegistry, parseBootstrap, Server } from './server.ts';
 
-const extensionModules = [import.meta.resolve('#extensions/all.ts')];
+/** A filter that is broken: it throws when it sees /crash. */
+const crash = `export const extensions = [{
+  kind: 'http_filter', name: 'crash', type: '', parse: () => ({}),
+  prepare: () => () => ({
+    decodeHeaders(stream, headers) {
+      if (headers.path === '/crash') throw new Error('crashed as told');
+      return 0;
+    },
+  }),
+}];`;
+const extensionModules = [
+  import.meta.resolve('#extensions/all.ts'),
+  `data:text/javascript,${encodeURIComponent(crash)}`,
+];
 
-function bootstrapTo(port: number) {
+function bootstrapTo(port: number, filters: readonly { name: string }[] = []) {
   return create('envoy.config.bootstrap.v3.Bootstrap', {
     static_resources: {
       listeners: [
@@ -35,6 +48,7 @@ function bootstrapTo(port: number) {
                       ],
                     },
                     http_filters: [
+                      ...filters,
                       {
                         name: 'envoy.filters.http.router',
                         typed_config: {
@@ -90,8 +104,13 @@ async function echoUpstream(t: TestContext): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
-async function startProxy(t: TestContext, upstreamPort: number, workers: number | 'inline'): Promise<number> {
-  const bootstrap = bootstrapTo(upstreamPort);
+async function startProxy(
+  t: TestContext,
+  upstreamPort: number,
+  workers: number | 'inline',
+  filters: readonly { name: string }[] = [],
+): Promise<number> {
+  const bootstrap = bootstrapTo(upstreamPort, filters);
   const registry = await loadRegistry(extensionModules);
   const problems: ConfigError[] = [];
   const config = parseBootstrap(bootstrap, registry, problems);
@@ -147,4 +166,15 @@ test('answers 503 when the upstream refuses connections', async (t) => {
   const text = await exchange(port, 'GET / HTTP/1.1\r\nhost: x\r\n\r\n', /failure$/);
   assert.match(text, /^HTTP\/1.1 503 Service Unavailable\r\n/);
   assert.match(text, /reset reason: remote connection failure$/);
+});
+
+test('a worker that dies is replaced, on the same port', async (t) => {
+  const port = await startProxy(t, await echoUpstream(t), 1, [{ name: 'crash' }]);
+  const get = (path: string) => `GET ${path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n`;
+  assert.match(await exchange(port, get('/a'), /GET .*$/), /^HTTP\/1.1 200/);
+  assert.equal(await exchange(port, get('/crash'), /HTTP/).catch(() => ''), '');
+  let text = '';
+  // Until the new worker listens, connecting is refused.
+  while (text === '') text = await exchange(port, get('/b'), /GET .*$/).catch(() => '');
+  assert.match(text, /^HTTP\/1.1 200/);
 });

@@ -103,6 +103,13 @@ export class ListenError extends Error {
   override readonly name = 'ListenError';
 }
 
+/** Somebody who waits for a message of a worker, or for its death. */
+interface Waiter {
+  readonly worker: number;
+  readonly types: readonly FromWorker['type'][];
+  readonly resolve: (message: FromWorker | undefined) => void;
+}
+
 export class Server {
   readonly config: ServerConfig;
   readonly operator: Operator;
@@ -110,7 +117,7 @@ export class Server {
   readonly #secrets: FileSecrets;
   readonly #pool: WorkerPool;
   readonly #ports = new Map<string, readonly number[]>();
-  #onMessage: (index: number, message: FromWorker) => void = () => {};
+  readonly #waiters = new Set<Waiter>();
 
   private constructor(
     config: ServerConfig,
@@ -133,9 +140,11 @@ export class Server {
       },
       (index, message) => {
         this.operator.receive(index, message);
-        this.#onMessage(index, message);
+        this.#receive(index, message);
       },
-      (index, error) => {
+      (index, error, isExpected) => {
+        this.#workerGone(index);
+        if (isExpected) return;
         mainLog.critical(`worker ${index} died and is replaced: ${error?.stack ?? 'no reason given'}`);
         this.operator.workerGone(index);
         void this.#replace(index);
@@ -209,6 +218,7 @@ export class Server {
     this.#secrets.close();
     this.#pool.closing();
     for (let i = 0; i < this.#pool.size; i++) {
+      if (!this.#pool.isAlive(i)) continue;
       this.#pool.post(i, { type: 'shutdown' });
       await this.#next(i, 'closed');
     }
@@ -217,8 +227,7 @@ export class Server {
 
   async #replace(index: number): Promise<void> {
     this.#pool.startThread(index);
-    await this.#next(index, 'ready');
-    await this.#load(index);
+    if ((await this.#next(index, 'ready')) !== undefined) await this.#load(index);
   }
 
   async #load(index: number): Promise<void> {
@@ -235,25 +244,45 @@ export class Server {
         ports === undefined
           ? config.addresses
           : config.addresses.map((it, i) => ({ ...it, port: ports[i]! }));
+      if (index > 0 && !isShared(config)) continue;
       const answer = this.#next(index, 'listening', 'listen_failed');
       this.#pool.post(index, { type: 'listener', config, addresses });
       const message = await answer;
-      if (message.type === 'listen_failed') {
+      if (message?.type === 'listen_failed') {
         throw new ListenError(
           `cannot bind '${addressText(message.address.address, message.address.port)}': ${listenErrors[message.code] ?? message.message}`,
         );
       }
-      if (message.type === 'listening') this.#ports.set(config.name, message.ports);
+      if (message?.type === 'listening') this.#ports.set(config.name, message.ports);
     }
   }
 
-  #next(index: number, ...types: readonly FromWorker['type'][]): Promise<FromWorker> {
-    return new Promise((resolve) => {
-      this.#onMessage = (from, message) => {
-        if (from === index && types.includes(message.type)) resolve(message);
-      };
-    });
+  /** The next message of one of the types; undefined when the worker dies before. */
+  #next(worker: number, ...types: readonly FromWorker['type'][]): Promise<FromWorker | undefined> {
+    return new Promise((resolve) => this.#waiters.add({ worker, types, resolve }));
   }
+
+  #receive(worker: number, message: FromWorker): void {
+    for (const waiter of this.#waiters) {
+      if (waiter.worker !== worker || !waiter.types.includes(message.type)) continue;
+      this.#waiters.delete(waiter);
+      waiter.resolve(message);
+      return;
+    }
+  }
+
+  #workerGone(worker: number): void {
+    for (const waiter of this.#waiters) {
+      if (waiter.worker !== worker) continue;
+      this.#waiters.delete(waiter);
+      waiter.resolve(undefined);
+    }
+  }
+}
+
+/** Every worker has a socket of its own for the address. Otherwise the first worker takes all connections. */
+function isShared(config: ListenerConfig): boolean {
+  return config.reusePort && config.addresses.every((it) => it.port >= 0);
 }
 
 /** What Envoy puts into x-forwarded-for instead of a loopback peer. */

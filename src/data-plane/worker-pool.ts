@@ -14,14 +14,14 @@ interface Channel {
 export class WorkerPool {
   readonly #channels: (Channel | undefined)[] = [];
   readonly #onMessage: (index: number, message: FromWorker) => void;
-  readonly #onDeath: (index: number, error: Error | undefined) => void;
+  readonly #onDeath: (index: number, error: Error | undefined, isExpected: boolean) => void;
   readonly #data: Omit<WorkerData, 'index'>;
   #isClosing = false;
 
   constructor(
     data: Omit<WorkerData, 'index'>,
     onMessage: (index: number, message: FromWorker) => void,
-    onDeath: (index: number, error: Error | undefined) => void,
+    onDeath: (index: number, error: Error | undefined, isExpected: boolean) => void,
   ) {
     this.#data = data;
     this.#onMessage = onMessage;
@@ -61,12 +61,16 @@ export class WorkerPool {
     });
     thread.on('exit', () => {
       this.#channels[index] = undefined;
-      if (!this.#isClosing) this.#onDeath(index, failure);
+      this.#onDeath(index, failure, this.#isClosing);
     });
     this.#channels[index] = {
       post: (message) => thread.postMessage(message),
       terminate: () => void thread.terminate(),
     };
+  }
+
+  isAlive(index: number): boolean {
+    return this.#channels[index] !== undefined;
   }
 
   post(index: number, message: ToWorker): void {
