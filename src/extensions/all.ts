@@ -10,6 +10,8 @@ import { headerMutation } from './http-filters/header-mutation/index.ts';
 import { healthCheck } from './http-filters/health-check/index.ts';
 import { localRateLimit } from './http-filters/local-ratelimit/index.ts';
 import { rbac } from './http-filters/rbac/index.ts';
+import { proxyProtocol } from './listener-filters/proxy-protocol/index.ts';
+import { tlsInspector } from './listener-filters/tls-inspector/index.ts';
 import { leastRequest } from './load-balancers/least-request/index.ts';
 import { random } from './load-balancers/random/index.ts';
 import { roundRobin } from './load-balancers/round-robin/index.ts';
@@ -35,4 +37,6 @@ export const extensions: readonly Extension[] = [
   healthCheck,
   localRateLimit,
   rbac,
+  tlsInspector,
+  proxyProtocol,
 ];

@@ -9,7 +9,8 @@ import type { ActiveListener } from './active-listener.ts';
 
 export class AcceptedConnectionInfo implements ConnectionInfo {
   readonly id: number;
-  readonly localAddress: string;
+  /** Changed by listener filters, as is `remoteAddress`. */
+  localAddress: string;
   readonly directLocalAddress: string;
   readonly directRemoteAddress: string;
   remoteAddress: string;

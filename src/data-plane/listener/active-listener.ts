@@ -1,9 +1,12 @@
 // A listener in a worker: its sockets, its prepared filter chains, its connections. Steps 1 and 2 of a request's way.
-// Listener filters run between accept and the choice of a chain; they and the complete match belong into this folder
-// (`listener-filters.ts`, `filter-chain-match.ts`).
+// Listener filters run between accept and the choice of a chain (`inspected-socket.ts`, `filter-chain-match.ts`).
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
+import { type AccessLogger, prepareAccessLogs } from '#extension/access-logger.ts';
+import { AccessLogType } from '#extension/formatter.ts';
+import type { ListenerFilter, ListenerFilterExtension } from '#extension/listener-filter.ts';
 import type { NetworkFilterExtension, NetworkFilterFactory } from '#extension/network-filter.ts';
+import { ResponseFlag } from '#extension/response-flag.ts';
 import type { DownstreamTransport, DownstreamTransportExtension } from '#extension/transport-socket.ts';
 import { CloseType, Connection } from '#net/connection.ts';
 import { nextConnectionId } from '#net/dial.ts';
@@ -11,8 +14,11 @@ import { ListeningSocket } from '#net/listening-socket.ts';
 import { readByCall } from '#net/read-by-call.ts';
 import type { SocketAddressData } from '../address.ts';
 import { addressText } from '../address-text.ts';
+import type { RequestInfo } from '../http/request-info.ts';
 import type { DataPlaneFilterContext, WorkerContext } from '../worker-context.ts';
 import { AcceptedConnection, AcceptedConnectionInfo } from './accepted-connection.ts';
+import { FilterChainMatch } from './filter-chain-match.ts';
+import { InspectedSocket, type InspectionOwner } from './inspected-socket.ts';
 import type { FilterChainConfig, ListenerConfig } from './listener-config.ts';
 import { ListenerStats, ListenerWorkerStats } from './listener-stats.ts';
 
@@ -22,7 +28,7 @@ interface PreparedChain {
   readonly transport: DownstreamTransport;
 }
 
-export class ActiveListener {
+export class ActiveListener implements InspectionOwner {
   readonly config: ListenerConfig;
   readonly worker: WorkerContext;
   readonly stats: ListenerStats;
@@ -31,7 +37,10 @@ export class ActiveListener {
   /** When draining began and how long it takes; 0: not draining. */
   #drainSinceMs = 0;
   #drainMs = 0;
-  readonly #chains: readonly PreparedChain[];
+  readonly #match: FilterChainMatch<PreparedChain>;
+  readonly #filters: readonly ListenerFilter[];
+  readonly #accessLogs: readonly AccessLogger[];
+  readonly #inspections = new Set<InspectedSocket>();
   readonly #defaultChain: PreparedChain | undefined;
   readonly #sockets: ListeningSocket[] = [];
 
@@ -41,7 +50,13 @@ export class ActiveListener {
     const scope = worker.store.root.scope(`listener.${config.statPrefix}`);
     this.stats = scope.stats(ListenerStats);
     this.workerStats = scope.scope(`worker_${worker.index}`).stats(ListenerWorkerStats);
-    this.#chains = config.filterChains.map((it) => this.#prepareChain(it, scope.prefix));
+    this.#match = new FilterChainMatch(config.filterChains.map((it) => this.#prepareChain(it, scope.prefix)));
+    this.#filters = config.listenerFilters.map((it) =>
+      worker.registry
+        .byName<ListenerFilterExtension>('listener_filter', it.extension)!
+        .prepare(it.config as never, { ...worker.services, statPrefix: scope.prefix }),
+    );
+    this.#accessLogs = prepareAccessLogs(config.accessLogs, worker.registry, worker.services);
     this.#defaultChain =
       config.defaultFilterChain && this.#prepareChain(config.defaultFilterChain, scope.prefix);
   }
@@ -98,6 +113,7 @@ export class ActiveListener {
 
   close(): void {
     this.stopListening();
+    for (const it of this.#inspections) it.abandon();
     for (const it of this.connections) it.close(CloseType.NoFlush, '');
   }
 
@@ -147,16 +163,59 @@ export class ActiveListener {
     stats.downstreamPreCxActive.value = 0;
     workerStats.downstreamCxTotal.value++;
     workerStats.downstreamCxActive.value++;
+    if (this.#filters.length === 0) {
+      this.#serve(socket, info, [], noBytes);
+      return;
+    }
+    stats.downstreamPreCxActive.value++;
+    const inspected = new InspectedSocket(
+      socket,
+      info,
+      this.#filters,
+      this.worker.timers,
+      this.config.continueOnListenerFiltersTimeout,
+      this,
+    );
+    this.#inspections.add(inspected);
+    inspected.start(this.config.listenerFiltersTimeoutMs);
+  }
+
+  onInspected(inspected: InspectedSocket, rest: Buffer): void {
+    this.#inspections.delete(inspected);
+    this.stats.downstreamPreCxActive.value--;
+    this.#serve(inspected.socket, inspected.info, inspected.offeredProtocols, rest);
+  }
+
+  onInspectionFailed(inspected: InspectedSocket, reason: 'refused' | 'timeout' | 'remote_close'): void {
+    const { stats } = this;
+    this.#inspections.delete(inspected);
+    stats.downstreamPreCxActive.value--;
+    if (reason === 'timeout') stats.downstreamPreCxTimeout.value++;
+    else if (reason === 'remote_close') stats.downstreamListenerFilterRemoteClose.value++;
+    else stats.downstreamListenerFilterError.value++;
+    this.#count(inspected.info);
+  }
+
+  /** The chain is chosen and its filters begin. `rest`: what listener filters have read and left. */
+  #serve(
+    socket: Socket,
+    info: AcceptedConnectionInfo,
+    applicationProtocols: readonly string[],
+    rest: Buffer,
+  ): void {
     const accepted = new AcceptedConnection(this, info);
     this.connections.add(accepted);
-    const chain = this.#chains[0] ?? this.#defaultChain;
+    const chain = this.#match.match({ info, applicationProtocols }) ?? this.#defaultChain;
     if (chain === undefined) {
-      stats.noFilterChainMatch.value++;
+      this.stats.noFilterChainMatch.value++;
+      (accepted.streamInfo as RequestInfo).flags |= 1 << ResponseFlag.NoRouteFound;
+      (accepted.streamInfo as RequestInfo).details = 'filter_chain_not_found';
       accepted.connection = new Connection(info.id, socket, accepted, 0, false);
-      accepted.close(CloseType.NoFlush, 'filter_chain_not_found');
+      accepted.close(CloseType.NoFlush, '');
       return;
     }
     info.filterChainName = chain.config.name;
+    if (chain.transport.protocol !== 'raw_buffer' && rest.length > 0) socket.unshift(rest);
     const wrapped = chain.transport.wrap(socket, undefined);
     const isPlain = wrapped === socket;
     accepted.connection = new Connection(
@@ -166,15 +225,18 @@ export class ActiveListener {
       this.config.bufferLimitBytes,
       isPlain,
     );
-    if (isPlain) this.#begin(accepted, chain);
-    else {
-      wrapped.once('secure', () => {
-        info.tls = chain.transport.tlsInfo(wrapped);
-        info.applicationProtocol = (wrapped as TLSSocket).alpnProtocol || '';
-        info.requestedServerName = (wrapped as TLSSocket & { servername?: string | false }).servername || '';
-        this.#begin(accepted, chain);
-      });
+    if (isPlain) {
+      this.#begin(accepted, chain);
+      if (this.#filters.length > 0) accepted.connection.socket.resume();
+      if (rest.length > 0 && !accepted.connection.isClosed) accepted.connection.received(rest);
+      return;
     }
+    wrapped.once('secure', () => {
+      info.tls = chain.transport.tlsInfo(wrapped);
+      info.applicationProtocol = (wrapped as TLSSocket).alpnProtocol || '';
+      info.requestedServerName = (wrapped as TLSSocket & { servername?: string | false }).servername || '';
+      this.#begin(accepted, chain);
+    });
   }
 
   #begin(accepted: AcceptedConnection, chain: PreparedChain): void {
@@ -187,13 +249,31 @@ export class ActiveListener {
 
   onConnectionClosed(accepted: AcceptedConnection): void {
     if (!this.connections.delete(accepted)) return;
+    this.#count(accepted.info);
+    const accessLogs = this.#accessLogs;
+    if (accessLogs.length === 0) return;
+    const info = accepted.streamInfo as RequestInfo;
+    info.endMs = performance.now();
+    const context = {
+      info,
+      requestHeaders: undefined,
+      responseHeaders: undefined,
+      responseTrailers: undefined,
+      logType: AccessLogType.TcpConnectionEnd,
+    };
+    for (let i = 0; i < accessLogs.length; i++) accessLogs[i]!.log(context);
+  }
+
+  #count(info: AcceptedConnectionInfo): void {
     const { stats, workerStats } = this;
     stats.downstreamCxActive.value--;
     workerStats.downstreamCxActive.value--;
     stats.downstreamCxDestroy.value++;
-    stats.downstreamCxLengthMs.record(performance.now() - accepted.info.startMs);
+    stats.downstreamCxLengthMs.record(performance.now() - info.startMs);
   }
 }
+
+const noBytes = Buffer.alloc(0);
 
 /** IPv4 as a dual-stack socket shows it. */
 function plainIp(ip: string): string {

@@ -66,11 +66,10 @@ export function parseListener(message: Listener, at: ParseContext, registry: Reg
       message.default_filter_chain === undefined
         ? undefined
         : parseChain(message.default_filter_chain, at.field('default_filter_chain'), registry),
-    listenerFilters: parseAll(
-      'listener_filter',
-      message.listener_filters,
-      at.field('listener_filters'),
-      registry,
+    listenerFilters: withInspector(
+      parseAll('listener_filter', message.listener_filters, at.field('listener_filters'), registry),
+      message,
+      at,
     ),
     listenerFiltersTimeoutMs: durationMs(message.listener_filters_timeout, 15_000),
     continueOnListenerFiltersTimeout: message.continue_on_listener_filters_timeout,
@@ -111,6 +110,8 @@ function parseChain(message: FilterChain, at: ParseContext, registry: Registry):
       );
   });
   const match = message.filter_chain_match;
+  if (match !== undefined && match.address_suffix !== '')
+    at.field('filter_chain_match').field('address_suffix').unsupported();
   const range = (it: { readonly address_prefix: string; readonly prefix_len?: number }) =>
     `${it.address_prefix}/${it.prefix_len ?? 0}`;
   return {
@@ -141,6 +142,34 @@ function parseChain(message: FilterChain, at: ParseContext, registry: Registry):
     transportConnectTimeoutMs: durationMs(message.transport_socket_connect_timeout, 0),
   };
 }
+
+/** Chains that match on what only a ClientHello says need somebody to read it, as Envoy sees to it. */
+function withInspector(
+  filters: readonly Configured[],
+  message: Listener,
+  at: ParseContext,
+): readonly Configured[] {
+  const asks = message.filter_chains.some(({ filter_chain_match: match }) => {
+    return (
+      match !== undefined &&
+      (match.server_names.length > 0 ||
+        match.application_protocols.length > 0 ||
+        match.transport_protocol === 'tls')
+    );
+  });
+  if (!asks || filters.some((it) => it.extension === tlsInspector.extension)) return filters;
+  at.warn(
+    "adding listener: filter chain match rules require TLS Listener filter, but it isn't configured, trying to inject it",
+    {},
+  );
+  return [...filters, tlsInspector];
+}
+
+const tlsInspector: Configured = {
+  name: 'envoy.filters.listener.tls_inspector',
+  extension: 'envoy.filters.listener.tls_inspector',
+  config: { maxHelloBytes: 16_384, ja3: false, ja4: false, closesOnParseError: false },
+};
 
 /**
  * `net.core.somaxconn`, as Envoy, 128 where there is none. With a shorter queue a burst of clients is answered with SYN cookies, and

@@ -1,0 +1,132 @@
+// An accepted socket while listener filters look at its first bytes. Step 1 of a request's way.
+import type { Socket } from 'node:net';
+import { type TimerOwner, type TimerWheel, WheelTimer } from '#base/timer-wheel.ts';
+import {
+  type AcceptedSocket,
+  type ListenerFilter,
+  ListenerFilterStatus,
+} from '#extension/listener-filter.ts';
+import type { AcceptedConnectionInfo } from './accepted-connection.ts';
+
+/** What came of it. Called once. */
+export interface InspectionOwner {
+  /** Every filter let it pass, or the timeout did. `rest`: bytes received and not consumed; the socket is paused. */
+  onInspected(socket: InspectedSocket, rest: Buffer): void;
+  /** A filter refused it, the peer left, or it took too long; the socket is destroyed. */
+  onInspectionFailed(socket: InspectedSocket, reason: 'refused' | 'timeout' | 'remote_close'): void;
+}
+
+const noBytes = Buffer.alloc(0);
+
+export class InspectedSocket implements AcceptedSocket, TimerOwner {
+  readonly info: AcceptedConnectionInfo;
+  readonly socket: Socket;
+  offeredProtocols: readonly string[] = [];
+  readonly #filters: readonly ListenerFilter[];
+  readonly #owner: InspectionOwner;
+  readonly #timers: TimerWheel;
+  readonly #timer: WheelTimer;
+  readonly #passesOnTimeout: boolean;
+  #at = 0;
+  #bytes: Buffer = noBytes;
+  #isOver = false;
+  readonly #onData = (bytes: Buffer): void => this.#received(bytes);
+  readonly #onEnd = (): void => this.#run(true);
+  readonly #onGone = (): void => this.#fail('remote_close');
+
+  constructor(
+    socket: Socket,
+    info: AcceptedConnectionInfo,
+    filters: readonly ListenerFilter[],
+    timers: TimerWheel,
+    passesOnTimeout: boolean,
+    owner: InspectionOwner,
+  ) {
+    this.socket = socket;
+    this.info = info;
+    this.#filters = filters;
+    this.#timers = timers;
+    this.#passesOnTimeout = passesOnTimeout;
+    this.#owner = owner;
+    this.#timer = new WheelTimer(this);
+  }
+
+  /** `timeoutMs` 0: as long as it takes. */
+  start(timeoutMs: number): void {
+    this.socket.on('data', this.#onData);
+    this.socket.on('end', this.#onEnd);
+    this.socket.on('error', this.#onGone);
+    this.socket.on('close', this.#onGone);
+    if (timeoutMs > 0) this.#timers.start(this.#timer, timeoutMs);
+    this.#run(false);
+  }
+
+  consume(bytes: number): void {
+    this.#bytes = this.#bytes.subarray(bytes);
+  }
+
+  restoreAddresses(remote: string, local: string): void {
+    this.info.remoteAddress = remote;
+    this.info.localAddress = local;
+  }
+
+  onTimeout(): void {
+    if (this.#passesOnTimeout) this.#pass();
+    else this.#fail('timeout');
+  }
+
+  /** The listener closes. */
+  abandon(): void {
+    if (this.#isOver) return;
+    this.#leave();
+    this.socket.destroy();
+  }
+
+  #received(bytes: Buffer): void {
+    this.#bytes = this.#bytes.length === 0 ? bytes : Buffer.concat([this.#bytes, bytes]);
+    this.#run(false);
+  }
+
+  #run(end: boolean): void {
+    if (this.#isOver) return;
+    while (this.#at < this.#filters.length) {
+      const filter = this.#filters[this.#at]!;
+      if (filter.needsBytes && this.#bytes.length === 0) {
+        if (end) this.#fail('remote_close');
+        return;
+      }
+      const status = filter.inspect(this, this.#bytes, end);
+      if (status === ListenerFilterStatus.NeedMore) return;
+      if (status === ListenerFilterStatus.Close) {
+        this.#fail(end ? 'remote_close' : 'refused');
+        return;
+      }
+      this.#at++;
+    }
+    this.#pass();
+  }
+
+  #pass(): void {
+    if (this.#isOver) return;
+    this.#leave();
+    this.socket.pause();
+    this.#owner.onInspected(this, this.#bytes);
+  }
+
+  #fail(reason: 'refused' | 'timeout' | 'remote_close'): void {
+    if (this.#isOver) return;
+    this.#leave();
+    this.socket.on('error', () => {}); // It is being destroyed: what else goes wrong with it concerns nobody.
+    this.socket.destroy();
+    this.#owner.onInspectionFailed(this, reason);
+  }
+
+  #leave(): void {
+    this.#isOver = true;
+    this.#timers.cancel(this.#timer);
+    this.socket.off('data', this.#onData);
+    this.socket.off('end', this.#onEnd);
+    this.socket.off('error', this.#onGone);
+    this.socket.off('close', this.#onGone);
+  }
+}
