@@ -1,4 +1,5 @@
 // `Listener` -> plain data, on the main thread.
+import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { ParseContext } from '#config/parse-context.ts';
 import { parseAccessLogs } from '#extension/access-logger.ts';
@@ -47,7 +48,8 @@ export function parseListener(message: Listener, at: ParseContext, registry: Reg
   });
   if (first?.isUdp) at.field('address').unsupported('UDP listeners are not supported by chancery');
   return {
-    name: message.name,
+    // Envoy gives one without a name a random one, which /listeners shows.
+    name: message.name !== '' ? message.name : randomUUID(),
     addresses,
     statPrefix:
       message.stat_prefix !== ''
