@@ -1,6 +1,7 @@
 // Which extension may stand where: Envoy finds the code for a typed_config by its type and category.
 
 import type { Message } from '#schema/descriptor.ts';
+import type { Surroundings } from '../check-message.ts';
 import { nearest } from '../edit-distance.ts';
 import type { ParseContext } from '../parse-context.ts';
 import { registeredTypes } from './registered-types.ts';
@@ -113,7 +114,9 @@ export const extensionRules: readonly Rule[] = [
 ];
 
 /** Where the category is not known here, a type there has to be. */
-function checkTyped(it: NamedFilter, at: ParseContext): void {
+function checkTyped(it: NamedFilter, at: ParseContext, _scope: unknown, around: Surroundings): void {
+  // Empty means the default resolver.
+  if (around.field?.name === 'typed_dns_resolver_config') return;
   if (it.typed_config === undefined || typeOf(it.typed_config as Message) !== undefined) return;
   at.field('typed_config').fail(`"${it.name}" has an empty "typed_config"`, {
     rule: 'unknown-extension',
