@@ -88,6 +88,21 @@ export const extensionRules: readonly Rule[] = [
       envoy: words,
     });
   }),
+  rule('envoy.config.route.v3.RetryPolicy.RetryHostPredicate', (predicate, at) =>
+    checkExtension(predicate, 'envoy.retry_host_predicates', at),
+  ),
+  rule('envoy.config.route.v3.RetryPolicy.RetryPriority', (priority, at) =>
+    checkExtension(priority, 'envoy.retry_priorities', at),
+  ),
+  rule('envoy.extensions.filters.network.http_connection_manager.v3.RequestIDExtension', (extension, at) => {
+    if (extension.typed_config === undefined || extension.typed_config['@type'] !== '') return;
+    at.field('typed_config').fail('the extension is empty', {
+      rule: 'unknown-extension',
+      point: 'key',
+      envoy: "Didn't find a registered implementation for type: ''",
+      suggestion: 'add "@type"',
+    });
+  }),
   rule('envoy.config.core.v3.TypedExtensionConfig', checkTyped),
   rule('xds.core.v3.TypedExtensionConfig', checkTyped),
   rule('envoy.config.listener.v3.FilterChain', (chain, at) => {

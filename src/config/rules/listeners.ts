@@ -97,7 +97,25 @@ export const listenerRules: readonly Rule[] = [
       });
     },
   ),
+  rule('envoy.config.core.v3.BindConfig', (bind, at) => {
+    const address = bind.source_address?.address;
+    if (address !== undefined && !isIpAddress(address))
+      failAddress(address, at.field('source_address').field('address'));
+  }),
+  rule('envoy.config.metrics.v3.StatsdSink', (sink, at) => {
+    const address = sink.address?.socket_address?.address;
+    if (address !== undefined && !isIpAddress(address)) {
+      failAddress(address, at.field('address').field('socket_address').field('address'));
+    }
+  }),
   rule('envoy.config.metrics.v3.TagSpecifier', (tag, at) => {
+    if (tag.tag_name === '') {
+      at.fail('"tag_name" is missing', {
+        rule: 'stats-config',
+        envoy: 'tag_name cannot be empty',
+        suggestion: 'add "tag_name"',
+      });
+    }
     if (tag.regex !== undefined || tag.fixed_value !== undefined || tag.tag_name.startsWith('envoy.')) return;
     at.fail(`the tag "${tag.tag_name}" needs "regex" or "fixed_value"`, {
       rule: 'stats-config',
