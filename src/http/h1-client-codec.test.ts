@@ -50,7 +50,7 @@ const responses: readonly Response[] = [
   },
   {
     bytes: 'HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nok',
-    events: ['200 content-length: 2', 'data ok', 'end', 'not reusable'],
+    events: ['go away', '200 content-length: 2', 'data ok', 'end', 'not reusable'],
   },
   {
     bytes: 'HTTP/1.0 200 OK\r\nconnection: Keep-Alive\r\ncontent-length: 2\r\n\r\nok',
@@ -58,7 +58,7 @@ const responses: readonly Response[] = [
   },
   {
     bytes: `${ok}connection: x, Close\r\ncontent-length: 0\r\n\r\n`,
-    events: ['200 connection: x, Close content-length: 0', 'end', 'not reusable'],
+    events: ['go away', '200 connection: x, Close content-length: 0', 'end', 'not reusable'],
   },
   {
     bytes:

@@ -137,7 +137,10 @@ export class H1ClientCodec implements ClientCodec, H1Receiver {
         return this.#stream === stream ? Body.Interim : Body.Failed;
       }
     }
-    if (closesConnection(parser.isHttp11, headers)) this.#isLast = true;
+    if (closesConnection(parser.isHttp11, headers)) {
+      this.#isLast = true;
+      this.#owner.onGoAway();
+    }
     if (isRaw && stream.isExtendedConnect) {
       headers.status = 200;
       headers.remove('connection');
