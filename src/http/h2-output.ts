@@ -21,6 +21,8 @@ export class H2Output {
   at = 0;
   /** All bytes handed over so far. */
   handed = 0;
+  /** Inside a write to the sink. A frame may be half out: a sink that flushes early must not get anything in between. */
+  isPassing = false;
   #start = 0;
   #limit = 0;
   readonly #sink: ByteSink;
@@ -36,16 +38,24 @@ export class H2Output {
 
   /** Hands over what was encoded, then `bytes` as they are. */
   pass(bytes: Buffer): void {
+    const wasPassing = this.isPassing;
+    this.isPassing = true;
     this.handOver();
     this.handed += bytes.length;
     this.#sink.write(bytes);
+    this.isPassing = wasPassing;
   }
 
   handOver(): void {
-    if (this.at === this.#start) return;
-    this.handed += this.at - this.#start;
-    this.#sink.write(this.bytes.subarray(this.#start, this.at));
-    this.#start = this.at;
+    const { at } = this;
+    const start = this.#start;
+    if (at === start) return;
+    this.handed += at - start;
+    this.#start = at;
+    const wasPassing = this.isPassing;
+    this.isPassing = true;
+    this.#sink.write(this.bytes.subarray(start, at));
+    this.isPassing = wasPassing;
   }
 
   /** Hands over, and gives the rest of the segment back when nobody took another behind it. */

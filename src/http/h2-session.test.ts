@@ -60,43 +60,6 @@ test('hundreds of streams at once, each gets its own answer', () => {
 });
 
 test('a body larger than every window arrives whole', () => {
-  test('an upgrade is an extended CONNECT on the wire, and an upgrade at both ends', () => {
-    const { client, server } = pair({ allowConnect: true });
-    const ask = headerMap(
-      { method: 'GET', scheme: 'http', authority: 'h', path: '/chat' },
-      'upgrade',
-      'websocket',
-    );
-    ask.add('connection', 'keep-alive, Upgrade');
-    const asked = ask.clone();
-    const [encoder, response] = client.request(ask, false);
-    assert.deepEqual(ask, asked);
-    exchange(client, server);
-    const { encoder: answer, decoder: request } = server.streams[0]!;
-    assert.deepEqual(request.log, ['GET http h /chat | upgrade: websocket | connection: upgrade']);
-    answer.encodeHeaders(
-      headerMap({ status: 101 }, 'connection', 'upgrade', 'upgrade', 'websocket', 'x', '1'),
-      false,
-    );
-    encoder.encodeData(Buffer.from('ping'), false);
-    answer.encodeData(Buffer.from('pong'), true);
-    exchange(client, server);
-    assert.deepEqual(response.log, ['101 | x: 1 | upgrade: websocket | connection: upgrade', 'data pong $']);
-    assert.deepEqual(request.log.slice(1), ['data ping']);
-  });
-
-  test('a refused upgrade is an ordinary response, and CONNECT has an authority only', () => {
-    const { client, server } = pair({ allowConnect: true });
-    const ask = getRequest('/', 'upgrade', 'websocket', 'connection', 'upgrade');
-    const [, refused] = client.request(ask, false);
-    client.request(headerMap({ method: 'CONNECT', scheme: 'http', authority: 'h:80', path: '/' }), false);
-    exchange(client, server);
-    server.streams[0]!.encoder.encodeHeaders(headerMap({ status: 403 }, 'content-length', '0'), true);
-    exchange(client, server);
-    assert.deepEqual(refused.log, ['403 | content-length: 0 $']);
-    assert.deepEqual(server.streams[1]!.decoder.log, ['CONNECT h:80']);
-  });
-
   const windows = { initialStreamWindowSize: 65535, initialConnectionWindowSize: 65535 };
   const server = new TestServer(windows);
   const client = new TestClient(windows);
@@ -220,6 +183,62 @@ function pair(options: Partial<H2Options> = {}): { client: TestClient; server: T
   exchange(client, server);
   return { client, server };
 }
+
+test('an upgrade is an extended CONNECT on the wire, and an upgrade at both ends', () => {
+  const { client, server } = pair({ allowConnect: true });
+  const ask = headerMap(
+    { method: 'GET', scheme: 'http', authority: 'h', path: '/chat' },
+    'upgrade',
+    'websocket',
+  );
+  ask.add('connection', 'keep-alive, Upgrade');
+  const asked = ask.clone();
+  const [encoder, response] = client.request(ask, false);
+  assert.deepEqual(ask, asked);
+  exchange(client, server);
+  const { encoder: answer, decoder: request } = server.streams[0]!;
+  assert.deepEqual(request.log, ['GET http h /chat | upgrade: websocket | connection: upgrade']);
+  answer.encodeHeaders(
+    headerMap({ status: 101 }, 'connection', 'upgrade', 'upgrade', 'websocket', 'x', '1'),
+    false,
+  );
+  encoder.encodeData(Buffer.from('ping'), false);
+  answer.encodeData(Buffer.from('pong'), true);
+  exchange(client, server);
+  assert.deepEqual(response.log, ['101 | x: 1 | upgrade: websocket | connection: upgrade', 'data pong $']);
+  assert.deepEqual(request.log.slice(1), ['data ping']);
+});
+
+test('a refused upgrade is an ordinary response, and CONNECT has an authority only', () => {
+  const { client, server } = pair({ allowConnect: true });
+  const ask = getRequest('/', 'upgrade', 'websocket', 'connection', 'upgrade');
+  const [, refused] = client.request(ask, false);
+  client.request(headerMap({ method: 'CONNECT', scheme: 'http', authority: 'h:80', path: '/' }), false);
+  exchange(client, server);
+  server.streams[0]!.encoder.encodeHeaders(headerMap({ status: 403 }, 'content-length', '0'), true);
+  exchange(client, server);
+  assert.deepEqual(refused.log, ['403 | content-length: 0 $']);
+  assert.deepEqual(server.streams[1]!.decoder.log, ['CONNECT h:80']);
+});
+
+test('a sink that sends bulk on early gets every byte once, and in order', () => {
+  const { client, server } = pair();
+  echo(server);
+  client.sink.eager = true;
+  server.sink.eager = true;
+  const responses = [1, 2, 3].map((n) => {
+    const [encoder, response] = client.request(post(`/${n}`), false);
+    encoder.encodeData(Buffer.alloc(100_000 * n), false);
+    encoder.encodeData(Buffer.alloc(10), true);
+    return response;
+  });
+  exchange(client, server);
+  assert.deepEqual([client.errors.length, server.errors.length], [0, 0]);
+  responses.forEach((response, i) => {
+    assert.equal(response.bodyBytes, 100_000 * (i + 1) + 10);
+    assert.equal(response.log.at(-1), 'trailers x-trailer: yes $');
+  });
+});
 
 test('a stream that does not read gets no more than its window, and all of it afterwards', () => {
   const { client, server } = pair(windows);

@@ -264,6 +264,11 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
 
   flush(): void {
     this.#flushAsked = false;
+    if (this.#output.isPassing) {
+      // The sink sends bulk on before the turn ends. The rest comes when it does.
+      this.#wake();
+      return;
+    }
     if (this.#held.length > 0 && !this.#isDead) this.#deliverHeld();
     if (this.#answered.length > 0 && !this.#isDead) this.#endAnswered();
     // Asked for by what was just done: it is being done.

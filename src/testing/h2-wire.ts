@@ -103,16 +103,18 @@ export function getRequest(path = '/', ...list: string[]): HeaderMap {
   return headerMap({ method: 'GET', scheme: 'http', authority: 'host', path }, ...list);
 }
 
-/** Keeps what it gets; `slow` sinks never finish with it. */
+/** Keeps what it gets. `slow` sinks never finish with it, `eager` ones do not wait for the end of the turn. */
 export class MemorySink implements ByteSink {
   #parts: Buffer[] = [];
   #source: FlushSource | undefined = undefined;
   #written = 0;
   slow = false;
+  eager = false;
 
   write(bytes: Buffer): void {
     this.#parts.push(bytes);
     this.#written += bytes.length;
+    if (this.eager) this.#flushSource();
   }
 
   writeText(text: string): void {
@@ -127,13 +129,15 @@ export class MemorySink implements ByteSink {
     return this.slow ? this.#written : 0;
   }
 
+  #flushSource(): void {
+    const source = this.#source;
+    this.#source = undefined;
+    source?.flush();
+  }
+
   /** Ends the turn: what was written since the last time. */
   take(): Buffer {
-    while (this.#source !== undefined) {
-      const source = this.#source;
-      this.#source = undefined;
-      source.flush();
-    }
+    while (this.#source !== undefined) this.#flushSource();
     const all = Buffer.concat(this.#parts);
     this.#parts = [];
     return all;
