@@ -97,6 +97,7 @@ export class Router implements TimerOwner, PickContext {
     info.upstream.clusterName = cluster.config.name;
     info.upstream.clusterStatName = cluster.config.statName;
     info.clusterMetadata = cluster.config.metadata;
+    this.metadataMatch = route.metadataMatch;
     this.requestHeaders = headers;
     if (route.stats !== null || route.virtualHost.otherCluster !== null) this.#chooseGroups(route, headers);
     this.#startMs = performance.now();
