@@ -15,6 +15,10 @@ import { tlsInspector } from './listener-filters/tls-inspector/index.ts';
 import { leastRequest } from './load-balancers/least-request/index.ts';
 import { random } from './load-balancers/random/index.ts';
 import { roundRobin } from './load-balancers/round-robin/index.ts';
+import { networkDirectResponse } from './network-filters/direct-response/index.ts';
+import { echo } from './network-filters/echo/index.ts';
+import { networkRbac } from './network-filters/rbac/index.ts';
+import { sniCluster } from './network-filters/sni-cluster/index.ts';
 import { downstreamRawBuffer, upstreamRawBuffer } from './transport-sockets/raw-buffer/index.ts';
 import { downstreamTls, upstreamTls } from './transport-sockets/tls/index.ts';
 
@@ -39,4 +43,8 @@ export const extensions: readonly Extension[] = [
   rbac,
   tlsInspector,
   proxyProtocol,
+  networkRbac,
+  echo,
+  networkDirectResponse,
+  sniCluster,
 ];
