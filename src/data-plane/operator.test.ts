@@ -153,6 +153,20 @@ test('statistics of worker threads add up', async (t) => {
   assert.match(await page('/stats?filter=membership_total'), /^cluster\.up\.membership_total: 1$/m);
 });
 
+test('a listener that cannot be bound ends everything that was started', async (t) => {
+  const bootstrap = bootstrapTo(await upstream(t));
+  const { listeners } = bootstrap.static_resources!;
+  // TEST-NET-3: no machine has this address.
+  (listeners[0]!.address!.socket_address as { address: string }).address = '203.0.113.7';
+  const config = parseBootstrap(bootstrap, registry, []);
+  await assert.rejects(
+    Server.start(bootstrap, registry, config, { workers: 2, extensionModules }),
+    (error) =>
+      error instanceof ListenError &&
+      error.message === "cannot bind '203.0.113.7:0': Cannot assign requested address",
+  );
+});
+
 test('a failed health check is a state of the server, until it is mended', async (t) => {
   const { admin, post, page } = await start(t, 'inline');
   await post('/healthcheck/fail');

@@ -118,6 +118,9 @@ export class Server {
   readonly #pool: WorkerPool;
   readonly #ports = new Map<string, readonly number[]>();
   readonly #waiters = new Set<Waiter>();
+  /** When each worker was started. */
+  readonly #startedMs: number[] = [];
+  #isClosing = false;
 
   private constructor(
     config: ServerConfig,
@@ -143,11 +146,13 @@ export class Server {
         this.#receive(index, message);
       },
       (index, error, isExpected) => {
+        this.operator.workerGone(index);
         this.#workerGone(index);
         if (isExpected) return;
         mainLog.critical(`worker ${index} died and is replaced: ${error?.stack ?? 'no reason given'}`);
-        this.operator.workerGone(index);
-        void this.#replace(index);
+        // One that dies as soon as it starts must not keep the machine busy.
+        const livedMs = performance.now() - (this.#startedMs[index] ?? 0);
+        setTimeout(() => void this.#replace(index), livedMs < 1000 ? 250 : 0);
       },
     );
     this.operator = new Operator(
@@ -180,31 +185,45 @@ export class Server {
     options: ServerOptions,
   ): Promise<Server> {
     const server = new Server(config, bootstrap, registry, options);
-    await server.operator.start().catch((error: NodeJS.ErrnoException) => {
+    try {
+      await server.#start(registry, options);
+    } catch (error) {
+      await server.close();
+      throw error;
+    }
+    return server;
+  }
+
+  async #start(registry: Registry, options: ServerOptions): Promise<void> {
+    const { config } = this;
+    // Threads come up while the rest is made ready.
+    const ready: Promise<FromWorker | undefined>[] = [];
+    if (options.workers !== 'inline') {
+      for (let i = 0; i < options.workers; i++) ready.push(this.#startThread(i));
+    }
+    await this.operator.start().catch((error: NodeJS.ErrnoException) => {
       const { address = { address: '', port: 0 } } = config.operator.admin ?? {};
       const reason = listenErrors[error.code ?? ''] ?? error.message;
       throw new ListenError(`cannot bind '${addressText(address.address, address.port)}': ${reason}`);
     });
-    await server.#secrets.start();
-    await server.#clusters.warm();
+    await this.#secrets.start();
+    await this.#clusters.warm();
     // What scripts wait for in the log, in Envoy's words.
     upstreamLog.info('cm init: all clusters initialized');
     mainLog.info('all clusters initialized. initializing init manager');
     configLog.info('all dependencies initialized. starting workers');
     if (options.workers === 'inline') {
       const core = new Set<Extension>(coreExtensions);
-      server.#pool.startInline(registry.all.filter((it) => !core.has(it)));
-      await server.#load(0);
+      this.#pool.startInline(registry.all.filter((it) => !core.has(it)));
+      await this.#load(0);
     } else {
       // The first one finds out whether the addresses can be had, and which port a port 0 becomes.
       for (let i = 0; i < options.workers; i++) {
-        server.#pool.startThread(i);
-        await server.#next(i, 'ready');
-        await server.#load(i);
+        if ((await ready[i]) === undefined) throw new Error(`worker ${i} does not start`);
+        await this.#load(i);
       }
     }
-    server.operator.initialized();
-    return server;
+    this.operator.initialized();
   }
 
   /** The port of a listener's first address, as bound. */
@@ -213,21 +232,29 @@ export class Server {
   }
 
   async close(): Promise<void> {
+    this.#isClosing = true;
     await this.operator.close();
     this.#clusters.close();
     this.#secrets.close();
     this.#pool.closing();
-    for (let i = 0; i < this.#pool.size; i++) {
-      if (!this.#pool.isAlive(i)) continue;
-      this.#pool.post(i, { type: 'shutdown' });
-      await this.#next(i, 'closed');
-    }
+    const closed = this.#pool.running().map((index) => {
+      const answer = this.#next(index, 'closed');
+      this.#pool.post(index, { type: 'shutdown' });
+      return answer;
+    });
+    await Promise.all(closed);
     this.#pool.terminate();
   }
 
-  async #replace(index: number): Promise<void> {
+  #startThread(index: number): Promise<FromWorker | undefined> {
+    this.#startedMs[index] = performance.now();
     this.#pool.startThread(index);
-    if ((await this.#next(index, 'ready')) !== undefined) await this.#load(index);
+    return this.#next(index, 'ready');
+  }
+
+  async #replace(index: number): Promise<void> {
+    if (this.#isClosing) return;
+    if ((await this.#startThread(index)) !== undefined) await this.#load(index);
   }
 
   async #load(index: number): Promise<void> {

@@ -69,10 +69,6 @@ export class WorkerPool {
     };
   }
 
-  isAlive(index: number): boolean {
-    return this.#channels[index] !== undefined;
-  }
-
   post(index: number, message: ToWorker): void {
     this.#channels[index]?.post(message);
   }

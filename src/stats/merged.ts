@@ -57,13 +57,19 @@ interface Source {
   flushed: Map<number, Uint32Array>;
 }
 
+interface Retired {
+  /** The main thread has the scope too: when it lets go of it, a cluster was removed, and this goes with it. */
+  readonly endsWithScope: boolean;
+  readonly counters: Map<string, number>;
+}
+
 export class MergedStats {
   readonly #store: StatsStore;
   readonly #own: SnapshotWriter;
   readonly #ownSource = emptySource();
   readonly #workers = new Map<number, Source>();
-  /** What workers that are gone had counted, by scope prefix and name. */
-  readonly #retired = new Map<string, Map<string, number>>();
+  /** What workers that are gone had counted, by scope prefix. */
+  readonly #retired = new Map<string, Retired>();
   #histograms = new Map<string, Mutable<HistogramStat>>();
 
   constructor(store: StatsStore) {
@@ -92,9 +98,12 @@ export class MergedStats {
       for (const name of counters) {
         const value = source.values[at++]!;
         if (Number.isNaN(value)) continue;
-        const kept = this.#retired.get(prefix) ?? new Map<string, number>();
-        kept.set(name, (kept.get(name) ?? 0) + value);
-        this.#retired.set(prefix, kept);
+        let kept = this.#retired.get(prefix);
+        if (kept === undefined) {
+          kept = { endsWithScope: this.#store.hasScope(prefix), counters: new Map() };
+          this.#retired.set(prefix, kept);
+        }
+        kept.counters.set(name, (kept.counters.get(name) ?? 0) + value);
       }
       at += gauges.length;
     }
@@ -103,7 +112,9 @@ export class MergedStats {
   /** Resets the main thread's counters and what is kept of retired workers. The workers reset their own when told. */
   resetCounters(): void {
     this.#store.resetCounters();
-    for (const counters of this.#retired.values()) for (const name of counters.keys()) counters.set(name, 0);
+    for (const { counters } of this.#retired.values()) {
+      for (const name of counters.keys()) counters.set(name, 0);
+    }
     for (const source of this.#workers.values()) {
       let at = 0;
       for (const { counters, gauges } of source.scopes) {
@@ -195,9 +206,9 @@ export class MergedStats {
         }
       }
     }
-    for (const [prefix, names] of this.#retired) {
-      if (!this.#store.hasScope(prefix)) this.#retired.delete(prefix);
-      else for (const [name, value] of names) count(prefix + name, value);
+    for (const [prefix, { endsWithScope, counters: kept }] of this.#retired) {
+      if (endsWithScope && !this.#store.hasScope(prefix)) this.#retired.delete(prefix);
+      else for (const [name, value] of kept) count(prefix + name, value);
     }
     return {
       counters: byName(counters),

@@ -218,3 +218,20 @@ test('a histogram that went and came again starts anew', () => {
   merged.flush();
   assert.equal(sampleCount(merged.read().histograms[0]!.interval), 1);
 });
+
+test('what a worker counted outlives it, until the main thread lets go of the scope', () => {
+  const main = new StatsStore();
+  const cluster = main.scope('cluster.web');
+  const merged = new MergedStats(main);
+  const worker = new StatsStore();
+  worker.scope('cluster.web').counter('a').value = 1;
+  worker.scope('http.in').counter('b').value = 2;
+  merged.update(0, new SnapshotWriter(worker).take());
+  merged.retire(0);
+  const names = () => merged.read().counters.map((it) => `${it.name}: ${it.value}`);
+  assert.deepEqual(names(), ['cluster.web.a: 1', 'http.in.b: 2']);
+  cluster.release();
+  assert.deepEqual(names(), ['http.in.b: 2']);
+  merged.resetCounters();
+  assert.deepEqual(names(), ['http.in.b: 0']);
+});
