@@ -126,8 +126,9 @@ export class H1ServerCodec implements ServerCodec, H1Receiver {
   #resume(): void {
     const bytes = this.#waiting;
     this.#waiting = nothing;
-    this.disableReading(-1);
     if (!this.isClosing) this.#parse(bytes);
+    // Afterwards: when still more waits, the owner need not hear of it.
+    this.disableReading(-1);
   }
 
   onMessageBegin(): void {
