@@ -83,9 +83,9 @@ export function pemCertificates(pem: string): readonly string[] {
 /** Names a server certificate stands for: its DNS names, or its common name when it has none. */
 export function serverNames(x509: X509Certificate): readonly string[] {
   const { dns } = parseSubjectAltName(x509.subjectAltName ?? '');
-  if (dns.length > 0) return dns.map((it) => it.toLowerCase());
+  if (dns.length > 0) return dns;
   const commonName = /(?:^|\n)CN=(.*)/.exec(x509.subject ?? '')?.[1];
-  return commonName === undefined ? [] : [commonName.toLowerCase()];
+  return commonName === undefined ? [] : [commonName];
 }
 
 /** Node's `DNS:a.example.com, IP Address:127.0.0.1`; a text with a comma or the like is a JSON string. */

@@ -56,6 +56,10 @@ const renamed: Readonly<Record<string, string>> = {
   VERSION_TOO_LOW: 'UNSUPPORTED_PROTOCOL',
 };
 
+const details: Readonly<Record<string, string>> = {
+  PEER_DID_NOT_RETURN_A_CERTIFICATE: 'peer did not provide required client certificate',
+};
+
 /** Undefined for errors of the socket: a reset, a broken pipe. */
 export function tlsErrorReason(error: Error): string | undefined {
   const { reason, code = '' } = error as OpenSslError;
@@ -69,6 +73,7 @@ export function tlsErrorText(reason: string, detail = ''): string {
   const alert = /^(?:TLSV\d+|SSLV3)(?:_ALERT)?_(.*)$/.exec(reason)?.[1];
   const number = alert !== undefined && alert in alerts ? 1000 + alerts[alert]! : reasonNumbers[reason];
   const code = number === undefined ? '' : String(0x10000000 + number);
-  const added = detail === '' ? '' : `:${detail}`;
+  const more = detail === '' ? (details[reason] ?? '') : detail;
+  const added = more === '' ? '' : `:${more}`;
   return `TLS_error:|${code}:SSL routines:OPENSSL_internal:${reason}${added}:TLS_error_end`;
 }

@@ -4,9 +4,9 @@ import type { ValidationData } from './secret-data.ts';
 /** A dynamic context over the default one: what it sets replaces, lists are joined, as protobuf merges. */
 export function mergeValidation(base: ValidationData, over: ValidationData): ValidationData {
   return {
+    name: over.name,
     trustedCa: over.trustedCa === '' ? base.trustedCa : over.trustedCa,
     crl: over.crl === '' ? base.crl : over.crl,
-    onlyLeafCrl: base.onlyLeafCrl || over.onlyLeafCrl,
     sans: [...base.sans, ...over.sans],
     hashes: [...base.hashes, ...over.hashes],
     spkis: [...base.spkis, ...over.spkis],

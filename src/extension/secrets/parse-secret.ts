@@ -19,7 +19,10 @@ export function parseSecret(message: Secret, at: ParseContext): SecretData | und
     return value && { kind: 'ticket_keys', value };
   }
   if (validation_context === undefined) return undefined;
-  return { kind: 'validation', value: parseValidation(validation_context, at.field('validation_context')) };
+  return {
+    kind: 'validation',
+    value: parseValidation(validation_context, at.field('validation_context'), message.name),
+  };
 }
 
 /** Secrets come from `static_resources.secrets` or from files. */

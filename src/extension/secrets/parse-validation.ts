@@ -19,7 +19,11 @@ const sanTypes: Readonly<Record<string, SanMatcherData['type']>> = {
   EMAIL: 'email',
 };
 
-export function parseValidation(message: CertificateValidationContext, at: ParseContext): ValidationData {
+export function parseValidation(
+  message: CertificateValidationContext,
+  at: ParseContext,
+  name: string,
+): ValidationData {
   onlyFields(message, at, [
     'trusted_ca',
     'watched_directory',
@@ -35,6 +39,10 @@ export function parseValidation(message: CertificateValidationContext, at: Parse
     'max_verify_depth',
     'suppress_client_ca_list',
   ]);
+  if (message.only_verify_leaf_cert_crl)
+    at.field('only_verify_leaf_cert_crl').warn(
+      'every CA of a chain needs its CRL all the same: OpenSSL looks for them',
+    );
   const sans: SanMatcherData[] = [];
   message.match_typed_subject_alt_names.forEach((it, i) => {
     const here = at.field('match_typed_subject_alt_names', i);
@@ -48,9 +56,9 @@ export function parseValidation(message: CertificateValidationContext, at: Parse
     sans.push({ type: 'any', matcher: parseStringMatcher(it, at.field('match_subject_alt_names', i)) });
   });
   return {
+    name,
     trustedCa: certificates(message.trusted_ca, at.field('trusted_ca')),
     crl: revoked(message.crl, at.field('crl')),
-    onlyLeafCrl: message.only_verify_leaf_cert_crl,
     sans,
     hashes: message.verify_certificate_hash.map((it) => it.replaceAll(':', '').toLowerCase()),
     spkis: message.verify_certificate_spki,

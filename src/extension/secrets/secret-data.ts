@@ -25,10 +25,11 @@ export interface SpiffeTrustDomain {
 }
 
 export interface ValidationData {
+  /** Name of the secret, empty for an inline context. */
+  readonly name: string;
   /** PEM; empty: whatever is presented is taken, as far as the chain is concerned. */
   readonly trustedCa: string;
   readonly crl: string;
-  readonly onlyLeafCrl: boolean;
   readonly sans: readonly SanMatcherData[];
   /** SHA-256 of the certificate, lower-case hexadecimal. */
   readonly hashes: readonly string[];

@@ -17,7 +17,7 @@ sign() {
   openssl ca -batch -notext -preserveDN -config config -extensions x -in request -cert "$4.pem" -keyfile "$4-key.pem" \
     -startdate "${6:-20260101000000Z}" -enddate "${7:-21260101000000Z}" -out "$1.pem" 2>/dev/null
 }
-uri='subjectAltName=URI:spiffe://example.com/client'
+uri='keyUsage=critical,digitalSignature\nsubjectAltName=URI:spiffe://example.com/client'
 root ca '/CN=Test CA'
 root other-ca '/CN=Other CA'
 openssl genpkey -quiet -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out server-rsa-key.pem
@@ -31,7 +31,7 @@ sign client /C=DE/O=Test/CN=client "$uri,DNS:client.example.com,email:client@exa
 sign expired /CN=expired "$uri" ca 22 20200101000000Z 20210101000000Z
 sign other /CN=client "$uri" other-ca 23
 sign intermediate '/CN=Intermediate CA' 'basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign' ca 31
-sign under-intermediate /CN=client "$uri" intermediate 32
+sign under-intermediate /CN=client subjectAltName=URI:spiffe://example.com/client intermediate 32
 cat intermediate.pem >> under-intermediate.pem
 sign revoked /CN=revoked "$uri" ca 24
 openssl ca -config config -cert ca.pem -keyfile ca-key.pem -revoke revoked.pem 2>/dev/null

@@ -27,7 +27,6 @@ export interface TlsConfig extends TlsParametersData {
 
 export interface DownstreamTlsConfig extends TlsConfig {
   readonly requireClientCertificate: boolean;
-  readonly requireSni: boolean;
   readonly fullScan: boolean;
   readonly prefersClientCiphers: boolean;
   readonly stateless: boolean;
@@ -64,18 +63,20 @@ export function parseDownstreamTls(message: DownstreamTlsContext, at: ParseConte
   ]);
   if (message.ocsp_staple_policy !== 'LENIENT_STAPLING' && typeof message.ocsp_staple_policy === 'string')
     at.field('ocsp_staple_policy').unsupported(`${message.ocsp_staple_policy} is not supported by chancery`);
+  if (message.require_sni) at.field('require_sni').warn('has no effect, as in Envoy');
   const common = parseCommon(message.common_tls_context, at.field('common_tls_context'), true);
   if (common.certificates.length + common.certificateSecrets.length === 0 && at.ok) {
     const problem = 'No TLS certificates found for server context';
     at.fail(problem, { envoy: problem });
   }
+  if (message.require_client_certificate && common.validation === undefined && common.validationSecret === '')
+    at.field('require_client_certificate').warn('has no effect without a validation context, as in Envoy');
   const ownKeys =
     message.session_ticket_keys &&
     parseTicketKeys(message.session_ticket_keys, at.field('session_ticket_keys'));
   return {
     ...common,
     requireClientCertificate: message.require_client_certificate ?? false,
-    requireSni: message.require_sni ?? false,
     fullScan: message.full_scan_certs_on_sni_mismatch ?? false,
     prefersClientCiphers: message.prefer_client_ciphers,
     stateless: !(message.disable_stateless_session_resumption ?? false),
@@ -157,7 +158,7 @@ function parseCommon(message: CommonTlsContext | undefined, at: ParseContext, is
       message?.tls_certificate_sds_secret_configs.map((it, i) =>
         parseSecretReference(it, at.field('tls_certificate_sds_secret_configs', i)),
       ) ?? [],
-    validation: validation && parseValidation(validation, validationAt),
+    validation: validation && parseValidation(validation, validationAt, ''),
     validationSecret:
       secret === undefined
         ? ''

@@ -3,21 +3,26 @@
 import type { X509Certificate } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { TLSSocket, type TLSSocketOptions } from 'node:tls';
+import { logger } from '#base/logger.ts';
 import type { SecretStore } from '#extension/secrets/secret-data.ts';
 import type { TlsInfo } from '#extension/stream-info.ts';
 import type { DownstreamTransport, TransportSocketContext } from '#extension/transport-socket.ts';
 import { tlsErrorReason, tlsErrorText } from '#net/tls-error.ts';
+import type { Scope } from '#stats/store.ts';
 import type { DownstreamTlsConfig } from './config.ts';
 import { certificatesNow, validationDigest, validationNow } from './current-secrets.ts';
-import { leafOf, ServerContexts } from './server-contexts.ts';
+import { ServerContexts } from './server-contexts.ts';
 import { SocketTlsInfo } from './socket-info.ts';
-import { SocketFactoryStats, SslStats } from './stats.ts';
+import { listExpirations, SocketFactoryStats, SslStats } from './stats.ts';
 import { PeerValidator, unchecked, type Verdict } from './validator.ts';
+
+const log = logger('connection');
 
 export class DownstreamTls implements DownstreamTransport {
   readonly protocol = 'tls';
   readonly #config: DownstreamTlsConfig;
   readonly #context: TransportSocketContext;
+  readonly #sslScope: Scope;
   readonly #stats: SslStats;
   readonly #factoryStats: SocketFactoryStats;
   readonly #selectProtocol: ((offer: { protocols: string[] }) => string | undefined) | undefined;
@@ -26,12 +31,14 @@ export class DownstreamTls implements DownstreamTransport {
   #contexts: ServerContexts | undefined = undefined;
   #validator: PeerValidator | undefined = undefined;
   #requestsCertificate = false;
+  #demandsCertificate = false;
 
   constructor(config: DownstreamTlsConfig, context: TransportSocketContext) {
     this.#config = config;
     this.#context = context;
     const prefix = context.statPrefix;
-    this.#stats = context.stats.scope(`${prefix}ssl`).stats(SslStats);
+    this.#sslScope = context.stats.scope(`${prefix}ssl`);
+    this.#stats = this.#sslScope.stats(SslStats);
     this.#factoryStats = context.stats.scope(`${prefix}server_ssl_socket_factory`).stats(SocketFactoryStats);
     const own = config.alpn;
     this.#selectProtocol =
@@ -58,7 +65,7 @@ export class DownstreamTls implements DownstreamTransport {
       isServer: true,
       secureContext: contexts.unnamed,
       requestCert: this.#requestsCertificate,
-      rejectUnauthorized: this.#config.requireClientCertificate,
+      rejectUnauthorized: this.#demandsCertificate,
     };
     if (this.#selectProtocol !== undefined) options.ALPNCallback = this.#selectProtocol;
     if (contexts.isChoice) {
@@ -68,7 +75,7 @@ export class DownstreamTls implements DownstreamTransport {
       };
     }
     const tls = new TLSSocket(socket, options);
-    tls.on('error', (error) => this.#onError(error));
+    tls.on('error', (error) => this.#onError(socket, error));
     tls.on('secure', () => this.#onSecure(tls));
     return tls;
   }
@@ -83,11 +90,6 @@ export class DownstreamTls implements DownstreamTransport {
     const { reason, validated } = this.#verdict(tls, peer);
     if (reason !== '') {
       tls.destroy(new Error(tlsErrorText('CERTIFICATE_VERIFY_FAILED', reason)));
-      return;
-    }
-    if (this.#config.requireSni && !(tls as { servername?: string | false }).servername) {
-      stats.connectionError.value++;
-      tls.destroy(new Error(tlsErrorText('CLIENTHELLO_TLSEXT')));
       return;
     }
     stats.handshake.value++;
@@ -106,12 +108,14 @@ export class DownstreamTls implements DownstreamTransport {
   }
 
   /** Runs before the connection's own listener and leaves it a text in Envoy's shape. */
-  #onError(error: Error): void {
+  #onError(socket: Socket, error: Error): void {
     const reason = tlsErrorReason(error);
-    if (reason === undefined) return;
-    if (reason === 'PEER_DID_NOT_RETURN_A_CERTIFICATE') this.#stats.failVerifyNoCert.value++;
-    else this.#stats.connectionError.value++;
-    error.message = tlsErrorText(reason);
+    if (reason !== undefined) {
+      if (reason === 'PEER_DID_NOT_RETURN_A_CERTIFICATE') this.#stats.failVerifyNoCert.value++;
+      else this.#stats.connectionError.value++;
+      error.message = tlsErrorText(reason);
+    }
+    log.debug(`remote address:${socket.remoteAddress ?? ''}:${socket.remotePort ?? ''},${error.message}`);
   }
 
   #onSecret(): void {
@@ -128,8 +132,10 @@ export class DownstreamTls implements DownstreamTransport {
     const ticketKey = ticketKeyNow(config, secrets);
     if (certificates === undefined || validation === null || ticketKey === undefined) return;
     this.#validator = validation && new PeerValidator(validation);
-    this.#requestsCertificate =
-      config.requireClientCertificate || this.#validator?.asksForCertificate === true;
+    this.#requestsCertificate = this.#validator?.asksForCertificate === true;
+    this.#demandsCertificate =
+      this.#requestsCertificate &&
+      (config.requireClientCertificate || this.#validator?.demandsCertificate === true);
     this.#contexts = new ServerContexts(
       config,
       certificates,
@@ -137,18 +143,7 @@ export class DownstreamTls implements DownstreamTransport {
       ticketKey,
       validationDigest(validation),
     );
-    this.#certificateExpiration(certificates.map((it) => ({ name: it.name, x509: leafOf(it) })));
-  }
-
-  #certificateExpiration(leaves: readonly { readonly name: string; readonly x509: X509Certificate }[]): void {
-    for (const { name, x509 } of leaves) {
-      // The first digits of the SHA-256 of the secret's name, which is empty here.
-      const label = name === '' ? 'unnamed_cert_e3b0c442' : name;
-      const scope = this.#context.stats.scope(`${this.#context.statPrefix}ssl.certificate.${label}`);
-      scope.gauge('expiration_unix_time_seconds', 'never_import').value = Math.floor(
-        x509.validToDate.getTime() / 1000,
-      );
-    }
+    listExpirations(this.#sslScope, certificates, validation);
   }
 }
 

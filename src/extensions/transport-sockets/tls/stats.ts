@@ -1,6 +1,9 @@
 // `ssl.*` of a listener or a cluster, and those of its socket factory.
+import { X509Certificate } from 'node:crypto';
+import type { CertificateData, ValidationData } from '#extension/secrets/secret-data.ts';
 import type { Counter } from '#stats/metric.ts';
 import type { Scope } from '#stats/store.ts';
+import { leafOf } from './secure-context.ts';
 
 export class SslStats {
   readonly connectionError: Counter;
@@ -57,4 +60,25 @@ export class SocketFactoryStats {
     this.downstreamNotReady = scope.counter('downstream_context_secrets_not_ready');
     this.upstreamNotReady = scope.counter('upstream_context_secrets_not_ready');
   }
+}
+
+/** `ssl.certificate.<name of the secret>.expiration_unix_time_seconds`. Without a name, Envoy puts a digest of it, of nothing, there. */
+export function listExpirations(
+  scope: Scope,
+  certificates: readonly CertificateData[],
+  validation: ValidationData | undefined,
+): void {
+  for (const it of certificates) listExpiration(scope, it.name || 'unnamed_cert_e3b0c442', leafOf(it));
+  validation?.spiffe?.forEach(({ bundle }, i) => {
+    listExpiration(scope, `${validation.name || 'unnamed_ca_cert'}_${i}`, new X509Certificate(bundle));
+  });
+  if (validation !== undefined && validation.trustedCa !== '') {
+    const ca = new X509Certificate(validation.trustedCa);
+    listExpiration(scope, validation.name || 'unnamed_ca_cert_e3b0c442', ca);
+  }
+}
+
+function listExpiration(scope: Scope, name: string, x509: X509Certificate): void {
+  const seconds = Math.floor(x509.validToDate.getTime() / 1000);
+  scope.scope(`certificate.${name}`).gauge('expiration_unix_time_seconds', 'never_import').value = seconds;
 }

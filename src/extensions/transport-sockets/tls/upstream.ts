@@ -7,21 +7,26 @@ import {
   type SecureContext,
   type TLSSocket,
 } from 'node:tls';
+import { logger } from '#base/logger.ts';
 import type { Host } from '#extension/load-balancer.ts';
 import type { TlsInfo } from '#extension/stream-info.ts';
 import type { TransportSocketContext, UpstreamTransport } from '#extension/transport-socket.ts';
 import { tlsErrorReason, tlsErrorText } from '#net/tls-error.ts';
+import type { Scope } from '#stats/store.ts';
 import type { UpstreamTlsConfig } from './config.ts';
 import { certificatesNow, validationNow } from './current-secrets.ts';
-import { contextOptions } from './server-contexts.ts';
+import { contextOptions } from './secure-context.ts';
 import { SocketTlsInfo } from './socket-info.ts';
-import { SocketFactoryStats, SslStats } from './stats.ts';
+import { listExpirations, SocketFactoryStats, SslStats } from './stats.ts';
 import { PeerValidator } from './validator.ts';
+
+const log = logger('connection');
 
 export class UpstreamTls implements UpstreamTransport {
   readonly isTls = true;
   readonly #config: UpstreamTlsConfig;
   readonly #context: TransportSocketContext;
+  readonly #sslScope: Scope;
   readonly #stats: SslStats;
   readonly #factoryStats: SocketFactoryStats;
   readonly #infos = new WeakMap<object, SocketTlsInfo>();
@@ -34,7 +39,8 @@ export class UpstreamTls implements UpstreamTransport {
     this.#config = config;
     this.#context = context;
     const prefix = context.statPrefix;
-    this.#stats = context.stats.scope(`${prefix}ssl`).stats(SslStats);
+    this.#sslScope = context.stats.scope(`${prefix}ssl`);
+    this.#stats = this.#sslScope.stats(SslStats);
     this.#factoryStats = context.stats.scope(`${prefix}client_ssl_socket_factory`).stats(SocketFactoryStats);
     this.#prepare();
     const { secrets } = context;
@@ -65,7 +71,7 @@ export class UpstreamTls implements UpstreamTransport {
     if (protocols.length > 0) options.ALPNProtocols = [...protocols];
     if (session !== undefined) options.session = session;
     const tls = connect(options);
-    tls.on('error', (error) => this.#onError(error));
+    tls.on('error', (error) => this.#onError(socket, error));
     tls.on('secureConnect', () => this.#onSecure(tls, sni));
     if (config.maxSessionKeys > 0) tls.on('session', (it: Buffer) => this.#keep(sni, it));
     return tls;
@@ -107,11 +113,13 @@ export class UpstreamTls implements UpstreamTransport {
     if (sessions.length > this.#config.maxSessionKeys) sessions.shift();
   }
 
-  #onError(error: Error): void {
+  #onError(socket: Socket, error: Error): void {
     const reason = tlsErrorReason(error);
-    if (reason === undefined) return;
-    this.#stats.connectionError.value++;
-    error.message = tlsErrorText(reason);
+    if (reason !== undefined) {
+      this.#stats.connectionError.value++;
+      error.message = tlsErrorText(reason);
+    }
+    log.debug(`remote address:${socket.remoteAddress ?? ''}:${socket.remotePort ?? ''},${error.message}`);
   }
 
   #onSecret(): void {
@@ -127,5 +135,6 @@ export class UpstreamTls implements UpstreamTransport {
     if (certificates === undefined || validation === null) return;
     this.#validator = validation && new PeerValidator(validation);
     this.#secureContext = createSecureContext(contextOptions(this.#config, certificates, validation));
+    listExpirations(this.#sslScope, certificates, validation);
   }
 }

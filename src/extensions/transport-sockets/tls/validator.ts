@@ -45,10 +45,17 @@ export class PeerValidator {
 
   /** Whether a server asks its clients for a certificate because of this. */
   get asksForCertificate(): boolean {
-    const { trustedCa, hashes, spkis, sans, spiffe } = this.#data;
-    return (
-      trustedCa !== '' || hashes.length > 0 || spkis.length > 0 || sans.length > 0 || spiffe !== undefined
-    );
+    return this.#data.trustedCa !== '' || this.#data.acceptUntrusted || this.#picksCertificates;
+  }
+
+  /** A certificate that must have some name or digest must be there, except where anyone is taken. */
+  get demandsCertificate(): boolean {
+    return this.#picksCertificates && !this.#data.acceptUntrusted;
+  }
+
+  get #picksCertificates(): boolean {
+    const { hashes, spkis, sans, spiffe } = this.#data;
+    return hashes.length > 0 || spkis.length > 0 || sans.length > 0 || spiffe !== undefined;
   }
 
   /** `sni`: a DNS name that the certificate must have besides (`auto_sni_san_validation`), empty for none. */
@@ -57,9 +64,10 @@ export class PeerValidator {
     const isAnyoneTaken = data.acceptUntrusted;
     const domains = this.#trustDomains;
     if (domains !== undefined) {
-      if (!isOfTrustDomain(peer, domains)) {
+      const problem = spiffeProblem(peer, domains);
+      if (problem !== '') {
         stats.failVerifyError.value++;
-        return refused('verify cert failed: SPIFFE trust domain');
+        return refused(`verify cert failed: ${problem}`);
       }
     } else if (data.trustedCa !== '') {
       const problem = this.#chainProblem(socket, peer);
@@ -96,14 +104,15 @@ export class PeerValidator {
 
   #chainProblem(socket: TLSSocket, peer: X509Certificate): string {
     const code = chainVerdict(socket);
-    const { allowExpired, onlyLeafCrl, maxDepth } = this.#data;
-    if (code === 'CERT_HAS_EXPIRED' && allowExpired) {
-      // OpenSSL tells the last of several problems: the signatures are looked at here.
+    const { allowExpired, crl, maxDepth } = this.#data;
+    if (code === 'CERT_HAS_EXPIRED' && allowExpired && crl === '') {
+      // OpenSSL tells the last of several problems: the signatures are looked at here. Revocation it does not tell then.
       return reachesRoot(peer, this.#roots) ? '' : 'unable to get local issuer certificate';
     }
-    if (code === 'UNABLE_TO_GET_CRL' && onlyLeafCrl && isIssuedByCrlOwner(peer, this.#roots)) return '';
     if (code !== '') return problems[code] ?? code.toLowerCase().replaceAll('_', ' ');
-    if (maxDepth >= 0 && intermediates(peer, this.#roots) > maxDepth) return 'certificate chain too long';
+    // BoringSSL counts the root, too, but not where it signed the leaf itself.
+    if (maxDepth >= 0 && intermediates(peer, this.#roots) + 1 > Math.max(maxDepth, 1))
+      return 'certificate chain too long';
     return '';
   }
 }
@@ -204,21 +213,31 @@ function intermediates(leaf: X509Certificate, roots: readonly X509Certificate[])
   return count;
 }
 
-/** A chain whose leaf was looked up in the CRL of its issuer: what is missing is the CRL of somebody further up. */
-function isIssuedByCrlOwner(leaf: X509Certificate, roots: readonly X509Certificate[]): boolean {
-  return reachesRoot(leaf, roots);
-}
-
-/** SPIFFE X.509-SVID: one URI name, its trust domain known, signed by a bundle of that domain, not a CA itself. */
-function isOfTrustDomain(
+/** SPIFFE X.509-SVID: a leaf that may not sign others, one URI name, signed by a bundle of its trust domain. */
+function spiffeProblem(
   peer: X509Certificate,
   domains: ReadonlyMap<string, readonly X509Certificate[]>,
-): boolean {
+): string {
+  const usage = keyUsage(peer);
+  if (peer.ca || usage === undefined || (usage & signsOthers) !== 0) return 'cert precheck';
   const { uriSans } = new CertificateFacts(peer);
-  if (uriSans.length !== 1 || peer.ca) return false;
-  const domain = /^spiffe:\/\/([^/]+)/.exec(uriSans[0]!)?.[1];
+  const domain = uriSans.length === 1 ? /^spiffe:\/\/([^/]+)/.exec(uriSans[0]!)?.[1] : undefined;
   const bundle = domain === undefined ? undefined : domains.get(domain);
-  return bundle !== undefined && isInForce(peer) && reachesRoot(peer, bundle);
+  if (bundle === undefined) return 'no trust bundle store';
+  return isInForce(peer) && reachesRoot(peer, bundle) ? '' : 'X509_verify_cert failed';
+}
+
+/** keyCertSign and cRLSign of RFC 5280 4.2.1.3. */
+const signsOthers = 0x04 | 0x02;
+const keyUsageId = Buffer.from([0x06, 0x03, 0x55, 0x1d, 0x0f]);
+
+/** The first eight bits of the extension, which Node does not offer; undefined when there is none. */
+function keyUsage({ raw }: X509Certificate): number | undefined {
+  const at = raw.indexOf(keyUsageId);
+  if (at < 0) return undefined;
+  // Behind the id: perhaps `critical`, an OCTET STRING and in it a BIT STRING with its count of unused bits.
+  const value = at + keyUsageId.length + (raw[at + keyUsageId.length] === 0x01 ? 3 : 0);
+  return raw[value] === 0x04 && raw[value + 2] === 0x03 ? raw[value + 5] : undefined;
 }
 
 function isInForce(x509: X509Certificate): boolean {

@@ -1,0 +1,275 @@
+// The same TLS listeners in the real Envoy and in ours, and `openssl s_client` against both, over versions, ciphers, server names and
+// client certificates: the same verdicts, and the same counters.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { isDeepStrictEqual } from 'node:util';
+import { certificateFiles, certificatePath } from '#testing/certificates.ts';
+import { freePorts } from '#testing/free-ports.ts';
+import { missing, peer } from '#testing/peers.ts';
+import { type ProxyKind, type ProxyProcess, startProxyProcess } from '#testing/proxy-process.ts';
+
+const type = (name: string) => `type.googleapis.com/envoy.extensions.${name}`;
+const file = (name: string) => ({ filename: certificatePath(name) });
+const trusted_ca = file('ca');
+const uri = 'spiffe://example.com/client';
+
+/** DownstreamTlsContexts by the name of their listener. */
+const contexts = {
+  names: {
+    common_tls_context: { tls_certificates: ['server-rsa', 'server-ec', 'wildcard'].map(certificateFiles) },
+  },
+  scan: {
+    full_scan_certs_on_sni_mismatch: true,
+    common_tls_context: { tls_certificates: ['server-rsa', 'wildcard'].map(certificateFiles) },
+  },
+  sni: { require_sni: true, ...served({}) },
+  old: served({
+    tls_params: {
+      tls_minimum_protocol_version: 'TLSv1_0',
+      tls_maximum_protocol_version: 'TLSv1_2',
+      cipher_suites: ['ECDHE-RSA-AES128-SHA', 'AES128-SHA', 'AES256-GCM-SHA384'],
+    },
+  }),
+  new: served({ tls_params: { tls_minimum_protocol_version: 'TLSv1_3', ecdh_curves: ['P-384'] } }),
+  optional: served(validating({ trusted_ca })),
+  mutual: { require_client_certificate: true, ...served(validating({ trusted_ca })) },
+  anyone: { require_client_certificate: true, ...served({}) },
+  crl: served(validating({ trusted_ca, crl: file('ca-crl') })),
+  leafCrl: served(validating({ trusted_ca, crl: file('ca-crl'), only_verify_leaf_cert_crl: true })),
+  expired: served(validating({ trusted_ca, allow_expired_certificate: true })),
+  untrusted: served(validating({ trusted_ca, trust_chain_verification: 'ACCEPT_UNTRUSTED' })),
+  anchor: served(validating({ trusted_ca: file('intermediate') })),
+  depth0: served(validating({ trusted_ca, max_verify_depth: 0 })),
+  depth2: served(validating({ trusted_ca, max_verify_depth: 2 })),
+  depth3: served(validating({ trusted_ca, max_verify_depth: 3 })),
+  depth1: served(validating({ trusted_ca, max_verify_depth: 1 })),
+  uri: served(
+    validating({ trusted_ca, match_typed_subject_alt_names: [{ san_type: 'URI', matcher: { exact: uri } }] }),
+  ),
+  dns: served(
+    validating({
+      trusted_ca,
+      match_typed_subject_alt_names: [{ san_type: 'DNS', matcher: { suffix: '.example.com' } }],
+    }),
+  ),
+  ip: served(
+    validating({
+      trusted_ca,
+      match_typed_subject_alt_names: [{ san_type: 'IP_ADDRESS', matcher: { exact: '10.0.0.1' } }],
+    }),
+  ),
+  email: served(
+    validating({
+      trusted_ca,
+      match_typed_subject_alt_names: [{ san_type: 'EMAIL', matcher: { exact: 'nobody@example.com' } }],
+    }),
+  ),
+  hash: served(validating({ trusted_ca, verify_certificate_hash: ['00'.repeat(32)] })),
+  spiffe: served(validating(spiffe('example.com'))),
+  otherSpiffe: served(validating(spiffe('example.org'))),
+};
+type ContextName = keyof typeof contexts;
+
+function served(common: object) {
+  return { common_tls_context: { tls_certificates: [certificateFiles('server-rsa')], ...common } };
+}
+
+function validating(validation_context: object) {
+  return { validation_context };
+}
+
+function spiffe(name: string) {
+  const typed_config = {
+    '@type': type('transport_sockets.tls.v3.SPIFFECertValidatorConfig'),
+    trust_domains: [{ name, trust_bundle: trusted_ca }],
+  };
+  return { custom_validator_config: { name: 'envoy.tls.cert_validator.spiffe', typed_config } };
+}
+
+const versions = ['-tls1', '-tls1_1', '-tls1_2', '-tls1_3'].map((it) => [it, '-cipher', 'ALL:@SECLEVEL=0']);
+const ciphers = [
+  'ECDHE-RSA-AES128-GCM-SHA256',
+  'ECDHE-RSA-AES256-GCM-SHA384',
+  'ECDHE-RSA-CHACHA20-POLY1305',
+  'ECDHE-RSA-AES128-SHA',
+  'AES128-GCM-SHA256',
+  'AES128-SHA',
+  'AES256-GCM-SHA384',
+  'ECDHE-ECDSA-AES128-GCM-SHA256',
+].map((it) => ['-tls1_2', '-cipher', it]);
+const suites = ['TLS_AES_128_GCM_SHA256', 'TLS_AES_256_GCM_SHA384', 'TLS_CHACHA20_POLY1305_SHA256'].map(
+  (it) => ['-tls1_3', '-ciphersuites', it],
+);
+const groups = ['X25519', 'P-256', 'P-384', 'P-521'].map((it) => ['-groups', it]);
+const names = [
+  'a.example.com',
+  'A.Example.COM',
+  'x.b.example.com',
+  'b.example.com',
+  'x.y.b.example.com',
+  'c.example.com',
+  'localhost',
+  'nobody.org',
+].flatMap((it) => [
+  ['-servername', it],
+  ['-servername', it, '-sigalgs', 'rsa_pss_rsae_sha256'],
+]);
+const unnamed = [['-noservername'], ['-noservername', '-sigalgs', 'rsa_pss_rsae_sha256']];
+const clients = [
+  [],
+  ...['client', 'expired', 'other', 'revoked', 'under-intermediate'].flatMap((it) => {
+    const chain = it === 'under-intermediate' ? ['-cert_chain', certificatePath('intermediate')] : [];
+    const own = ['-cert', certificatePath(it), '-key', certificatePath(`${it}-key`), ...chain];
+    return [
+      [...own, '-tls1_2'],
+      [...own, '-tls1_3'],
+    ];
+  }),
+];
+
+const matrix: Partial<Record<ContextName, readonly (readonly string[])[]>> = {
+  names: [...names, ...unnamed, ...ciphers],
+  scan: [...names, ...unnamed],
+  sni: [...unnamed, ['-servername', 'a.example.com']],
+  old: [...versions, ...ciphers],
+  new: [...versions, ...groups],
+  optional: [...clients, ...versions, ...ciphers, ...suites, ...groups],
+};
+
+interface Verdict {
+  /** An HTTP request over it was answered. */
+  readonly isAnswered: boolean;
+  readonly version: string;
+  readonly certificate: string;
+  readonly key: string;
+}
+
+/** Asks with `openssl s_client`. */
+async function ask(port: number, args: readonly string[]): Promise<Verdict> {
+  const child = spawn(peer('openssl'), ['s_client', '-connect', `127.0.0.1:${port}`, '-ign_eof', ...args]);
+  let output = '';
+  child.stdout.on('data', (it) => {
+    output += it;
+  });
+  child.stderr.resume();
+  child.stdin.on('error', () => {});
+  child.stdin.write('GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n');
+  await new Promise((resolve) => child.on('close', resolve));
+  const isAnswered = output.includes('HTTP/1.1 200 OK');
+  const found = (pattern: RegExp) => (isAnswered ? (pattern.exec(output)?.[1] ?? '') : '');
+  return {
+    isAnswered,
+    version: found(/^New, (\S+),|^Reused, (\S+),/m),
+    certificate: found(/^subject=(.*)$/m),
+    key: found(/^Server public key is (\d+) bit/m),
+  };
+}
+
+const order = Object.keys(contexts) as ContextName[];
+
+function configuration(ports: readonly number[], adminPort: number): string {
+  const address = (port: number) => ({ socket_address: { address: '127.0.0.1', port_value: port } });
+  const manager = {
+    '@type': type('filters.network.http_connection_manager.v3.HttpConnectionManager'),
+    stat_prefix: 'in',
+    delayed_close_timeout: '0s',
+    route_config: {
+      virtual_hosts: [
+        {
+          name: 'v',
+          domains: ['*'],
+          routes: [
+            { match: { prefix: '/' }, direct_response: { status: 200, body: { inline_string: 'hello' } } },
+          ],
+        },
+      ],
+    },
+    http_filters: [{ name: 'router', typed_config: { '@type': type('filters.http.router.v3.Router') } }],
+  };
+  return JSON.stringify({
+    admin: { address: address(adminPort) },
+    static_resources: {
+      listeners: order.map((name, i) => ({
+        name,
+        stat_prefix: name,
+        address: address(ports[i]!),
+        filter_chains: [
+          {
+            filters: [{ name: 'http', typed_config: manager }],
+            transport_socket: {
+              name: 'tls',
+              typed_config: {
+                '@type': type('transport_sockets.tls.v3.DownstreamTlsContext'),
+                ...contexts[name],
+              },
+            },
+          },
+        ],
+      })),
+    },
+  });
+}
+
+interface Running {
+  readonly proxy: ProxyProcess;
+  readonly ports: readonly number[];
+}
+
+async function start(kind: ProxyKind, folder: string): Promise<Running> {
+  const [adminPort, ...ports] = await freePorts(1 + order.length);
+  const yaml = configuration(ports, adminPort!);
+  const proxy = await startProxyProcess({
+    kind,
+    folder,
+    yaml,
+    adminPort: adminPort!,
+    arguments: ['--concurrency', '1', ...(kind === 'envoy' ? ['--use-dynamic-base-id'] : [])],
+  });
+  return { proxy, ports };
+}
+
+/** The counters of a listener, without those that say which of several good parameters was taken. */
+async function counters({ proxy }: Running, name: string): Promise<string[]> {
+  const { body } = await proxy.admin(`/stats?filter=${encodeURIComponent(`^listener\\.${name}\\.ssl\\.`)}`);
+  return body
+    .trim()
+    .split('\n')
+    .filter((it) => !/ssl\.(ciphers|curves|sigalgs)\.|: 0$/.test(it))
+    .toSorted();
+}
+
+test('TLS verdicts are those of Envoy', {
+  skip: missing('envoy', 'openssl'),
+  timeout: 240_000,
+}, async (t) => {
+  const folders = [0, 1].map(() => mkdtempSync(join(tmpdir(), 'tls-matrix-')));
+  const running: Running[] = [];
+  t.after(async () => {
+    for (const { proxy } of running) await proxy.stop();
+    for (const it of folders) rmSync(it, { recursive: true });
+  });
+  for (const [i, kind] of (['envoy', 'chancery'] as const).entries())
+    running.push(await start(kind, folders[i]!));
+  const [envoy, ours] = running as [Running, Running];
+  for (const [i, name] of order.entries()) {
+    await t.test(name, async () => {
+      const left = [...(matrix[name] ?? clients)];
+      const different: object[] = [];
+      const askAll = async () => {
+        for (let args = left.pop(); args !== undefined; args = left.pop()) {
+          const theirs = await ask(envoy.ports[i]!, args);
+          const own = await ask(ours.ports[i]!, args);
+          if (!isDeepStrictEqual(own, theirs))
+            different.push({ args: args.join(' '), envoy: theirs, ours: own });
+        }
+      };
+      await Promise.all(Array.from({ length: 6 }, askAll));
+      assert.deepEqual(different, []);
+      assert.deepEqual(await counters(ours, name), await counters(envoy, name));
+    });
+  }
+});
