@@ -327,9 +327,10 @@ export class ConnectionManager implements NetworkFilter, ServerCodecOwner, Timer
     for (let i = 0; i < accessLogs.length; i++) accessLogs[i]!.log(stream);
     if (streams.length > 0 || this.#isClosed) return;
     if (this.isClosing || (this.isDraining && this.protocol === 'HTTP/2' && this.#hasSaidGoAway)) {
-      // A complete request leaves nothing behind that a close would cut off, and the client expects it.
+      // A complete request leaves nothing behind that a close would cut off, and the client expects it. While it is still being taken
+      // apart, as when the proxy answers by itself, Envoy does not know that yet.
       this.#closeType =
-        this.sawConnectionClose && stream.requestEnded && !stream.isRefused
+        this.sawConnectionClose && stream.requestEnded && !stream.isRefused && !this.#isInCodec
           ? CloseType.FlushWrite
           : CloseType.FlushWriteAndDelay;
       this.#closeLater();

@@ -112,6 +112,8 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
     const shared = manager.shared;
     this.plan = shared.plan;
     this.info = new RequestInfo(manager.connectionInfo, performance.now());
+    // Logged for a request that breaks off before its headers are there; these may say HTTP/1.0.
+    this.info.protocol = manager.codecProtocol;
     this.decoderBufferLimit = shared.bufferLimitBytes;
     this.encoderBufferLimit = shared.bufferLimitBytes;
     this.router = new Router(this, shared);
@@ -887,7 +889,6 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
       );
     } else if (id === Timer.Headers) {
       stats.downstreamRqHeaderTimeout.value++;
-      info.protocol = manager.codecProtocol;
       this.sendLocalReply(408, 'request header timeout', 'request_header_timeout');
     }
   }
