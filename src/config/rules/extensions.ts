@@ -103,6 +103,9 @@ export const extensionRules: readonly Rule[] = [
       suggestion: 'add "@type"',
     });
   }),
+  rule('envoy.config.overload.v3.ResourceMonitor', (monitor, at) =>
+    checkExtension(monitor, 'envoy.resource_monitors', at),
+  ),
   rule('envoy.config.core.v3.TypedExtensionConfig', checkTyped),
   rule('xds.core.v3.TypedExtensionConfig', checkTyped),
   rule('envoy.config.listener.v3.FilterChain', (chain, at) => {

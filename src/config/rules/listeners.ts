@@ -116,6 +116,7 @@ export const listenerRules: readonly Rule[] = [
         suggestion: 'add "tag_name"',
       });
     }
+    if (tag.regex !== undefined) checkTagRegex(tag.regex, at.field('regex'));
     if (tag.regex !== undefined || tag.fixed_value !== undefined || tag.tag_name.startsWith('envoy.')) return;
     at.fail(`the tag "${tag.tag_name}" needs "regex" or "fixed_value"`, {
       rule: 'stats-config',
@@ -183,6 +184,20 @@ export const listenerRules: readonly Rule[] = [
     },
   ),
 ];
+
+/** Tags are found by std::regex, whose syntax is that of JavaScript. */
+function checkTagRegex(pattern: string, at: ParseContext): void {
+  try {
+    new RegExp(pattern);
+  } catch (error) {
+    at.fail(`the regular expression "${pattern}" is not valid`, {
+      rule: 'invalid-regex',
+      got: pattern,
+      envoy: `Invalid regex '${pattern}': ${(error as Error).message}`,
+      expected: 'a regular expression in the syntax of ECMAScript',
+    });
+  }
+}
 
 function failAddress(address: string, at: ParseContext): void {
   at.fail(`"${address}" is not an IP address`, {
