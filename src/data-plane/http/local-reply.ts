@@ -66,7 +66,7 @@ export function localReply(
     stream.encodeHeaders(headers, true);
     return;
   }
-  const bytes = Buffer.from(text);
+  const bytes = Buffer.from(text, 'latin1');
   // Envoy's order.
   const contentType = headers.get('content-type') ?? 'text/plain';
   headers.remove('content-type');
@@ -82,7 +82,7 @@ export function localReply(
 
 /** gRPC over HTTP/2: what is not printable ASCII, and the percent sign. */
 function percentEncode(text: string): string {
-  const bytes = Buffer.from(text);
+  const bytes = Buffer.from(text, 'latin1');
   let out = '';
   for (let i = 0; i < bytes.length; i++) {
     const byte = bytes[i]!;

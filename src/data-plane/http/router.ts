@@ -392,6 +392,7 @@ export class Router implements TimerOwner, PickContext {
     const ends = this.requestEnded;
     const isEnd = ends && !hasBody && trailers === undefined;
     attempt.requestSent = isEnd;
+    if (isEnd) upstream.lastTxByteMs = nowMs;
     encoder.encodeHeaders(this.requestHeaders!, isEnd);
     if (hasBody) {
       for (let i = 0; i < body.length; i++)

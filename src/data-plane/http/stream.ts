@@ -128,6 +128,7 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
     const shared = this.manager.shared;
     this.requestHeaders = headers;
     this.requestEnded = endStream;
+    if (endStream) this.info.lastDownstreamRxMs = this.info.startMs;
     this.info.protocol = this.manager.codecProtocol;
     this.isHead = headers.method === 'HEAD';
     if (this.#otherTimers !== undefined) this.#cancelTimers(Timer.Headers);

@@ -56,13 +56,18 @@ export class UpstreamRequest implements PoolClient, StreamDecoder, TimerOwner {
   }
 
   sendData(data: Buffer, endStream: boolean): void {
-    if (endStream) this.requestSent = true;
+    if (endStream) this.#sent();
     this.encoder!.encodeData(data, endStream);
   }
 
   sendTrailers(trailers: HeaderMap): void {
-    this.requestSent = true;
+    this.#sent();
     this.encoder!.encodeTrailers(trailers);
+  }
+
+  #sent(): void {
+    this.requestSent = true;
+    this.router.stream.info.upstream.lastTxByteMs = performance.now();
   }
 
   readDisable(disable: boolean): void {

@@ -233,8 +233,8 @@ export class ActiveListener implements InspectionOwner {
     }
     wrapped.once('secure', () => {
       info.tls = chain.transport.tlsInfo(wrapped);
+      info.handshakeEndMs = performance.now();
       info.applicationProtocol = (wrapped as TLSSocket).alpnProtocol || '';
-      info.requestedServerName = (wrapped as TLSSocket & { servername?: string | false }).servername || '';
       this.#begin(accepted, chain);
     });
   }

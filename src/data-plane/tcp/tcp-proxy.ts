@@ -1,4 +1,5 @@
 // tcp_proxy: an accepted connection, a connection to a host of a cluster, and the bytes between them. Ends a filter chain.
+import { randomUUID } from 'node:crypto';
 import { type TimerOwner, WheelTimer } from '#base/timer-wheel.ts';
 import type { AccessLogger } from '#extension/access-logger.ts';
 import { AccessLogType, type FormatContext } from '#extension/formatter.ts';
@@ -90,6 +91,7 @@ export class TcpSession implements NetworkFilter, TimerOwner, FormatContext {
     this.#shared = shared;
     this.#downstream = downstream;
     this.info = downstream.streamInfo as RequestInfo;
+    this.info.requestId = randomUUID();
   }
 
   // NetworkFilter -----------------------------------------------------------------------------------------------------------
@@ -187,6 +189,7 @@ export class TcpSession implements NetworkFilter, TimerOwner, FormatContext {
     this.info.attemptCount = this.#attempts;
     upstream.attempts = this.#attempts;
     upstream.hostAddress = host.address;
+    (upstream.hostsAttempted ??= []).push(host.address);
     upstream.hostname = host.hostname;
     this.info.hostMetadata = host.metadata;
     this.#upstream = new UpstreamSide(this, cluster, host);
