@@ -71,7 +71,10 @@ export class Cluster {
 
   /** Hot. Undefined: no host is usable; the caller counts and answers. */
   pick(context: PickContext): UpstreamHost | undefined {
-    return this.lb.pick(context) as UpstreamHost | undefined;
+    const host = this.lb.pick(context) as UpstreamHost | undefined;
+    // Without a healthy host every choice is one in panic, unless panic is switched off.
+    if (host === undefined && this.config.healthyPanicPercent > 0) this.stats.lbHealthyPanic.value++;
+    return host;
   }
 
   /** `protocol`: 0 HTTP/1, 1 HTTP/2, 2 by ALPN. `priority`: 0 default, 1 high. */
