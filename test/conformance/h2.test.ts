@@ -104,6 +104,27 @@ for (const size of [0, 1000, 300_000]) {
   });
 }
 
+test('h2load: 1 MiB both ways through the proxy', { skip: missing('h2load'), timeout: 60_000 }, async (t) => {
+  const upstream = await codecServer(t);
+  const [port, adminPort] = (await freePorts(2)) as [number, number];
+  const folder = mkdtempSync(join(tmpdir(), 'chancery-h2load-'));
+  const proxy = new ProxyProcess({
+    kind: 'chancery',
+    folder,
+    adminPort,
+    yaml: yaml(port, adminPort, upstream),
+  });
+  t.after(async () => {
+    await proxy.stop();
+    rmSync(folder, { recursive: true });
+  });
+  while (!(await accepts(port)) && !proxy.hasExited) await sleep(20);
+  writeFileSync(join(folder, 'body'), Buffer.alloc(1 << 20, 'x'));
+  const load = ['-n', '24', '-c', '2', '-m', '4', '-d', join(folder, 'body'), `http://127.0.0.1:${port}/`];
+  const report = await output(peer('h2load'), load);
+  assert.match(report, /24 succeeded, 0 failed, 0 errored, 0 timeout/);
+});
+
 const yaml = (port: number, adminPort: number, upstream: number) => `
 admin:
   address: { socket_address: { address: 127.0.0.1, port_value: ${adminPort} } }
