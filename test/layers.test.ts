@@ -70,7 +70,7 @@ const hot: readonly string[] = [
   'src/extension/response-flag.ts',
   'src/net/connection.ts',
   'src/data-plane/address-text.ts',
-  'src/net/read-buffers.ts',
+  'src/base/read-buffers.ts',
   'src/data-plane/http/connection-manager.ts',
   'src/data-plane/http/filter-plan.ts',
   'src/data-plane/http/forwarded-client-cert.ts',

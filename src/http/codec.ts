@@ -53,7 +53,7 @@ export interface StreamDecoder {
   /** Upstream only: 100 and other informational responses except 101. */
   decode1xx(headers: HeaderMap): void;
   /**
-   * The receiver may keep `data`, and passes it on at most once: memory of large reads goes around (`net/read-buffers.ts`), and
+   * The receiver may keep `data`, and passes it on at most once: memory of large reads goes around (`base/read-buffers.ts`), and
    * whoever sends bytes twice or looks at them after sending them pins them.
    */
   decodeData(data: Buffer, endStream: boolean): void;

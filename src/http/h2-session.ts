@@ -2,6 +2,7 @@
 // is asked to call `flush` once per turn of the event loop. What to do with a peer that breaks the protocol follows nghttp2
 // and Envoy's codec around it.
 import type { Clock } from '#base/clock.ts';
+import { finished } from '#base/read-buffers.ts';
 import type { TimerWheel } from '#base/timer-wheel.ts';
 import type {
   ByteSink,
@@ -107,6 +108,8 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
   #paddingLeft = 0;
   #paddingKnown = false;
   #dataStream: H2Stream | undefined = undefined;
+  /** Of the bytes at hand: what decoders got, or will get. They see to that memory; all the rest is ours to give back. */
+  #passedOn = 0;
   // A header block that goes on in CONTINUATION frames.
   #blockStream = 0;
   #blockEnds = false;
@@ -184,6 +187,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
     if (this.#isDead) return;
     const end = bytes.length;
     let at = 0;
+    this.#passedOn = 0;
     if (this.#expects === Expect.Preface) {
       at = this.#readPreface(bytes);
       if (this.#expects === Expect.Preface) return;
@@ -228,6 +232,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
         this.#frame(payload, 0, this.#length);
       }
     }
+    finished(bytes, end - this.#passedOn);
     if (!this.#isDead) this.#checkOutbound();
   }
 
@@ -545,6 +550,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
       this.#abort(stream, H2Error.ProtocolError, ResetReason.ProtocolError, 'http2.remote_reset');
       return;
     }
+    this.#passedOn += data.length;
     stream.remoteEnd = endStream;
     if (stream.readDisabled > 0 || stream.held !== undefined) {
       stream.held ??= [];
@@ -651,7 +657,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
       return;
     }
     this.#blockStream = id;
-    this.#block = [bytes.subarray(from, to)];
+    this.#block = [Buffer.from(bytes.subarray(from, to))];
     this.#blockBytes = to - from;
     this.#continuations = 0;
   }
@@ -659,7 +665,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
   #onContinuation(bytes: Buffer, start: number, end: number) {
     if (this.#blockStream === 0) return this.#fail(H2Error.ProtocolError, 'CONTINUATION: unexpected');
     if (!this.#checkContent(end - start)) return;
-    this.#block!.push(bytes.subarray(start, end));
+    this.#block!.push(Buffer.from(bytes.subarray(start, end)));
     this.#blockBytes += end - start;
     // Compression makes blocks smaller, not larger: what is beyond the limit could not be accepted anyway.
     const limit = this.#options.maxHeaderBytes + maxContinuations * ownMaxFrameSize;
@@ -1154,6 +1160,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
       if (part <= copyAtMost) {
         const output = this.#begin(part, FrameType.Data, flags, stream.id);
         if (part > 0) output.at += data.copy(output.bytes, output.at, at, at + part);
+        finished(data, part);
       } else {
         this.#beginData(part, flags, stream.id);
         this.#output.pass(part === length ? data : data.subarray(at, at + part));

@@ -3,8 +3,8 @@
 // output of every other connection of the thread.
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
+import { written } from '#base/read-buffers.ts';
 import type { ByteSink, FlushSource } from '#http/codec.ts';
-import { written } from './read-buffers.ts';
 
 /** Who caused the end of a connection. */
 export const CloseEvent = { Remote: 0, Local: 1 } as const;

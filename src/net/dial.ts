@@ -2,8 +2,8 @@
 // 64 KiB for each read.
 import { connect, type Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
+import { readBuffer, take } from '#base/read-buffers.ts';
 import { Connection, type ConnectionOwner } from './connection.ts';
-import { readBuffer, take } from './read-buffers.ts';
 
 export interface DialOptions {
   /** IP address, or the path of a Unix socket when `port` is negative. */

@@ -1,7 +1,7 @@
 // Accepted sockets read by call, as dialled ones do: into the thread's buffer, past the stream machinery and without an allocation
 // of 64 KiB for each read. Node offers that only to sockets one makes oneself, so the accepted one's handle gets a new socket.
 import { Socket } from 'node:net';
-import { readBuffer, take } from './read-buffers.ts';
+import { readBuffer, take } from '#base/read-buffers.ts';
 
 /** Who gets the bytes; known only after the socket. */
 export interface Reader {

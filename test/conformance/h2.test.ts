@@ -2,7 +2,10 @@
 // and h2load (nghttp2) sends many requests at once.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
+import { createHash, randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import http from 'node:http';
+import http2 from 'node:http2';
 import net, { type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -101,6 +104,60 @@ for (const size of [0, 1000, 300_000]) {
     ]);
     assert.match(report, new RegExp(`${count} succeeded, 0 failed, 0 errored, 0 timeout`));
     assert.match(report, new RegExp(`status codes: ${count} 2xx`));
+  });
+}
+
+for (const upstreamProtocol of ['http/1.1', 'h2'] as const) {
+  test(`bodies come back as they were sent, by way of ${upstreamProtocol}`, {
+    timeout: 60_000,
+  }, async (t) => {
+    const echo =
+      upstreamProtocol === 'h2'
+        ? http2.createServer().on('stream', (stream: http2.ServerHttp2Stream) => {
+            stream.respond({ ':status': 200 });
+            stream.pipe(stream);
+          })
+        : http.createServer((request, response) => request.pipe(response));
+    await new Promise<void>((resolve) => echo.listen(0, '127.0.0.1', resolve));
+    const upstream = (echo.address() as AddressInfo).port;
+    const [port, adminPort] = (await freePorts(2)) as [number, number];
+    const folder = mkdtempSync(join(tmpdir(), 'chancery-h2-bodies-'));
+    const text = yaml(port, adminPort, upstream);
+    const proxy = new ProxyProcess({
+      kind: 'chancery',
+      folder,
+      adminPort,
+      yaml:
+        upstreamProtocol === 'h2'
+          ? text
+          : text.slice(0, text.indexOf('    typed_extension_protocol_options')),
+    });
+    while (!(await accepts(port)) && !proxy.hasExited) await sleep(20);
+    const clients = [1, 2].map(() => http2.connect(`http://127.0.0.1:${port}`));
+    t.after(async () => {
+      for (const client of clients) client.destroy();
+      await proxy.stop();
+      echo.close();
+      rmSync(folder, { recursive: true });
+    });
+    const hash = () => createHash('sha256');
+    await Promise.all(
+      Array.from({ length: 60 }, async (_, i) => {
+        // Of all sizes: below and above what is copied, what is a frame, and what is a read.
+        const body = randomBytes([700, 9_000, 40_000, 300_000, 1_500_000][i % 5]! + i);
+        const request = clients[i % 2]!.request({ ':method': 'POST', ':path': `/${i}` });
+        const received = hash();
+        request.on('data', (data: Buffer) => received.update(data));
+        // Some read late: what waits for them lies in the proxy.
+        if (i % 7 === 0) {
+          request.pause();
+          setTimeout(() => request.resume(), 100);
+        }
+        request.end(body);
+        await new Promise((resolve, reject) => request.on('end', resolve).on('error', reject));
+        assert.equal(received.digest('hex'), hash().update(body).digest('hex'), `body ${i}`);
+      }),
+    );
   });
 }
 

@@ -1,11 +1,12 @@
 // The end of the filter chain: from route to cluster to host to a stream on a connection, and the response back. Timeouts, retries,
 // hedging and redirects are decided here; one `UpstreamRequest` is one attempt. Steps 6 and 9 of a request's way.
+
+import { pin } from '#base/read-buffers.ts';
 import { type TimerOwner, WheelTimer } from '#base/timer-wheel.ts';
 import type { PickContext } from '#extension/load-balancer.ts';
 import { ResponseFlag } from '#extension/response-flag.ts';
 import { ResetReason, type StreamEncoder } from '#http/codec.ts';
 import type { HeaderMap } from '#http/header-map.ts';
-import { pin } from '#net/read-buffers.ts';
 import { type Cluster, rawPool } from '../upstream/cluster.ts';
 import { UpstreamProtocol } from '../upstream/cluster-config.ts';
 import type { UpstreamHost } from '../upstream/host.ts';

@@ -6,13 +6,13 @@
 // A direction is a walk by index. A filter that stops leaves a `Hold` behind: what it waits with. Without holds, the usual case,
 // nothing is allocated here beside the stream and its info.
 
+import { pin } from '#base/read-buffers.ts';
 import { type TimerOwner, WheelTimer } from '#base/timer-wheel.ts';
 import { AccessLogType, type FormatContext } from '#extension/formatter.ts';
 import { FilterStatus, type HttpFilter, type HttpRoute, type HttpStream } from '#extension/http-filter.ts';
 import { ResponseFlag } from '#extension/response-flag.ts';
 import { ResetReason, type StreamDecoder, type StreamEncoder } from '#http/codec.ts';
 import { HeaderMap } from '#http/header-map.ts';
-import { pin } from '#net/read-buffers.ts';
 import type { ConnectionManager } from './connection-manager.ts';
 import { type FilterPlan, Has } from './filter-plan.ts';
 import { localReply } from './local-reply.ts';

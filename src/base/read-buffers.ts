@@ -2,7 +2,7 @@
 // into memory of its own. Small pieces come from Node's pool; large ones from chunks that go around: when a chunk's bytes were all
 // handed to the kernel it is read into again, warm and without the garbage collector. Bulk transfers live on this.
 //
-// A chunk comes back only when every one of its bytes was reported by `written`. Bytes that stay elsewhere are simply never
+// A chunk comes back only when every one of its bytes was reported by `written` or `finished`. Bytes that stay elsewhere are simply never
 // reported, and the collector takes the chunk. Whoever sends the same bytes twice, or looks at them after sending them, must `pin`.
 
 export const chunkBytes = 65_536;
@@ -42,9 +42,14 @@ export function take(length: number): Buffer {
 
 /** The kernel has all of `bytes`, and nobody else will look at them. */
 export function written(bytes: Buffer): void {
-  const chunk = chunks.get(bytes.buffer);
+  finished(bytes, bytes.length);
+}
+
+/** As `written`, for `count` bytes somewhere in the memory of `bytes`: a codec has read or copied them and passes them to nobody. */
+export function finished(bytes: Buffer, count: number): void {
+  const chunk = count > 0 ? chunks.get(bytes.buffer) : undefined;
   if (chunk === undefined) return;
-  chunk.pending -= bytes.length;
+  chunk.pending -= count;
   if (chunk.pending === 0 && free.length < maxFree) free.push(chunk);
 }
 
