@@ -71,6 +71,10 @@ const responses: readonly Response[] = [
     events: ['304 content-length: 5', 'end', 'reusable'],
   },
   { bytes: 'HTTP/1.1 99 Low\r\ncontent-length: 0\r\n\r\n', events: ['99', 'end', 'reusable'] },
+  {
+    bytes: 'HTTP/1.1 304 N\r\ncontent-length: x\r\n\r\n',
+    events: ['304 content-length: x', 'end', 'reusable'],
+  },
   { bytes: 'HTTP/1.1 0 X\r\n\r\nok', fin: true, events: ['0', 'data ok', 'end', 'not reusable'] },
   {
     bytes: 'HTTP/1.1 999 High\r\ncontent-length: 0\r\n\r\n',

@@ -338,9 +338,9 @@ export class H1Parser {
       } else if (++count > options.maxHeadersCount) firstError ??= errors.tooManyHeaders;
       list.push(name, value);
     }
-    // Chunked bodies need no length: that both are there is for the codec to judge.
+    // Without a body, or with chunks, a broken length misleads nobody; whether it may be there is for the codec to judge.
     if (lengthError === errors.repeatedContentLength) return lengthError;
-    if (lengthError !== undefined && !this.isChunked) return lengthError;
+    if (lengthError !== undefined && !this.isChunked && !isBodiless(headers.status)) return lengthError;
     if (firstError === errors.underscore) options.counts.requestsRejectedWithUnderscoresInHeaders.value++;
     return firstError;
   }
@@ -730,6 +730,11 @@ function hasInvalidByte(bytes: Buffer, start: number, end: number): boolean {
 function isToken(bytes: Buffer, start: number, end: number): boolean {
   for (let i = start; i < end; i++) if (nameBytes[bytes[i]!] === 0) return false;
   return end > start;
+}
+
+/** RFC 9112 6.3: such responses end with their head. */
+function isBodiless(status: number): boolean {
+  return status === 204 || status === 304 || (status >= 100 && status < 200);
 }
 
 /** Digits whose number fits 64 bits, or -1. Beyond 2^53 the number is near enough: nobody sends that much. */
