@@ -81,6 +81,7 @@ interface Mapper {
 }
 
 export class ConfiguredLocalReply implements LocalReplyMapper {
+  contentType = '';
   readonly #mappers: readonly Mapper[];
   readonly #format: Format | undefined;
 
@@ -112,10 +113,8 @@ export class ConfiguredLocalReply implements LocalReplyMapper {
       if (mapper.format !== undefined) format = mapper.format;
       break;
     }
-    if (format === undefined) return text;
-    const formatted = format.formatter.format(stream);
-    if (formatted !== '') headers.set('content-type', format.contentType);
-    return formatted;
+    this.contentType = format === undefined ? '' : format.contentType;
+    return format === undefined ? text : format.formatter.format(stream);
   }
 }
 

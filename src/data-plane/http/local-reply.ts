@@ -67,11 +67,9 @@ export function localReply(
     return;
   }
   const bytes = Buffer.from(text, 'latin1');
-  // Envoy's order.
-  const contentType = headers.get('content-type') ?? 'text/plain';
-  headers.remove('content-type');
   headers.set('content-length', String(bytes.length));
-  headers.add('content-type', contentType);
+  if (mapper !== undefined && mapper.contentType !== '') headers.set('content-type', mapper.contentType);
+  else if (!headers.has('content-type')) headers.add('content-type', 'text/plain');
   if (stream.isHead) {
     stream.encodeHeaders(headers, true);
     return;

@@ -12,8 +12,11 @@ import type { ConnectionManagerConfig } from './manager-config.ts';
 import type { RouteTable } from './route-entry.ts';
 import type { Stream } from './stream.ts';
 
-/** Rewrites local replies (`local_reply_config`). May change status, headers and body; returns the body. */
+/** Rewrites local replies (`local_reply_config`). */
 export interface LocalReplyMapper {
+  /** Of the body that `map` returned last; empty: nothing is said about it. */
+  readonly contentType: string;
+  /** May change status and headers; returns the body. */
   map(stream: Stream, headers: HeaderMap, body: string): string;
 }
 
