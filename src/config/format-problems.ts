@@ -122,7 +122,7 @@ function sarif(problems: readonly ConfigError[]): unknown {
   const rules = ids.map((id) => ({
     id,
     shortDescription: { text: ruleCatalog[id]?.title ?? id },
-    helpUri: `https://github.com/chancery-proxy/chancery/blob/main/docs/rules/${id}.md`,
+    help: { text: `see docs/rules/${id}.md` },
     defaultConfiguration: { level: ruleCatalog[id]?.severity ?? 'error' },
   }));
   const results = problems.map((it) => ({
