@@ -38,6 +38,7 @@ export const ruleCatalog: Readonly<Record<string, RuleInfo>> = {
   'deprecated-field': { title: 'A deprecated field or value', severity: 'warning' },
   'disallowed-field': { title: 'A field or value that is no longer allowed', severity: 'error' },
   'work-in-progress': { title: 'A part of the API that may still change', severity: 'note' },
+  'invalid-config': { title: 'A value that the part it configures cannot use', severity: 'error' },
   unsupported: { title: 'Something that chancery does not implement', severity: 'error' },
   // Extensions
   'unknown-extension': { title: 'No extension of this kind takes this type', severity: 'error' },

@@ -15,6 +15,7 @@ const withoutExample = new Set([
   'too-large',
   'work-in-progress',
   'unsupported',
+  'invalid-config',
   'certificate-expiry',
 ]);
 
