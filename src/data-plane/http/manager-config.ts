@@ -84,5 +84,4 @@ export interface RouterConfig {
   readonly respectExpectedRqTimeout: boolean;
   readonly strictCheckHeaders: readonly string[];
   readonly suppressGrpcRequestFailureCodeStats: boolean;
-  readonly upstreamLogs: readonly AccessLogData[];
 }

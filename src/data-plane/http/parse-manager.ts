@@ -202,11 +202,7 @@ function parseFilters(
     const type = typeOf(filter.typed_config);
     if (type === routerType || (type === '' && filter.name === 'envoy.filters.http.router')) {
       if (!isLast) here.fail('envoy.filters.http.router must be the last filter of the chain');
-      routerConfig = parseRouter(
-        filter.typed_config as unknown as Router,
-        here.field('typed_config'),
-        registry,
-      );
+      routerConfig = parseRouter(filter.typed_config as unknown as Router, here.field('typed_config'));
       return;
     }
     if (filter.is_optional && registry.byType<HttpFilterExtension>('http_filter', type) === undefined) return;
@@ -231,12 +227,11 @@ function parseFilters(
       respectExpectedRqTimeout: false,
       strictCheckHeaders: [],
       suppressGrpcRequestFailureCodeStats: false,
-      upstreamLogs: [],
     },
   };
 }
 
-function parseRouter(message: Router | undefined, at: ParseContext, registry: Registry): RouterConfig {
+function parseRouter(message: Router | undefined, at: ParseContext): RouterConfig {
   if (message !== undefined)
     onlyFields(message, at, [
       'dynamic_stats',
@@ -245,13 +240,11 @@ function parseRouter(message: Router | undefined, at: ParseContext, registry: Re
       'respect_expected_rq_timeout',
       'strict_check_headers',
       'suppress_grpc_request_failure_code_stats',
-      'upstream_log',
     ]);
   return {
     suppressEnvoyHeaders: message?.suppress_envoy_headers ?? false,
     respectExpectedRqTimeout: message?.respect_expected_rq_timeout ?? false,
     strictCheckHeaders: (message?.strict_check_headers ?? []).map((it) => it.toLowerCase()),
     suppressGrpcRequestFailureCodeStats: message?.suppress_grpc_request_failure_code_stats ?? false,
-    upstreamLogs: parseAccessLogs(message?.upstream_log ?? [], at.field('upstream_log'), registry),
   };
 }
