@@ -163,7 +163,7 @@ export class ConnectionManager implements NetworkFilter, ServerCodecOwner, Timer
         }
       }
     }
-    const codec = shared.newCodec(isHttp2, this, this.downstream.connection);
+    const codec = shared.newCodec(isHttp2, this.isTls, this, this.downstream.connection);
     this.#codec = codec;
     if (isHttp2) {
       this.protocol = 'HTTP/2';

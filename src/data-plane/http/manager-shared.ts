@@ -47,5 +47,5 @@ export interface ManagerShared {
   /** Appended to x-forwarded-for in place of a loopback peer. */
   readonly localAddress: string;
   readonly connections: Set<ConnectionManager>;
-  newCodec(isHttp2: boolean, owner: ServerCodecOwner, sink: ByteSink): ServerCodec;
+  newCodec(isHttp2: boolean, isTls: boolean, owner: ServerCodecOwner, sink: ByteSink): ServerCodec;
 }

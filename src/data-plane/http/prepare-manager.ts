@@ -45,6 +45,10 @@ export function prepareConnectionManager(
     ignoresUpgrade: undefined,
     counts: http1Counts(stats.scope('http1')),
   };
+  const plainHttp1: Http1Options = {
+    ...http1,
+    refuseHttpsTarget: config.useRemoteAddress && config.xffNumTrustedHops === 0,
+  };
   const http2Scope = stats.scope('http2');
   const cidrs =
     config.internalCidrs === undefined
@@ -81,7 +85,7 @@ export function prepareConnectionManager(
     nodeName: worker.nodeId,
     nodeCluster: worker.nodeCluster,
     connections: new Set<ConnectionManager>(),
-    newCodec: (isHttp2, owner, sink) =>
+    newCodec: (isHttp2, isTls, owner, sink) =>
       isHttp2
         ? new H2Session(
             owner,
@@ -92,6 +96,6 @@ export function prepareConnectionManager(
             context.timers,
             systemClock,
           )
-        : new H1ServerCodec(owner, sink, http1),
+        : new H1ServerCodec(owner, sink, isTls ? http1 : plainHttp1),
   };
 }

@@ -45,7 +45,7 @@ async function play(
     const [envoy, ours] = await Promise.all(sides.map((side) => side.play(exchanges, atATime)));
     const differences: SideDifference[] = [];
     exchanges.forEach((exchange, i) => {
-      const lines = compareOutcomes(envoy![i]!, ours![i]!);
+      const lines = compareOutcomes(exchange, envoy![i]!, ours![i]!);
       if (lines.length > 0) differences.push({ exchange, lines });
     });
     return differences;
@@ -54,8 +54,17 @@ async function play(
   }
 }
 
-function compareOutcomes(envoy: Outcome, ours: Outcome): string[] {
+/** docs/differences.md, "Random requests", says what is left out here, and why. */
+function compareOutcomes(exchange: RandomExchange, envoy: Outcome, ours: Outcome): string[] {
+  // A client that ended its side sees FIN or RST, depending on what was still under way.
+  if (exchange.end === 'fin' && envoy.connection !== 'open' && ours.connection !== 'open')
+    ours = { ...ours, connection: envoy.connection };
+  if (envoy.log.includes('Too_many_responses_queued')) return [];
   const lines: string[] = [];
+  // What of a body had been counted when its framing broke depends on how the bytes came in.
+  const unread = (log: string) => log.replace(/( DPE http1\.codec_error) rx=\d+/g, '$1 rx=?');
+  envoy = { ...envoy, log: unread(envoy.log) };
+  ours = { ...ours, log: unread(ours.log) };
   for (const what of ['response', 'connection', 'upstream', 'log'] as const) {
     const difference = diffLines(envoy[what].split('\n'), ours[what].split('\n'));
     if (difference.length > 0)

@@ -140,7 +140,8 @@ export class Side {
   #comparable(text: string): string {
     return normalize(dechunk(text))
       .replaceAll(String(this.#port), '⟨listener⟩')
-      .replace(/⟨ms \d+⟩/g, '⟨ms⟩');
+      .replace(/⟨ms \d+⟩/g, '⟨ms⟩')
+      .replace(/^x-code: \d+/gm, 'x-code: ⟨code⟩');
   }
 
   async #exchange({ number, pieces, end }: RandomExchange) {
