@@ -380,3 +380,9 @@ const reasons: Readonly<Record<string, string>> = {
 function reasonOf(error: NodeJS.ErrnoException): string {
   return reasons[error.code ?? ''] ?? error.message;
 }
+
+/** Why a connection could not be made, as access logs and answers show it. Failed handshakes speak for themselves. */
+export function connectFailureText(reason: string): string {
+  const text = reason.replaceAll(' ', '_');
+  return text.startsWith('TLS_error') ? text : `delayed_connect_error:_${text}`;
+}

@@ -1,9 +1,10 @@
 // An accepted connection and the network filters of its chain. Step 3 of a request's way. With the connection manager alone, the
 // usual case, a byte passes one call here.
+import { type TimerOwner, WheelTimer } from '#base/timer-wheel.ts';
 import type { DownstreamConnection, NetworkFilter } from '#extension/network-filter.ts';
 import { NetworkFilterStatus } from '#extension/network-filter.ts';
 import type { ConnectionInfo, FilterStateObject, StreamInfo, TlsInfo } from '#extension/stream-info.ts';
-import type { CloseEvent, CloseType, Connection, ConnectionOwner } from '#net/connection.ts';
+import { type CloseEvent, CloseType, type Connection, type ConnectionOwner } from '#net/connection.ts';
 import { RequestInfo } from '../http/request-info.ts';
 import type { ActiveListener } from './active-listener.ts';
 
@@ -40,12 +41,13 @@ export class AcceptedConnectionInfo implements ConnectionInfo {
   }
 }
 
-export class AcceptedConnection implements DownstreamConnection, ConnectionOwner {
+export class AcceptedConnection implements DownstreamConnection, ConnectionOwner, TimerOwner {
   readonly listener: ActiveListener;
   readonly info: AcceptedConnectionInfo;
   connection: Connection = undefined as never;
   filters: readonly NetworkFilter[] = [];
   #streamInfo: RequestInfo | undefined = undefined;
+  #handshakeTimer: WheelTimer | undefined = undefined;
   #filterState: Map<string, FilterStateObject> | undefined = undefined;
   /** The filter that stopped reading, and what it has kept; -1 when none. */
   #stoppedAt = -1;
@@ -55,6 +57,30 @@ export class AcceptedConnection implements DownstreamConnection, ConnectionOwner
   constructor(listener: ActiveListener, info: AcceptedConnectionInfo) {
     this.listener = listener;
     this.info = info;
+  }
+
+  /** `timeoutMs`: 0 for none. */
+  startHandshake(timeoutMs: number): void {
+    if (timeoutMs <= 0) return;
+    this.#handshakeTimer = new WheelTimer(this, 0);
+    this.listener.worker.timers.start(this.#handshakeTimer, timeoutMs);
+  }
+
+  endHandshake(): void {
+    this.info.handshakeEndMs = performance.now();
+    this.#cancelHandshakeTimer();
+  }
+
+  #cancelHandshakeTimer(): void {
+    if (this.#handshakeTimer === undefined) return;
+    this.listener.worker.timers.cancel(this.#handshakeTimer);
+    this.#handshakeTimer = undefined;
+  }
+
+  /** `transport_socket_connect_timeout` */
+  onTimeout(): void {
+    this.listener.stats.downstreamCxTransportSocketConnectTimeout.value++;
+    this.close(CloseType.NoFlush, 'transport socket timeout was reached');
   }
 
   /** Reading begins. */
@@ -152,6 +178,7 @@ export class AcceptedConnection implements DownstreamConnection, ConnectionOwner
   }
 
   onClose(event: CloseEvent): void {
+    this.#cancelHandshakeTimer();
     for (let i = 0; i < this.filters.length; i++) this.filters[i]!.onClose?.(event);
     this.listener.onConnectionClosed(this);
   }

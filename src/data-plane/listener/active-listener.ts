@@ -215,8 +215,12 @@ export class ActiveListener implements InspectionOwner {
       return;
     }
     info.filterChainName = chain.config.name;
-    if (chain.transport.protocol !== 'raw_buffer' && rest.length > 0) socket.unshift(rest);
-    const wrapped = chain.transport.wrap(socket, undefined);
+    const wrapped = chain.transport.wrap(socket, rest.length > 0 ? rest : undefined);
+    if (socket.destroyed) {
+      // The transport has no certificate yet.
+      accepted.connection = new Connection(info.id, socket, accepted, 0, false);
+      return;
+    }
     const isPlain = wrapped === socket;
     accepted.connection = new Connection(
       info.id,
@@ -231,7 +235,9 @@ export class ActiveListener implements InspectionOwner {
       if (rest.length > 0 && !accepted.connection.isClosed) accepted.connection.received(rest);
       return;
     }
+    accepted.startHandshake(chain.config.transportConnectTimeoutMs);
     wrapped.once('secure', () => {
+      accepted.endHandshake();
       info.tls = chain.transport.tlsInfo(wrapped);
       info.handshakeEndMs = performance.now();
       info.applicationProtocol = (wrapped as TLSSocket).alpnProtocol || '';
@@ -250,6 +256,9 @@ export class ActiveListener implements InspectionOwner {
   onConnectionClosed(accepted: AcceptedConnection): void {
     if (!this.connections.delete(accepted)) return;
     this.#count(accepted.info);
+    const { failureReason } = accepted.connection;
+    if (failureReason.startsWith('TLS_error'))
+      accepted.info.transportFailureReason = failureReason.replaceAll(' ', '_');
     const accessLogs = this.#accessLogs;
     if (accessLogs.length === 0) return;
     const info = accepted.streamInfo as RequestInfo;

@@ -11,7 +11,13 @@ import {
 } from '#extension/network-filter.ts';
 import { ResponseFlag } from '#extension/response-flag.ts';
 import type { HeaderMap } from '#http/header-map.ts';
-import { CloseEvent, CloseType, type Connection, type ConnectionOwner } from '#net/connection.ts';
+import {
+  CloseEvent,
+  CloseType,
+  type Connection,
+  type ConnectionOwner,
+  connectFailureText,
+} from '#net/connection.ts';
 import type { Counter, Gauge } from '#stats/metric.ts';
 import type { Scope } from '#stats/store.ts';
 import type { RequestInfo } from '../http/request-info.ts';
@@ -249,8 +255,7 @@ export class TcpSession implements NetworkFilter, TimerOwner, FormatContext {
     const { config } = this.#shared;
     const cluster = this.#cluster!;
     const reason = side.connection.failureReason;
-    this.info.upstream.transportFailureReason =
-      reason === '' ? '' : `delayed_connect_error:_${reason.replaceAll(' ', '_')}`;
+    this.info.upstream.transportFailureReason = reason === '' ? '' : connectFailureText(reason);
     this.info.flags |= 1 << ResponseFlag.UpstreamConnectionFailure;
     this.#upstream = undefined;
     if (this.#attempts >= config.maxConnectAttempts) {

@@ -5,7 +5,13 @@ import { type TimerOwner, WheelTimer } from '#base/timer-wheel.ts';
 import type { TlsInfo } from '#extension/stream-info.ts';
 import type { ClientCodec, ClientCodecOwner, CodecError, StreamDecoder, StreamEncoder } from '#http/codec.ts';
 import { ResetReason } from '#http/codec.ts';
-import { CloseEvent, CloseType, type Connection, type ConnectionOwner } from '#net/connection.ts';
+import {
+  CloseEvent,
+  CloseType,
+  type Connection,
+  type ConnectionOwner,
+  connectFailureText,
+} from '#net/connection.ts';
 import { addressText } from '../address-text.ts';
 import type { CircuitBreaker } from './circuit-breaker.ts';
 import type { Cluster } from './cluster.ts';
@@ -365,7 +371,7 @@ export class PooledConnection implements ConnectionOwner, ClientCodecOwner, Time
         : this.#closeReason,
       connection === undefined || connection.failureReason === ''
         ? this.#closeDetails
-        : `delayed_connect_error:_${connection.failureReason.replaceAll(' ', '_')}`,
+        : connectFailureText(connection.failureReason),
     );
   }
 
