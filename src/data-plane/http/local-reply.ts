@@ -1,6 +1,7 @@
 // Answers the proxy makes itself, for a filter, the router or the connection manager.
 import { ResponseFlag } from '#extension/response-flag.ts';
 import { HeaderMap } from '#http/header-map.ts';
+import { isGrpcContentType } from './request-headers.ts';
 import type { Stream } from './stream.ts';
 
 /** gRPC status of an HTTP status, as gRPC's own mapping has it. */
@@ -48,14 +49,15 @@ export function localReply(
     text = mapper.map(stream, headers, body);
     stream.info.localReplyBody = '';
   }
-  if (stream.isGrpc) {
+  // A request that was refused before its headers were looked at may be gRPC as well.
+  if (stream.isGrpc || isGrpcContentType(stream.requestHeaders.get('content-type') ?? '')) {
     const limited = (stream.info.flags & (1 << ResponseFlag.RateLimited)) !== 0;
     headers.add('content-type', 'application/grpc');
     headers.add(
       'grpc-status',
       String(grpcStatus >= 0 ? grpcStatus : limited ? 14 : grpcStatusOf(headers.status)),
     );
-    if (text !== '') headers.add('grpc-message', percentEncode(text));
+    if (text !== '' && !stream.isHead) headers.add('grpc-message', percentEncode(text));
     headers.status = 200;
     headers.remove('content-length');
     stream.encodeHeaders(headers, true);
