@@ -129,3 +129,20 @@ test('keeps names that objects treat specially', async () => {
   assert.deepEqual(Object.keys(metadata), ['__proto__', 'hasOwnProperty']);
   assert.equal(({} as Record<string, unknown>).constructor, Object);
 });
+
+test('does not look for a better name forever', { timeout: 5000 }, async () => {
+  const clusters = Array.from({ length: 2000 }, (_, i) => `{name: cluster-${i}, connect_timeout: 1s}`).join(
+    ', ',
+  );
+  const routes = Array.from(
+    { length: 2000 },
+    (_, i) => `{match: {path: /${i}}, route: {cluster: cluter-${i}}}`,
+  ).join(', ');
+  const table = `{"@type": type.googleapis.com/envoy.config.route.v3.RouteConfiguration, virtual_hosts: [{name: a, domains: [a], routes: [${routes}]}]}`;
+  const { problems } = await validateFiles(['-'], {
+    stdin: Buffer.from(
+      `resources: [${table}, ${clusters.replaceAll('{name', '{"@type": type.googleapis.com/envoy.config.cluster.v3.Cluster, name')}]`,
+    ),
+  });
+  assert.equal(problems.filter((it) => it.rule === 'unknown-cluster-unchecked').length, 2000);
+});

@@ -1,7 +1,6 @@
 // Names of clusters in places that Envoy does not look at when it loads: it starts, and fails later. Here they are warnings.
 
 import type { MessageTypes } from '#schema/messages/type-map.ts';
-import { nearest } from '../edit-distance.ts';
 import type { ParseContext } from '../parse-context.ts';
 import { type Rule, rule } from './rule.ts';
 import type { RuleScope } from './scope.ts';
@@ -80,7 +79,7 @@ function warnUnknown(name: string, at: ParseContext | (() => ParseContext), scop
 }
 
 function hint(name: string, scope: RuleScope): { readonly suggestion: string } {
-  const similar = nearest(name, scope.clusters.keys());
+  const similar = scope.nearestCluster(name);
   if (similar !== undefined) return { suggestion: `did you mean "${similar}"?` };
   if (scope.clusters.size === 1) {
     return { suggestion: `"${name}" is not defined; the cluster here is "${[...scope.clusters.keys()][0]}"` };

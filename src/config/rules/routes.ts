@@ -152,7 +152,7 @@ function checkClusters(
   if ((scope.isPartial && scope.clusters.size === 0) || scope.clusters.has('')) return;
   const check = (name: string, here: () => ParseContext, kind: '' | 'weighted ' | 'shadow ') => {
     if (name === '' || scope.clusters.has(name)) return;
-    const similar = nearest(name, scope.clusters.keys());
+    const similar = scope.nearestCluster(name);
     const details = {
       got: name,
       expected: 'a cluster that is defined',

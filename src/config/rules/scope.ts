@@ -3,6 +3,7 @@
 import type { Message, MessageType } from '#schema/descriptor.ts';
 import type { MessageTypes } from '#schema/messages/type-map.ts';
 import { messageOfTypeUrl } from '#schema/registry.ts';
+import { nearest } from '../edit-distance.ts';
 import type { LoadOptions } from '../load-options.ts';
 
 type Bootstrap = MessageTypes['envoy.config.bootstrap.v3.Bootstrap'];
@@ -17,6 +18,7 @@ export class RuleScope {
   readonly loadAssignments = new Set<string>();
   readonly edsServices = new Set<string>();
   bootstrap: Bootstrap | undefined = undefined;
+  readonly #nearest = new Map<string, string | undefined>();
   /** The missing node is one mistake, however many sources need it. */
   isNodeReported = false;
   /** Resources without the bootstrap that uses them: what is not defined may be defined elsewhere. */
@@ -68,6 +70,15 @@ export class RuleScope {
     return (
       dynamic !== undefined && (dynamic.cds_config !== undefined || dynamic.cds_resources_locator !== '')
     );
+  }
+
+  /** The cluster that `name` was probably meant to be. Only the first mistakes get an answer: looking costs a millisecond among thousands. */
+  nearestCluster(name: string): string | undefined {
+    if (!this.#nearest.has(name)) {
+      if (this.#nearest.size >= 50) return undefined;
+      this.#nearest.set(name, nearest(name, this.clusters.keys()));
+    }
+    return this.#nearest.get(name);
   }
 
   get nodeId(): string {

@@ -2,7 +2,6 @@
 
 import { existsSync } from 'node:fs';
 import type { MessageTypes } from '#schema/messages/type-map.ts';
-import { nearest } from '../edit-distance.ts';
 import type { ParseContext } from '../parse-context.ts';
 import { type Rule, rule } from './rule.ts';
 import type { RuleScope } from './scope.ts';
@@ -200,7 +199,7 @@ function checkSourceCluster(name: string, at: ParseContext, scope: RuleScope, ki
   const isEds =
     cluster?.type === 'EDS' && cluster.eds_cluster_config?.eds_config?.path_config_source === undefined;
   if (cluster !== undefined && !isEds) return;
-  const similar = nearest(name, scope.clusters.keys());
+  const similar = scope.nearestCluster(name);
   at.fail(
     cluster === undefined
       ? `the cluster "${name}" is not defined`
