@@ -61,6 +61,7 @@ const hot: readonly string[] = [
   'src/data-plane/http/route-entry.ts',
   'src/data-plane/http/route-rewrite.ts',
   'src/data-plane/http/route-table.ts',
+  'src/data-plane/http/scoped-routes.ts',
   'src/extension/matchers/value-matcher.ts',
   'src/extension/rate-limit-descriptors.ts',
   'src/http/request-parameters.ts',

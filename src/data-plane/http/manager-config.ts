@@ -6,6 +6,7 @@ import type { PathOptions } from '#http/path.ts';
 import type { Http1OptionsData } from './codec-options.ts';
 import type { LocalReplyData } from './local-reply-mapper.ts';
 import type { RouteConfigData } from './route-config.ts';
+import type { ScopedRoutesData } from './scoped-routes-config.ts';
 
 export const CodecType = { Auto: 0, Http1: 1, Http2: 2 } as const;
 export type CodecType = (typeof CodecType)[keyof typeof CodecType];
@@ -27,6 +28,7 @@ export interface ConnectionManagerConfig {
   readonly codecType: CodecType;
   /** Undefined when the routes come by RDS. */
   readonly routeConfig: RouteConfigData | undefined;
+  readonly scopedRoutes: ScopedRoutesData | undefined;
   readonly filters: readonly (Configured & { readonly disabled: boolean })[];
   readonly routerConfig: RouterConfig;
   readonly accessLogs: readonly AccessLogData[];

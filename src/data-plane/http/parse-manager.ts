@@ -17,11 +17,13 @@ import {
   ServerHeader,
 } from './manager-config.ts';
 import { parseRouteConfiguration } from './route-parse.ts';
+import { parseScopedRoutes } from './scoped-routes-config.ts';
 
 const supported = [
   'codec_type',
   'stat_prefix',
   'route_config',
+  'scoped_routes',
   'http_filters',
   'add_user_agent',
   'common_http_protocol_options',
@@ -91,6 +93,10 @@ export function parseConnectionManager(
       message.route_config === undefined
         ? undefined
         : parseRouteConfiguration(message.route_config, at.field('route_config'), registry),
+    scopedRoutes:
+      message.scoped_routes === undefined
+        ? undefined
+        : parseScopedRoutes(message.scoped_routes, at.field('scoped_routes'), registry),
     ...parseFilters(message, at, registry),
     accessLogs: parseAccessLogs(message.access_log, at.field('access_log'), registry),
     serverName: message.server_name === '' ? 'envoy' : message.server_name,

@@ -14,8 +14,9 @@ import { ConnectionManagerStats, ListenerHttpStats, RouterStats, TracingStats } 
 import { ConfiguredLocalReply } from './local-reply-mapper.ts';
 import type { ConnectionManagerConfig } from './manager-config.ts';
 import type { ManagerShared } from './manager-shared.ts';
-import { compileRoutes } from './route-compile.ts';
+import { type CompileServices, compileRoutes } from './route-compile.ts';
 import { noRoutes } from './route-config.ts';
+import { compileScopedRoutes } from './scoped-routes-config.ts';
 
 export function prepareConnectionManager(
   config: ConnectionManagerConfig,
@@ -54,6 +55,14 @@ export function prepareConnectionManager(
     config.internalCidrs === undefined
       ? undefined
       : new CidrList(config.internalCidrs.flatMap((it) => Cidr.parse(it) ?? []));
+  const compileServices: CompileServices = {
+    runtime: context.runtime,
+    stats,
+    prepareRoute: (extension, routeConfig) =>
+      context.registry
+        .byName<HttpFilterExtension>('http_filter', extension)!
+        .prepareRoute?.(routeConfig as never, context) ?? routeConfig,
+  };
   return {
     config,
     stats: scope.stats(ConnectionManagerStats),
@@ -63,14 +72,10 @@ export function prepareConnectionManager(
       .scope(`${context.listenerStatPrefix}http.${config.statPrefix}`)
       .stats(ListenerHttpStats),
     plan,
-    routes: compileRoutes(config.routeConfig ?? noRoutes, {
-      runtime: context.runtime,
-      stats,
-      prepareRoute: (extension, routeConfig) =>
-        context.registry
-          .byName<HttpFilterExtension>('http_filter', extension)!
-          .prepareRoute?.(routeConfig as never, context) ?? routeConfig,
-    }),
+    routes:
+      config.scopedRoutes === undefined
+        ? compileRoutes(config.routeConfig ?? noRoutes, compileServices)
+        : compileScopedRoutes(config.scopedRoutes, compileServices),
     clusters: worker.clusters,
     accessLogs: prepareAccessLogs(config.accessLogs, context.registry, context),
     timers: context.timers,
