@@ -16,6 +16,12 @@ test('starts full and refuses when empty', () => {
   assert.equal(one.msUntilNext, 60_000);
 });
 
+test('is full from the beginning even when the clock has just begun', () => {
+  const one = new TokenBucket(tokenBucketData(1000, 1, 3_600_000), () => 5n);
+  for (let i = 0; i < 1000; i++) assert.ok(one.take());
+  assert.equal(one.take(), false);
+});
+
 test('grows continuously, up to its size', () => {
   const { one, clock } = bucket(4, 2, 1000);
   for (let i = 0; i < 4; i++) one.take();

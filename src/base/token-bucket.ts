@@ -9,6 +9,9 @@ export interface TokenBucketData {
   readonly state: SharedArrayBuffer;
 }
 
+/** Before any clock's beginning: whatever the bucket's size, it has filled up since. */
+const longAgo = -(2n ** 62n);
+
 /** A full bucket. `tokensPerFill` tokens grow in each `fillIntervalMs`. */
 export function tokenBucketData(
   maxTokens: number,
@@ -16,14 +19,15 @@ export function tokenBucketData(
   fillIntervalMs: number,
 ): TokenBucketData {
   const nsPerToken = Math.max(1, Math.round((fillIntervalMs * 1e6) / tokensPerFill));
-  return { maxTokens, nsPerToken, state: new SharedArrayBuffer(8) };
+  const state = new SharedArrayBuffer(8);
+  new BigInt64Array(state)[0] = longAgo;
+  return { maxTokens, nsPerToken, state };
 }
 
 export class TokenBucket {
   readonly maxTokens: number;
   readonly #nsPerToken: bigint;
   readonly #nsOfAll: bigint;
-  /** Zero at first: so long ago that the bucket is full. */
   readonly #emptySince: BigInt64Array;
   readonly #now: () => bigint;
 

@@ -8,6 +8,7 @@ export class BufferFilter implements HttpFilter {
   readonly #name: string;
   #headers: HeaderMap | undefined = undefined;
   #bytes = 0;
+  #maxBytes = 0;
 
   constructor(config: BufferConfig, name: string) {
     this.#config = config;
@@ -19,6 +20,7 @@ export class BufferFilter implements HttpFilter {
     const here = (stream.routeConfig(this.#name) as BufferConfig | undefined) ?? this.#config;
     if (here.maxRequestBytes === undefined) return FilterStatus.Continue;
     stream.decoderBufferLimit = here.maxRequestBytes;
+    this.#maxBytes = here.maxRequestBytes;
     this.#headers = headers;
     return FilterStatus.StopIteration;
   }
@@ -26,7 +28,8 @@ export class BufferFilter implements HttpFilter {
   decodeData(_stream: HttpStream, data: Buffer, endStream: boolean): FilterStatus {
     if (this.#headers === undefined) return FilterStatus.Continue;
     this.#bytes += data.length;
-    if (!endStream) return FilterStatus.StopIteration;
+    // One byte too many is refused by whoever holds it, also when it comes with the end.
+    if (!endStream || this.#bytes > this.#maxBytes) return FilterStatus.StopIteration;
     this.#addLength(this.#headers);
     return FilterStatus.Continue;
   }
