@@ -1,0 +1,53 @@
+// Writes docs/supported.md from the registry: every extension that is built in. `node tools/gen-supported.ts`
+import { globSync, readFileSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { loadRegistry } from '../src/data-plane/server.ts';
+
+const kinds: Readonly<Record<string, string>> = {
+  http_filter: 'HTTP filters',
+  network_filter: 'Network filters',
+  listener_filter: 'Listener filters',
+  downstream_transport_socket: 'Transport sockets of listeners',
+  upstream_transport_socket: 'Transport sockets of clusters',
+  load_balancer: 'Load balancing policies',
+  access_logger: 'Access loggers',
+};
+
+/** The page as it should be. */
+export async function supportedPage(): Promise<string> {
+  const registry = await loadRegistry([new URL('../src/extensions/all.ts', import.meta.url).href]);
+  const pages = new Map<string, string>();
+  for (const page of globSync('src/extensions/*/*/README.md')) {
+    const name = /^# (\S+)/.exec(readFileSync(page, 'utf8'))?.[1];
+    if (name !== undefined) pages.set(name, `../${page}`);
+  }
+  const lines = [
+    '# What is supported',
+    '',
+    'Printed by `tools/gen-supported.ts` from the registry; a test keeps it true. Any other extension of Envoy is refused by name when the',
+    'proxy starts, and so is every field that a page does not list; `chancery validate` accepts all that Envoy 1.40 accepts. Clusters are',
+    '`STATIC`, `STRICT_DNS`, `LOGICAL_DNS` or the typed `DnsCluster`; resources come from the bootstrap.',
+    '',
+    'Next: xDS, active health checks, outlier detection, hash policies, UDP, tracing. Differences are in [differences.md](differences.md).',
+  ];
+  const unknown = registry.all.filter((it) => kinds[it.kind] === undefined);
+  if (unknown.length > 0)
+    throw new Error(`kinds without a heading: ${unknown.map((it) => it.kind).join(', ')}`);
+  for (const [kind, heading] of Object.entries(kinds)) {
+    const own = registry.all.filter((it) => it.kind === kind).sort((a, b) => (a.name < b.name ? -1 : 1));
+    lines.push('', `## ${heading}`, '');
+    for (const { name, type } of own) {
+      const page = pages.get(name);
+      const title = page === undefined ? `\`${name}\`` : `[\`${name}\`](${page})`;
+      const types = (typeof type === 'string' ? [type] : type)
+        .filter((it) => it !== '')
+        .map((it) => `\`${it}\``);
+      lines.push(`- ${title}${types.length > 0 ? `: ${types.join(', ')}` : ''}`);
+    }
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  writeFileSync('docs/supported.md', await supportedPage());
+}
