@@ -73,6 +73,7 @@ const hot: readonly string[] = [
   'src/data-plane/address-text.ts',
   'src/base/read-buffers.ts',
   'src/data-plane/http/connection-manager.ts',
+  'src/data-plane/http/premature-resets.ts',
   'src/data-plane/http/filter-plan.ts',
   'src/data-plane/http/forwarded-client-cert.ts',
   'src/data-plane/http/local-reply.ts',

@@ -17,6 +17,7 @@ import { reasonPhrase } from '#http/status.ts';
 import { CloseEvent, CloseType } from '#net/connection.ts';
 import { CodecType } from './manager-config.ts';
 import type { ManagerShared } from './manager-shared.ts';
+import { PrematureResets } from './premature-resets.ts';
 import { Stream } from './stream.ts';
 
 const preface = Buffer.from('PRI * HTTP/2');
@@ -48,6 +49,7 @@ export class ConnectionManager implements NetworkFilter, ServerCodecOwner, Timer
   #isClosed = false;
   #isInCodec = false;
   #closeWhenOut = false;
+  readonly #resets = new PrematureResets();
   #closeType: CloseType = CloseType.FlushWriteAndDelay;
   readonly #startMs: number;
   readonly #idleTimer: WheelTimer;
@@ -325,7 +327,13 @@ export class ConnectionManager implements NetworkFilter, ServerCodecOwner, Timer
     stats.downstreamRqActive.value--;
     stats.downstreamRqTime.record(stream.info.endMs - stream.info.startMs);
     for (let i = 0; i < accessLogs.length; i++) accessLogs[i]!.log(stream);
-    if (streams.length > 0 || this.#isClosed) return;
+    if (this.#isClosed) return;
+    const { info } = stream;
+    if (this.#resets.onStreamEnd(info.responseCode !== 0, info.endMs - info.startMs, shared.runtime)) {
+      this.#endByResets();
+      return;
+    }
+    if (streams.length > 0) return;
     if (this.isClosing || (this.isDraining && this.protocol === 'HTTP/2' && this.#hasSaidGoAway)) {
       // A complete request leaves nothing behind that a close would cut off, and the client expects it. While it is still being taken
       // apart, as when the proxy answers by itself, Envoy does not know that yet.
@@ -336,6 +344,17 @@ export class ConnectionManager implements NetworkFilter, ServerCodecOwner, Timer
       this.#closeLater();
     } else if (shared.config.idleTimeoutMs > 0)
       shared.timers.start(this.#idleTimer, shared.config.idleTimeoutMs);
+  }
+
+  #endByResets(): void {
+    const { stats } = this.shared;
+    if (!this.isClosing) {
+      stats.downstreamRqTooManyPrematureResets.value++;
+      stats.downstreamCxProtocolError.value++;
+    }
+    this.isClosing = true;
+    this.#closeType = CloseType.Abort;
+    this.#closeLater();
   }
 
   #hasSaidGoAway = false;
