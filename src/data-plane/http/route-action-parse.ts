@@ -66,6 +66,9 @@ function ms(duration: Duration | undefined, fallback: number): number {
   return duration === undefined ? fallback : duration.seconds * 1000 + duration.nanos / 1e6;
 }
 
+/** Read, checked, and waiting for the part of the proxy that will use it. */
+const noEffect = 'has no effect yet in chancery';
+
 const notFoundStatus = { SERVICE_UNAVAILABLE: 503, NOT_FOUND: 404, INTERNAL_SERVER_ERROR: 500 } as const;
 
 function parseForward(
@@ -84,6 +87,8 @@ function parseForward(
   const { weighted_clusters: weighted, max_stream_duration: duration } = message;
   const { retry_policy: retry, hedge_policy: hedge } = message;
   checkOneRewrite(message, match, at);
+  if (message.flush_timeout !== undefined) at.field('flush_timeout').warn(noEffect);
+  if (message.hash_policy.length > 0) at.field('hash_policy').warn(noEffect);
   return {
     kind: 'forward',
     cluster: message.cluster ?? '',
@@ -370,6 +375,7 @@ export function parseMirrorPolicies(
     else if (message.cluster === '' && message.cluster_header === '')
       refuse(here, 'Exactly one of cluster or cluster_header in request mirror policy need to be specified');
     const share = message.runtime_fraction;
+    if (message.trace_sampled !== undefined) here.field('trace_sampled').warn(noEffect);
     return {
       cluster: message.cluster,
       clusterHeader: message.cluster_header.toLowerCase(),
@@ -403,6 +409,7 @@ export function parseRetryPolicy(
 ): RetryPolicyData {
   for (const word of unknownRetryOn(message.retry_on))
     at.field('retry_on').warn(`"${word}" is no retry condition and has no effect`, { got: word });
+  if (message.refresh_cluster_on_retry) at.field('refresh_cluster_on_retry').warn(noEffect);
   const { retry_back_off: backOff, rate_limited_retry_back_off: limited } = message;
   const baseIntervalMs = Math.max(1, ms(backOff?.base_interval, 25));
   const maxIntervalMs = ms(backOff?.max_interval, baseIntervalMs * 10);

@@ -143,6 +143,7 @@ function parseVirtualHost(
 function parseRoute(message: Route, at: ParseContext, registry: Registry, limits: Limits): RouteData {
   if (message.route_specifiers.length > 0) at.field('route_specifiers').unsupported();
   const { match, decorator, tracing } = message;
+  if (tracing !== undefined) at.field('tracing').warn('has no effect yet in chancery');
   if (match === undefined)
     at.fail('needs a match', { envoy: 'RouteValidationError.Match: value is required' });
   return {

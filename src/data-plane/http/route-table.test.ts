@@ -550,6 +550,30 @@ test('a matcher tree leads to routes', () => {
   assert.equal(named(routes, request('/b')), 'rest');
 });
 
+test('what has no effect yet is warned about by name', () => {
+  const problems: ConfigError[] = [];
+  const match = { prefix: '/' };
+  const route = {
+    cluster: 'c',
+    flush_timeout: '1s' as const,
+    hash_policy: [{ header: { header_name: 'x' } }],
+    retry_policy: { retry_on: '5xx,typo', refresh_cluster_on_retry: true },
+    request_mirror_policies: [{ cluster: 'd', trace_sampled: true }],
+  };
+  const routes = [{ match, route, tracing: {} }];
+  parse({ virtual_hosts: [{ name: 'v', domains: ['*'], routes }] }, problems);
+  const at = 'virtual_hosts[0].routes[0]';
+  const text = 'has no effect yet in chancery';
+  assert.deepEqual(problems.map((it) => `${it.severity} ${it.message}`).sort(), [
+    `warning ${at}.route.flush_timeout: ${text}`,
+    `warning ${at}.route.hash_policy: ${text}`,
+    `warning ${at}.route.request_mirror_policies[0].trace_sampled: ${text}`,
+    `warning ${at}.route.retry_policy.refresh_cluster_on_retry: ${text}`,
+    `warning ${at}.route.retry_policy.retry_on: "typo" is no retry condition and has no effect`,
+    `warning ${at}.tracing: ${text}`,
+  ]);
+});
+
 test('the index finds what a scan in order finds', () => {
   const seed = Number(process.env.SEED ?? 11);
   let state = seed;
