@@ -11,7 +11,7 @@ import type { DownstreamTransport, DownstreamTransportExtension } from '#extensi
 import { CloseType, Connection } from '#net/connection.ts';
 import { nextConnectionId } from '#net/dial.ts';
 import { ListeningSocket } from '#net/listening-socket.ts';
-import { readByCall } from '#net/read-by-call.ts';
+import { readByCall, readTlsByCall } from '#net/read-by-call.ts';
 import type { SocketAddressData } from '../address.ts';
 import { addressText } from '../address-text.ts';
 import type { RequestInfo } from '../http/request-info.ts';
@@ -222,12 +222,13 @@ export class ActiveListener implements InspectionOwner {
       return;
     }
     const isPlain = wrapped === socket;
+    const reader = () => accepted.connection;
     accepted.connection = new Connection(
       info.id,
-      isPlain ? readByCall(socket, () => accepted.connection) : wrapped,
+      isPlain ? readByCall(socket, reader) : wrapped,
       accepted,
       this.config.bufferLimitBytes,
-      isPlain,
+      isPlain || readTlsByCall(wrapped as TLSSocket, reader),
     );
     if (isPlain) {
       this.#begin(accepted, chain);
@@ -239,7 +240,6 @@ export class ActiveListener implements InspectionOwner {
     wrapped.once('secure', () => {
       accepted.endHandshake();
       info.tls = chain.transport.tlsInfo(wrapped);
-      info.handshakeEndMs = performance.now();
       info.applicationProtocol = (wrapped as TLSSocket).alpnProtocol || '';
       this.#begin(accepted, chain);
     });
