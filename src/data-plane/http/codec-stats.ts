@@ -33,6 +33,9 @@ class Http2Stats {
       ...h2CounterNames.map((name) => [name, scope.counter(name)]),
       ...h2GaugeNames.map((name) => [name, scope.gauge(name)]),
     ]) as H2CodecStats;
+    // Listed, and empty, as in Envoy, which records them only under a runtime guard that is going to disappear.
+    for (const name of ['cookie_count', 'cookie_size', 'header_count', 'header_list_size'])
+      scope.histogram(name);
   }
 }
 
