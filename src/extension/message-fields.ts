@@ -17,6 +17,15 @@ export function onlyFields(message: object, at: ParseContext, known: readonly st
   }
 }
 
+/** Says so for every field that is set and not in `known`: what is missing only weakens, it does not change what is proxied. */
+export function warnOthers(message: object | undefined, at: ParseContext, known: readonly string[]): void {
+  if (message === undefined) return;
+  for (const [name, value] of Object.entries(message)) {
+    if (name === '@type' || known.includes(name) || hasNoEffect(value)) continue;
+    at.field(name).warn('is not acted on by chancery yet', { rule: 'unsupported' });
+  }
+}
+
 /** What an unset field would read as. */
 function hasNoEffect(value: unknown): boolean {
   return (

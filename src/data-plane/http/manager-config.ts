@@ -35,7 +35,6 @@ export interface ConnectionManagerConfig {
   readonly serverName: string;
   readonly serverHeader: ServerHeader;
   readonly schemeOverwrite: string;
-  readonly matchUpstreamScheme: boolean;
   readonly via: string;
   readonly useRemoteAddress: boolean;
   readonly skipXffAppend: boolean;
@@ -48,7 +47,6 @@ export interface ConnectionManagerConfig {
   readonly generateRequestId: boolean;
   readonly preserveExternalRequestId: boolean;
   readonly alwaysSetRequestIdInResponse: boolean;
-  readonly packTraceReason: boolean;
   readonly forwardClientCert: ForwardClientCert;
   readonly setCurrentClientCertDetails: {
     readonly subject: boolean;
@@ -66,7 +64,6 @@ export interface ConnectionManagerConfig {
   /** Upgrade types that are allowed, lower-case, with the filters of their own chain (empty: the usual ones). */
   readonly upgrades: readonly { readonly type: string; readonly enabled: boolean }[];
   readonly streamIdleTimeoutMs: number;
-  readonly streamFlushTimeoutMs: number;
   readonly requestTimeoutMs: number;
   readonly requestHeadersTimeoutMs: number;
   readonly maxStreamDurationMs: number;
@@ -78,7 +75,6 @@ export interface ConnectionManagerConfig {
   readonly http1: Http1OptionsData;
   readonly http2: H2Options;
   readonly localReply: LocalReplyData | undefined;
-  readonly appendLocalOverload: boolean;
 }
 
 export interface RouterConfig {

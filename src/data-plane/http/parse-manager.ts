@@ -2,7 +2,7 @@
 import type { ParseContext } from '#config/parse-context.ts';
 import { parseAccessLogs } from '#extension/access-logger.ts';
 import type { HttpFilterExtension } from '#extension/http-filter.ts';
-import { durationMs, onlyFields } from '#extension/message-fields.ts';
+import { durationMs, onlyFields, warnOthers } from '#extension/message-fields.ts';
 import { type Configured, type Registry, typeOf } from '#extension/registry.ts';
 import { EscapedSlashes, type PathOptions } from '#http/path.ts';
 import type { Router } from '#schema/messages/envoy/extensions/filters/http/router/v3.ts';
@@ -35,7 +35,6 @@ const supported = [
   'scheme_header_transformation',
   'max_request_headers_kb',
   'stream_idle_timeout',
-  'stream_flush_timeout',
   'request_timeout',
   'request_headers_timeout',
   'drain_timeout',
@@ -61,7 +60,6 @@ const supported = [
   'strip_any_host_port',
   'strip_trailing_host_dot',
   'append_x_forwarded_port',
-  'append_local_overload',
 ];
 
 export function parseConnectionManager(
@@ -69,7 +67,12 @@ export function parseConnectionManager(
   at: ParseContext,
   registry: Registry,
 ): ConnectionManagerConfig {
-  onlyFields(message, at, supported);
+  onlyFields(message, at, [...supported, 'stream_flush_timeout', 'append_local_overload']);
+  for (const name of ['stream_flush_timeout', 'append_local_overload'] as const) {
+    if (message[name]) at.field(name).warn('is not acted on by chancery yet', { rule: 'unsupported' });
+  }
+  const scheme = at.field('scheme_header_transformation');
+  warnOthers(message.scheme_header_transformation, scheme, ['scheme_to_overwrite']);
   const common = message.common_http_protocol_options;
   if (common !== undefined)
     onlyFields(common, at.field('common_http_protocol_options'), [
@@ -107,7 +110,6 @@ export function parseConnectionManager(
           ? ServerHeader.PassThrough
           : ServerHeader.Overwrite,
     schemeOverwrite: message.scheme_header_transformation?.scheme_to_overwrite ?? '',
-    matchUpstreamScheme: message.scheme_header_transformation?.match_upstream ?? false,
     via: message.via,
     useRemoteAddress: message.use_remote_address ?? false,
     skipXffAppend: message.skip_xff_append,
@@ -121,7 +123,6 @@ export function parseConnectionManager(
     generateRequestId: message.generate_request_id ?? true,
     preserveExternalRequestId: message.preserve_external_request_id,
     alwaysSetRequestIdInResponse: message.always_set_request_id_in_response,
-    packTraceReason: true,
     forwardClientCert: forwardModes[message.forward_client_cert_details] ?? ForwardClientCert.Sanitize,
     setCurrentClientCertDetails: {
       subject: details?.subject ?? false,
@@ -139,7 +140,6 @@ export function parseConnectionManager(
       return { type: it.upgrade_type.toLowerCase(), enabled: it.enabled ?? true };
     }),
     streamIdleTimeoutMs: durationMs(message.stream_idle_timeout, 300_000),
-    streamFlushTimeoutMs: durationMs(message.stream_flush_timeout, -1),
     requestTimeoutMs: durationMs(message.request_timeout, 0),
     requestHeadersTimeoutMs: durationMs(message.request_headers_timeout, 0),
     maxStreamDurationMs: durationMs(common?.max_stream_duration, 0),
@@ -165,7 +165,6 @@ export function parseConnectionManager(
       message.local_reply_config === undefined
         ? undefined
         : parseLocalReply(message.local_reply_config, at.field('local_reply_config')),
-    appendLocalOverload: message.append_local_overload,
   };
 }
 

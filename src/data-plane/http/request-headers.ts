@@ -187,7 +187,11 @@ export function mutateRequestHeaders(stream: Stream, headers: HeaderMap): void {
     headers.scheme = proto === 'https' || proto === 'http' ? proto : manager.isTls ? 'https' : 'http';
 
   // Is it one of ours?
-  const isInternal = isSingle && clientIp !== '' && shared.isInternalAddress?.(clientIp) === true;
+  const isInternal =
+    isSingle &&
+    (clientIp === ''
+      ? manager.isUnixPeer && config.internalUnixSockets
+      : shared.isInternalAddress?.(clientIp) === true);
   const isEdge = !isInternal && config.useRemoteAddress;
   stream.isInternal = isInternal;
   if (isInternal) list.push('x-envoy-internal', 'true');

@@ -20,15 +20,10 @@ export interface ClusterConfig {
   /** `raw_buffer` unless set. */
   readonly transportSocket: Configured;
   readonly metadata: Metadata | undefined;
-  /** Close connections to hosts that are removed or become unhealthy. */
-  readonly closesConnectionsOnHostRemoval: boolean;
   /** Local address of upstream connections; empty: the system chooses. */
   readonly bindAddress: string;
   readonly keepAliveMs: number;
-  /** `track_timeout_budgets`, `track_cluster_stats.timeout_budgets`. */
-  readonly tracksTimeoutBudgets: boolean;
-  readonly tracksRequestResponseSizes: boolean;
-  /** Filled for a cluster whose `http_protocol_options` allow gRPC counting and the like; see LB common config. */
+  /** `common_lb_config.healthy_panic_threshold`, 50 unless set. */
   readonly healthyPanicPercent: number;
 }
 
@@ -39,8 +34,6 @@ export interface Thresholds {
   readonly maxRetries: number;
   /** Percent of active requests that may be retries and the floor below which it does not count; undefined: `maxRetries` holds. */
   readonly retryBudget: { readonly percent: number; readonly minConcurrency: number } | undefined;
-  /** List `remaining_*` gauges. */
-  readonly trackRemaining: boolean;
 }
 
 export const UpstreamProtocol = { Http1: 0, Http2: 1, Auto: 2, Downstream: 3 } as const;

@@ -2,7 +2,7 @@
 import { canonicalIp } from '#base/cidr.ts';
 import type { ParseContext } from '#config/parse-context.ts';
 import { HostHealth } from '#extension/load-balancer.ts';
-import { durationMs, onlyFields } from '#extension/message-fields.ts';
+import { durationMs, onlyFields, warnOthers } from '#extension/message-fields.ts';
 import { type Configured, type Registry, typeOf } from '#extension/registry.ts';
 import type { CircuitBreakers_Thresholds, Cluster } from '#schema/messages/envoy/config/cluster/v3.ts';
 import type { HttpProtocolOptions as CommonOptions } from '#schema/messages/envoy/config/core/v3.ts';
@@ -60,6 +60,25 @@ const policies: Readonly<Record<string, string>> = {
 
 export function parseCluster(message: Cluster, at: ParseContext, registry: Registry): ClusterConfig {
   onlyFields(message, at, supported);
+  warnOthers(message.common_lb_config, at.field('common_lb_config'), ['healthy_panic_threshold']);
+  const options = at.field('upstream_connection_options');
+  warnOthers(message.upstream_connection_options, options, ['tcp_keepalive']);
+  const keepalive = message.upstream_connection_options?.tcp_keepalive;
+  warnOthers(keepalive, options.field('tcp_keepalive'), ['keepalive_time']);
+  warnOthers(message.upstream_bind_config, at.field('upstream_bind_config'), ['source_address']);
+  const breakers = at.field('circuit_breakers');
+  warnOthers(message.circuit_breakers, breakers, ['thresholds']);
+  message.circuit_breakers?.thresholds.forEach((it, i) => {
+    const known = [
+      'priority',
+      'max_connections',
+      'max_pending_requests',
+      'max_requests',
+      'max_retries',
+      'retry_budget',
+    ];
+    warnOthers(it, breakers.field('thresholds', i), known);
+  });
   return {
     name: message.name,
     statName: message.alt_stat_name === '' ? message.name : message.alt_stat_name,
@@ -70,13 +89,8 @@ export function parseCluster(message: Cluster, at: ParseContext, registry: Regis
     http: parseHttp(message, at),
     transportSocket: parseTransport(message, at, registry),
     metadata: message.metadata?.filter_metadata as ClusterConfig['metadata'],
-    closesConnectionsOnHostRemoval: false,
     bindAddress: message.upstream_bind_config?.source_address?.address ?? '',
-    keepAliveMs: message.upstream_connection_options?.tcp_keepalive
-      ? (message.upstream_connection_options.tcp_keepalive.keepalive_time ?? 7200) * 1000
-      : 0,
-    tracksTimeoutBudgets: false,
-    tracksRequestResponseSizes: false,
+    keepAliveMs: keepalive === undefined ? 0 : (keepalive.keepalive_time ?? 7200) * 1000,
     healthyPanicPercent: message.common_lb_config?.healthy_panic_threshold?.value ?? 50,
   };
 }
@@ -110,7 +124,6 @@ function thresholdsOf(message: Cluster, priority: 'DEFAULT' | 'HIGH'): Threshold
       budget === undefined
         ? undefined
         : { percent: budget.budget_percent?.value ?? 20, minConcurrency: budget.min_retry_concurrency ?? 3 },
-    trackRemaining: found?.track_remaining ?? false,
   };
 }
 
