@@ -17,6 +17,7 @@ const rows = [
 
 /** Files a request touches once it is under way. They import values only from each other and node:, and never wait or throw. */
 const hot: readonly string[] = [
+  'src/base/cidr.ts',
   'src/base/timer-wheel.ts',
   'src/http/header-map.ts',
   'src/http/header-field.ts',

@@ -1,4 +1,5 @@
 // The descriptors of a request for rate limiting, made by the actions of a route's `rate_limits`.
+import { ipOfAddress, ipVersion, maskedIp } from '#base/cidr.ts';
 import { type HeaderField, joinedValue } from '#http/header-field.ts';
 import { queryParameter } from '#http/request-parameters.ts';
 import type { FormatContext, Formatter } from './formatter.ts';
@@ -141,66 +142,16 @@ export class RemoteAddressAction implements DescriptorAction {
   }
 
   append(to: Descriptor, context: FormatContext): ActionResult {
-    const address = hostOf(context.info.remoteAddress);
-    if (address === '') return ActionResult.None;
+    const address = ipOfAddress(context.info.remoteAddress);
+    const version = ipVersion(address);
+    if (version === 0) return ActionResult.None;
     if (!this.#isMasked) to.push('remote_address', address);
     else {
-      const bits = address.includes(':') ? this.#v6Bits : this.#v4Bits;
-      to.push('masked_remote_address', maskedAddress(address, bits));
+      const bits = version === 6 ? this.#v6Bits : this.#v4Bits;
+      to.push('masked_remote_address', `${maskedIp(address, bits)}/${bits}`);
     }
     return ActionResult.Continue;
   }
-}
-
-function hostOf(address: string): string {
-  if (address.startsWith('[')) return address.slice(1, address.lastIndexOf(']'));
-  const colon = address.lastIndexOf(':');
-  return colon < 0 || address.startsWith('/') ? '' : address.slice(0, colon);
-}
-
-function maskedAddress(address: string, bits: number): string {
-  if (address.includes(':')) {
-    const groups = groupsOf(address);
-    for (let i = 0; i < 8; i++) {
-      const kept = Math.min(16, Math.max(0, bits - i * 16));
-      groups[i] = groups[i]! & (kept === 0 ? 0 : (0xffff << (16 - kept)) & 0xffff);
-    }
-    return `${compressed(groups)}/${bits}`;
-  }
-  const parts = address.split('.');
-  for (let i = 0; i < 4; i++) {
-    const kept = Math.min(8, Math.max(0, bits - i * 8));
-    parts[i] = String(Number(parts[i]) & (kept === 0 ? 0 : (0xff << (8 - kept)) & 0xff));
-  }
-  return `${parts.join('.')}/${bits}`;
-}
-
-function groupsOf(address: string): number[] {
-  const [head = '', tail] = address.split('::');
-  const parse = (part: string) => (part === '' ? [] : part.split(':').map((it) => Number.parseInt(it, 16)));
-  const before = parse(head);
-  const after = tail === undefined ? [] : parse(tail);
-  return [...before, ...Array<number>(8 - before.length - after.length).fill(0), ...after];
-}
-
-/** RFC 5952: the longest run of zeros (two or more, the first of equals) becomes `::`. */
-function compressed(groups: readonly number[]): string {
-  let start = -1;
-  let length = 1;
-  for (let i = 0; i < 8; i++) {
-    let end = i;
-    while (end < 8 && groups[end] === 0) end++;
-    if (end - i > length) {
-      start = i;
-      length = end - i;
-    }
-  }
-  const text = (from: number, to: number) =>
-    groups
-      .slice(from, to)
-      .map((it) => it.toString(16))
-      .join(':');
-  return start < 0 ? text(0, 8) : `${text(0, start)}::${text(start + length, 8)}`;
 }
 
 export class HeaderMatchAction implements DescriptorAction {

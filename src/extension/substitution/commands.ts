@@ -1,6 +1,7 @@
 // Every command operator of Envoy 1.40: from its name and argument to an operator. Problems come back in Envoy's words.
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
+import { ipOfAddress, ipVersion, maskedIp, portOfAddress } from '#base/cidr.ts';
 import { headerField } from '#http/header-field.ts';
 import type { FormatContext } from '../formatter.ts';
 import { AccessLogType } from '../formatter.ts';
@@ -80,17 +81,11 @@ function flagText({ flags, protocol }: StreamInfo, names: readonly string[]): st
   return all;
 }
 
-/** `127.0.0.1:80`, `[::1]:80` or a path. */
-export function withoutPort(address: string): string {
-  if (address.startsWith('[')) return address.slice(1, address.lastIndexOf(']'));
-  const colon = address.lastIndexOf(':');
-  return colon < 0 || address.startsWith('/') || address.startsWith('@') ? address : address.slice(0, colon);
-}
-
-export function portOf(address: string): number | undefined {
-  if (address.startsWith('/') || address.startsWith('@')) return undefined;
-  const colon = address.lastIndexOf(':');
-  return colon < 0 ? undefined : Number(address.slice(colon + 1));
+/** Undefined for a Unix socket. */
+function portOf(address: string): number | undefined {
+  return address === '' || address.startsWith('/') || address.startsWith('@')
+    ? undefined
+    : portOfAddress(address);
 }
 
 const iso = new IsoTime();
@@ -155,11 +150,11 @@ const plainCommands: Readonly<Record<string, Operator>> = {
   UPSTREAM_CLUSTER_RAW: info((it) => it.upstream.clusterName),
   UPSTREAM_HOST: info((it) => it.upstream.hostAddress),
   UPSTREAM_HOST_NAME: info((it) => it.upstream.hostname || it.upstream.hostAddress),
-  UPSTREAM_HOST_NAME_WITHOUT_PORT: info((it) => withoutPort(it.upstream.hostname || it.upstream.hostAddress)),
+  UPSTREAM_HOST_NAME_WITHOUT_PORT: info((it) => ipOfAddress(it.upstream.hostname || it.upstream.hostAddress)),
   UPSTREAM_HOSTS_ATTEMPTED: info((it) => attempted(it, (address) => address)),
-  UPSTREAM_HOSTS_ATTEMPTED_WITHOUT_PORT: info((it) => attempted(it, withoutPort)),
+  UPSTREAM_HOSTS_ATTEMPTED_WITHOUT_PORT: info((it) => attempted(it, ipOfAddress)),
   UPSTREAM_HOST_NAMES_ATTEMPTED: info((it) => attemptedNames(it, (name) => name)),
-  UPSTREAM_HOST_NAMES_ATTEMPTED_WITHOUT_PORT: info((it) => attemptedNames(it, withoutPort)),
+  UPSTREAM_HOST_NAMES_ATTEMPTED_WITHOUT_PORT: info((it) => attemptedNames(it, ipOfAddress)),
   UPSTREAM_CONNECTION_IDS_ATTEMPTED: info((it) =>
     it.upstream.connectionIdsAttempted === undefined
       ? idText(it.upstream.connectionId)
@@ -181,7 +176,7 @@ const plainCommands: Readonly<Record<string, Operator>> = {
   DOWNSTREAM_LOCAL_ADDRESS: info((it) => it.connection.localAddress),
   DOWNSTREAM_LOCAL_PORT: count((it) => portOf(it.connection.localAddress)),
   DOWNSTREAM_DIRECT_LOCAL_ADDRESS: info((it) => it.connection.directLocalAddress),
-  DOWNSTREAM_DIRECT_LOCAL_ADDRESS_WITHOUT_PORT: info((it) => withoutPort(it.connection.directLocalAddress)),
+  DOWNSTREAM_DIRECT_LOCAL_ADDRESS_WITHOUT_PORT: info((it) => ipOfAddress(it.connection.directLocalAddress)),
   DOWNSTREAM_DIRECT_LOCAL_PORT: count((it) => portOf(it.connection.directLocalAddress)),
   DOWNSTREAM_REMOTE_ADDRESS: info((it) => it.remoteAddress),
   DOWNSTREAM_REMOTE_PORT: count((it) => portOf(it.remoteAddress)),
@@ -592,7 +587,7 @@ function requestedServerName(argument: string): Operator | Problem {
   const host = (context: FormatContext) => {
     const headers = context.requestHeaders;
     const original = header === 'HOST' ? undefined : headers?.get('x-envoy-original-host');
-    return withoutPort(original ?? (header === 'ORIG' ? '' : (headers?.authority ?? '')));
+    return ipOfAddress(original ?? (header === 'ORIG' ? '' : (headers?.authority ?? '')));
   };
   if (option === '' || option === 'SNI_ONLY') return text(sni);
   if (option === 'SNI_FIRST') return text((context) => sni(context) || host(context));
@@ -674,18 +669,15 @@ function coalesce(argument: string, command: string): Operator | Problem {
 /** The argument is a prefix length: the address with the rest of its bits zero. */
 function addressCommand(read: (info: StreamInfo) => string): Make {
   return (argument, command) => {
-    if (argument === '') return info((it) => withoutPort(read(it)));
+    if (argument === '') return info((it) => ipOfAddress(read(it)));
     const bits = Number(argument);
     if (!/^\d{1,3}$/.test(argument) || bits > 128)
       return { problem: `${command}: invalid mask prefix length: ${argument}` };
-    return info((it) => masked(withoutPort(read(it)), bits));
+    return info((it) => {
+      const ip = ipOfAddress(read(it));
+      const version = ipVersion(ip);
+      if (version === 0 || (version === 4 && bits > 32)) return undefined;
+      return `${maskedIp(ip, bits)}/${bits}`;
+    });
   };
-}
-
-function masked(address: string, bits: number): string | undefined {
-  if (!/^\d+\.\d+\.\d+\.\d+$/.test(address)) return undefined;
-  const mask = bits === 0 ? 0 : (0xffffffff << Math.max(0, 32 - bits)) >>> 0;
-  const parts = address.split('.').map(Number);
-  const value = ((parts[0]! << 24) | (parts[1]! << 16) | (parts[2]! << 8) | parts[3]!) & mask;
-  return `${value >>> 24}.${(value >>> 16) & 255}.${(value >>> 8) & 255}.${value & 255}/${bits}`;
 }
