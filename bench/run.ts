@@ -205,7 +205,10 @@ function save(): void {
       memoryGB: Math.round(totalmem() / 2 ** 30),
       kernel: release(),
     },
-    versions: { node: process.version, envoy: version(peer('envoy'), '--version') },
+    versions: {
+      node: process.version,
+      envoy: version(peer('envoy'), '--version')?.replace(/^.* version: /, ''),
+    },
     seconds,
     rounds,
     lanes: results,
