@@ -61,7 +61,7 @@ export function dial(options: DialOptions, owner: ConnectionOwner): Connection {
     const wrapped = wrap(socket);
     connection = new Connection(nextConnectionId(), wrapped, owner, options.bufferLimitBytes, false);
     // A transport that refuses its peer has destroyed the socket by now.
-    wrapped.on('secureConnect', () => {
+    wrapped.on(wrapped === socket ? 'connect' : 'secureConnect', () => {
       if (!wrapped.destroyed) connection.owner.onConnected();
     });
   }

@@ -168,3 +168,23 @@ test('logs the handshakes that fail and the one that never comes, and serves the
     ],
   );
 });
+
+test('takes the transport socket that the metadata of a host asks for', async (t) => {
+  const plain = createServer((_, response) => response.end('plain')).listen(0, '127.0.0.1');
+  await once(plain, 'listening');
+  t.after(() => plain.close());
+  const plainPort = (plain.address() as AddressInfo).port;
+  const edge = await startProxy(t, configuration(1, folder(t)));
+  const front = JSON.parse(configuration(edge.port('edge'), folder(t)));
+  const [cluster] = front.static_resources.clusters;
+  cluster.transport_socket_matches = [
+    { name: 'tls', match: { tls: true }, transport_socket: cluster.transport_socket },
+  ];
+  delete cluster.transport_socket;
+  const [locality] = cluster.load_assignment.endpoints;
+  locality.lb_endpoints[0].metadata = { filter_metadata: { 'envoy.transport_socket_match': { tls: true } } };
+  locality.lb_endpoints.push({ endpoint: { address: address(plainPort) } });
+  const proxy = await startProxy(t, JSON.stringify(front));
+  const bodies = [(await proxy.get('/')).body, (await proxy.get('/')).body];
+  assert.deepEqual(bodies.toSorted(), ['hello', 'plain']);
+});

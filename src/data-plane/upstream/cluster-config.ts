@@ -19,12 +19,19 @@ export interface ClusterConfig {
   readonly http: ClusterHttpOptions;
   /** `raw_buffer` unless set. */
   readonly transportSocket: Configured;
+  /** `transport_socket_matches`: what the metadata of a host must have for another one. */
+  readonly transportSocketMatches: readonly TransportSocketMatchConfig[];
   readonly metadata: Metadata | undefined;
   /** Local address of upstream connections; empty: the system chooses. */
   readonly bindAddress: string;
   readonly keepAliveMs: number;
   /** `common_lb_config.healthy_panic_threshold`, 50 unless set. */
   readonly healthyPanicPercent: number;
+}
+
+export interface TransportSocketMatchConfig {
+  readonly match: Readonly<Record<string, unknown>>;
+  readonly socket: Configured;
 }
 
 export interface Thresholds {

@@ -35,6 +35,7 @@ const supported = [
   'http2_protocol_options',
   'typed_extension_protocol_options',
   'transport_socket',
+  'transport_socket_matches',
   'metadata',
   'protocol_selection',
   'dns_lookup_family',
@@ -88,6 +89,10 @@ export function parseCluster(message: Cluster, at: ParseContext, registry: Regis
     thresholds: [thresholdsOf(message, 'DEFAULT'), thresholdsOf(message, 'HIGH')],
     http: parseHttp(message, at),
     transportSocket: parseTransport(message, at, registry),
+    transportSocketMatches: message.transport_socket_matches.map((it, i) => ({
+      match: it.match ?? {},
+      socket: parseTransport(it, at.field('transport_socket_matches', i), registry),
+    })),
     metadata: message.metadata?.filter_metadata as ClusterConfig['metadata'],
     bindAddress: message.upstream_bind_config?.source_address?.address ?? '',
     keepAliveMs: keepalive === undefined ? 0 : (keepalive.keepalive_time ?? 7200) * 1000,
@@ -178,7 +183,11 @@ function parseHttp(message: Cluster, at: ParseContext): ClusterHttpOptions {
   };
 }
 
-function parseTransport(message: Cluster, at: ParseContext, registry: Registry): Configured {
+function parseTransport(
+  message: Pick<Cluster, 'transport_socket'>,
+  at: ParseContext,
+  registry: Registry,
+): Configured {
   if (message.transport_socket === undefined) return rawBuffer;
   return (
     registry.parse('upstream_transport_socket', message.transport_socket, at.field('transport_socket')) ??

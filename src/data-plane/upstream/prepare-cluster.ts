@@ -3,7 +3,8 @@
 import type { TLSSocket } from 'node:tls';
 import { systemClock } from '#base/clock.ts';
 import { HostHealth, type LoadBalancerExtension } from '#extension/load-balancer.ts';
-import type { UpstreamTransportExtension } from '#extension/transport-socket.ts';
+import type { Configured } from '#extension/registry.ts';
+import type { UpstreamTransport, UpstreamTransportExtension } from '#extension/transport-socket.ts';
 import { H1ClientCodec } from '#http/h1-client-codec.ts';
 import type { Http1Options } from '#http/h1-options.ts';
 import { H2Session } from '#http/h2-session.ts';
@@ -16,17 +17,27 @@ import type { ClusterConfig, LocalityConfig } from './cluster-config.ts';
 import { CircuitBreakerStats, ClusterStats } from './cluster-stats.ts';
 import { ClusterCodeStats } from './code-stats.ts';
 import { UpstreamHost } from './host.ts';
+import { MatchedTransport } from './matched-transport.ts';
 
 export function prepareCluster(config: ClusterConfig, worker: WorkerContext): Cluster {
   const root = worker.store.root;
   const scope = root.scope(`cluster.${config.statName}`);
   const { services } = worker;
-  const transport = worker.registry
-    .byName<UpstreamTransportExtension>('upstream_transport_socket', config.transportSocket.extension)!
-    .prepare(config.transportSocket.config as never, {
-      ...services,
-      statPrefix: `cluster.${config.statName}.`,
-    });
+  const transportOf = ({ extension, config: socket }: Configured): UpstreamTransport =>
+    worker.registry
+      .byName<UpstreamTransportExtension>('upstream_transport_socket', extension)!
+      .prepare(socket as never, { ...services, statPrefix: `cluster.${config.statName}.` });
+  const own = transportOf(config.transportSocket);
+  const transport =
+    config.transportSocketMatches.length === 0
+      ? own
+      : new MatchedTransport(
+          config.transportSocketMatches.map(({ match, socket }) => ({
+            match,
+            transport: transportOf(socket),
+          })),
+          own,
+        );
   const lb = worker.registry
     .byName<LoadBalancerExtension>('load_balancer', config.lbPolicy.extension)!
     .prepare(config.lbPolicy.config as never, services);

@@ -1,0 +1,49 @@
+// `transport_socket_matches`: the first entry whose values the host's metadata has gives the transport socket, else the cluster's own.
+import type { Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
+import { isDeepStrictEqual } from 'node:util';
+import type { Host } from '#extension/load-balancer.ts';
+import type { TlsInfo } from '#extension/stream-info.ts';
+import type { UpstreamTransport } from '#extension/transport-socket.ts';
+
+/** Where hosts say what they are, for this purpose. */
+const filter = 'envoy.transport_socket_match';
+
+export interface TransportMatch {
+  readonly match: Readonly<Record<string, unknown>>;
+  readonly transport: UpstreamTransport;
+}
+
+export class MatchedTransport implements UpstreamTransport {
+  readonly isTls = true;
+  readonly #matches: readonly TransportMatch[];
+  readonly #otherwise: UpstreamTransport;
+
+  constructor(matches: readonly TransportMatch[], otherwise: UpstreamTransport) {
+    this.#matches = matches;
+    this.#otherwise = otherwise;
+  }
+
+  wrap(socket: Socket, host: Host, alpn: readonly string[]): Socket | TLSSocket {
+    const metadata = host.metadata?.[filter];
+    const transport = this.#matches.find((it) => isIn(it.match, metadata))?.transport ?? this.#otherwise;
+    return transport.wrap(socket, host, alpn);
+  }
+
+  tlsInfo(socket: Socket | TLSSocket): TlsInfo | undefined {
+    for (const { transport } of this.#matches) {
+      const info = transport.tlsInfo(socket);
+      if (info !== undefined) return info;
+    }
+    return this.#otherwise.tlsInfo(socket);
+  }
+}
+
+function isIn(
+  match: Readonly<Record<string, unknown>>,
+  metadata: Readonly<Record<string, unknown>> | undefined,
+): boolean {
+  return Object.entries(match).every(
+    ([name, value]) => metadata !== undefined && isDeepStrictEqual(metadata[name], value),
+  );
+}
