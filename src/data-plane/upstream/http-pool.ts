@@ -395,8 +395,6 @@ export class PooledConnection implements ConnectionOwner, ClientCodecOwner, Time
       if (config.http.idleTimeoutMs > 0) timers.start(this.#timer, config.http.idleTimeoutMs);
     }
     if (!reusable) {
-      if (!this.isDraining && this.connection?.isClosing === false)
-        this.pool.cluster.stats.upstreamCxCloseNotify.value++;
       this.isDraining = true;
       this.pool.onFull(this);
     }
