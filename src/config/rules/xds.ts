@@ -119,6 +119,7 @@ function checkApiSource(source: ApiConfigSource, at: ParseContext, scope: RuleSc
     at
       .field(field)
       .fail(problem, { rule: 'xds-config', envoy, ...(suggestion !== undefined && { suggestion }) });
+  const use = useOf(source, at.path);
   const isGrpc = source.api_type === 'GRPC' || source.api_type === 'DELTA_GRPC';
   if (isGrpc && source.cluster_names.length > 0) {
     fail(
@@ -177,7 +178,7 @@ function checkApiSource(source: ApiConfigSource, at: ParseContext, scope: RuleSc
       );
     }
     for (const [i, name] of source.cluster_names.entries()) {
-      checkSourceCluster(name, at.field('cluster_names', i), scope, 'rest');
+      checkSourceCluster(name, at.field('cluster_names', i), scope, use);
     }
   }
   source.grpc_services.forEach((service, i) => {
@@ -187,32 +188,46 @@ function checkApiSource(source: ApiConfigSource, at: ParseContext, scope: RuleSc
       name,
       at.field('grpc_services', i).field('envoy_grpc').field('cluster_name'),
       scope,
-      'grpc',
+      use,
     );
   });
 }
 
+/** `unchecked`: Envoy 1.40 looks when it connects, not when it loads. */
+type Use = 'ads' | 'checked' | 'unchecked';
+
+function useOf(source: ApiConfigSource, path: string): Use {
+  if (path.endsWith('ads_config')) return 'ads';
+  return source.api_type === 'DELTA_GRPC' || path.endsWith('lds_config.api_config_source')
+    ? 'unchecked'
+    : 'checked';
+}
+
 /** The cluster of a discovery service must be there from the start. */
-function checkSourceCluster(name: string, at: ParseContext, scope: RuleScope, kind: 'grpc' | 'rest'): void {
+function checkSourceCluster(name: string, at: ParseContext, scope: RuleScope, use: Use): void {
   if (scope.isPartial) return;
   const cluster = scope.clusters.get(name);
   const isEds =
     cluster?.type === 'EDS' && cluster.eds_cluster_config?.eds_config?.path_config_source === undefined;
-  if (cluster !== undefined && !isEds) return;
+  if (cluster !== undefined && (!isEds || use === 'unchecked')) return;
   const similar = scope.nearestCluster(name);
-  at.fail(
+  const details = {
+    got: name,
+    expected: 'a static cluster that is not of type EDS',
+    ...(similar !== undefined && cluster === undefined && { suggestion: `did you mean "${similar}"?` }),
+  };
+  const words = `Unknown gRPC client cluster '${name}'`;
+  if (use === 'unchecked') {
+    at.warn(words, { rule: 'unknown-grpc-cluster', envoy: words, ...details });
+    return;
+  }
+  const problem =
     cluster === undefined
       ? `the cluster "${name}" is not defined`
-      : `the cluster "${name}" gets its own endpoints by discovery`,
-    {
-      rule: 'xds-config',
-      got: name,
-      envoy:
-        kind === 'grpc' && cluster === undefined
-          ? `Unknown gRPC client cluster '${name}'`
-          : `envoy.config.core.v3.ApiConfigSource must have a statically defined non-EDS cluster: '${name}' does not exist, was added via api, or is an EDS cluster`,
-      expected: 'a static cluster that is not of type EDS',
-      ...(similar !== undefined && cluster === undefined && { suggestion: `did you mean "${similar}"?` }),
-    },
-  );
+      : `the cluster "${name}" gets its own endpoints by discovery`;
+  const envoy =
+    use === 'ads' && cluster === undefined
+      ? words
+      : `envoy.config.core.v3.ApiConfigSource must have a statically defined non-EDS cluster: '${name}' does not exist, was added via api, or is an EDS cluster`;
+  at.fail(problem, { rule: 'xds-config', envoy, ...details });
 }
