@@ -1,5 +1,5 @@
 // The descriptors of a request for rate limiting, made by the actions of a route's `rate_limits`.
-import { ipOfAddress, ipVersion, maskedIp } from '#base/cidr.ts';
+import { type CidrList, ipOfAddress, ipVersion, maskedIp } from '#base/cidr.ts';
 import { type HeaderField, joinedValue } from '#http/header-field.ts';
 import { queryParameter } from '#http/request-parameters.ts';
 import type { FormatContext, Formatter } from './formatter.ts';
@@ -85,6 +85,36 @@ export class DestinationClusterAction implements DescriptorAction {
   append(to: Descriptor, context: FormatContext): ActionResult {
     to.push('destination_cluster', context.info.upstream.clusterName);
     return ActionResult.Continue;
+  }
+}
+
+export class SourceClusterAction implements DescriptorAction {
+  readonly #cluster: string;
+
+  constructor(cluster: string) {
+    this.#cluster = cluster;
+  }
+
+  append(to: Descriptor): ActionResult {
+    to.push('source_cluster', this.#cluster);
+    return ActionResult.Continue;
+  }
+}
+
+export class AddressMatchAction implements DescriptorAction {
+  readonly #entry: FormattedAction;
+  readonly #ranges: CidrList;
+  readonly #inverted: boolean;
+
+  constructor(key: string, value: Formatter, fallback: string, ranges: CidrList, inverted: boolean) {
+    this.#entry = new FormattedAction(key, value, fallback);
+    this.#ranges = ranges;
+    this.#inverted = inverted;
+  }
+
+  append(to: Descriptor, context: FormatContext): ActionResult {
+    const isIn = this.#ranges.contains(ipOfAddress(context.info.remoteAddress));
+    return isIn === this.#inverted ? ActionResult.None : this.#entry.append(to, context);
   }
 }
 

@@ -1,5 +1,6 @@
 // `rate_limits` of routes and virtual hosts: which descriptors a request has. Routes carry them compiled; the rate limit filters
 // (global and local) ask them.
+import { Cidr, CidrList } from '#base/cidr.ts';
 import { latin1OfUtf8 } from '#base/utf8.ts';
 import type { ParseContext } from '#config/parse-context.ts';
 import { headerField } from '#http/header-field.ts';
@@ -7,12 +8,14 @@ import type {
   RateLimit,
   RateLimit_Action,
   RateLimit_Action_GenericKey,
+  RateLimit_Action_RemoteAddressMatch,
 } from '#schema/messages/envoy/config/route/v3.ts';
 import { checkFormat } from './format-config.ts';
 import { compileHeaderMatcher, compileStringMatcher } from './matchers/compile.ts';
 import type { HeaderMatcherData, NamedStringMatcherData } from './matchers/matcher-config.ts';
 import { parseHeaderMatchers, parseQueryParameterMatcher } from './matchers/parse.ts';
 import {
+  AddressMatchAction,
   type DescriptorAction,
   DestinationClusterAction,
   FormattedAction,
@@ -23,6 +26,7 @@ import {
   QueryMatchAction,
   RateLimitPolicy,
   RemoteAddressAction,
+  SourceClusterAction,
 } from './rate-limit-descriptors.ts';
 import { compileFormat } from './substitution/compile.ts';
 
@@ -39,7 +43,15 @@ export interface RateLimitData {
 
 export type RateLimitActionData =
   | { readonly kind: 'formatted'; readonly key: string; readonly value: string; readonly fallback: string }
-  | { readonly kind: 'destination_cluster' }
+  | { readonly kind: 'destination_cluster' | 'source_cluster' }
+  | {
+      readonly kind: 'remote_address_match';
+      readonly key: string;
+      readonly value: string;
+      readonly fallback: string;
+      readonly ranges: readonly string[];
+      readonly invert: boolean;
+    }
   | { readonly kind: 'header' | 'query'; readonly name: string; readonly key: string; readonly skip: boolean }
   | {
       readonly kind: 'remote_address';
@@ -104,6 +116,9 @@ function parseAction(message: RateLimit_Action, at: ParseContext): RateLimitActi
   const { request_headers: header, query_parameters: query, masked_remote_address: mask } = message;
   if (message.generic_key !== undefined) return [genericKey(message.generic_key, at.field('generic_key'))];
   if (message.destination_cluster !== undefined) return [{ kind: 'destination_cluster' }];
+  if (message.source_cluster !== undefined) return [{ kind: 'source_cluster' }];
+  if (message.remote_address_match !== undefined)
+    return [addressMatch(message.remote_address_match, at.field('remote_address_match'))];
   if (header !== undefined)
     return [
       {
@@ -167,8 +182,7 @@ function parseAction(message: RateLimit_Action, at: ParseContext): RateLimitActi
   }
   if (message.metadata !== undefined || message.dynamic_metadata !== undefined)
     return metadataAction(message, at);
-  for (const name of ['source_cluster', 'extension', 'remote_address_match'] as const)
-    if (message[name] !== undefined) at.field(name).unsupported();
+  if (message.extension !== undefined) at.field('extension').unsupported();
   return [];
 }
 
@@ -179,6 +193,25 @@ function genericKey(message: RateLimit_Action_GenericKey, at: ParseContext): Rat
     key: message.descriptor_key || 'generic_key',
     value: message.descriptor_value,
     fallback: message.default_value,
+  };
+}
+
+function addressMatch(message: RateLimit_Action_RemoteAddressMatch, at: ParseContext): RateLimitActionData {
+  checkFormat(message.descriptor_value, at.field('descriptor_value'));
+  const here = at.field('address_matcher');
+  const ranges = (message.address_matcher?.ranges ?? []).map((it, i) => {
+    const text = `${it.address_prefix}/${it.prefix_len ?? 0}`;
+    if (Cidr.parse(text) === undefined)
+      here.field('ranges', i).fail(`"${text}" is no range of addresses`, { got: text });
+    return text;
+  });
+  return {
+    kind: 'remote_address_match',
+    key: message.descriptor_key || 'remote_address_match',
+    value: message.descriptor_value,
+    fallback: message.default_value,
+    ranges,
+    invert: message.address_matcher?.invert_match ?? false,
   };
 }
 
@@ -201,11 +234,12 @@ function metadataAction(message: RateLimit_Action, at: ParseContext): RateLimitA
   ];
 }
 
-export function compileRateLimit(data: RateLimitData): RateLimitPolicy {
+/** `localCluster`: the value of `source_cluster`. */
+export function compileRateLimit(data: RateLimitData, localCluster: string): RateLimitPolicy {
   return new RateLimitPolicy(
     data.stage,
     data.disableKey,
-    data.actions.map(compileAction),
+    data.actions.map((it) => compileAction(it, localCluster)),
     data.limit,
     data.limitMetadata,
     data.hits,
@@ -213,13 +247,23 @@ export function compileRateLimit(data: RateLimitData): RateLimitPolicy {
   );
 }
 
-function compileAction(data: RateLimitActionData): DescriptorAction {
+function compileAction(data: RateLimitActionData, localCluster: string): DescriptorAction {
   const format = (value: string) => compileFormat(value, { omitEmptyValues: true });
   switch (data.kind) {
     case 'formatted':
       return new FormattedAction(data.key, format(data.value), data.fallback);
     case 'destination_cluster':
       return new DestinationClusterAction();
+    case 'source_cluster':
+      return new SourceClusterAction(localCluster);
+    case 'remote_address_match':
+      return new AddressMatchAction(
+        data.key,
+        format(data.value),
+        data.fallback,
+        new CidrList(data.ranges.flatMap((it) => Cidr.parse(it) ?? [])),
+        data.invert,
+      );
     case 'header':
       return new HeaderAction(data.key, data.name, headerField(data.name), data.skip);
     case 'query':

@@ -56,6 +56,7 @@ export function prepareConnectionManager(
       ? undefined
       : new CidrList(config.internalCidrs.flatMap((it) => Cidr.parse(it) ?? []));
   const compileServices: CompileServices = {
+    localCluster: context.localCluster,
     runtime: context.runtime,
     stats,
     prepareRoute: (extension, routeConfig) =>

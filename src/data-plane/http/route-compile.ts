@@ -11,7 +11,8 @@ import {
   sharedRegex,
 } from '#extension/matchers/compile.ts';
 import { RegexMatcher, type StringMatcher } from '#extension/matchers/string-matcher.ts';
-import { compileRateLimit } from '#extension/rate-limit-policy.ts';
+import type { RateLimitPolicy } from '#extension/rate-limit-descriptors.ts';
+import { compileRateLimit, type RateLimitData } from '#extension/rate-limit-policy.ts';
 import type { Runtime } from '#extension/runtime.ts';
 import { compileFormat } from '#extension/substitution/compile.ts';
 import type { Scope } from '#stats/store.ts';
@@ -69,6 +70,8 @@ export interface CompileServices {
   readonly runtime: Runtime;
   /** The scope without a prefix. */
   readonly stats: Scope;
+  /** `node.cluster`. */
+  readonly localCluster: string;
   /** Turns what a filter's `parseRoute` made into what the filter reads per request. Without it the config stays as it is. */
   prepareRoute?(extension: string, config: unknown): unknown;
 }
@@ -143,10 +146,14 @@ class HostCompiler {
         data.virtualClusters.length === 0
           ? null
           : { name: 'other', headers: [], stats: this.#stats('vcluster.other') },
-      rateLimits: data.rateLimits.map(compileRateLimit),
+      rateLimits: data.rateLimits.map((it) => this.#rateLimit(it)),
     };
     this.#sharedPerFilter = this.#perFilter([config.perFilter, data.perFilter]);
     this.#sharedMutations = this.#mutations([]);
+  }
+
+  #rateLimit(data: RateLimitData): RateLimitPolicy {
+    return compileRateLimit(data, this.#services.localCluster);
   }
 
   #stats(name: string): RouteStats {
@@ -280,7 +287,7 @@ class HostCompiler {
       hashPolicies: action.hashPolicies.map(compileHashPolicy),
       internalRedirectPolicy: action.internalRedirectPolicy ?? null,
       upgrades: Object.keys(action.upgrades).length === 0 ? null : new Map(Object.entries(action.upgrades)),
-      rateLimits: action.rateLimits.map(compileRateLimit),
+      rateLimits: action.rateLimits.map((it) => this.#rateLimit(it)),
       includeVirtualHostRateLimits: action.includeVirtualHostRateLimits,
       appendXForwardedHost: action.appendXForwardedHost,
       autoHostRewrite: action.autoHostRewrite,

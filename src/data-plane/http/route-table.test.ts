@@ -33,7 +33,7 @@ function compile(init: RouteConfigurationInit, runtime = new Runtime()): RouteTa
     problems.map((it) => it.message),
     [],
   );
-  return compileRoutes(structuredClone(data), { runtime, stats: new StatsStore().root });
+  return compileRoutes(structuredClone(data), { runtime, stats: new StatsStore().root, localCluster: 'me' });
 }
 
 /** One virtual host for all domains; a route's name is its place unless it has one. */
@@ -548,6 +548,44 @@ test('a matcher tree leads to routes', () => {
   assert.equal(named(routes, request('/a/b', { 'x-env': 'test' })), 'test');
   assert.equal(named(routes, request('/a/b')), 'rest');
   assert.equal(named(routes, request('/b')), 'rest');
+});
+
+test('rate limits describe a request, or leave it out', () => {
+  const range = { address_prefix: '10.0.0.0', prefix_len: 8 };
+  const routes = table([
+    {
+      match: { prefix: '/' },
+      route: {
+        cluster: 'c',
+        rate_limits: [
+          {
+            actions: [
+              { source_cluster: {} },
+              { generic_key: { descriptor_value: 'p-%REQ(:METHOD)%' } },
+              { request_headers: { header_name: 'X-A', descriptor_key: 'a', skip_if_absent: true } },
+              { masked_remote_address: { v4_prefix_mask_len: 16 } },
+              { remote_address_match: { descriptor_value: 'inside', address_matcher: { ranges: [range] } } },
+            ],
+          },
+          { actions: [{ header_value_match: { descriptor_value: 'v', headers: [{ name: 'x-b' }] } }] },
+        ],
+      },
+    },
+  ]);
+  const headers = request('/');
+  const [first, second] = routes.route(headers, context)!.rateLimits;
+  const from = (remoteAddress: string) => ({
+    ...format(headers),
+    info: { ...info, remoteAddress } as StreamInfo,
+  });
+  assert.deepEqual(first!.descriptor(from('10.1.2.3:4')), [
+    ...['source_cluster', 'me'],
+    ...['generic_key', 'p-GET'],
+    ...['masked_remote_address', '10.1.0.0/16'],
+    ...['remote_address_match', 'inside'],
+  ]);
+  assert.equal(first!.descriptor(from('11.1.2.3:4')), undefined);
+  assert.equal(second!.descriptor(from('10.1.2.3:4')), undefined);
 });
 
 test('what has no effect yet is warned about by name', () => {

@@ -18,13 +18,13 @@ export const localRateLimit = defineHttpFilter({
   prepareRoute: compile,
 });
 
-function compile(config: LocalRateLimitConfig, { stats }: WorkerServices): LocalRateLimit {
+function compile(config: LocalRateLimitConfig, { stats, localCluster }: WorkerServices): LocalRateLimit {
   return {
     config,
     stats: new LocalRateLimitStats(stats.scope(`${config.statPrefix}.http_local_rate_limit`)),
     buckets: newBuckets(config, (data) => data),
     bucketsOf: config.perConnection ? new WeakMap() : undefined,
-    policies: config.policies.map(compileRateLimit),
+    policies: config.policies.map((it) => compileRateLimit(it, localCluster)),
     requestHeaders: compileSteps(config.requestHeadersToAdd),
     responseHeaders: compileSteps(config.responseHeadersToAdd),
   };
