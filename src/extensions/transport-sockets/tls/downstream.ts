@@ -5,12 +5,14 @@ import type { Socket } from 'node:net';
 import { TLSSocket, type TLSSocketOptions } from 'node:tls';
 import { logger } from '#base/logger.ts';
 import type { SecretStore } from '#extension/secrets/secret-data.ts';
-import type { TlsInfo } from '#extension/stream-info.ts';
+import type { CertificateInfo, TlsInfo } from '#extension/stream-info.ts';
 import type { DownstreamTransport, TransportSocketContext } from '#extension/transport-socket.ts';
+import { CertificateFacts } from '#net/tls-certificate.ts';
 import { tlsErrorReason, tlsErrorText } from '#net/tls-error.ts';
 import type { Scope } from '#stats/store.ts';
 import type { DownstreamTlsConfig } from './config.ts';
 import { certificatesNow, validationDigest, validationNow } from './current-secrets.ts';
+import { leafOf } from './secure-context.ts';
 import { ServerContexts } from './server-contexts.ts';
 import { SocketTlsInfo } from './socket-info.ts';
 import { listExpirations, SocketFactoryStats, SslStats } from './stats.ts';
@@ -29,6 +31,8 @@ export class DownstreamTls implements DownstreamTransport {
   readonly #infos = new WeakMap<object, SocketTlsInfo>();
   /** Undefined while a secret has not come. */
   #contexts: ServerContexts | undefined = undefined;
+  /** Undefined while several are to choose from. */
+  #onlyCertificate: CertificateInfo | undefined = undefined;
   #validator: PeerValidator | undefined = undefined;
   #requestsCertificate = false;
   #demandsCertificate = false;
@@ -76,7 +80,8 @@ export class DownstreamTls implements DownstreamTransport {
     }
     const tls = new TLSSocket(socket, options);
     tls.on('error', (error) => this.#onError(socket, error));
-    tls.on('secure', () => this.#onSecure(tls));
+    const local = this.#onlyCertificate;
+    tls.on('secure', () => this.#onSecure(tls, local));
     return tls;
   }
 
@@ -84,7 +89,7 @@ export class DownstreamTls implements DownstreamTransport {
     return this.#infos.get(socket);
   }
 
-  #onSecure(tls: TLSSocket): void {
+  #onSecure(tls: TLSSocket, local: CertificateInfo | undefined): void {
     const stats = this.#stats;
     const peer = this.#requestsCertificate ? tls.getPeerX509Certificate() : undefined;
     const { reason, validated } = this.#verdict(tls, peer);
@@ -99,7 +104,7 @@ export class DownstreamTls implements DownstreamTransport {
     const cipher = tls.getCipher().name;
     stats.count('versions', version);
     stats.count('ciphers', cipher);
-    this.#infos.set(tls, new SocketTlsInfo(tls, version, cipher, peer, validated));
+    this.#infos.set(tls, new SocketTlsInfo(tls, version, cipher, peer, validated, local));
   }
 
   #verdict(tls: TLSSocket, peer: X509Certificate | undefined): Verdict {
@@ -143,6 +148,8 @@ export class DownstreamTls implements DownstreamTransport {
       ticketKey,
       validationDigest(validation),
     );
+    this.#onlyCertificate =
+      certificates.length === 1 ? new CertificateFacts(leafOf(certificates[0]!)) : undefined;
     listExpirations(this.#sslScope, certificates, validation);
   }
 }

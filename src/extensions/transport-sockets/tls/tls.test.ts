@@ -13,6 +13,7 @@ import {
 import { systemClock } from '#base/clock.ts';
 import { TimerWheel } from '#base/timer-wheel.ts';
 import type { ConfigError } from '#config/config-error.ts';
+import { loadBootstrap } from '#config/load.ts';
 import { ParseContext } from '#config/parse-context.ts';
 import { AccessLogFiles } from '#extension/access-log-files.ts';
 import { Runtime } from '#extension/runtime.ts';
@@ -20,6 +21,7 @@ import type { SecretData, SecretStore } from '#extension/secrets/secret-data.ts'
 import type { TlsInfo } from '#extension/stream-info.ts';
 import type { TransportSocketContext } from '#extension/transport-socket.ts';
 import { create } from '#schema/create.ts';
+import type { Bootstrap } from '#schema/messages/envoy/config/bootstrap/v3.ts';
 import type {
   DownstreamTlsContextInit,
   UpstreamTlsContextInit,
@@ -546,4 +548,71 @@ test('refuses an upstream of another CA', async (t) => {
   });
   assert.match(error, /^TLS_error:\|268435581:SSL routines:OPENSSL_internal:CERTIFICATE_VERIFY_FAILED:/);
   assert.equal(counters().fail_verify_error, 1);
+});
+
+test('parses the example of the README', async () => {
+  const readme = readFileSync(new URL('README.md', import.meta.url), 'utf8');
+  const example = /```yaml\n([\s\S]*?)```/.exec(readme)![1]!;
+  const folder = certificatePath('ca').replace('ca.pem', '');
+  const indented = example.replaceAll(/filename: /g, `filename: ${folder}`).replaceAll(/^/gm, '      ');
+  const yaml = `static_resources:\n  listeners:\n  - name: a\n    address: { pipe: { path: /a } }\n    filter_chains:\n    - filters: []\n${indented}`;
+  const { bootstrap, problems } = await loadBootstrap({ yaml });
+  assert.deepEqual(
+    problems.filter((it) => it.severity === 'error'),
+    [],
+  );
+  const [listener] = (bootstrap as unknown as Bootstrap).static_resources!.listeners;
+  const found: ConfigError[] = [];
+  const socket = listener!.filter_chains[0]!.transport_socket!;
+  const config = parseDownstreamTls(socket.typed_config as never, new ParseContext('', found));
+  assert.deepEqual(found, []);
+  assert.equal(config.certificates.length, 2);
+});
+
+/** What a client of `node:tls` says first. */
+async function clientHello(): Promise<Buffer> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const client = connectTls({ host: '127.0.0.1', port: (server.address() as AddressInfo).port });
+  client.on('error', () => {});
+  const [socket] = (await once(server, 'connection')) as [Socket];
+  const [bytes] = (await once(socket, 'data')) as [Buffer];
+  socket.destroy();
+  client.destroy();
+  server.close();
+  return bytes;
+}
+
+test('serves on while others send cut, changed and random ClientHellos', async (t) => {
+  const seed = Date.now() % 1_000_000;
+  let state = seed;
+  const random = (below: number) => {
+    state = (state * 1_103_515_245 + 12_345) % 2 ** 31;
+    return state % below;
+  };
+  const { transport, store } = downstream({
+    common_tls_context: { tls_certificates: [certificateFiles('server-ec')], validation_context: trusted },
+  });
+  const server = await listen(t, transport);
+  const hello = await clientHello();
+  const rest = Buffer.alloc(64, 0x17);
+  const all: Buffer[] = [];
+  for (let i = 0; i < 60; i++) {
+    all.push(hello.subarray(0, random(hello.length)));
+    const changed = Buffer.concat([hello, rest]);
+    for (let n = 0; n < 4; n++) changed[random(hello.length)] = random(256);
+    all.push(changed);
+    all.push(Buffer.from(Array.from({ length: 40 }, () => random(256))));
+  }
+  for (const bytes of all) {
+    const socket = connect(server.port, '127.0.0.1');
+    socket.on('error', () => {});
+    socket.end(bytes);
+    await new Promise((resolve) => socket.on('close', resolve).resume());
+  }
+  const client = await dial(t, server.port, identity('client'));
+  assert.equal(client.destroyed, false, `seed ${seed}`);
+  const { connection_error = 0, handshake } = counters(store);
+  assert.equal(handshake, 1, `seed ${seed}`);
+  assert.ok(connection_error >= 60 && connection_error <= all.length, `seed ${seed}: ${connection_error}`);
 });

@@ -101,7 +101,7 @@ export class UpstreamTls implements UpstreamTransport {
     const cipher = tls.getCipher().name;
     stats.count('versions', version);
     stats.count('ciphers', cipher);
-    const info = new SocketTlsInfo(tls, version, cipher, peer, isValidated);
+    const info = new SocketTlsInfo(tls, version, cipher, peer, isValidated, undefined);
     if (info.group !== '') stats.count('curves', info.group);
     this.#infos.set(tls, info);
   }
