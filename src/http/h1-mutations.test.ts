@@ -3,17 +3,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Http1ClientRecorder, Http1ServerRecorder } from '#testing/http1-recorder.ts';
+import { mulberry32 } from '#testing/mulberry32.ts';
 
 const seed = Number(process.env.SEED ?? Date.now() % 1_000_000);
 
-/** mulberry32 */
-let state = seed;
-function random(below: number): number {
-  state = (state + 0x6d2b79f5) | 0;
-  let t = Math.imul(state ^ (state >>> 15), 1 | state);
-  t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-  return ((t ^ (t >>> 14)) >>> 0) % below;
-}
+const next = mulberry32(seed);
+const random = (below: number): number => next() % below;
 
 const requests = [
   'GET /a?b HTTP/1.1\r\nHost: a\r\nAccept: */*\r\nX-Y: z\r\n\r\n',

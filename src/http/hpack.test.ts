@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { mulberry32 } from '#testing/mulberry32.ts';
 import { HeaderMap } from './header-map.ts';
 import { HpackDecoder } from './hpack-decoder.ts';
 import { HpackEncoder } from './hpack-encoder.ts';
@@ -161,15 +162,9 @@ test('Huffman: every byte goes there and back, and no cut end is taken for a who
   }
 });
 
-/** Small, seeded, good enough: mulberry32. */
 function random(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
+  const next = mulberry32(seed);
+  return () => next() / 2 ** 32;
 }
 
 test('what the encoder writes the decoder reads, whatever the table sizes do meanwhile', () => {

@@ -10,20 +10,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ResetReason } from '#http/codec.ts';
 import { freePorts } from '#testing/free-ports.ts';
 import { Http1ClientRecorder } from '#testing/http1-recorder.ts';
+import { mulberry32 } from '#testing/mulberry32.ts';
 import { missing } from '#testing/peers.ts';
 import { startProxyProcess } from '#testing/proxy-process.ts';
 
 const seed = Number(process.env.SEED ?? Date.now() % 1_000_000);
 const count = Number(process.env.CASES ?? 300);
 
-/** mulberry32 */
-let state = seed;
-function random(below: number): number {
-  state = (state + 0x6d2b79f5) | 0;
-  let t = Math.imul(state ^ (state >>> 15), 1 | state);
-  t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-  return ((t ^ (t >>> 14)) >>> 0) % below;
-}
+const next = mulberry32(seed);
+const random = (below: number): number => next() % below;
 
 function pick(list: readonly string[]): string {
   return list[random(list.length)]!;

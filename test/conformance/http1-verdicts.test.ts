@@ -13,6 +13,7 @@ import { type Http1Options, UnderscoreAction } from '#http/h1-options.ts';
 import type { HeaderMap } from '#http/header-map.ts';
 import { freePorts } from '#testing/free-ports.ts';
 import { Http1ServerRecorder } from '#testing/http1-recorder.ts';
+import { mulberry32 } from '#testing/mulberry32.ts';
 import { missing } from '#testing/peers.ts';
 import { startProxyProcess } from '#testing/proxy-process.ts';
 
@@ -23,14 +24,8 @@ const connections = 12;
 /** Who is expected to answer is waited for: the machine may be busy. */
 const patienceFor = (waits: boolean) => (waits ? 250 : 5000);
 
-/** mulberry32 */
-let state = seed;
-function random(below: number): number {
-  state = (state + 0x6d2b79f5) | 0;
-  let t = Math.imul(state ^ (state >>> 15), 1 | state);
-  t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-  return ((t ^ (t >>> 14)) >>> 0) % below;
-}
+const next = mulberry32(seed);
+const random = (below: number): number => next() % below;
 
 function pick(text: string | readonly string[]): string {
   return text[random(text.length)]!;

@@ -22,20 +22,15 @@ import {
   textOf,
   uint32,
 } from '#testing/h2-wire.ts';
+import { mulberry32 } from '#testing/mulberry32.ts';
 import { missing } from '#testing/peers.ts';
 import { type ProxyKind, type ProxyProcess, startProxyProcess } from '#testing/proxy-process.ts';
 
 const seed = Number(process.env.SEED ?? Date.now() % 1_000_000);
 const count = Number(process.env.CASES ?? 300);
 
-/** mulberry32 */
-let state = seed;
-function random(below: number): number {
-  state = (state + 0x6d2b79f5) | 0;
-  let t = Math.imul(state ^ (state >>> 15), 1 | state);
-  t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-  return ((t ^ (t >>> 14)) >>> 0) % below;
-}
+const next = mulberry32(seed);
+const random = (below: number): number => next() % below;
 const pick = (from: readonly string[]): string => from[random(from.length)]!;
 const usually = (usual: string, others: readonly string[]): string => (random(10) < 8 ? usual : pick(others));
 

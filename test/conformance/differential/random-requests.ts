@@ -1,18 +1,17 @@
 // Seeded random HTTP/1 requests: mostly valid, often odd, sometimes broken, in pieces, cut short, pipelined.
 
-/** mulberry32: the same seed gives the same requests. */
+import { mulberry32 } from '#testing/mulberry32.ts';
+
+/** The same seed gives the same requests. */
 export class Random {
-  #state: number;
+  readonly #next: () => number;
 
   constructor(seed: number) {
-    this.#state = seed >>> 0;
+    this.#next = mulberry32(seed);
   }
 
   next(): number {
-    this.#state = (this.#state + 0x6d2b79f5) | 0;
-    let t = Math.imul(this.#state ^ (this.#state >>> 15), 1 | this.#state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+    return this.#next() / 4294967296;
   }
 
   below(n: number): number {
