@@ -1,13 +1,13 @@
 // What the connection manager does to every request before a route is asked for: find out who the client
 // is, take away what a client must not say, add what upstreams rely on. The order of the steps is Envoy's.
 
+import { hasToken } from '#http/connection-header.ts';
 import type { HeaderMap } from '#http/header-map.ts';
 import { setForwardedClientCert } from './forwarded-client-cert.ts';
 import { ForwardClientCert } from './manager-config.ts';
 import { newRequestId } from './request-id.ts';
 import { appendVia } from './response-headers.ts';
 import type { Stream } from './stream.ts';
-import { hasToken } from './upgrade.ts';
 
 const Action = {
   Keep: 0,

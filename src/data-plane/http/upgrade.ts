@@ -1,4 +1,5 @@
 // Upgrades (websocket and other protocols, CONNECT): whether one is asked for, and whether it is allowed here.
+import { hasToken } from '#http/connection-header.ts';
 import type { HeaderMap } from '#http/header-map.ts';
 import type { RouteEntry } from './route-entry.ts';
 import type { Stream } from './stream.ts';
@@ -16,14 +17,6 @@ export function upgradeOf(headers: HeaderMap): string {
     else if (name === 'connection') asks = asks || hasToken(list[i + 1]!, 'upgrade');
   }
   return asks ? type : '';
-}
-
-export function hasToken(value: string, token: string): boolean {
-  if (value.length === token.length) return value.toLowerCase() === token;
-  return value
-    .toLowerCase()
-    .split(',')
-    .some((it) => it.trim() === token);
 }
 
 /** The route decides when it says something, else the connection manager. */
