@@ -118,16 +118,22 @@ class MessageReader {
     );
   }
 
-  #fields(type: MessageType, tree: TreeMap, message: Message, skip: string | undefined): void {
-    if (++this.#depth > maxNesting) {
-      this.#fail(
-        `more than ${maxNesting} levels deep`,
-        { rule: 'too-deep' },
-        'JSON content was too deeply nested',
-      );
-      this.#depth--;
-      return;
+  /** One level deeper, whose end is `this.#depth--`. False: too deep, and said. */
+  #descend(): boolean {
+    if (this.#depth < maxNesting) {
+      this.#depth++;
+      return true;
     }
+    this.#fail(
+      `more than ${maxNesting} levels deep`,
+      { rule: 'too-deep' },
+      'JSON content was too deeply nested',
+    );
+    return false;
+  }
+
+  #fields(type: MessageType, tree: TreeMap, message: Message, skip: string | undefined): void {
+    if (!this.#descend()) return;
     const { keys, values } = tree;
     const around = { type, tree, field: '' };
     this.#around.push(around);
@@ -230,15 +236,7 @@ class MessageReader {
   }
 
   #list(field: Field, tree: TreeList, list: unknown[]): void {
-    if (++this.#depth > maxNesting) {
-      this.#fail(
-        `more than ${maxNesting} levels deep`,
-        { rule: 'too-deep' },
-        'JSON content was too deeply nested',
-      );
-      this.#depth--;
-      return;
-    }
+    if (!this.#descend()) return;
     const { items } = tree;
     const isValue =
       field.kind === 'message' &&

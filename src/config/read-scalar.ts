@@ -1,6 +1,6 @@
 // Single values of a message: numbers in quotes, booleans as words, base64, durations. What does not fit is said to `fail`.
 
-import type { Field } from '#schema/descriptor.ts';
+import { type Field, scalarDefault } from '#schema/descriptor.ts';
 import { maxDurationSeconds } from '#schema/values.ts';
 import type { ProblemDetails } from './config-error.ts';
 import { describe, plain } from './describe.ts';
@@ -240,22 +240,7 @@ export function emptyValue(field: Field): unknown {
         return {};
     }
   }
-  switch (field.scalar) {
-    case 'string':
-      return '';
-    case 'bool':
-      return false;
-    case 'bytes':
-      return new Uint8Array(0);
-    case 'int64':
-    case 'uint64':
-    case 'sint64':
-    case 'fixed64':
-    case 'sfixed64':
-      return 0n;
-    default:
-      return 0;
-  }
+  return scalarDefault(field.scalar!);
 }
 
 export function isMapKey(type: string, key: string): boolean {
