@@ -71,7 +71,7 @@ const hot: readonly string[] = [
   'src/extension/network-filter.ts',
   'src/extension/response-flag.ts',
   'src/net/connection.ts',
-  'src/data-plane/address-text.ts',
+  'src/base/address-text.ts',
   'src/base/read-buffers.ts',
   'src/data-plane/http/connection-manager.ts',
   'src/data-plane/http/premature-resets.ts',

@@ -1,8 +1,10 @@
 // The admin listener: HTTP/1.1 for operators, on the main thread. Node's own server is good enough here: it is asked a few times
 // a minute, and what it would print otherwise than Envoy (header case, keep-alive) is set by hand.
+
 import { chmodSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
+import { addressText } from '#base/address-text.ts';
 import { logger } from '#base/logger.ts';
 import type { Scope } from '#stats/store.ts';
 import type { Admin } from './admin.ts';
@@ -230,8 +232,7 @@ export class AdminServer {
 }
 
 function addressOf(ip = '', port = 0): string {
-  if (ip === '') return '';
-  return ip.includes(':') ? `[${ip}]:${port}` : `${ip}:${port}`;
+  return ip === '' ? '' : addressText(ip, port);
 }
 
 function badRequest(): string {

@@ -1,4 +1,5 @@
 // The `--log-format` of the proxy's own log: spdlog's pattern flags and Envoy's own (%_ %j %* %+), compiled once.
+import { months, weekdays } from './calendar.ts';
 
 export interface LogRecord {
   readonly timeMs: number;
@@ -33,22 +34,6 @@ export interface LogFormat {
 }
 
 type Part = (record: LogRecord) => string;
-
-const weekdays = ['Sunday', 'Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday', 'Saturday'];
-const months = [
-  'January',
-  'February',
-  'March',
-  'April',
-  'May',
-  'June',
-  'July',
-  'August',
-  'September',
-  'October',
-  'November',
-  'December',
-];
 
 const two = (n: number) => (n < 10 ? `0${n}` : `${n}`);
 const hour12 = (date: Date) => two(date.getHours() % 12 || 12);

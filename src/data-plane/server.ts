@@ -1,5 +1,6 @@
 // The main thread of a proxy: parses the bootstrap into plain data, starts the workers, and owns what exists once.
 import { networkInterfaces } from 'node:os';
+import { addressText } from '#base/address-text.ts';
 import { systemClock } from '#base/clock.ts';
 import { type LogSettings, logger } from '#base/logger.ts';
 import type { ConfigError } from '#config/config-error.ts';
@@ -8,7 +9,6 @@ import type { FlushOptions } from '#extension/access-log-files.ts';
 import { type Extension, Registry } from '#extension/registry.ts';
 import type { Bootstrap } from '#schema/messages/envoy/config/bootstrap/v3.ts';
 import type { SocketAddressData } from './address.ts';
-import { addressText } from './address-text.ts';
 import { checkBootstrapFields } from './bootstrap-fields.ts';
 import { coreExtensions } from './core-extensions.ts';
 import type { ListenerConfig } from './listener/listener-config.ts';

@@ -2,6 +2,7 @@
 // Listener filters run between accept and the choice of a chain (`inspected-socket.ts`, `filter-chain-match.ts`).
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
+import { addressText } from '#base/address-text.ts';
 import { type AccessLogger, prepareAccessLogs } from '#extension/access-logger.ts';
 import { AccessLogType } from '#extension/formatter.ts';
 import type { ListenerFilter, ListenerFilterExtension } from '#extension/listener-filter.ts';
@@ -13,7 +14,6 @@ import { nextConnectionId } from '#net/dial.ts';
 import { ListeningSocket } from '#net/listening-socket.ts';
 import { readByCall, readTlsByCall } from '#net/read-by-call.ts';
 import type { SocketAddressData } from '../address.ts';
-import { addressText } from '../address-text.ts';
 import type { RequestInfo } from '../http/request-info.ts';
 import type { DataPlaneFilterContext, WorkerContext } from '../worker-context.ts';
 import { AcceptedConnection, AcceptedConnectionInfo } from './accepted-connection.ts';

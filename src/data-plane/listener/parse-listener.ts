@@ -1,6 +1,7 @@
 // `Listener` -> plain data, on the main thread.
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { addressText } from '#base/address-text.ts';
 import type { ParseContext } from '#config/parse-context.ts';
 import { parseAccessLogs } from '#extension/access-logger.ts';
 import { durationMs, onlyFields } from '#extension/message-fields.ts';
@@ -8,7 +9,6 @@ import type { NetworkFilterExtension } from '#extension/network-filter.ts';
 import type { Configured, Registry } from '#extension/registry.ts';
 import type { FilterChain, Listener } from '#schema/messages/envoy/config/listener/v3.ts';
 import { parseAddress, type SocketAddressData } from '../address.ts';
-import { addressText } from '../address-text.ts';
 import type { FilterChainConfig, ListenerConfig } from './listener-config.ts';
 
 const supported = [

@@ -1,8 +1,9 @@
 // The clusters on the main thread: their accepted messages, their members, what is told to the workers about them.
+
+import { addressText } from '#base/address-text.ts';
 import type { Clock } from '#base/clock.ts';
 import { HostHealth } from '#extension/load-balancer.ts';
 import type { Scope } from '#stats/store.ts';
-import { addressText } from '../address-text.ts';
 import { ClusterManagerStats, MembershipStats } from '../observe/server-stats.ts';
 import type { ToWorker } from '../worker-protocol.ts';
 import type { ClusterConfig, HostConfig, LocalityConfig } from './cluster-config.ts';

@@ -1,6 +1,7 @@
 // The connections to one host for one protocol and priority, and the requests that wait for one. HTTP/1 and HTTP/2 differ only in
 // how many streams a connection carries. Step 7 of a request's way.
 
+import { addressText } from '#base/address-text.ts';
 import { type TimerOwner, WheelTimer } from '#base/timer-wheel.ts';
 import type { TlsInfo } from '#extension/stream-info.ts';
 import type { ClientCodec, ClientCodecOwner, CodecError, StreamDecoder, StreamEncoder } from '#http/codec.ts';
@@ -12,7 +13,6 @@ import {
   type ConnectionOwner,
   connectFailureText,
 } from '#net/connection.ts';
-import { addressText } from '../address-text.ts';
 import type { CircuitBreaker } from './circuit-breaker.ts';
 import type { Cluster } from './cluster.ts';
 import type { UpstreamHost } from './host.ts';

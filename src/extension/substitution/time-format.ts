@@ -1,5 +1,6 @@
 // `%START_TIME(format)%`: strftime with Envoy's additions, compiled to a list of parts. Times are UTC, or local for the `_LOCAL`
 // operators, as ms since the epoch with microseconds in the fraction.
+import { months, weekdays } from '#base/calendar.ts';
 
 /** A format compiled: texts as they are, and numbers of `Part`. */
 type Part = string | ((time: Date, ms: number) => string);
@@ -110,22 +111,6 @@ function partOf(found: RegExpExecArray, isLocal: boolean): Part {
   return simple ?? all;
 }
 
-const days = ['Sunday', 'Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday', 'Saturday'];
-const months = [
-  'January',
-  'February',
-  'March',
-  'April',
-  'May',
-  'June',
-  'July',
-  'August',
-  'September',
-  'October',
-  'November',
-  'December',
-];
-
 const pad = (value: number, width: number, fill = '0') => String(value).padStart(width, fill);
 const hour12 = (time: Date) => time.getUTCHours() % 12 || 12;
 const clock = (time: Date) =>
@@ -135,12 +120,12 @@ const date = (time: Date) =>
 
 const simpleParts: Readonly<Record<string, Part>> = {
   '%': '%',
-  a: (time) => days[time.getUTCDay()]!.slice(0, 3),
-  A: (time) => days[time.getUTCDay()]!,
+  a: (time) => weekdays[time.getUTCDay()]!.slice(0, 3),
+  A: (time) => weekdays[time.getUTCDay()]!,
   b: (time) => months[time.getUTCMonth()]!.slice(0, 3),
   B: (time) => months[time.getUTCMonth()]!,
   c: (time) =>
-    `${days[time.getUTCDay()]!.slice(0, 3)} ${months[time.getUTCMonth()]!.slice(0, 3)} ${pad(time.getUTCDate(), 2, ' ')} ${clock(time)} ${time.getUTCFullYear()}`,
+    `${weekdays[time.getUTCDay()]!.slice(0, 3)} ${months[time.getUTCMonth()]!.slice(0, 3)} ${pad(time.getUTCDate(), 2, ' ')} ${clock(time)} ${time.getUTCFullYear()}`,
   C: (time) => pad(Math.floor(time.getUTCFullYear() / 100), 2),
   d: (time) => pad(time.getUTCDate(), 2),
   D: date,

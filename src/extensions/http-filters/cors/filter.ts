@@ -1,23 +1,15 @@
 // Cross-origin resource sharing: answers the preflight requests of allowed origins and marks the responses to their requests.
 import { FilterStatus, type HttpFilter, type HttpStream } from '#extension/http-filter.ts';
 import type { StringMatcher } from '#extension/matchers/string-matcher.ts';
-import type { Runtime, RuntimeFraction } from '#extension/runtime.ts';
+import type { Runtime } from '#extension/runtime.ts';
 import type { HeaderMap } from '#http/header-map.ts';
 import type { Counter } from '#stats/metric.ts';
 import type { Scope } from '#stats/store.ts';
+import type { CorsConfig } from './config.ts';
 
 /** The policy of a route with its matchers compiled. */
-export interface CorsPolicy {
+export interface CorsPolicy extends Omit<CorsConfig, 'allowOrigin'> {
   readonly allowOrigin: readonly StringMatcher[];
-  readonly allowMethods: string;
-  readonly allowHeaders: string;
-  readonly exposeHeaders: string;
-  readonly maxAge: string;
-  readonly allowCredentials: boolean;
-  readonly allowPrivateNetworkAccess: boolean;
-  readonly forwardNotMatchingPreflights: boolean;
-  readonly enabled: RuntimeFraction | undefined;
-  readonly shadow: RuntimeFraction | undefined;
 }
 
 export class CorsStats {

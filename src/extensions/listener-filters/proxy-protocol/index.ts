@@ -1,3 +1,4 @@
+import { addressText } from '#base/address-text.ts';
 import type { ParseContext } from '#config/parse-context.ts';
 import {
   type AcceptedSocket,
@@ -101,8 +102,4 @@ class ProxyProtocolFilter implements ListenerFilter {
       }
     }
   }
-}
-
-function addressText(ip: string, port: number): string {
-  return ip.includes(':') ? `[${ip}]:${port}` : `${ip}:${port}`;
 }
