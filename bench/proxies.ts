@@ -133,7 +133,7 @@ async function start(
   port: number,
   adminPort: number,
 ): Promise<Running> {
-  const log = openSync(join(folder, 'output'), 'w');
+  const log = openSync(join(folder, 'output'), 'a');
   const started = performance.now();
   const child = spawn(program!, args, { cwd: folder, stdio: ['ignore', log, log] });
   closeSync(log);

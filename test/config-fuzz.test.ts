@@ -12,7 +12,7 @@ import { SyntaxProblem, type Tree, TreeList, TreeMap } from '#config/tree.ts';
 import { parseYaml } from '#config/yaml.ts';
 import { Random } from './integration/config-variants.ts';
 
-const seed = Number(process.env.CHANCERY_SEED ?? Date.now() % 1_000_000);
+const seed = Number(process.env.CHANCERY_SEED ?? 1);
 
 test('reads what the yaml package writes', (t) => {
   t.diagnostic(`seed ${seed}`);

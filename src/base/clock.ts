@@ -13,7 +13,8 @@ export const systemClock: Clock = {
   monotonicMs: () => performance.now(),
   wallMs: () => Date.now(),
   wakeIn(delayMs, wake) {
-    const timeout = setTimeout(wake, delayMs).unref();
+    // What is due already has a negative delay by now, and Node would print a warning about that.
+    const timeout = setTimeout(wake, Math.max(delayMs, 0)).unref();
     return () => clearTimeout(timeout);
   },
 };

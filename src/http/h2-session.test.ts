@@ -617,7 +617,7 @@ test('wherever the bytes are cut, the same is heard', () => {
 });
 
 test('random damage ends in an error or not at all, never in an exception', () => {
-  const seed = Number(process.env.SEED ?? Date.now() % 1e6);
+  const seed = Number(process.env.SEED ?? 1);
   let state = seed;
   const next = (below: number) => {
     state = (Math.imul(state, 1103515245) + 12345) & 0x7fffffff;

@@ -168,7 +168,7 @@ function random(seed: number): () => number {
 }
 
 test('what the encoder writes the decoder reads, whatever the table sizes do meanwhile', () => {
-  const seed = Number(process.env.SEED ?? Date.now() % 1e6);
+  const seed = Number(process.env.SEED ?? 1);
   const next = random(seed);
   const pick = <T>(from: readonly T[]): T => from[Math.floor(next() * from.length)]!;
   const text = (longest: number) =>
@@ -225,7 +225,7 @@ test('what the encoder writes the decoder reads, whatever the table sizes do mea
 });
 
 test('random bytes decode or are refused, and never read past their end', () => {
-  const seed = Number(process.env.SEED ?? Date.now() % 1e6);
+  const seed = Number(process.env.SEED ?? 1);
   const next = random(seed);
   const decoder = new HpackDecoder();
   for (let i = 0; i < 3000; i++) {

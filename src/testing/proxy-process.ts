@@ -60,7 +60,8 @@ export class ProxyProcess {
       ...(options.hosts === undefined ? [] : withHosts(options)),
       ...proxyCommand(options.kind, options.nodeFlags),
     ];
-    const output = openSync(join(options.folder, 'proxy.log'), 'w');
+    // To append: a proxy that opens /dev/stdout anew has an offset of its own, and one would write over the other.
+    const output = openSync(join(options.folder, 'proxy.log'), 'a');
     this.child = spawn(program!, [...first, '-c', 'envoy.yaml', ...(options.arguments ?? [])], {
       cwd: options.folder,
       env: { ...process.env, ...options.environment },

@@ -26,7 +26,7 @@ import { mulberry32 } from '#testing/mulberry32.ts';
 import { missing } from '#testing/peers.ts';
 import { type ProxyKind, type ProxyProcess, startProxyProcess } from '#testing/proxy-process.ts';
 
-const seed = Number(process.env.SEED ?? Date.now() % 1_000_000);
+const seed = Number(process.env.SEED ?? 1);
 const count = Number(process.env.CASES ?? 300);
 
 const next = mulberry32(seed);
@@ -479,10 +479,7 @@ test('odd exchanges: the same answers, resets and log lines from both proxies', 
     }
     heard[kind] = lines;
     await rig.proxy.stop();
-    logs[kind] = rig.proxy.output
-      .split('\n')
-      .filter((line) => line.startsWith('LOG '))
-      .sort();
+    logs[kind] = rig.proxy.output.trimEnd().split('\n').sort();
   }
   assert.deepEqual(heard.chancery, heard.envoy);
   assert.ok(logs.envoy!.length >= exchanges.length);

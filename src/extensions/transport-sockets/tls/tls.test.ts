@@ -584,7 +584,7 @@ async function clientHello(): Promise<Buffer> {
 }
 
 test('serves on while others send cut, changed and random ClientHellos', async (t) => {
-  const seed = Date.now() % 1_000_000;
+  const seed = 1;
   let state = seed;
   const random = (below: number) => {
     state = (state * 1_103_515_245 + 12_345) % 2 ** 31;
