@@ -21,6 +21,8 @@ export interface AcceptedSocket {
   offeredProtocols: readonly string[];
   /** Takes the first `bytes` away: nobody behind this filter sees them. */
   consume(bytes: number): void;
+  /** Dynamic metadata of the connection, under the name of the filter: for access logs and network filters. */
+  setMetadata(name: string, values: Record<string, unknown>): void;
   /** The addresses before a load balancer or a redirect: `ip:port`. */
   restoreAddresses(remote: string, local: string): void;
 }

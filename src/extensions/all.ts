@@ -10,6 +10,7 @@ import { headerMutation } from './http-filters/header-mutation/index.ts';
 import { healthCheck } from './http-filters/health-check/index.ts';
 import { localRateLimit } from './http-filters/local-ratelimit/index.ts';
 import { rbac } from './http-filters/rbac/index.ts';
+import { httpInspector } from './listener-filters/http-inspector/index.ts';
 import { proxyProtocol } from './listener-filters/proxy-protocol/index.ts';
 import { tlsInspector } from './listener-filters/tls-inspector/index.ts';
 import { leastRequest } from './load-balancers/least-request/index.ts';
@@ -41,6 +42,7 @@ export const extensions: readonly Extension[] = [
   healthCheck,
   localRateLimit,
   rbac,
+  httpInspector,
   tlsInspector,
   proxyProtocol,
   networkRbac,

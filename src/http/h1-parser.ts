@@ -727,7 +727,7 @@ function hasInvalidByte(bytes: Buffer, start: number, end: number): boolean {
   return false;
 }
 
-function isToken(bytes: Buffer, start: number, end: number): boolean {
+export function isToken(bytes: Buffer, start: number, end: number): boolean {
   for (let i = start; i < end; i++) if (nameBytes[bytes[i]!] === 0) return false;
   return end > start;
 }
@@ -756,12 +756,12 @@ export function isChunked(transferEncoding: string | undefined): boolean {
   );
 }
 
-function isVersion11(bytes: Buffer, start: number, end: number): boolean {
+export function isVersion11(bytes: Buffer, start: number, end: number): boolean {
   return bytes[start + 7] === 49 && bytes[start + 5] === 49 && end !== start && isVersion(bytes, start, end);
 }
 
 /** `HTTP/` digit `.` digit; or nothing at all, which is HTTP/0.9. */
-function isVersion(bytes: Buffer, start: number, end: number): boolean {
+export function isVersion(bytes: Buffer, start: number, end: number): boolean {
   if (end === start) return true;
   return (
     end - start === 8 &&
@@ -814,7 +814,7 @@ function methodAt(bytes: Buffer, start: number, end: number): string | undefined
 }
 
 /** Origin form, asterisk form, absolute form, authority form (CONNECT), as loosely as Balsa checks them. */
-function isTarget(bytes: Buffer, start: number, end: number, isConnect: boolean): boolean {
+export function isTarget(bytes: Buffer, start: number, end: number, isConnect: boolean): boolean {
   if (start === end) return false;
   let i = start;
   if (bytes[i] !== SLASH && bytes[i] !== ASTERISK) {

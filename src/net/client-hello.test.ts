@@ -23,13 +23,9 @@ async function realHello(servername: string, ALPNProtocols: string[]): Promise<B
 test('reads server name and protocols of a real client, however the bytes are cut', async () => {
   const bytes = await realHello('API.example.com', ['h2', 'http/1.1']);
   for (let cut = 0; cut < bytes.length; cut++) {
-    assert.equal(
-      inspectClientHello(bytes.subarray(0, cut), 16384).status,
-      HelloStatus.NeedMore,
-      `cut at ${cut}`,
-    );
+    assert.equal(inspectClientHello(bytes.subarray(0, cut)).status, HelloStatus.NeedMore, `cut at ${cut}`);
   }
-  const { status, hello, bytes: taken } = inspectClientHello(bytes, 16384);
+  const { status, hello, bytes: taken } = inspectClientHello(bytes);
   assert.equal(status, HelloStatus.Done);
   assert.equal(taken, bytes.length);
   assert.equal(hello!.serverName, 'api.example.com');
@@ -46,19 +42,23 @@ test('reads a hello that is spread over many records', async () => {
     const part = message.subarray(at, at + 7);
     records.push(Buffer.from([22, 3, 1, 0, part.length]), part);
   }
-  const { hello } = inspectClientHello(Buffer.concat(records), 16384);
+  const { hello } = inspectClientHello(Buffer.concat(records));
   assert.equal(hello!.serverName, 'many.example.com');
 });
 
-test('tells plaintext from the first byte that cannot be TLS', () => {
-  assert.equal(inspectClientHello(Buffer.from('G'), 16384).status, HelloStatus.NotTls);
-  assert.equal(inspectClientHello(Buffer.from([22, 9]), 16384).status, HelloStatus.NotTls);
-  assert.equal(inspectClientHello(Buffer.from([22, 3, 1, 0, 4, 2]), 16384).status, HelloStatus.NotTls);
+test('tells plaintext from the header of a record, not earlier', () => {
+  assert.equal(inspectClientHello(Buffer.from('GET')).status, HelloStatus.NeedMore);
+  for (const bytes of [Buffer.from('GET /'), Buffer.from([22, 9, 1, 0, 4]), Buffer.from([22, 3, 1, 0, 2, 2])])
+    assert.equal(
+      inspectClientHello(bytes).status,
+      bytes.length > 5 ? HelloStatus.NeedMore : HelloStatus.NotTls,
+    );
+  assert.equal(inspectClientHello(Buffer.from([22, 3, 1, 0, 4, 2, 0, 0, 0])).status, HelloStatus.NotTls);
 });
 
-test('gives up on a hello above the limit before it has arrived', () => {
-  const start = Buffer.from([22, 3, 1, 0x40, 0, 1, 0, 0x80, 0]);
-  assert.equal(inspectClientHello(start, 16384).status, HelloStatus.TooLarge);
+test('takes a hello that is longer than any can be for none', () => {
+  const start = Buffer.from([22, 3, 1, 0, 4, 1, 0, 0x80, 0]);
+  assert.deepEqual(inspectClientHello(start), { status: HelloStatus.NotTls, bytes: 9 });
 });
 
 test('never throws on damaged bytes', async () => {
@@ -71,7 +71,7 @@ test('never throws on damaged bytes', async () => {
   for (let round = 0; round < 5000; round++) {
     const copy = Buffer.from(bytes);
     for (let i = random(8); i >= 0; i--) copy[random(copy.length)] = random(256);
-    inspectClientHello(copy.subarray(0, random(copy.length + 1)), 16384);
+    inspectClientHello(copy.subarray(0, random(copy.length + 1)));
   }
 });
 
@@ -82,7 +82,7 @@ test('computes JA3 and JA4 of a published example', () => {
     'hex',
   );
   const record = Buffer.concat([Buffer.from([22, 3, 1, hello.length >> 8, hello.length & 255]), hello]);
-  const result = inspectClientHello(record, 16384).hello!;
+  const result = inspectClientHello(record).hello!;
   assert.equal(result.serverName, 'server');
   assert.match(result.ja4, /^t13d030900_[0-9a-f]{12}_[0-9a-f]{12}$/);
 });

@@ -10,10 +10,10 @@ export interface ClientHello {
   readonly ja4: string;
 }
 
-export const HelloStatus = { NeedMore: 0, Done: 1, NotTls: 2, TooLarge: 3 } as const;
+export const HelloStatus = { NeedMore: 0, Done: 1, NotTls: 2, Goodbye: 3 } as const;
 export type HelloStatus = (typeof HelloStatus)[keyof typeof HelloStatus];
 
-/** `hello` is there when `status` is `Done`; `bytes` is how much of the input the ClientHello took, records included. */
+/** `hello` is there when `status` is `Done`; `bytes` is how much of the input was taken to come to the verdict. */
 export interface HelloResult {
   readonly status: HelloStatus;
   readonly bytes: number;
@@ -21,36 +21,47 @@ export interface HelloResult {
 }
 
 const needMore: HelloResult = { status: HelloStatus.NeedMore, bytes: 0 };
-const notTls: HelloResult = { status: HelloStatus.NotTls, bytes: 0 };
+const notTls = (bytes: number): HelloResult => ({ status: HelloStatus.NotTls, bytes });
 
+const recordHeader = 5;
+const alertRecord = 21;
 const handshakeRecord = 22;
+const warning = 1;
+const closeNotify = 0;
 const clientHelloMessage = 1;
 const recordLimit = 16384 + 256;
+const messageLimit = 16384;
 
-/** Looks at everything received so far, from the first byte on. A hello may be spread over several records. */
-export function inspectClientHello(input: Buffer, limitBytes: number): HelloResult {
+/**
+ * Looks at everything received so far, from the first byte on. A hello may be spread over several records. As BoringSSL, and so
+ * Envoy, it wants a whole record header before it says anything, and then the whole record.
+ */
+export function inspectClientHello(input: Buffer): HelloResult {
   let at = 0;
   let message: Buffer | undefined;
-  let wanted = -1;
   while (true) {
-    // Each byte is judged as soon as it is there: a plaintext client must not be kept waiting.
-    if (at < input.length && input[at] !== handshakeRecord) return notTls;
-    if (at + 1 < input.length && input[at + 1] !== 3) return notTls;
-    if (at + 5 > input.length)
-      return at > limitBytes ? { status: HelloStatus.TooLarge, bytes: at } : needMore;
+    const body = at + recordHeader;
+    if (body > input.length) return needMore;
     const length = input.readUInt16BE(at + 3);
-    if (length === 0 || length > recordLimit) return notTls;
-    const part = input.subarray(at + 5, Math.min(at + 5 + length, input.length));
-    message = message === undefined ? part : Buffer.concat([message, part]);
-    if (message.length > 0 && message[0] !== clientHelloMessage) return notTls;
-    if (wanted < 0 && message.length >= 4) wanted = 4 + message.readUIntBE(1, 3);
-    if (wanted > limitBytes) return { status: HelloStatus.TooLarge, bytes: at };
-    if (at + 5 + length > input.length && !(wanted >= 0 && message.length >= wanted)) return needMore;
-    at = Math.min(at + 5 + length, input.length);
-    if (wanted >= 0 && message.length >= wanted) {
-      const hello = parseClientHello(message.subarray(4, wanted));
-      return hello === undefined ? notTls : { status: HelloStatus.Done, bytes: at, hello };
+    if (input[at + 1] !== 3 || length === 0 || length > recordLimit) return notTls(body);
+    const end = body + length;
+    if (end > input.length) return needMore;
+    if (input[at] === alertRecord && length === 2 && input[body] === warning) {
+      if (input[body + 1] === closeNotify) return { status: HelloStatus.Goodbye, bytes: end };
+      at = end;
+      continue;
     }
+    if (input[at] !== handshakeRecord) return notTls(end);
+    const part = input.subarray(body, end);
+    message = message === undefined ? part : Buffer.concat([message, part]);
+    at = end;
+    if (message.length < 4) continue;
+    const wanted = 4 + message.readUIntBE(1, 3);
+    if (wanted - 4 > messageLimit) return notTls(end);
+    if (message.length < wanted) continue;
+    const hello =
+      message[0] === clientHelloMessage ? parseClientHello(message.subarray(4, wanted)) : undefined;
+    return hello === undefined ? notTls(end) : { status: HelloStatus.Done, bytes: end, hello };
   }
 }
 
@@ -196,7 +207,8 @@ function ja3(
   formats: readonly number[],
 ): string {
   const list = (values: readonly number[]) => values.filter((it) => !isGrease(it)).join('-');
-  const text = `${version},${list(ciphers)},${list(extensions)},${list(groups)},${formats.join('-')}`;
+  // Envoy leaves GREASE in the groups.
+  const text = `${version},${list(ciphers)},${list(extensions)},${groups.join('-')},${formats.join('-')}`;
   return createHash('md5').update(text).digest('hex');
 }
 
@@ -211,7 +223,7 @@ function ja4(
 ): string {
   const known = versions.filter((it) => !isGrease(it));
   const version = known.length > 0 ? Math.max(...known) : legacyVersion;
-  const versionText = { 772: '13', 771: '12', 770: '11', 769: '10', 768: 's3', 2: 's2' }[version] ?? '00';
+  const versionText = { 772: '13', 771: '12', 770: '11', 769: '10' }[version] ?? '00';
   const ciphers = allCiphers.filter((it) => !isGrease(it));
   const extensions = allExtensions.filter((it) => !isGrease(it));
   const count = (values: readonly number[]) => String(Math.min(values.length, 99)).padStart(2, '0');
@@ -222,7 +234,7 @@ function ja4(
   const sortedExtensions = hex(
     extensions.filter((it) => it !== Extension.ServerName && it !== Extension.Alpn),
   ).sort();
-  const hashed = hex(signatures.filter((it) => !isGrease(it)));
+  const hashed = hex(signatures);
   const extensionText =
     hashed.length === 0 ? sortedExtensions.join(',') : `${sortedExtensions.join(',')}_${hashed.join(',')}`;
   return [

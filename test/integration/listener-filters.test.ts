@@ -92,7 +92,7 @@ test('chooses the chain by server name, without ending TLS, and by plaintext', a
     assert.ok(hello[0]!.includes(servername), servername);
     assert.equal(hello[0]![0], 22);
   }
-  assert.equal(await ask(proxy.port(), Buffer.from('GET')), 'plain');
+  assert.equal(await ask(proxy.port(), Buffer.from('GET /')), 'plain');
 });
 
 test('takes a PROXY header off, in one piece or byte by byte, and matches on its addresses', async (t) => {

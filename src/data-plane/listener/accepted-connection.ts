@@ -22,6 +22,8 @@ export class AcceptedConnectionInfo implements ConnectionInfo {
   transportProtocol = '';
   ja3 = '';
   ja4 = '';
+  /** What listener filters found: filter name -> plain data. */
+  metadata: Record<string, Record<string, unknown>> | undefined = undefined;
   listenerName: string;
   filterChainName = '';
   filterChainMetadata: ConnectionInfo['filterChainMetadata'] = undefined;
@@ -38,6 +40,13 @@ export class AcceptedConnectionInfo implements ConnectionInfo {
     this.directRemoteAddress = remoteAddress;
     this.remoteAddress = remoteAddress;
     this.listenerName = listenerName;
+  }
+
+  /** Of the connection itself, for its filters and the listener's access log. */
+  streamInfo(): RequestInfo {
+    const info = new RequestInfo(this, this.startMs);
+    info.dynamicMetadata = this.metadata;
+    return info;
   }
 }
 
@@ -96,7 +105,7 @@ export class AcceptedConnection implements DownstreamConnection, ConnectionOwner
   }
 
   get streamInfo(): StreamInfo {
-    return (this.#streamInfo ??= new RequestInfo(this.info, this.info.startMs));
+    return (this.#streamInfo ??= this.info.streamInfo());
   }
 
   get filterState(): Map<string, FilterStateObject> {

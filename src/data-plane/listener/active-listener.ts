@@ -5,7 +5,7 @@ import type { TLSSocket } from 'node:tls';
 import { addressText } from '#base/address-text.ts';
 import { type AccessLogger, prepareAccessLogs } from '#extension/access-logger.ts';
 import { AccessLogType } from '#extension/formatter.ts';
-import type { ListenerFilter, ListenerFilterExtension } from '#extension/listener-filter.ts';
+import type { ListenerFilterExtension } from '#extension/listener-filter.ts';
 import type { NetworkFilterExtension, NetworkFilterFactory } from '#extension/network-filter.ts';
 import { ResponseFlag } from '#extension/response-flag.ts';
 import type { DownstreamTransport, DownstreamTransportExtension } from '#extension/transport-socket.ts';
@@ -18,8 +18,14 @@ import type { RequestInfo } from '../http/request-info.ts';
 import type { DataPlaneFilterContext, WorkerContext } from '../worker-context.ts';
 import { AcceptedConnection, AcceptedConnectionInfo } from './accepted-connection.ts';
 import { FilterChainMatch } from './filter-chain-match.ts';
-import { InspectedSocket, type InspectionOwner } from './inspected-socket.ts';
+import {
+  InspectedSocket,
+  type InspectionFailure,
+  type InspectionOwner,
+  type InspectionStep,
+} from './inspected-socket.ts';
 import type { FilterChainConfig, ListenerConfig } from './listener-config.ts';
+import { compileListenerFilterPredicate } from './listener-filter-predicate.ts';
 import { ListenerStats, ListenerWorkerStats } from './listener-stats.ts';
 
 interface PreparedChain {
@@ -38,7 +44,7 @@ export class ActiveListener implements InspectionOwner {
   #drainSinceMs = 0;
   #drainMs = 0;
   readonly #match: FilterChainMatch<PreparedChain>;
-  readonly #filters: readonly ListenerFilter[];
+  readonly #filters: readonly InspectionStep[];
   readonly #accessLogs: readonly AccessLogger[];
   readonly #inspections = new Set<InspectedSocket>();
   readonly #defaultChain: PreparedChain | undefined;
@@ -51,11 +57,12 @@ export class ActiveListener implements InspectionOwner {
     this.stats = scope.stats(ListenerStats);
     this.workerStats = scope.scope(`worker_${worker.index}`).stats(ListenerWorkerStats);
     this.#match = new FilterChainMatch(config.filterChains.map((it) => this.#prepareChain(it, scope.prefix)));
-    this.#filters = config.listenerFilters.map((it) =>
-      worker.registry
+    this.#filters = config.listenerFilters.map((it) => ({
+      filter: worker.registry
         .byName<ListenerFilterExtension>('listener_filter', it.extension)!
         .prepare(it.config as never, { ...worker.services, statPrefix: scope.prefix }),
-    );
+      isDisabled: it.disabled && compileListenerFilterPredicate(it.disabled),
+    }));
     this.#accessLogs = prepareAccessLogs(config.accessLogs, worker.registry, worker.services);
     this.#defaultChain =
       config.defaultFilterChain && this.#prepareChain(config.defaultFilterChain, scope.prefix);
@@ -157,17 +164,12 @@ export class ActiveListener implements InspectionOwner {
       : addressText(plainIp(socket.localAddress!), socket.localPort!);
     const remote = isPipe ? '' : addressText(plainIp(socket.remoteAddress!), socket.remotePort!);
     const info = new AcceptedConnectionInfo(nextConnectionId(), local, remote, this.config.name);
-    const { stats, workerStats } = this;
-    stats.downstreamCxTotal.value++;
-    stats.downstreamCxActive.value++;
-    stats.downstreamPreCxActive.value = 0;
-    workerStats.downstreamCxTotal.value++;
-    workerStats.downstreamCxActive.value++;
+    this.stats.downstreamPreCxActive.value++;
     if (this.#filters.length === 0) {
+      this.stats.downstreamPreCxActive.value--;
       this.#serve(socket, info, [], noBytes);
       return;
     }
-    stats.downstreamPreCxActive.value++;
     const inspected = new InspectedSocket(
       socket,
       info,
@@ -186,14 +188,17 @@ export class ActiveListener implements InspectionOwner {
     this.#serve(inspected.socket, inspected.info, inspected.offeredProtocols, rest);
   }
 
-  onInspectionFailed(inspected: InspectedSocket, reason: 'refused' | 'timeout' | 'remote_close'): void {
+  onInspectionTimeout(): void {
+    this.stats.downstreamPreCxTimeout.value++;
+  }
+
+  onInspectionFailed(inspected: InspectedSocket, reason: InspectionFailure): void {
     const { stats } = this;
     this.#inspections.delete(inspected);
     stats.downstreamPreCxActive.value--;
-    if (reason === 'timeout') stats.downstreamPreCxTimeout.value++;
-    else if (reason === 'remote_close') stats.downstreamListenerFilterRemoteClose.value++;
-    else stats.downstreamListenerFilterError.value++;
-    this.#count(inspected.info);
+    if (reason === 'remote_close') stats.downstreamListenerFilterRemoteClose.value++;
+    else if (reason === 'read_error') stats.downstreamListenerFilterError.value++;
+    this.#log(inspected.info.streamInfo());
   }
 
   /** The chain is chosen and its filters begin. `rest`: what listener filters have read and left. */
@@ -203,18 +208,33 @@ export class ActiveListener implements InspectionOwner {
     applicationProtocols: readonly string[],
     rest: Buffer,
   ): void {
-    const accepted = new AcceptedConnection(this, info);
-    this.connections.add(accepted);
+    if (info.transportProtocol === '') info.transportProtocol = 'raw_buffer';
     const chain = this.#match.match({ info, applicationProtocols }) ?? this.#defaultChain;
     if (chain === undefined) {
       this.stats.noFilterChainMatch.value++;
-      (accepted.streamInfo as RequestInfo).flags |= 1 << ResponseFlag.NoRouteFound;
-      (accepted.streamInfo as RequestInfo).details = 'filter_chain_not_found';
+      const streamInfo = info.streamInfo();
+      streamInfo.flags |= 1 << ResponseFlag.NoRouteFound;
+      streamInfo.details = 'filter_chain_not_found';
+      this.#log(streamInfo);
+      socket.on('error', () => {});
+      socket.destroy();
+      return;
+    }
+    const { stats, workerStats } = this;
+    stats.downstreamCxTotal.value++;
+    stats.downstreamCxActive.value++;
+    workerStats.downstreamCxTotal.value++;
+    workerStats.downstreamCxActive.value++;
+    const accepted = new AcceptedConnection(this, info);
+    this.connections.add(accepted);
+    info.filterChainName = chain.config.name;
+    if (chain.factories.length === 0) {
       accepted.connection = new Connection(info.id, socket, accepted, 0, false);
+      info.localCloseReason = 'no_filters';
+      stats.networkExtensionConfigMissing.value++;
       accepted.close(CloseType.NoFlush, '');
       return;
     }
-    info.filterChainName = chain.config.name;
     const wrapped = chain.transport.wrap(socket, rest.length > 0 ? rest : undefined);
     if (socket.destroyed) {
       // The transport has no certificate yet.
@@ -257,11 +277,15 @@ export class ActiveListener implements InspectionOwner {
     if (!this.connections.delete(accepted)) return;
     this.#count(accepted.info);
     const { failureReason } = accepted.connection;
-    if (failureReason.startsWith('TLS_error'))
-      accepted.info.transportFailureReason = failureReason.replaceAll(' ', '_');
+    accepted.info.transportFailureReason = failureReason.startsWith('TLS_error')
+      ? failureReason.replaceAll(' ', '_')
+      : '';
+    this.#log(accepted.streamInfo as RequestInfo);
+  }
+
+  #log(info: RequestInfo): void {
     const accessLogs = this.#accessLogs;
     if (accessLogs.length === 0) return;
-    const info = accepted.streamInfo as RequestInfo;
     info.endMs = performance.now();
     const context = {
       info,

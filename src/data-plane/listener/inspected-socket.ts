@@ -6,14 +6,25 @@ import {
   type ListenerFilter,
   ListenerFilterStatus,
 } from '#extension/listener-filter.ts';
+import type { ConnectionInfo } from '#extension/stream-info.ts';
 import type { AcceptedConnectionInfo } from './accepted-connection.ts';
 
 /** What came of it. Called once. */
 export interface InspectionOwner {
   /** Every filter let it pass, or the timeout did. `rest`: bytes received and not consumed; the socket is paused. */
   onInspected(socket: InspectedSocket, rest: Buffer): void;
+  /** It took too long: one of the others follows. */
+  onInspectionTimeout(): void;
   /** A filter refused it, the peer left, or it took too long; the socket is destroyed. */
-  onInspectionFailed(socket: InspectedSocket, reason: 'refused' | 'timeout' | 'remote_close'): void;
+  onInspectionFailed(socket: InspectedSocket, reason: InspectionFailure): void;
+}
+
+export type InspectionFailure = 'refused' | 'timeout' | 'remote_close' | 'read_error';
+
+/** A filter of a listener, and who is spared it (`filter_disabled`). */
+export interface InspectionStep {
+  readonly filter: ListenerFilter;
+  readonly isDisabled: ((info: ConnectionInfo) => boolean) | undefined;
 }
 
 const noBytes = Buffer.alloc(0);
@@ -22,7 +33,7 @@ export class InspectedSocket implements AcceptedSocket, TimerOwner {
   readonly info: AcceptedConnectionInfo;
   readonly socket: Socket;
   offeredProtocols: readonly string[] = [];
-  readonly #filters: readonly ListenerFilter[];
+  readonly #steps: readonly InspectionStep[];
   readonly #owner: InspectionOwner;
   readonly #timers: TimerWheel;
   readonly #timer: WheelTimer;
@@ -32,19 +43,20 @@ export class InspectedSocket implements AcceptedSocket, TimerOwner {
   #isOver = false;
   readonly #onData = (bytes: Buffer): void => this.#received(bytes);
   readonly #onEnd = (): void => this.#run(true);
-  readonly #onGone = (): void => this.#fail('remote_close');
+  readonly #onError = (): void => this.#fail('read_error');
+  readonly #onClose = (): void => this.#fail('remote_close');
 
   constructor(
     socket: Socket,
     info: AcceptedConnectionInfo,
-    filters: readonly ListenerFilter[],
+    steps: readonly InspectionStep[],
     timers: TimerWheel,
     passesOnTimeout: boolean,
     owner: InspectionOwner,
   ) {
     this.socket = socket;
     this.info = info;
-    this.#filters = filters;
+    this.#steps = steps;
     this.#timers = timers;
     this.#passesOnTimeout = passesOnTimeout;
     this.#owner = owner;
@@ -55,8 +67,8 @@ export class InspectedSocket implements AcceptedSocket, TimerOwner {
   start(timeoutMs: number): void {
     this.socket.on('data', this.#onData);
     this.socket.on('end', this.#onEnd);
-    this.socket.on('error', this.#onGone);
-    this.socket.on('close', this.#onGone);
+    this.socket.on('error', this.#onError);
+    this.socket.on('close', this.#onClose);
     if (timeoutMs > 0) this.#timers.start(this.#timer, timeoutMs);
     this.#run(false);
   }
@@ -65,12 +77,17 @@ export class InspectedSocket implements AcceptedSocket, TimerOwner {
     this.#bytes = this.#bytes.subarray(bytes);
   }
 
+  setMetadata(name: string, values: Record<string, unknown>): void {
+    (this.info.metadata ??= {})[name] = values;
+  }
+
   restoreAddresses(remote: string, local: string): void {
     this.info.remoteAddress = remote;
     this.info.localAddress = local;
   }
 
   onTimeout(): void {
+    this.#owner.onInspectionTimeout();
     if (this.#passesOnTimeout) this.#pass();
     else this.#fail('timeout');
   }
@@ -89,8 +106,12 @@ export class InspectedSocket implements AcceptedSocket, TimerOwner {
 
   #run(end: boolean): void {
     if (this.#isOver) return;
-    while (this.#at < this.#filters.length) {
-      const filter = this.#filters[this.#at]!;
+    while (this.#at < this.#steps.length) {
+      const { filter, isDisabled } = this.#steps[this.#at]!;
+      if (isDisabled?.(this.info)) {
+        this.#at++;
+        continue;
+      }
       if (filter.needsBytes && this.#bytes.length === 0) {
         if (end) this.#fail('remote_close');
         return;
@@ -113,7 +134,7 @@ export class InspectedSocket implements AcceptedSocket, TimerOwner {
     this.#owner.onInspected(this, this.#bytes);
   }
 
-  #fail(reason: 'refused' | 'timeout' | 'remote_close'): void {
+  #fail(reason: InspectionFailure): void {
     if (this.#isOver) return;
     this.#leave();
     this.socket.on('error', () => {}); // It is being destroyed: what else goes wrong with it concerns nobody.
@@ -126,7 +147,7 @@ export class InspectedSocket implements AcceptedSocket, TimerOwner {
     this.#timers.cancel(this.#timer);
     this.socket.off('data', this.#onData);
     this.socket.off('end', this.#onEnd);
-    this.socket.off('error', this.#onGone);
-    this.socket.off('close', this.#onGone);
+    this.socket.off('error', this.#onError);
+    this.socket.off('close', this.#onClose);
   }
 }

@@ -2,6 +2,7 @@
 import type { AccessLogData } from '#extension/access-logger.ts';
 import type { Configured } from '#extension/registry.ts';
 import type { SocketAddressData } from '../address.ts';
+import type { ListenerFilterPredicate } from './listener-filter-predicate.ts';
 
 export type Metadata = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
 
@@ -17,7 +18,7 @@ export interface ListenerConfig {
   readonly bufferLimitBytes: number;
   readonly filterChains: readonly FilterChainConfig[];
   readonly defaultFilterChain: FilterChainConfig | undefined;
-  readonly listenerFilters: readonly Configured[];
+  readonly listenerFilters: readonly ListenerFilterConfig[];
   readonly listenerFiltersTimeoutMs: number;
   readonly continueOnListenerFiltersTimeout: boolean;
   readonly trafficDirection: string;
@@ -26,6 +27,11 @@ export interface ListenerConfig {
   readonly keepAliveMs: number;
   /** `DrainType`: true when only a modification drains, not a failing health check. */
   readonly drainsOnlyOnModify: boolean;
+}
+
+export interface ListenerFilterConfig extends Configured {
+  /** `filter_disabled` */
+  readonly disabled: ListenerFilterPredicate | undefined;
 }
 
 export interface FilterChainConfig {

@@ -7,9 +7,10 @@ import { parseAccessLogs } from '#extension/access-logger.ts';
 import { durationMs, onlyFields } from '#extension/message-fields.ts';
 import type { NetworkFilterExtension } from '#extension/network-filter.ts';
 import type { Configured, Registry } from '#extension/registry.ts';
-import type { FilterChain, Listener } from '#schema/messages/envoy/config/listener/v3.ts';
+import type { FilterChain, Listener, ListenerFilter } from '#schema/messages/envoy/config/listener/v3.ts';
 import { parseAddress, type SocketAddressData } from '../address.ts';
-import type { FilterChainConfig, ListenerConfig } from './listener-config.ts';
+import type { FilterChainConfig, ListenerConfig, ListenerFilterConfig } from './listener-config.ts';
+import { parseListenerFilterPredicate } from './listener-filter-predicate.ts';
 
 const supported = [
   'name',
@@ -47,6 +48,8 @@ export function parseListener(message: Listener, at: ParseContext, registry: Reg
     if (address !== undefined) addresses.push(address);
   });
   if (first?.isUdp) at.field('address').unsupported('UDP listeners are not supported by chancery');
+  const listenerFilters = parseFilters(message.listener_filters, at.field('listener_filters'), registry);
+  warnWithoutInspector(message, listenerFilters, at);
   return {
     // Envoy gives one without a name a random one, which /listeners shows.
     name: message.name !== '' ? message.name : randomUUID(),
@@ -68,11 +71,7 @@ export function parseListener(message: Listener, at: ParseContext, registry: Reg
       message.default_filter_chain === undefined
         ? undefined
         : parseChain(message.default_filter_chain, at.field('default_filter_chain'), registry),
-    listenerFilters: withInspector(
-      parseAll('listener_filter', message.listener_filters, at.field('listener_filters'), registry),
-      message,
-      at,
-    ),
+    listenerFilters,
     listenerFiltersTimeoutMs: durationMs(message.listener_filters_timeout, 15_000),
     continueOnListenerFiltersTimeout: message.continue_on_listener_filters_timeout,
     trafficDirection: message.traffic_direction === 'UNSPECIFIED' ? '' : message.traffic_direction,
@@ -145,33 +144,20 @@ function parseChain(message: FilterChain, at: ParseContext, registry: Registry):
   };
 }
 
-/** Chains that match on what only a ClientHello says need somebody to read it, as Envoy sees to it. */
-function withInspector(
-  filters: readonly Configured[],
-  message: Listener,
-  at: ParseContext,
-): readonly Configured[] {
-  const asks = message.filter_chains.some(({ filter_chain_match: match }) => {
-    return (
-      match !== undefined &&
-      (match.server_names.length > 0 ||
-        match.application_protocols.length > 0 ||
-        match.transport_protocol === 'tls')
-    );
+/** What a chain matches on has to be read by somebody. Earlier releases of Envoy added the inspector by themselves; 1.40 does not. */
+function warnWithoutInspector(message: Listener, filters: readonly ListenerFilterConfig[], at: ParseContext) {
+  if (filters.some((it) => it.extension === 'envoy.filters.listener.tls_inspector')) return;
+  message.filter_chains.forEach(({ filter_chain_match: match }, i) => {
+    if (match === undefined || (match.server_names.length === 0 && match.transport_protocol !== 'tls'))
+      return;
+    at.field('filter_chains', i)
+      .field('filter_chain_match')
+      .warn('never matches: the listener has no tls_inspector among its listener filters', {
+        rule: 'listener-config',
+        suggestion: 'add envoy.filters.listener.tls_inspector to "listener_filters"',
+      });
   });
-  if (!asks || filters.some((it) => it.extension === tlsInspector.extension)) return filters;
-  at.warn(
-    "adding listener: filter chain match rules require TLS Listener filter, but it isn't configured, trying to inject it",
-    {},
-  );
-  return [...filters, tlsInspector];
 }
-
-const tlsInspector: Configured = {
-  name: 'envoy.filters.listener.tls_inspector',
-  extension: 'envoy.filters.listener.tls_inspector',
-  config: { maxHelloBytes: 16_384, ja3: false, ja4: false, closesOnParseError: false },
-};
 
 /**
  * `net.core.somaxconn`, as Envoy, 128 where there is none. With a shorter queue a burst of clients is answered with SYN cookies, and
@@ -191,16 +177,21 @@ const rawBuffer: Configured = {
   config: {},
 };
 
-function parseAll(
-  kind: string,
-  messages: readonly { readonly name: string; readonly typed_config?: object | undefined }[],
+function parseFilters(
+  messages: readonly ListenerFilter[],
   at: ParseContext,
   registry: Registry,
-): readonly Configured[] {
-  const all: Configured[] = [];
+): readonly ListenerFilterConfig[] {
+  const all: ListenerFilterConfig[] = [];
   messages.forEach((message, i) => {
-    const configured = registry.parse(kind, message, at.index(i));
-    if (configured !== undefined) all.push(configured);
+    const here = at.index(i);
+    onlyFields(message, here, ['name', 'typed_config', 'filter_disabled']);
+    const configured = registry.parse('listener_filter', message, here);
+    if (configured === undefined) return;
+    const disabled =
+      message.filter_disabled &&
+      parseListenerFilterPredicate(message.filter_disabled, here.field('filter_disabled'));
+    all.push({ ...configured, disabled });
   });
   return all;
 }

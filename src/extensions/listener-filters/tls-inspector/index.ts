@@ -63,22 +63,28 @@ class TlsInspectorFilter implements ListenerFilter {
     this.#stats = stats;
   }
 
-  inspect(socket: AcceptedSocket, bytes: Buffer, end: boolean): ListenerFilterStatus {
+  inspect(socket: AcceptedSocket, received: Buffer, end: boolean): ListenerFilterStatus {
     const stats = this.#stats;
     const { info } = socket;
-    const result = inspectClientHello(bytes, this.#config.maxHelloBytes);
+    const { maxHelloBytes, closesOnParseError } = this.#config;
+    const bytes = received.length > maxHelloBytes ? received.subarray(0, maxHelloBytes) : received;
+    const isFull = bytes.length === maxHelloBytes;
+    const result = inspectClientHello(bytes);
     switch (result.status) {
       case HelloStatus.NeedMore:
-        return end ? ListenerFilterStatus.Close : ListenerFilterStatus.NeedMore;
-      case HelloStatus.TooLarge:
-        stats.clientHelloTooLarge.value++;
+        if (!isFull) return end ? ListenerFilterStatus.Close : ListenerFilterStatus.NeedMore;
+        stats.bytesProcessed.record(maxHelloBytes);
+        return this.#tooLarge(socket);
+      case HelloStatus.Goodbye:
+        stats.bytesProcessed.record(result.bytes);
         return ListenerFilterStatus.Close;
       case HelloStatus.NotTls:
+        stats.bytesProcessed.record(result.bytes);
+        // Plaintext and a hello that is wrong cannot be told apart, says Envoy.
+        if (closesOnParseError && isFull) return this.#tooLarge(socket);
         stats.tlsNotFound.value++;
-        info.transportProtocol = 'raw_buffer';
-        return this.#config.closesOnParseError && bytes[0] === 22
-          ? ListenerFilterStatus.Close
-          : ListenerFilterStatus.Continue;
+        socket.setMetadata(tlsInspector.name, { failure_reason: 'ClientHelloNotDetected' });
+        return closesOnParseError ? ListenerFilterStatus.Close : ListenerFilterStatus.Continue;
       case HelloStatus.Done: {
         const hello = result.hello!;
         stats.tlsFound.value++;
@@ -95,5 +101,11 @@ class TlsInspectorFilter implements ListenerFilter {
         return ListenerFilterStatus.Continue;
       }
     }
+  }
+
+  #tooLarge(socket: AcceptedSocket): ListenerFilterStatus {
+    this.#stats.clientHelloTooLarge.value++;
+    socket.setMetadata(tlsInspector.name, { failure_reason: 'ClientHelloTooLarge' });
+    return ListenerFilterStatus.Close;
   }
 }

@@ -21,6 +21,7 @@ export const networkDirectResponse = defineNetworkFilter({
     const bytes = Buffer.from(response, 'latin1');
     return (downstream) => ({
       onNewConnection() {
+        downstream.streamInfo.details = 'direct_response';
         if (bytes.length > 0) downstream.write(bytes);
         downstream.close(CloseType.FlushWrite, '');
         return NetworkFilterStatus.StopIteration;
