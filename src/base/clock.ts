@@ -1,5 +1,7 @@
 // Time as the proxy sees it. Whoever needs time is given a clock, so that tests can stop it.
 
+import { turnMs } from './turn.ts';
+
 export interface Clock {
   /** Milliseconds, with a fraction, from an arbitrary start; never goes back. */
   monotonicMs(): number;
@@ -18,3 +20,6 @@ export const systemClock: Clock = {
     return () => clearTimeout(timeout);
   },
 };
+
+/** For worker threads, whose timers start several times per request: the time of the turn, as libuv's timers have it. */
+export const turnClock: Clock = { ...systemClock, monotonicMs: turnMs };

@@ -1,6 +1,6 @@
 // A worker: receives what the main thread posts, prepares it, owns listeners and clusters. The same class runs in the main thread
 // for `workers: 'inline'`.
-import { systemClock } from '#base/clock.ts';
+import { turnClock } from '#base/clock.ts';
 import { logs } from '#base/logger.ts';
 import { TimerWheel } from '#base/timer-wheel.ts';
 import { AccessLogFiles } from '#extension/access-log-files.ts';
@@ -21,7 +21,7 @@ import type { FromWorker, HostCounters, ToWorker, WorkerData } from './worker-pr
 export class Worker implements WorkerContext, Lifecycle {
   readonly index: number;
   readonly store: StatsStore;
-  readonly timers = new TimerWheel(systemClock);
+  readonly timers = new TimerWheel(turnClock);
   readonly runtime = new Runtime();
   readonly services: WorkerServices;
   readonly registry: Registry;
@@ -57,7 +57,7 @@ export class Worker implements WorkerContext, Lifecycle {
       runtime: this.runtime,
       secrets: this.#secrets,
       timers: this.timers,
-      clock: systemClock,
+      clock: turnClock,
       lifecycle: this,
       localCluster: data.nodeCluster,
     };

@@ -1,9 +1,10 @@
 // The one class for bytes in and out of a stream socket, plain or TLS, accepted or opened. Step 3 of a request's way.
 // What is written during one turn of the event loop is collected and given to the socket once, at its end, together with the
-// output of every other connection of the thread.
+// output of every other connection of the thread. HTTP/2 waits one turn more.
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { written } from '#base/read-buffers.ts';
+import { atTurnEnd, scheduleTurnEnd } from '#base/turn.ts';
 import type { ByteSink, FlushSource } from '#http/codec.ts';
 
 /** Who caused the end of a connection. */
@@ -44,17 +45,22 @@ const earlyFlushBytes = 131_072;
 
 let dirty: Connection[] = [];
 let flushing: Connection[] = [];
-let isFlushScheduled = false;
 
-/** Runs after all events of a turn. Connections that become dirty meanwhile get the next turn. */
+/** Runs after all events of a turn. Connections that become dirty meanwhile, and those that wait for more, get the next turn. */
 function flushDirty(): void {
-  isFlushScheduled = false;
   const all = dirty;
   dirty = flushing;
   flushing = all;
-  for (let i = 0; i < all.length; i++) all[i]!.flush();
+  for (let i = 0; i < all.length; i++) {
+    const connection = all[i]!;
+    if (connection.waitsForMore()) dirty.push(connection);
+    else connection.flush();
+  }
   all.length = 0;
+  if (dirty.length > 0) scheduleTurnEnd();
 }
+
+atTurnEnd(flushDirty);
 
 export class Connection implements ByteSink {
   readonly id: number;
@@ -93,6 +99,7 @@ export class Connection implements ByteSink {
   #buffers: Buffer[] = [];
   #bufferedBytes = 0;
   #source: FlushSource | undefined = undefined;
+  #hasWaited = false;
   #readDisables = 0;
   #endAfterFlush = false;
   #closeAfterFlush: CloseType = CloseType.NoFlush;
@@ -150,6 +157,16 @@ export class Connection implements ByteSink {
     if (this.isClosing) return;
     this.#source = source;
     if (!this.#isDirty) this.#schedule();
+  }
+
+  /**
+   * A codec that collects frames of many streams sends them one look at the sockets later, once: what came in meanwhile goes out in
+   * the same write. Nobody waits longer than the work that was there anyway.
+   */
+  waitsForMore(): boolean {
+    if (this.#source === undefined || this.#hasWaited || this.isClosing) return false;
+    this.#hasWaited = true;
+    return true;
   }
 
   get pendingBytes(): number {
@@ -213,6 +230,7 @@ export class Connection implements ByteSink {
   /** Gives everything collected to the socket. Called at the end of a turn. */
   flush(): void {
     this.#isDirty = false;
+    this.#hasWaited = false;
     if (this.isClosed) return;
     this.#flushSource();
     if (this.#isBlocked) {
@@ -280,10 +298,7 @@ export class Connection implements ByteSink {
     if (this.#isDirty) return;
     this.#isDirty = true;
     dirty.push(this);
-    if (!isFlushScheduled) {
-      isFlushScheduled = true;
-      setImmediate(flushDirty);
-    }
+    scheduleTurnEnd();
   }
 
   #countPending(bytes: number): void {

@@ -1,5 +1,6 @@
 // One downstream HTTP connection: its codec, its streams, its end. Step 4 of a request's way.
 import { type TimerOwner, WheelTimer } from '#base/timer-wheel.ts';
+import { turnMs } from '#base/turn.ts';
 import type { DownstreamConnection, NetworkFilter } from '#extension/network-filter.ts';
 import { NetworkFilterStatus } from '#extension/network-filter.ts';
 import { ResponseFlag } from '#extension/response-flag.ts';
@@ -67,7 +68,7 @@ export class ConnectionManager implements NetworkFilter, ServerCodecOwner, Timer
     this.isLoopbackPeer = this.remoteIp.startsWith('127.') || this.remoteIp === '::1';
     this.localPort = info.localAddress.slice(info.localAddress.lastIndexOf(':') + 1);
     const { stats, config } = shared;
-    this.#startMs = performance.now();
+    this.#startMs = turnMs();
     stats.downstreamCxTotal.value++;
     stats.downstreamCxActive.value++;
     if (this.isTls) {
@@ -144,7 +145,7 @@ export class ConnectionManager implements NetworkFilter, ServerCodecOwner, Timer
     }
     for (let i = this.streams.length - 1; i >= 0; i--)
       this.streams[i]!.onReset(ResetReason.ConnectionTermination, '');
-    stats.downstreamCxLengthMs.record(performance.now() - this.#startMs);
+    stats.downstreamCxLengthMs.record(turnMs() - this.#startMs);
   }
 
   #chooseCodec(bytes: Buffer): ServerCodec | undefined {

@@ -1,6 +1,6 @@
 // Plain connection manager -> what its connections share, in a worker.
 import { Cidr, CidrList } from '#base/cidr.ts';
-import { systemClock } from '#base/clock.ts';
+import { turnClock } from '#base/clock.ts';
 import { prepareAccessLogs } from '#extension/access-logger.ts';
 import type { FilterContext, HttpFilterExtension } from '#extension/http-filter.ts';
 import type { Http1Options } from '#http/h1-options.ts';
@@ -100,7 +100,7 @@ export function prepareConnectionManager(
             config.http2,
             http2Counts(http2Scope),
             context.timers,
-            systemClock,
+            turnClock,
           )
         : new H1ServerCodec(owner, sink, isTls ? http1 : plainHttp1),
   };

@@ -3,6 +3,7 @@
 
 import { pin } from '#base/read-buffers.ts';
 import { type TimerOwner, WheelTimer } from '#base/timer-wheel.ts';
+import { turnMs } from '#base/turn.ts';
 import type { PickContext } from '#extension/load-balancer.ts';
 import { ResponseFlag } from '#extension/response-flag.ts';
 import { ResetReason, type StreamEncoder } from '#http/codec.ts';
@@ -101,7 +102,7 @@ export class Router implements TimerOwner, PickContext {
     this.metadataMatch = route.metadataMatch;
     this.requestHeaders = headers;
     if (route.stats !== null || route.virtualHost.otherCluster !== null) this.#chooseGroups(route, headers);
-    this.#startMs = performance.now();
+    this.#startMs = turnMs();
     const { routerConfig } = shared.config;
     if (routerConfig.strictCheckHeaders.length > 0 && !this.#passesStrictCheck(headers)) return;
     const first = this.#pickHost();
@@ -307,7 +308,7 @@ export class Router implements TimerOwner, PickContext {
     if (this.isDone) return;
     this.requestEnded = true;
     const { route, shared } = this;
-    this.#requestEndMs = performance.now();
+    this.#requestEndMs = turnMs();
     if (this.route!.mirrorPolicies.length > 0)
       startShadows(this.stream, route!, this.requestHeaders!, this.#body, this.requestTrailers);
     if (this.timeoutMs > 0) shared.timers.start(this.#routeTimer, this.timeoutMs);
@@ -384,7 +385,7 @@ export class Router implements TimerOwner, PickContext {
     upstream.connectEndMs = connection.connectEndMs;
     upstream.protocol = connection.codec!.protocol;
     upstream.tls = connection.tls;
-    const nowMs = performance.now();
+    const nowMs = turnMs();
     upstream.poolReadyMs = nowMs;
     upstream.firstTxByteMs = nowMs;
     const body = this.#body;
@@ -424,7 +425,7 @@ export class Router implements TimerOwner, PickContext {
     const cluster = this.cluster!;
     const route = this.route!;
     const { status } = headers;
-    const nowMs = performance.now();
+    const nowMs = turnMs();
     info.upstream.firstRxByteMs = nowMs;
     const retry = this.#retry;
     if (retry !== undefined) {
@@ -561,7 +562,7 @@ export class Router implements TimerOwner, PickContext {
       headers.set('x-envoy-attempt-count', String(stream.info.attemptCount));
     if (vhost.includeIsTimeoutRetryHeader)
       headers.set('x-envoy-is-timeout-retry', this.#isTimeoutRetry ? 'true' : 'false');
-    const elapsedMs = this.#requestEndMs === 0 ? 0 : Math.floor(performance.now() - this.#requestEndMs);
+    const elapsedMs = this.#requestEndMs === 0 ? 0 : Math.floor(turnMs() - this.#requestEndMs);
     this.#setTimeoutHeaders(headers, elapsedMs);
     this.#startAttempt(host, true);
   }
@@ -602,7 +603,7 @@ export class Router implements TimerOwner, PickContext {
     this.shared.timers.cancel(this.#routeTimer);
     const cluster = this.cluster!;
     const { stream } = this;
-    const nowMs = performance.now();
+    const nowMs = turnMs();
     const { upstream } = stream.info;
     upstream.lastRxByteMs = nowMs;
     const ms = nowMs - (this.#requestEndMs === 0 ? this.#startMs : this.#requestEndMs);

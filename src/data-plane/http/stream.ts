@@ -8,6 +8,7 @@
 
 import { pin } from '#base/read-buffers.ts';
 import { type TimerOwner, WheelTimer } from '#base/timer-wheel.ts';
+import { turnMs } from '#base/turn.ts';
 import { AccessLogType, type FormatContext } from '#extension/formatter.ts';
 import { FilterStatus, type HttpFilter, type HttpRoute, type HttpStream } from '#extension/http-filter.ts';
 import { ResponseFlag } from '#extension/response-flag.ts';
@@ -111,7 +112,7 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
     this.encoder = encoder;
     const shared = manager.shared;
     this.plan = shared.plan;
-    this.info = new RequestInfo(manager.connectionInfo, performance.now());
+    this.info = new RequestInfo(manager.connectionInfo, turnMs());
     // Logged for a request that breaks off before its headers are there; these may say HTTP/1.0.
     this.info.protocol = manager.codecProtocol;
     this.decoderBufferLimit = shared.bufferLimitBytes;
@@ -667,7 +668,7 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
     info.responseCode = headers.status;
     mutateResponseHeaders(this, headers);
     manager.countResponse(headers.status);
-    info.firstDownstreamTxMs = performance.now();
+    info.firstDownstreamTxMs = turnMs();
     this.encoder.encodeHeaders(headers, endStream);
     if (endStream) this.#responseEnd();
   }
@@ -694,7 +695,7 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
   #responseEnd(): void {
     if (this.isDestroyed) return;
     this.responseEnded = true;
-    this.info.lastDownstreamTxMs = performance.now();
+    this.info.lastDownstreamTxMs = turnMs();
     const { plan } = this;
     if ((plan.hasAny & Has.EncodeComplete) !== 0) {
       for (let i = this.#filters.length - 1; i >= 0; i--) {
@@ -898,7 +899,7 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
 
   #requestEnd(): void {
     this.requestEnded = true;
-    this.info.lastDownstreamRxMs = performance.now();
+    this.info.lastDownstreamRxMs = turnMs();
     if (this.#otherTimers !== undefined) this.#cancelTimers(Timer.Request);
   }
 
@@ -933,7 +934,7 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
     const others = this.#otherTimers;
     if (others !== undefined) for (let i = 0; i < others.length; i++) timers.cancel(others[i]!);
     this.router.abandon();
-    info.endMs = performance.now();
+    info.endMs = turnMs();
     if (this.isUpgrade) manager.shared.stats.downstreamCxUpgradesActive.value--;
     info.wireBytesReceived = this.encoder.wireBytesReceived;
     info.wireBytesSent = this.encoder.wireBytesSent;

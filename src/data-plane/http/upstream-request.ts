@@ -1,5 +1,6 @@
 // One attempt of a request: waits for a stream in a pool, sends, then is the decoder of the response.
 import { type TimerOwner, WheelTimer } from '#base/timer-wheel.ts';
+import { turnMs } from '#base/turn.ts';
 import type { ResetReason, StreamDecoder, StreamEncoder } from '#http/codec.ts';
 import type { HeaderMap } from '#http/header-map.ts';
 import type { UpstreamHost } from '../upstream/host.ts';
@@ -67,7 +68,7 @@ export class UpstreamRequest implements PoolClient, StreamDecoder, TimerOwner {
 
   #sent(): void {
     this.requestSent = true;
-    this.router.stream.info.upstream.lastTxByteMs = performance.now();
+    this.router.stream.info.upstream.lastTxByteMs = turnMs();
   }
 
   readDisable(disable: boolean): void {

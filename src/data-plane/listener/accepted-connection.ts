@@ -1,6 +1,7 @@
 // An accepted connection and the network filters of its chain. Step 3 of a request's way. With the connection manager alone, the
 // usual case, a byte passes one call here.
 import { type TimerOwner, WheelTimer } from '#base/timer-wheel.ts';
+import { turnMs } from '#base/turn.ts';
 import type { DownstreamConnection, NetworkFilter } from '#extension/network-filter.ts';
 import { NetworkFilterStatus } from '#extension/network-filter.ts';
 import type { ConnectionInfo, FilterStateObject, StreamInfo, TlsInfo } from '#extension/stream-info.ts';
@@ -15,7 +16,7 @@ export class AcceptedConnectionInfo implements ConnectionInfo {
   readonly directLocalAddress: string;
   readonly directRemoteAddress: string;
   remoteAddress: string;
-  readonly startMs: number = performance.now();
+  readonly startMs: number = turnMs();
   handshakeEndMs = 0;
   requestedServerName = '';
   applicationProtocol = '';
@@ -76,7 +77,7 @@ export class AcceptedConnection implements DownstreamConnection, ConnectionOwner
   }
 
   endHandshake(): void {
-    this.info.handshakeEndMs = performance.now();
+    this.info.handshakeEndMs = turnMs();
     this.#cancelHandshakeTimer();
   }
 

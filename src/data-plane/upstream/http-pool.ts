@@ -3,6 +3,7 @@
 
 import { addressText } from '#base/address-text.ts';
 import { type TimerOwner, WheelTimer } from '#base/timer-wheel.ts';
+import { turnMs } from '#base/turn.ts';
 import type { TlsInfo } from '#extension/stream-info.ts';
 import type { ClientCodec, ClientCodecOwner, CodecError, StreamDecoder, StreamEncoder } from '#http/codec.ts';
 import { ResetReason } from '#http/codec.ts';
@@ -218,7 +219,7 @@ export class PooledConnection implements ConnectionOwner, ClientCodecOwner, Time
     host.cxTotal.value++;
     host.cxActive.value++;
     breaker.addConnections(1);
-    this.connectStartMs = performance.now();
+    this.connectStartMs = turnMs();
     const connection = cluster.connect(host, this, this.pool.protocol);
     this.connection = connection;
     connection.rxBytes = stats.upstreamCxRxBytesTotal;
@@ -288,7 +289,7 @@ export class PooledConnection implements ConnectionOwner, ClientCodecOwner, Time
   onConnected(): void {
     const { cluster } = this.pool;
     this.isConnected = true;
-    this.connectEndMs = performance.now();
+    this.connectEndMs = turnMs();
     const { socket } = this.connection!;
     this.localAddress =
       socket.localAddress === undefined ? '' : addressText(socket.localAddress, socket.localPort!);
@@ -334,7 +335,7 @@ export class PooledConnection implements ConnectionOwner, ClientCodecOwner, Time
     stats.upstreamCxDestroy.value++;
     if (event === CloseEvent.Remote) stats.upstreamCxDestroyRemote.value++;
     else stats.upstreamCxDestroyLocal.value++;
-    stats.upstreamCxLengthMs.record(performance.now() - this.connectStartMs);
+    stats.upstreamCxLengthMs.record(turnMs() - this.connectStartMs);
     stats.upstreamRqPerCx.record(this.requests);
     // The end of the connection may be the end of a response.
     if (this.isConnected && event === CloseEvent.Remote && this.pool.protocol !== 3) this.codec?.onEnd();

@@ -1,7 +1,7 @@
 // Plain cluster -> the cluster of a worker, and its hosts as they come and go.
 
 import type { TLSSocket } from 'node:tls';
-import { systemClock } from '#base/clock.ts';
+import { turnClock } from '#base/clock.ts';
 import { HostHealth, type LoadBalancerExtension } from '#extension/load-balancer.ts';
 import type { Configured } from '#extension/registry.ts';
 import type { UpstreamTransport, UpstreamTransportExtension } from '#extension/transport-socket.ts';
@@ -67,7 +67,7 @@ export function prepareCluster(config: ClusterConfig, worker: WorkerContext): Cl
     },
     http2(sink, owner) {
       http2 ??= http2Counts(scope.scope('http2'));
-      return new H2Session(undefined, owner, sink, config.http.http2, http2, worker.timers, systemClock);
+      return new H2Session(undefined, owner, sink, config.http.http2, http2, worker.timers, turnClock);
     },
     negotiated: (connection) => (connection.socket as Partial<TLSSocket>).alpnProtocol || '',
   };
