@@ -3,6 +3,7 @@
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { addressText } from '#base/address-text.ts';
+import { turnMs } from '#base/turn.ts';
 import { type AccessLogger, prepareAccessLogs } from '#extension/access-logger.ts';
 import { AccessLogType } from '#extension/formatter.ts';
 import type { ListenerFilterExtension } from '#extension/listener-filter.ts';
@@ -17,6 +18,7 @@ import type { SocketAddressData } from '../address.ts';
 import type { RequestInfo } from '../http/request-info.ts';
 import type { DataPlaneFilterContext, WorkerContext } from '../worker-context.ts';
 import { AcceptedConnection, AcceptedConnectionInfo } from './accepted-connection.ts';
+import { saysGoodbye } from './drain-odds.ts';
 import { FilterChainMatch } from './filter-chain-match.ts';
 import {
   InspectedSocket,
@@ -101,7 +103,7 @@ export class ActiveListener implements InspectionOwner {
   }
 
   drain(drainMs: number): void {
-    this.#drainSinceMs = performance.now();
+    this.#drainSinceMs = turnMs();
     this.#drainMs = drainMs;
   }
 
@@ -109,8 +111,7 @@ export class ActiveListener implements InspectionOwner {
   get isDraining(): boolean {
     if (this.worker.isHealthCheckFailed && !this.config.drainsOnlyOnModify) return true;
     if (this.#drainSinceMs === 0) return false;
-    const elapsedMs = performance.now() - this.#drainSinceMs;
-    return elapsedMs >= this.#drainMs || Math.random() * this.#drainMs < elapsedMs;
+    return saysGoodbye(turnMs() - this.#drainSinceMs, this.#drainMs / 1000, Math.random());
   }
 
   /** Accepts no more; what is open goes on. */
@@ -286,7 +287,7 @@ export class ActiveListener implements InspectionOwner {
   #log(info: RequestInfo): void {
     const accessLogs = this.#accessLogs;
     if (accessLogs.length === 0) return;
-    info.endMs = performance.now();
+    info.endMs = turnMs();
     const context = {
       info,
       requestHeaders: undefined,
@@ -302,7 +303,7 @@ export class ActiveListener implements InspectionOwner {
     stats.downstreamCxActive.value--;
     workerStats.downstreamCxActive.value--;
     stats.downstreamCxDestroy.value++;
-    stats.downstreamCxLengthMs.record(performance.now() - info.startMs);
+    stats.downstreamCxLengthMs.record(turnMs() - info.startMs);
   }
 }
 
