@@ -73,6 +73,7 @@ const hot: readonly string[] = [
   'src/extension/response-flag.ts',
   'src/net/connection.ts',
   'src/base/address-text.ts',
+  'src/base/random.ts',
   'src/base/read-buffers.ts',
   'src/data-plane/http/connection-manager.ts',
   'src/data-plane/http/premature-resets.ts',
@@ -97,6 +98,8 @@ const hot: readonly string[] = [
   'src/http/path.ts',
   'src/data-plane/http/internal-redirect.ts',
   'src/data-plane/http/request-checks.ts',
+  'src/data-plane/http/async-request.ts',
+  'src/data-plane/http/reset-text.ts',
   'src/data-plane/http/retry-on.ts',
   'src/data-plane/http/retry-state.ts',
   'src/data-plane/http/shadow.ts',
@@ -161,7 +164,7 @@ test('relative imports stay in their room, and what is imported exists', () => {
 test('hot files import values only from hot files and node:, and never wait or throw', () => {
   const wrong: string[] = [];
   for (const file of hot) {
-    const source = readFileSync(file, 'utf8').replace(/\/\*[\s\S]*?\*\/|\/\/.*$/gm, '');
+    const source = readFileSync(file, 'utf8').replace(/\/\*[\s\S]*?\*\/|\/\/.*$|'[^'\n]*'/gm, '');
     for (const word of source.match(/\b(async|await|Promise|throw)\b/g) ?? []) wrong.push(`${file}: ${word}`);
     for (const { specifier, isType } of imports(file)) {
       if (isType || specifier.startsWith('node:')) continue;

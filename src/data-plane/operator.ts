@@ -351,6 +351,9 @@ export class Operator implements ServerOwner {
       clock: systemClock,
       lifecycle: { isHealthCheckFailed: false, membership: () => undefined },
       localCluster: this.node.cluster,
+      nodeMetadata: {},
+      // The main thread has no clusters of its own.
+      asyncClient: { start: () => undefined },
     };
   }
 

@@ -136,6 +136,7 @@ export class Server {
         extensionModules: options.extensionModules,
         nodeId: bootstrap.node?.id ?? '',
         nodeCluster: bootstrap.node?.cluster ?? '',
+        nodeMetadata: bootstrap.node?.metadata ?? {},
         localAddress: ownAddress,
         logFlush,
         statsMatcher: config.operator.stats.matcher,

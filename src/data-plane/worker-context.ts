@@ -5,6 +5,7 @@ import type { Registry } from '#extension/registry.ts';
 import type { Runtime } from '#extension/runtime.ts';
 import type { WorkerServices } from '#extension/worker-services.ts';
 import type { StatsStore } from '#stats/store.ts';
+import type { ClusterAsyncClient } from './http/async-client.ts';
 import type { ClusterLookup } from './upstream/cluster.ts';
 
 export interface WorkerContext {
@@ -16,6 +17,7 @@ export interface WorkerContext {
   readonly runtime: Runtime;
   readonly registry: Registry;
   readonly clusters: ClusterLookup;
+  readonly asyncClient: ClusterAsyncClient;
   readonly isHealthCheckFailed: boolean;
   readonly nodeId: string;
   readonly nodeCluster: string;

@@ -16,6 +16,7 @@ export interface WorkerData {
   readonly extensionModules: readonly string[];
   readonly nodeId: string;
   readonly nodeCluster: string;
+  readonly nodeMetadata: Readonly<Record<string, unknown>>;
   readonly localAddress: string;
   readonly logFlush: FlushOptions;
   /** `stats_config.stats_matcher` */

@@ -11,6 +11,7 @@ import type { Gauge } from '#stats/metric.ts';
 import { SnapshotWriter, transferOf } from '#stats/snapshot.ts';
 import { StatsStore } from '#stats/store.ts';
 import { coreExtensions } from './core-extensions.ts';
+import { ClusterAsyncClient } from './http/async-client.ts';
 import { ActiveListener } from './listener/active-listener.ts';
 import { statsFilter } from './observe/stats-config.ts';
 import { WorkerSecrets } from './secrets/worker-secrets.ts';
@@ -27,6 +28,7 @@ export class Worker implements WorkerContext, Lifecycle {
   readonly registry: Registry;
   isHealthCheckFailed = false;
   readonly clusters: WorkerClusters;
+  readonly asyncClient: ClusterAsyncClient;
   readonly nodeId: string;
   readonly nodeCluster: string;
   readonly localAddress: string;
@@ -49,6 +51,7 @@ export class Worker implements WorkerContext, Lifecycle {
     this.nodeCluster = data.nodeCluster;
     this.localAddress = data.localAddress;
     this.clusters = new WorkerClusters(this);
+    this.asyncClient = new ClusterAsyncClient(this.clusters, this.timers, this.store.root, data.localAddress);
     this.registry = new Registry([...coreExtensions, ...extensions]);
     this.accessLogFiles = new AccessLogFiles(this.store, data.logFlush);
     this.services = {
@@ -59,7 +62,9 @@ export class Worker implements WorkerContext, Lifecycle {
       timers: this.timers,
       clock: turnClock,
       lifecycle: this,
+      asyncClient: this.asyncClient,
       localCluster: data.nodeCluster,
+      nodeMetadata: data.nodeMetadata,
     };
     this.#post = post;
     this.#inflated = this.store

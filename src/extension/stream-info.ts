@@ -45,6 +45,8 @@ export interface TlsInfo {
   /** Key exchange group: `X25519`. */
   readonly group: string;
   readonly sessionId: string;
+  /** The server name that was asked for in the handshake. */
+  readonly serverName: string;
   readonly peerPresented: boolean;
   readonly peerValidated: boolean;
   peerCertificate(): CertificateInfo | undefined;

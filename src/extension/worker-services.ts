@@ -1,6 +1,7 @@
 // What a worker offers to everything prepared in it.
 import type { Clock } from '#base/clock.ts';
 import type { TimerWheel } from '#base/timer-wheel.ts';
+import type { AsyncClient } from '#http/async-client.ts';
 import type { Scope } from '#stats/store.ts';
 import type { AccessLogFiles } from './access-log-files.ts';
 import type { Runtime } from './runtime.ts';
@@ -16,8 +17,12 @@ export interface WorkerServices {
   readonly timers: TimerWheel;
   readonly clock: Clock;
   readonly lifecycle: Lifecycle;
+  /** For requests of the extension's own, to a cluster. */
+  readonly asyncClient: AsyncClient;
   /** `node.cluster`: what this proxy is called as a member of the mesh. */
   readonly localCluster: string;
+  /** `node.metadata` */
+  readonly nodeMetadata: Readonly<Record<string, unknown>>;
 }
 
 /** What the process is about to do, and how its clusters are. */

@@ -5,7 +5,7 @@ import { isGrpcContentType } from './request-headers.ts';
 import type { Stream } from './stream.ts';
 
 /** gRPC status of an HTTP status, as gRPC's own mapping has it. */
-function grpcStatusOf(status: number): number {
+export function grpcStatusOf(status: number): number {
   switch (status) {
     case 400:
       return 13;
@@ -81,7 +81,7 @@ export function localReply(
 }
 
 /** gRPC over HTTP/2: what is not printable ASCII, and the percent sign. */
-function percentEncode(text: string): string {
+export function percentEncode(text: string): string {
   const bytes = Buffer.from(text, 'latin1');
   let out = '';
   for (let i = 0; i < bytes.length; i++) {

@@ -5,6 +5,7 @@ import type { Runtime } from '#extension/runtime.ts';
 import type { ByteSink, ServerCodec, ServerCodecOwner } from '#http/codec.ts';
 import type { HeaderMap } from '#http/header-map.ts';
 import type { ClusterLookup } from '../upstream/cluster.ts';
+import type { AsyncShared } from './async-request.ts';
 import type { ConnectionManager } from './connection-manager.ts';
 import type { FilterPlan } from './filter-plan.ts';
 import type { ConnectionManagerStats, ListenerHttpStats, RouterStats } from './http-stats.ts';
@@ -24,8 +25,8 @@ export interface ManagerShared {
   readonly config: ConnectionManagerConfig;
   readonly stats: ConnectionManagerStats;
   readonly routerStats: RouterStats;
-  /** `http.async-client.`: requests the proxy makes itself, as mirrors. */
-  readonly asyncRouterStats: RouterStats;
+  /** For requests the proxy makes itself, as mirrors. */
+  readonly asyncClient: AsyncShared;
   readonly listenerStats: ListenerHttpStats;
   readonly plan: FilterPlan;
   /** Replaced as a whole when RDS or a listener update brings new routes. */

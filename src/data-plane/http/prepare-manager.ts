@@ -68,7 +68,7 @@ export function prepareConnectionManager(
     config,
     stats: scope.stats(ConnectionManagerStats),
     routerStats: scope.stats(RouterStats),
-    asyncRouterStats: stats.scope('http.async-client').stats(RouterStats),
+    asyncClient: worker.asyncClient,
     listenerStats: stats
       .scope(`${context.listenerStatPrefix}http.${config.statPrefix}`)
       .stats(ListenerHttpStats),

@@ -6,7 +6,7 @@ import type { CircuitBreaker } from '../upstream/circuit-breaker.ts';
 import type { Cluster } from '../upstream/cluster.ts';
 import type { UpstreamHost } from '../upstream/host.ts';
 import { parseRetryGrpcOnHeader, parseRetryOnHeader, RetryOn } from './retry-on.ts';
-import type { NamedExtension, RetryPolicy, RouteEntry } from './route-entry.ts';
+import type { NamedExtension, RetryPolicy } from './route-entry.ts';
 import type { RouteStats } from './route-stats.ts';
 
 export const RetryVerdict = { No: 0, Yes: 1, Overflow: 2, LimitExceeded: 3 } as const;
@@ -18,12 +18,12 @@ const noPredicates: readonly NamedExtension[] = [];
 
 /** Undefined when nothing asks for retries. Takes the retry headers off the request. */
 export function retryStateOf(
-  route: RouteEntry,
+  policy: RetryPolicy | null,
+  priority: 0 | 1,
   headers: HeaderMap,
   cluster: Cluster,
   groups: readonly RouteStats[],
 ): RetryState | undefined {
-  const policy = route.retryPolicy;
   const onHeader = headers.get('x-envoy-retry-on');
   const grpcHeader = headers.get('x-envoy-retry-grpc-on');
   const maxHeader = headers.get('x-envoy-max-retries');
@@ -59,16 +59,7 @@ export function retryStateOf(
     headers.remove('x-envoy-retriable-header-names');
   }
   if (retryOn === 0) return undefined;
-  return new RetryState(
-    policy,
-    retryOn,
-    left,
-    codes,
-    names,
-    cluster,
-    route.priority === 'high' ? 1 : 0,
-    groups,
-  );
+  return new RetryState(policy, retryOn, left, codes, names, cluster, priority, groups);
 }
 
 export class RetryState {

@@ -14,17 +14,18 @@ import type { UpstreamHost } from '../upstream/host.ts';
 import type { PooledConnection } from '../upstream/http-pool.ts';
 import { canRedirectInternally, setUpRedirect } from './internal-redirect.ts';
 import type { ManagerShared } from './manager-shared.ts';
+import { resetTexts } from './reset-text.ts';
 import { type RetryState, RetryVerdict, retryStateOf } from './retry-state.ts';
 import { RouteActionKind, type RouteEntry } from './route-entry.ts';
 import { clusterOf, finalizeRequestHeaders, finalizeResponseHeaders, setHost } from './route-rewrite.ts';
 import { type RouteStats, virtualClusterOf } from './route-stats.ts';
 import { startShadows } from './shadow.ts';
 import type { Stream } from './stream.ts';
-import { UpstreamRequest } from './upstream-request.ts';
+import { type AttemptOwner, UpstreamRequest } from './upstream-request.ts';
 
 const Timer = { Route: 0, Backoff: 1, MaxDuration: 2 } as const;
 
-export class Router implements TimerOwner, PickContext {
+export class Router implements AttemptOwner, TimerOwner, PickContext {
   readonly stream: Stream;
   readonly shared: ManagerShared;
   cluster: Cluster | undefined = undefined;
@@ -114,7 +115,13 @@ export class Router implements TimerOwner, PickContext {
     info.attemptCount = 1;
     if (route.virtualHost.includeRequestAttemptCount) headers.set('x-envoy-attempt-count', '1');
     finalizeRequestHeaders(route, headers, stream, !routerConfig.suppressEnvoyHeaders);
-    this.#retry = retryStateOf(route, headers, cluster, this.#groups);
+    this.#retry = retryStateOf(
+      route.retryPolicy,
+      route.priority === 'high' ? 1 : 0,
+      headers,
+      cluster,
+      this.#groups,
+    );
     const alt = headers.get('x-envoy-upstream-alt-stat-name');
     if (alt !== undefined) {
       this.#altStatName = alt;
@@ -408,6 +415,14 @@ export class Router implements TimerOwner, PickContext {
     }
     if (trailers !== undefined) attempt.sendTrailers(trailers);
     if (this.#isDownstreamBackedUp) attempt.readDisable(true);
+  }
+
+  onRequestSent(): void {
+    this.stream.info.upstream.lastTxByteMs = turnMs();
+  }
+
+  onUpstreamBackedUp(isBackedUp: boolean): void {
+    this.stream.readDisable(isBackedUp);
   }
 
   /** Counted; only 100 goes on, and only when `proxy_100_continue` asks for it. */
@@ -778,24 +793,6 @@ function grpcTimeoutOf(text: string | undefined): number {
       return Math.ceil(amount / 1_000_000);
   }
 }
-
-/** By reset reason, as Envoy writes it into bodies and details. */
-const resetTexts: readonly string[] = [
-  'unknown',
-  'local reset',
-  'local refused stream reset',
-  'remote reset',
-  'remote refused stream reset',
-  'local connection failure',
-  'remote connection failure',
-  'connection timeout',
-  'connection termination',
-  'overflow',
-  'remote error with CONNECT request',
-  'protocol error',
-  'overload manager reset',
-  'remote reset',
-];
 
 function flagOf(reason: ResetReason): ResponseFlag {
   switch (reason) {

@@ -6,6 +6,7 @@
 // A direction is a walk by index. A filter that stops leaves a `Hold` behind: what it waits with. Without holds, the usual case,
 // nothing is allocated here beside the stream and its info.
 
+import { nextRandom } from '#base/random.ts';
 import { pin } from '#base/read-buffers.ts';
 import { type TimerOwner, WheelTimer } from '#base/timer-wheel.ts';
 import { turnMs } from '#base/turn.ts';
@@ -41,18 +42,6 @@ class Hold {
 }
 
 const Timer = { Idle: 0, Request: 1, MaxDuration: 2, Headers: 3 } as const;
-
-let randomState = (Math.random() * 0x7fffffff) | 0 || 1;
-
-/** Xorshift: cheap, and good enough to spread load. */
-function nextRandom(): number {
-  let x = randomState;
-  x ^= x << 13;
-  x ^= x >>> 17;
-  x ^= x << 5;
-  randomState = x;
-  return x & 0x7fffffff;
-}
 
 export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatContext, TimerOwner {
   readonly manager: ConnectionManager;

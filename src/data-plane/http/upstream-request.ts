@@ -1,16 +1,33 @@
 // One attempt of a request: waits for a stream in a pool, sends, then is the decoder of the response.
 import { type TimerOwner, WheelTimer } from '#base/timer-wheel.ts';
-import { turnMs } from '#base/turn.ts';
 import type { ResetReason, StreamDecoder, StreamEncoder } from '#http/codec.ts';
 import type { HeaderMap } from '#http/header-map.ts';
 import type { UpstreamHost } from '../upstream/host.ts';
 import type { HttpPool, PoolClient, PooledConnection } from '../upstream/http-pool.ts';
-import type { Router } from './router.ts';
 
 const Timer = { PerTry: 0, PerTryIdle: 1, MaxDuration: 2 } as const;
 
+/** Whose attempt it is: the router, or a request of the proxy's own. */
+export interface AttemptOwner {
+  readonly perTryIdleTimeoutMs: number;
+  onPoolReady(attempt: UpstreamRequest, encoder: StreamEncoder, connection: PooledConnection): void;
+  /** The last of the request is with the codec. */
+  onRequestSent(): void;
+  on1xx(headers: HeaderMap): void;
+  onHeaders(attempt: UpstreamRequest, headers: HeaderMap, endStream: boolean): void;
+  onData(attempt: UpstreamRequest, data: Buffer, endStream: boolean): void;
+  onTrailers(attempt: UpstreamRequest, trailers: HeaderMap): void;
+  /** No stream came, or it broke. */
+  onAttemptFailed(attempt: UpstreamRequest, reason: ResetReason, details: string): void;
+  onPerTryTimeout(attempt: UpstreamRequest): void;
+  onPerTryIdleTimeout(attempt: UpstreamRequest): void;
+  onUpstreamMaxDuration(attempt: UpstreamRequest): void;
+  /** The upstream takes no more for now, or again. Counted. */
+  onUpstreamBackedUp(isBackedUp: boolean): void;
+}
+
 export class UpstreamRequest implements PoolClient, StreamDecoder, TimerOwner {
-  readonly router: Router;
+  readonly owner: AttemptOwner;
   readonly host: UpstreamHost;
   readonly pool: HttpPool;
   readonly isRetry: boolean;
@@ -29,8 +46,8 @@ export class UpstreamRequest implements PoolClient, StreamDecoder, TimerOwner {
   /** How often this attempt has stopped the downstream from being read. */
   #backedUp = 0;
 
-  constructor(router: Router, host: UpstreamHost, pool: HttpPool, isRetry: boolean) {
-    this.router = router;
+  constructor(owner: AttemptOwner, host: UpstreamHost, pool: HttpPool, isRetry: boolean) {
+    this.owner = owner;
     this.host = host;
     this.pool = pool;
     this.isRetry = isRetry;
@@ -48,12 +65,12 @@ export class UpstreamRequest implements PoolClient, StreamDecoder, TimerOwner {
     this.#isWaiting = false;
     this.encoder = encoder;
     this.connection = connection;
-    this.router.onPoolReady(this, encoder, connection);
+    this.owner.onPoolReady(this, encoder, connection);
   }
 
   onPoolFailure(reason: ResetReason, details: string): void {
     this.#isWaiting = false;
-    if (!this.isOver) this.router.onAttemptFailed(this, reason, details);
+    if (!this.isOver) this.owner.onAttemptFailed(this, reason, details);
   }
 
   sendData(data: Buffer, endStream: boolean): void {
@@ -68,7 +85,7 @@ export class UpstreamRequest implements PoolClient, StreamDecoder, TimerOwner {
 
   #sent(): void {
     this.requestSent = true;
-    this.router.stream.info.upstream.lastTxByteMs = turnMs();
+    this.owner.onRequestSent();
   }
 
   readDisable(disable: boolean): void {
@@ -86,21 +103,21 @@ export class UpstreamRequest implements PoolClient, StreamDecoder, TimerOwner {
   #startTimer(id: number, delayMs: number): void {
     const timer = new WheelTimer(this, id);
     (this.#timers ??= []).push(timer);
-    this.router.shared.timers.start(timer, delayMs);
+    this.pool.cluster.timers.start(timer, delayMs);
   }
 
   #cancelTimers(id: number): void {
     const timers = this.#timers;
     if (timers === undefined) return;
     for (let i = 0; i < timers.length; i++)
-      if (id < 0 || timers[i]!.id === id) this.router.shared.timers.cancel(timers[i]!);
+      if (id < 0 || timers[i]!.id === id) this.pool.cluster.timers.cancel(timers[i]!);
   }
 
   onTimeout(id: number): void {
     if (this.isOver) return;
-    if (id === Timer.PerTry) this.router.onPerTryTimeout(this);
-    else if (id === Timer.PerTryIdle) this.router.onPerTryIdleTimeout(this);
-    else this.router.onUpstreamMaxDuration(this);
+    if (id === Timer.PerTry) this.owner.onPerTryTimeout(this);
+    else if (id === Timer.PerTryIdle) this.owner.onPerTryIdleTimeout(this);
+    else this.owner.onUpstreamMaxDuration(this);
   }
 
   /** The response is complete, or does not count any more. An unfinished stream is reset. */
@@ -110,7 +127,7 @@ export class UpstreamRequest implements PoolClient, StreamDecoder, TimerOwner {
     this.#cancelTimers(-1);
     while (this.#backedUp > 0) {
       this.#backedUp--;
-      this.router.stream.readDisable(false);
+      this.owner.onUpstreamBackedUp(false);
     }
   }
 
@@ -127,32 +144,32 @@ export class UpstreamRequest implements PoolClient, StreamDecoder, TimerOwner {
     if (this.isOver) return;
     this.hasHeaders = true;
     if (this.#timers !== undefined) this.#cancelTimers(Timer.PerTry);
-    this.router.onHeaders(this, headers, endStream);
+    this.owner.onHeaders(this, headers, endStream);
   }
 
   decode1xx(headers: HeaderMap): void {
-    if (!this.isOver) this.router.on1xx(headers);
+    if (!this.isOver) this.owner.on1xx(headers);
   }
 
   decodeData(data: Buffer, endStream: boolean): void {
     if (this.isOver) return;
     if (this.#timers !== undefined) this.#restartIdle();
-    this.router.onData(this, data, endStream);
+    this.owner.onData(this, data, endStream);
   }
 
   decodeTrailers(trailers: HeaderMap): void {
-    if (!this.isOver) this.router.onTrailers(this, trailers);
+    if (!this.isOver) this.owner.onTrailers(this, trailers);
   }
 
   onReset(reason: ResetReason, details: string): void {
-    if (!this.isOver) this.router.onAttemptFailed(this, reason, details);
+    if (!this.isOver) this.owner.onAttemptFailed(this, reason, details);
   }
 
   #restartIdle(): void {
     const timers = this.#timers!;
     for (let i = 0; i < timers.length; i++) {
       if (timers[i]!.id === Timer.PerTryIdle)
-        this.router.shared.timers.start(timers[i]!, this.router.perTryIdleTimeoutMs);
+        this.pool.cluster.timers.start(timers[i]!, this.owner.perTryIdleTimeoutMs);
     }
   }
 
@@ -160,13 +177,13 @@ export class UpstreamRequest implements PoolClient, StreamDecoder, TimerOwner {
     if (this.isOver) return;
     this.#backedUp++;
     this.pool.cluster.stats.upstreamFlowControlBackedUpTotal.value++;
-    this.router.stream.readDisable(true);
+    this.owner.onUpstreamBackedUp(true);
   }
 
   onBelowWriteBufferLowWatermark(): void {
     if (this.isOver || this.#backedUp === 0) return;
     this.#backedUp--;
     this.pool.cluster.stats.upstreamFlowControlDrainedTotal.value++;
-    this.router.stream.readDisable(false);
+    this.owner.onUpstreamBackedUp(false);
   }
 }

@@ -44,6 +44,10 @@ export class SocketTlsInfo implements TlsInfo {
     return (this.#sessionId ??= sessionIdOf(this.#socket.getSession()));
   }
 
+  get serverName(): string {
+    return (this.#socket as { readonly servername?: string | false | null }).servername || '';
+  }
+
   get peerPresented(): boolean {
     return this.#peerX509 !== undefined;
   }

@@ -67,6 +67,8 @@ function context(secrets = new Secrets()): TransportSocketContext & { readonly s
     clock: systemClock,
     lifecycle: { isHealthCheckFailed: false, membership: () => undefined },
     localCluster: '',
+    nodeMetadata: {},
+    asyncClient: { start: () => undefined },
     statPrefix: 'listener.test.',
   };
 }

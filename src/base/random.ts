@@ -1,0 +1,11 @@
+let state = (Math.random() * 0x7fffffff) | 0 || 1;
+
+/** Not negative, 31 bits. Xorshift: cheap, and good enough to spread load. */
+export function nextRandom(): number {
+  let x = state;
+  x ^= x << 13;
+  x ^= x >>> 17;
+  x ^= x << 5;
+  state = x;
+  return x & 0x7fffffff;
+}
