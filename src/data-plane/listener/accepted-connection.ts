@@ -62,7 +62,12 @@ export class AcceptedConnection implements DownstreamConnection, ConnectionOwner
   /** The filter that stopped reading, and what it has kept; -1 when none. */
   #stoppedAt = -1;
   #held: Buffer[] | undefined = undefined;
+  #heldBytes = 0;
   #heldEnd = false;
+  /** More is held than may be: reading is stopped. */
+  #isFull = false;
+  /** Filters below this know of the connection. */
+  #opened = 0;
 
   constructor(listener: ActiveListener, info: AcceptedConnectionInfo) {
     this.listener = listener;
@@ -95,9 +100,15 @@ export class AcceptedConnection implements DownstreamConnection, ConnectionOwner
 
   /** Reading begins. */
   start(): void {
-    for (let i = 0; i < this.filters.length; i++) {
-      const status = this.filters[i]!.onNewConnection?.();
-      if (status === NetworkFilterStatus.StopIteration) {
+    this.#open();
+  }
+
+  /** Tells the filters that do not know of the connection, up to the one that stops. */
+  #open(): void {
+    const { filters } = this;
+    while (this.#opened < filters.length) {
+      const i = this.#opened++;
+      if (filters[i]!.onNewConnection?.() === NetworkFilterStatus.StopIteration) {
         this.#stoppedAt = i;
         return;
       }
@@ -140,15 +151,17 @@ export class AcceptedConnection implements DownstreamConnection, ConnectionOwner
     const at = this.filters.indexOf(filter);
     if (at < 0 || at !== this.#stoppedAt) return;
     this.#stoppedAt = -1;
-    for (let i = at + 1; i < this.filters.length; i++) {
-      if (this.filters[i]!.onNewConnection?.() === NetworkFilterStatus.StopIteration) {
-        this.#stoppedAt = i;
-        return;
-      }
-    }
+    this.#open();
+    if (this.#stoppedAt >= 0 && this.#stoppedAt < this.filters.length - 1) return;
     const held = this.#held;
     this.#held = undefined;
-    if (held !== undefined) this.#run(at + 1, Buffer.concat(held), this.#heldEnd);
+    if (held === undefined) return;
+    this.#heldBytes = 0;
+    if (this.#isFull) {
+      this.#isFull = false;
+      this.connection.readDisable(false);
+    }
+    this.#run(at + 1, Buffer.concat(held), this.#heldEnd);
   }
 
   // ConnectionOwner ---------------------------------------------------------------------------------------------------------
@@ -170,21 +183,30 @@ export class AcceptedConnection implements DownstreamConnection, ConnectionOwner
     const filters = this.filters;
     for (let i = from; i < filters.length; i++) {
       if (i > this.#stoppedAt && this.#stoppedAt >= 0) {
-        (this.#held ??= []).push(bytes);
-        this.#heldEnd = end;
+        this.#hold(bytes, end);
         return;
       }
       const status = filters[i]!.onData?.(bytes, end);
       if (status === NetworkFilterStatus.StopIteration) {
         if (i < filters.length - 1) {
           this.#stoppedAt = i;
-          (this.#held ??= []).push(bytes);
-          this.#heldEnd = end;
+          this.#hold(bytes, end);
         }
         return;
       }
       if (this.connection.isClosing) return;
     }
+  }
+
+  /** Above the listener's limit the client has to wait, too. */
+  #hold(bytes: Buffer, end: boolean): void {
+    const limit = this.listener.config.bufferLimitBytes;
+    (this.#held ??= []).push(bytes);
+    this.#heldBytes += bytes.length;
+    this.#heldEnd = end;
+    if (this.#isFull || limit === 0 || this.#heldBytes <= limit) return;
+    this.#isFull = true;
+    this.connection.readDisable(true);
   }
 
   onClose(event: CloseEvent): void {
