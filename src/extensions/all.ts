@@ -18,6 +18,8 @@ import { random } from './load-balancers/random/index.ts';
 import { roundRobin } from './load-balancers/round-robin/index.ts';
 import { networkDirectResponse } from './network-filters/direct-response/index.ts';
 import { echo } from './network-filters/echo/index.ts';
+import { networkExtAuthz } from './network-filters/ext-authz/index.ts';
+import { networkRateLimit } from './network-filters/ratelimit/index.ts';
 import { networkRbac } from './network-filters/rbac/index.ts';
 import { sniCluster } from './network-filters/sni-cluster/index.ts';
 import { downstreamRawBuffer, upstreamRawBuffer } from './transport-sockets/raw-buffer/index.ts';
@@ -46,6 +48,8 @@ export const extensions: readonly Extension[] = [
   tlsInspector,
   proxyProtocol,
   networkRbac,
+  networkExtAuthz,
+  networkRateLimit,
   echo,
   networkDirectResponse,
   sniCluster,

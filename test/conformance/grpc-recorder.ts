@@ -1,0 +1,90 @@
+// A gRPC server of one unary method that keeps what it was asked, for filters that call services.
+import type { TestContext } from 'node:test';
+import {
+  Metadata,
+  Server,
+  ServerCredentials,
+  type ServerUnaryCall,
+  type ServiceDefinition,
+  type sendUnaryData,
+} from '@grpc/grpc-js';
+import { decodeMessage, encodeMessage } from '#schema/binary.ts';
+import { toJson } from '#schema/json.ts';
+import type { InitTypes, MessageTypes } from '#schema/messages/type-map.ts';
+import { message } from '#schema/registry.ts';
+
+export interface RecordedCall {
+  readonly host: string;
+  readonly metadata: Readonly<Record<string, string>>;
+  /** In the form of JSON, with proto names. */
+  readonly request: unknown;
+}
+
+/** What is answered: a message, a status that is not OK, or nothing at all. */
+export type GrpcAnswer<Response extends keyof InitTypes> =
+  | { readonly message: InitTypes[Response] }
+  | { readonly bytes: Uint8Array }
+  | { readonly status: number; readonly details?: string }
+  | 'never';
+
+export class GrpcRecorder<
+  Request extends keyof MessageTypes,
+  Response extends keyof MessageTypes & keyof InitTypes,
+> {
+  readonly calls: RecordedCall[] = [];
+  readonly #server = new Server();
+  port = 0;
+
+  /** `answer`: by the metadata of the call. */
+  constructor(
+    path: string,
+    request: Request,
+    response: Response,
+    answer: (
+      metadata: Readonly<Record<string, string>>,
+      call: RecordedCall,
+    ) => GrpcAnswer<Response> | Promise<GrpcAnswer<Response>>,
+  ) {
+    const service: ServiceDefinition = {
+      method: {
+        path,
+        requestStream: false,
+        responseStream: false,
+        requestSerialize: (it: Buffer) => it,
+        requestDeserialize: (it: Buffer) => it,
+        responseSerialize: (it: Buffer) => it,
+        responseDeserialize: (it: Buffer) => it,
+      },
+    };
+    this.#server.addService(service, {
+      method: async (call: ServerUnaryCall<Buffer, Buffer>, reply: sendUnaryData<Buffer>) => {
+        const metadata: Record<string, string> = {};
+        for (const key of Object.keys(call.metadata.getMap()).sort())
+          metadata[key] = call.metadata.get(key).join(',');
+        const type = message(request) as never;
+        const recorded: RecordedCall = {
+          host: call.getHost(),
+          metadata,
+          request: toJson(type, decodeMessage(type, call.request)),
+        };
+        this.calls.push(recorded);
+        const given = await answer(metadata, recorded);
+        if (given === 'never') return;
+        if ('status' in given)
+          reply({ code: given.status, details: given.details ?? '', metadata: new Metadata() });
+        else if ('bytes' in given) reply(null, Buffer.from(given.bytes));
+        else reply(null, Buffer.from(encodeMessage(message(response) as never, given.message as object)));
+      },
+    });
+  }
+
+  async start(t: TestContext): Promise<this> {
+    this.port = await new Promise<number>((resolve, reject) =>
+      this.#server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, port) =>
+        error ? reject(error) : resolve(port),
+      ),
+    );
+    t.after(() => this.#server.forceShutdown());
+    return this;
+  }
+}

@@ -1,0 +1,86 @@
+// The same configuration through the real Envoy and through us, and what could be seen of each.
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import { freePorts } from '#testing/free-ports.ts';
+import { type ProxyKind, type ProxyProcess, startProxyProcess } from '#testing/proxy-process.ts';
+
+export interface Side {
+  readonly kind: ProxyKind;
+  readonly proxy: ProxyProcess;
+  /** The port that stands for a port 21xxx of the configuration. */
+  readonly port: (written: number) => number;
+  /** Stops the proxy: what it logs is written then. */
+  readonly stop: () => Promise<void>;
+  /** Lines of a file that the proxy writes into its folder. */
+  readonly lines: (file: string) => string[];
+  /** `name: value` of the statistics that match, in order. */
+  readonly stats: (filter: string) => Promise<string[]>;
+}
+
+/** Observes Envoy first, then us, and expects the same. `yaml`: with ports 21xxx of its own, of which 21001 is the admin's. */
+export async function expectSame<T>(
+  t: TestContext,
+  yaml: string,
+  observe: (side: Side) => Promise<T>,
+): Promise<T> {
+  const envoy = await run(t, 'envoy', yaml, observe);
+  const chancery = await run(t, 'chancery', yaml, observe);
+  assert.deepEqual(chancery, envoy);
+  return envoy;
+}
+
+async function run<T>(
+  t: TestContext,
+  kind: ProxyKind,
+  yaml: string,
+  observe: (side: Side) => Promise<T>,
+): Promise<T> {
+  const written = [...new Set(yaml.match(/(?<!\d)21\d{3}(?!\d)/g) ?? [])].map(Number);
+  const free = await freePorts(written.length);
+  const port = (it: number) => free[written.indexOf(it)]!;
+  const folder = mkdtempSync(join(tmpdir(), `${kind}-`));
+  const proxy = await startProxyProcess({
+    kind,
+    folder,
+    yaml: yaml.replace(/(?<!\d)21\d{3}(?!\d)/g, (it) => String(port(Number(it)))),
+    adminPort: port(21001),
+    arguments: ['--concurrency', '1', '--use-dynamic-base-id', '-l', 'error', '--drain-time-s', '1'],
+  });
+  const stop = async () => {
+    await proxy.stop();
+    rmSync(folder, { recursive: true, force: true });
+  };
+  t.after(stop);
+  const result = await observe({
+    kind,
+    proxy,
+    port,
+    stop: () => proxy.stop(),
+    lines: (file) => readFileSync(join(folder, file), 'utf8').trimEnd().split('\n'),
+    stats: async (filter) => {
+      const { body } = await proxy.admin(`/stats?filter=${encodeURIComponent(filter)}`);
+      return body.trimEnd().split('\n').sort();
+    },
+  });
+  await stop();
+  return result;
+}
+
+/** Replaces in a structure every text that `replace` changes: ports, ids and times that differ from run to run. */
+export function normalized(
+  value: unknown,
+  replace: (text: string, key: string) => unknown,
+  key = '',
+): unknown {
+  if (Array.isArray(value)) return value.map((it) => normalized(it, replace, key));
+  if (typeof value === 'object' && value !== null)
+    return Object.fromEntries(
+      Object.entries(value)
+        .sort(([a], [b]) => (a < b ? -1 : 1))
+        .map(([name, it]) => [name, normalized(it, replace, name)]),
+    );
+  return typeof value === 'string' || typeof value === 'number' ? replace(String(value), key) : value;
+}
