@@ -5,8 +5,9 @@ import type { Extension } from '#extension/registry.ts';
 import { ConnectionManager } from './http/connection-manager.ts';
 import { parseConnectionManager } from './http/parse-manager.ts';
 import { prepareConnectionManager } from './http/prepare-manager.ts';
-import { TcpProxyStats, TcpSession } from './tcp/tcp-proxy.ts';
+import { TcpSession } from './tcp/tcp-proxy.ts';
 import { parseTcpProxy } from './tcp/tcp-proxy-config.ts';
+import { TcpProxyStats } from './tcp/tcp-proxy-stats.ts';
 import type { DataPlaneFilterContext } from './worker-context.ts';
 
 export const httpConnectionManager: NetworkFilterExtension = defineNetworkFilter({

@@ -1,7 +1,7 @@
 // The contract of listener filters: what looks at an accepted socket before a filter chain is chosen for it.
 import type { ParseContext } from '#config/parse-context.ts';
 import type { Extension, Registry } from './registry.ts';
-import type { ConnectionInfo } from './stream-info.ts';
+import type { ConnectionInfo, StreamInfo } from './stream-info.ts';
 import type { WorkerServices } from './worker-services.ts';
 
 export const ListenerFilterStatus = {
@@ -17,6 +17,8 @@ export type ListenerFilterStatus = (typeof ListenerFilterStatus)[keyof typeof Li
 /** The socket as its filters see it. What is written to `info` is what chains, filters and logs see of the connection. */
 export interface AcceptedSocket {
   readonly info: ConnectionInfo;
+  /** Info of the connection as a whole, for formatters. */
+  readonly streamInfo: StreamInfo;
   /** Application protocols that the client offers or speaks, for the choice of a chain. */
   offeredProtocols: readonly string[];
   /** Takes the first `bytes` away: nobody behind this filter sees them. */

@@ -34,7 +34,8 @@ export interface DownstreamConnection {
   readonly filterState: Map<string, FilterStateObject>;
   write(data: Buffer): void;
   end(): void;
-  close(type: CloseType, details: string): void;
+  /** `reason`: `%DOWNSTREAM_LOCAL_CLOSE_REASON%`; empty to leave it. */
+  close(type: CloseType, reason: string): void;
   /** Resumes after StopIteration of `filter`. */
   continueReading(filter: NetworkFilter): void;
   /** True while the listener drains: new work is refused politely. */

@@ -1,7 +1,7 @@
 // Percentages of messages as plain data for `Runtime.enabled`.
-import type { RuntimeFractionalPercent } from '#schema/messages/envoy/config/core/v3.ts';
+import type { RuntimeFeatureFlag, RuntimeFractionalPercent } from '#schema/messages/envoy/config/core/v3.ts';
 import type { FractionalPercent } from '#schema/messages/envoy/type/v3.ts';
-import type { RuntimeFraction } from './runtime.ts';
+import type { RuntimeFlag, RuntimeFraction } from './runtime.ts';
 
 const denominators = { HUNDRED: 100, TEN_THOUSAND: 10_000, MILLION: 1_000_000 } as const;
 
@@ -15,4 +15,9 @@ export function fraction(percent: FractionalPercent | undefined, runtimeKey = ''
 
 export function runtimeFraction(message: RuntimeFractionalPercent): RuntimeFraction {
   return fraction(message.default_value, message.runtime_key);
+}
+
+/** On when nothing is said. */
+export function runtimeFlag(message: RuntimeFeatureFlag | undefined): RuntimeFlag {
+  return { default: message?.default_value ?? true, runtimeKey: message?.runtime_key ?? '' };
 }

@@ -8,6 +8,12 @@ export interface RuntimeFraction {
   readonly runtimeKey: string;
 }
 
+/** `RuntimeFeatureFlag` as plain data. */
+export interface RuntimeFlag {
+  readonly default: boolean;
+  readonly runtimeKey: string;
+}
+
 /** The effective values of all layers: numbers, booleans and strings as the layers gave them. One object per thread. */
 export class Runtime {
   values: ReadonlyMap<string, string | number | boolean> = new Map();
@@ -28,6 +34,10 @@ export class Runtime {
     if (value === 'true' || value === 1) return true;
     if (value === 'false' || value === 0) return false;
     return fallback;
+  }
+
+  flag(flag: RuntimeFlag): boolean {
+    return this.boolean(flag.runtimeKey, flag.default);
   }
 
   /** True for the configured share of the random values (non-negative integers). A runtime value counts in percent of 100, as in Envoy. */

@@ -34,6 +34,8 @@ export interface ConnectionInfo {
   detectedCloseType: string;
   /** `%DOWNSTREAM_LOCAL_CLOSE_REASON%`, empty when we did not close. */
   localCloseReason: string;
+  /** What listener and network filters leave for those behind them. Undefined until one leaves something. */
+  filterState: Map<string, FilterStateObject> | undefined;
 }
 
 /** Of an established TLS connection. Methods parse on demand: an access log that does not ask pays nothing. */

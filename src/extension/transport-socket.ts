@@ -21,11 +21,24 @@ export interface DownstreamTransport {
   tlsInfo(socket: Socket | TLSSocket): TlsInfo | undefined;
 }
 
+/** What the client's connection says about the connection to the host. Empty: as configured. */
+export interface TransportOptions {
+  readonly serverName: string;
+  readonly applicationProtocols: readonly string[];
+  /** The host's certificate must have one of these names besides. */
+  readonly subjectAltNames: readonly string[];
+}
+
 /** For opened connections; one per cluster (later: per transport socket match) and worker. */
 export interface UpstreamTransport {
   readonly isTls: boolean;
   /** Wraps a socket that is connecting. `alpn`: what the pool can speak, empty to leave it to the configuration. */
-  wrap(socket: Socket, host: Host, alpn: readonly string[]): Socket | TLSSocket;
+  wrap(
+    socket: Socket,
+    host: Host,
+    alpn: readonly string[],
+    options: TransportOptions | undefined,
+  ): Socket | TLSSocket;
   tlsInfo(socket: Socket | TLSSocket): TlsInfo | undefined;
 }
 

@@ -11,16 +11,21 @@ import { healthCheck } from './http-filters/health-check/index.ts';
 import { localRateLimit } from './http-filters/local-ratelimit/index.ts';
 import { rbac } from './http-filters/rbac/index.ts';
 import { httpInspector } from './listener-filters/http-inspector/index.ts';
+import { listenerLocalRateLimit } from './listener-filters/local-ratelimit/index.ts';
 import { proxyProtocol } from './listener-filters/proxy-protocol/index.ts';
+import { listenerSetFilterState } from './listener-filters/set-filter-state/index.ts';
 import { tlsInspector } from './listener-filters/tls-inspector/index.ts';
 import { leastRequest } from './load-balancers/least-request/index.ts';
 import { random } from './load-balancers/random/index.ts';
 import { roundRobin } from './load-balancers/round-robin/index.ts';
+import { connectionLimit } from './network-filters/connection-limit/index.ts';
 import { networkDirectResponse } from './network-filters/direct-response/index.ts';
 import { echo } from './network-filters/echo/index.ts';
 import { networkExtAuthz } from './network-filters/ext-authz/index.ts';
+import { networkLocalRateLimit } from './network-filters/local-ratelimit/index.ts';
 import { networkRateLimit } from './network-filters/ratelimit/index.ts';
 import { networkRbac } from './network-filters/rbac/index.ts';
+import { networkSetFilterState } from './network-filters/set-filter-state/index.ts';
 import { sniCluster } from './network-filters/sni-cluster/index.ts';
 import { downstreamRawBuffer, upstreamRawBuffer } from './transport-sockets/raw-buffer/index.ts';
 import { downstreamTls, upstreamTls } from './transport-sockets/tls/index.ts';
@@ -47,6 +52,11 @@ export const extensions: readonly Extension[] = [
   httpInspector,
   tlsInspector,
   proxyProtocol,
+  listenerLocalRateLimit,
+  listenerSetFilterState,
+  connectionLimit,
+  networkLocalRateLimit,
+  networkSetFilterState,
   networkRbac,
   networkExtAuthz,
   networkRateLimit,

@@ -101,6 +101,7 @@ export class Connection implements ByteSink {
   #source: FlushSource | undefined = undefined;
   #hasWaited = false;
   #readDisables = 0;
+  #unread: Buffer | undefined = undefined;
   #endAfterFlush = false;
   #closeAfterFlush: CloseType = CloseType.NoFlush;
   #delayedClose: NodeJS.Timeout | undefined = undefined;
@@ -133,6 +134,12 @@ export class Connection implements ByteSink {
     this.rxBuffered.value += bytes.length - this.#lastRead;
     this.#lastRead = bytes.length;
     this.owner.onData(bytes);
+  }
+
+  /** Bytes that somebody else took from the socket: they come first, when reading is not disabled. */
+  unread(bytes: Buffer): void {
+    if (this.#readDisables === 0) this.received(bytes);
+    else this.#unread = bytes;
   }
 
   write(bytes: Buffer): void {
@@ -211,7 +218,10 @@ export class Connection implements ByteSink {
     if (disable) {
       if (this.#readDisables++ === 0 && !this.isClosing) this.socket.pause();
     } else if (this.#readDisables > 0 && --this.#readDisables === 0 && !this.isClosing) {
-      this.socket.resume();
+      const bytes = this.#unread;
+      this.#unread = undefined;
+      if (bytes !== undefined) this.received(bytes);
+      if (this.#readDisables === 0 && !this.isClosing) this.socket.resume();
     }
   }
 

@@ -35,6 +35,7 @@ export class RequestUpstreamInfo implements UpstreamInfo {
   hostsAttempted: string[] | undefined = undefined;
   connectionIdsAttempted: number[] | undefined = undefined;
   serverName = '';
+  /** Empty where no upstream was wanted. */
   detectedCloseType = 'Normal';
   localCloseReason = '';
   filterState: Map<string, FilterStateObject> | undefined = undefined;
@@ -83,6 +84,7 @@ export class RequestInfo implements StreamInfo {
     this.connection = connection;
     this.startMs = startMs;
     this.remoteAddress = connection.remoteAddress;
+    if (connection.filterState !== undefined) this.filterState = new Map(connection.filterState);
   }
 
   get startTime(): number {

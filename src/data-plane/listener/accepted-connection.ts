@@ -5,7 +5,7 @@ import { turnMs } from '#base/turn.ts';
 import type { DownstreamConnection, NetworkFilter } from '#extension/network-filter.ts';
 import { NetworkFilterStatus } from '#extension/network-filter.ts';
 import type { ConnectionInfo, FilterStateObject, StreamInfo, TlsInfo } from '#extension/stream-info.ts';
-import { type CloseEvent, CloseType, type Connection, type ConnectionOwner } from '#net/connection.ts';
+import { CloseEvent, CloseType, type Connection, type ConnectionOwner } from '#net/connection.ts';
 import { RequestInfo } from '../http/request-info.ts';
 import type { ActiveListener } from './active-listener.ts';
 
@@ -33,6 +33,7 @@ export class AcceptedConnectionInfo implements ConnectionInfo {
   transportFailureReason = '';
   detectedCloseType = 'Normal';
   localCloseReason = '';
+  filterState: Map<string, FilterStateObject> | undefined = undefined;
 
   constructor(id: number, localAddress: string, remoteAddress: string, listenerName: string) {
     this.id = id;
@@ -47,6 +48,10 @@ export class AcceptedConnectionInfo implements ConnectionInfo {
   streamInfo(): RequestInfo {
     const info = new RequestInfo(this, this.startMs);
     info.dynamicMetadata = this.metadata;
+    // The connection's own, not a copy as a request has it.
+    this.filterState ??= new Map();
+    info.filterState = this.filterState;
+    info.upstream.detectedCloseType = '';
     return info;
   }
 }
@@ -58,7 +63,6 @@ export class AcceptedConnection implements DownstreamConnection, ConnectionOwner
   filters: readonly NetworkFilter[] = [];
   #streamInfo: RequestInfo | undefined = undefined;
   #handshakeTimer: WheelTimer | undefined = undefined;
-  #filterState: Map<string, FilterStateObject> | undefined = undefined;
   /** The filter that stopped reading, and what it has kept; -1 when none. */
   #stoppedAt = -1;
   #held: Buffer[] | undefined = undefined;
@@ -95,7 +99,9 @@ export class AcceptedConnection implements DownstreamConnection, ConnectionOwner
   /** `transport_socket_connect_timeout` */
   onTimeout(): void {
     this.listener.stats.downstreamCxTransportSocketConnectTimeout.value++;
-    this.close(CloseType.NoFlush, 'transport socket timeout was reached');
+    this.info.terminationDetails = 'transport socket timeout was reached';
+    this.info.transportFailureReason = 'connect timeout';
+    this.close(CloseType.NoFlush, 'transport_socket_timeout');
   }
 
   /** Reading begins. */
@@ -121,7 +127,7 @@ export class AcceptedConnection implements DownstreamConnection, ConnectionOwner
   }
 
   get filterState(): Map<string, FilterStateObject> {
-    return (this.#filterState ??= new Map());
+    return (this.info.filterState ??= new Map());
   }
 
   get isDraining(): boolean {
@@ -142,8 +148,9 @@ export class AcceptedConnection implements DownstreamConnection, ConnectionOwner
     this.connection.end();
   }
 
-  close(type: CloseType, details: string): void {
-    if (details !== '' && this.info.terminationDetails === '') this.info.terminationDetails = details;
+  close(type: CloseType, reason: string): void {
+    if (reason !== '' && this.info.localCloseReason === '') this.info.localCloseReason = reason;
+    if (type === CloseType.Abort) this.info.detectedCloseType = 'LocalReset';
     this.connection.close(type);
   }
 
@@ -211,6 +218,8 @@ export class AcceptedConnection implements DownstreamConnection, ConnectionOwner
 
   onClose(event: CloseEvent): void {
     this.#cancelHandshakeTimer();
+    if (event === CloseEvent.Remote && this.connection.failureCode === 'ECONNRESET')
+      this.info.detectedCloseType = 'RemoteReset';
     for (let i = 0; i < this.filters.length; i++) this.filters[i]!.onClose?.(event);
     this.listener.onConnectionClosed(this);
   }

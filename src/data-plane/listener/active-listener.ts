@@ -122,7 +122,8 @@ export class ActiveListener implements InspectionOwner {
   close(): void {
     this.stopListening();
     for (const it of this.#inspections) it.abandon();
-    for (const it of this.connections) it.close(CloseType.NoFlush, '');
+    for (const it of this.connections)
+      it.close(CloseType.NoFlush, 'purging_socket_that_have_not_progressed_to_connections');
   }
 
   #prepareChain(config: FilterChainConfig, listenerStatPrefix: string): PreparedChain {
@@ -231,9 +232,8 @@ export class ActiveListener implements InspectionOwner {
     info.filterChainName = chain.config.name;
     if (chain.factories.length === 0) {
       accepted.connection = new Connection(info.id, socket, accepted, 0, false);
-      info.localCloseReason = 'no_filters';
       stats.networkExtensionConfigMissing.value++;
-      accepted.close(CloseType.NoFlush, '');
+      accepted.close(CloseType.NoFlush, 'no_filters');
       return;
     }
     const wrapped = chain.transport.wrap(socket, rest.length > 0 ? rest : undefined);
@@ -253,8 +253,10 @@ export class ActiveListener implements InspectionOwner {
     );
     if (isPlain) {
       this.#begin(accepted, chain);
-      if (this.#filters.length > 0) accepted.connection.socket.resume();
-      if (rest.length > 0 && !accepted.connection.isClosed) accepted.connection.received(rest);
+      const { connection } = accepted;
+      if (rest.length > 0 && !connection.isClosed) connection.unread(rest);
+      // Inspection has paused it.
+      if (this.#filters.length > 0 && !connection.isReadDisabled) connection.socket.resume();
       return;
     }
     accepted.startHandshake(chain.config.transportConnectTimeoutMs);
@@ -278,10 +280,13 @@ export class ActiveListener implements InspectionOwner {
     if (!this.connections.delete(accepted)) return;
     this.#count(accepted.info);
     const { failureReason } = accepted.connection;
-    accepted.info.transportFailureReason = failureReason.startsWith('TLS_error')
-      ? failureReason.replaceAll(' ', '_')
-      : '';
-    this.#log(accepted.streamInfo as RequestInfo);
+    if (failureReason.startsWith('TLS_error'))
+      accepted.info.transportFailureReason = failureReason.replaceAll(' ', '_');
+    if (this.#accessLogs.length === 0) return;
+    const info = accepted.streamInfo as RequestInfo;
+    info.bytesReceived = accepted.connection.bytesReceived;
+    info.bytesSent = accepted.connection.bytesSent;
+    this.#log(info);
   }
 
   #log(info: RequestInfo): void {
@@ -293,7 +298,7 @@ export class ActiveListener implements InspectionOwner {
       requestHeaders: undefined,
       responseHeaders: undefined,
       responseTrailers: undefined,
-      logType: AccessLogType.TcpConnectionEnd,
+      logType: AccessLogType.NotSet,
     };
     for (let i = 0; i < accessLogs.length; i++) accessLogs[i]!.log(context);
   }

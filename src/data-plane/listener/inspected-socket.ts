@@ -6,7 +6,7 @@ import {
   type ListenerFilter,
   ListenerFilterStatus,
 } from '#extension/listener-filter.ts';
-import type { ConnectionInfo } from '#extension/stream-info.ts';
+import type { ConnectionInfo, StreamInfo } from '#extension/stream-info.ts';
 import type { AcceptedConnectionInfo } from './accepted-connection.ts';
 
 /** What came of it. Called once. */
@@ -71,6 +71,10 @@ export class InspectedSocket implements AcceptedSocket, TimerOwner {
     this.socket.on('close', this.#onClose);
     if (timeoutMs > 0) this.#timers.start(this.#timer, timeoutMs);
     this.#run(false);
+  }
+
+  get streamInfo(): StreamInfo {
+    return this.info.streamInfo();
   }
 
   consume(bytes: number): void {
@@ -138,7 +142,9 @@ export class InspectedSocket implements AcceptedSocket, TimerOwner {
     if (this.#isOver) return;
     this.#leave();
     this.socket.on('error', () => {}); // It is being destroyed: what else goes wrong with it concerns nobody.
-    this.socket.destroy();
+    // What was sent and not wanted makes it a reset, as if it had not been read.
+    if (this.#bytes.length > 0) this.socket.resetAndDestroy();
+    else this.socket.destroy();
     this.#owner.onInspectionFailed(this, reason);
   }
 

@@ -1,6 +1,7 @@
 // `filter_disabled`: connections that a listener filter leaves alone, by the port they came to.
-import type { ParseContext } from '#config/parse-context.ts';
+
 import { portOfAddress } from '#base/cidr.ts';
+import type { ParseContext } from '#config/parse-context.ts';
 import type { ConnectionInfo } from '#extension/stream-info.ts';
 import type { ListenerFilterChainMatchPredicate } from '#schema/messages/envoy/config/listener/v3.ts';
 

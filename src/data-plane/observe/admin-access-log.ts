@@ -93,5 +93,6 @@ function connectionInfo({
     transportFailureReason: '',
     detectedCloseType: '',
     localCloseReason: '',
+    filterState: undefined,
   };
 }

@@ -1,7 +1,9 @@
-// tcp_proxy: an accepted connection, a connection to a host of a cluster, and the bytes between them. Ends a filter chain.
+// tcp_proxy: an accepted connection, somewhere in a cluster, and the bytes between them. Ends a filter chain.
 import { randomUUID } from 'node:crypto';
 import { type TimerOwner, WheelTimer } from '#base/timer-wheel.ts';
+import { turnMs } from '#base/turn.ts';
 import type { AccessLogger } from '#extension/access-logger.ts';
+import { filterStateKeys } from '#extension/filter-state.ts';
 import { AccessLogType, type FormatContext } from '#extension/formatter.ts';
 import type { PickContext } from '#extension/load-balancer.ts';
 import {
@@ -11,61 +13,16 @@ import {
 } from '#extension/network-filter.ts';
 import { ResponseFlag } from '#extension/response-flag.ts';
 import type { HeaderMap } from '#http/header-map.ts';
-import {
-  CloseEvent,
-  CloseType,
-  type Connection,
-  type ConnectionOwner,
-  connectFailureText,
-} from '#net/connection.ts';
-import type { Counter, Gauge } from '#stats/metric.ts';
-import type { Scope } from '#stats/store.ts';
+import { CloseEvent, CloseType } from '#net/connection.ts';
 import type { RequestInfo } from '../http/request-info.ts';
 import type { Cluster } from '../upstream/cluster.ts';
 import type { UpstreamHost } from '../upstream/host.ts';
+import { transportOptionsOf } from '../upstream/transport-options.ts';
 import type { WorkerContext } from '../worker-context.ts';
-import type { TcpProxyConfig } from './tcp-proxy-config.ts';
-
-export class TcpProxyStats {
-  readonly downstreamCxTotal: Counter;
-  readonly downstreamCxNoRoute: Counter;
-  readonly downstreamCxTxBytesTotal: Counter;
-  readonly downstreamCxTxBytesBuffered: Gauge;
-  readonly downstreamCxRxBytesTotal: Counter;
-  readonly downstreamCxRxBytesBuffered: Gauge;
-  readonly downstreamFlowControlPausedReadingTotal: Counter;
-  readonly downstreamFlowControlResumedReadingTotal: Counter;
-  readonly idleTimeout: Counter;
-  readonly maxDownstreamConnectionDuration: Counter;
-
-  constructor(scope: Scope) {
-    this.downstreamCxTotal = scope.counter('downstream_cx_total');
-    this.downstreamCxNoRoute = scope.counter('downstream_cx_no_route');
-    this.downstreamCxTxBytesTotal = scope.counter('downstream_cx_tx_bytes_total');
-    this.downstreamCxTxBytesBuffered = scope.gauge('downstream_cx_tx_bytes_buffered');
-    this.downstreamCxRxBytesTotal = scope.counter('downstream_cx_rx_bytes_total');
-    this.downstreamCxRxBytesBuffered = scope.gauge('downstream_cx_rx_bytes_buffered');
-    this.downstreamFlowControlPausedReadingTotal = scope.counter(
-      'downstream_flow_control_paused_reading_total',
-    );
-    this.downstreamFlowControlResumedReadingTotal = scope.counter(
-      'downstream_flow_control_resumed_reading_total',
-    );
-    this.idleTimeout = scope.counter('idle_timeout');
-    this.maxDownstreamConnectionDuration = scope.counter('max_downstream_connection_duration');
-    for (const name of [
-      'early_data_received_count_total',
-      'on_demand_cluster_attempt',
-      'on_demand_cluster_missing',
-      'on_demand_cluster_success',
-      'on_demand_cluster_timeout',
-      'upstream_flush_total',
-    ]) {
-      scope.counter(name);
-    }
-    scope.gauge('upstream_flush_active');
-  }
-}
+import type { SessionUpstream, UpstreamOwner } from './session-upstream.ts';
+import { ConnectMode, type TcpClusterConfig, type TcpProxyConfig } from './tcp-proxy-config.ts';
+import type { TcpProxyStats } from './tcp-proxy-stats.ts';
+import { TcpUpstream } from './tcp-upstream.ts';
 
 /** What all sessions of one configured tcp_proxy share. */
 export interface TcpProxyShared {
@@ -77,7 +34,11 @@ export interface TcpProxyShared {
 
 const Timer = { Idle: 0, MaxDuration: 1, Connect: 2, Backoff: 3, Log: 4 } as const;
 
-export class TcpSession implements NetworkFilter, TimerOwner, FormatContext {
+/** Why there is no upstream: the number goes into `%DOWNSTREAM_LOCAL_CLOSE_REASON%`. */
+const Failure = { Connect: 0, NoHealthyUpstream: 1, Overflow: 2, NoRoute: 3 } as const;
+type Failure = (typeof Failure)[keyof typeof Failure];
+
+export class TcpSession implements NetworkFilter, UpstreamOwner, TimerOwner, FormatContext {
   readonly info: RequestInfo;
   readonly requestHeaders: HeaderMap | undefined = undefined;
   readonly responseHeaders: HeaderMap | undefined = undefined;
@@ -86,58 +47,75 @@ export class TcpSession implements NetworkFilter, TimerOwner, FormatContext {
   readonly #shared: TcpProxyShared;
   readonly #downstream: DownstreamConnection;
   readonly #idle = new WheelTimer(this, Timer.Idle);
+  #idleTimeoutMs: number;
   #timers: WheelTimer[] | undefined = undefined;
   #cluster: Cluster | undefined = undefined;
-  #upstream: UpstreamSide | undefined = undefined;
+  /** Undefined before the first attempt and between two. */
+  #upstream: SessionUpstream | undefined = undefined;
   #attempts = 0;
   #isOver = false;
   #downstreamEnded = false;
+  /** Received before there was an upstream, when `max_early_data_bytes` allows that. */
+  #early: Buffer[] | undefined = undefined;
+  #earlyBytes = 0;
+  #isEarlyFull = false;
+  #hasBegun = false;
 
   constructor(shared: TcpProxyShared, downstream: DownstreamConnection) {
+    const { config, stats } = shared;
+    const { connection } = downstream;
     this.#shared = shared;
     this.#downstream = downstream;
     this.info = downstream.streamInfo as RequestInfo;
-    this.info.requestId = randomUUID();
+    this.info.upstream.detectedCloseType = 'Normal';
+    this.#idleTimeoutMs = config.idleTimeoutMs;
+    stats.downstreamCxTotal.value++;
+    connection.halfClose = true;
+    connection.rxBytes = stats.downstreamCxRxBytesTotal;
+    connection.txBytes = stats.downstreamCxTxBytesTotal;
+    connection.rxBuffered = stats.downstreamCxRxBytesBuffered;
+    connection.txBuffered = stats.downstreamCxTxBytesBuffered;
+    // Nothing is read before there is somewhere to send it.
+    if (config.maxEarlyBytes < 0) connection.readDisable(true);
   }
 
   // NetworkFilter -----------------------------------------------------------------------------------------------------------
 
   onNewConnection(): NetworkFilterStatus {
-    const { config, stats, worker } = this.#shared;
-    const { connection } = this.#downstream;
-    stats.downstreamCxTotal.value++;
-    connection.halfClose = true;
-    connection.rxBytes = stats.downstreamCxRxBytesTotal;
-    connection.txBytes = stats.downstreamCxTxBytesTotal;
-    // Nothing is read before there is somewhere to send it.
-    connection.readDisable(true);
-    if (config.maxDurationMs > 0) this.#startTimer(Timer.MaxDuration, config.maxDurationMs);
+    const { config } = this.#shared;
+    const { filterState } = this.#downstream;
+    if (config.maxDurationMs > 0)
+      this.#startTimer(Timer.MaxDuration, config.maxDurationMs * (1 + Math.random() * config.durationJitter));
     if (config.logIntervalMs > 0) this.#startTimer(Timer.Log, config.logIntervalMs);
-    const name = this.#chooseCluster();
-    this.#cluster = worker.clusters.get(name);
-    this.info.upstream.clusterName = name;
-    if (this.#cluster === undefined) {
-      stats.downstreamCxNoRoute.value++;
-      this.#fail(ResponseFlag.NoClusterFound);
-      return NetworkFilterStatus.StopIteration;
-    }
-    this.info.upstream.clusterStatName = this.#cluster.config.statName;
-    this.info.clusterMetadata = this.#cluster.config.metadata;
-    this.#connect();
-    return NetworkFilterStatus.StopIteration;
+    const idle = filterState.get(filterStateKeys.tcpIdleTimeout);
+    if (idle !== undefined) this.#idleTimeoutMs = Number(idle.text);
+    this.#active();
+    this.info.requestId = randomUUID();
+    if (config.logsStart) this.#log(AccessLogType.TcpConnectionStart);
+    // With TLS the handshake is over by now.
+    if (config.connectMode !== ConnectMode.OnDownstreamData) this.#begin();
+    // The end of the chain: there is nobody behind who would have to wait.
+    return NetworkFilterStatus.Continue;
   }
 
   onData(data: Buffer, end: boolean): NetworkFilterStatus {
     const { info } = this;
-    info.bytesReceived += data.length;
-    const upstream = this.#upstream?.connection;
-    if (upstream !== undefined && data.length > 0) upstream.write(data);
-    if (end) {
-      this.#downstreamEnded = true;
-      upstream?.end();
-      this.#endIfBothEnded();
+    const upstream = this.#upstream;
+    info.wireBytesReceived += data.length;
+    if (end) this.#downstreamEnded = true;
+    if (upstream === undefined || !upstream.isConnected) this.#hold(data, end);
+    else {
+      if (data.length > 0) {
+        info.upstream.wireBytesSent += data.length;
+        upstream.write(data);
+      }
+      if (end) {
+        upstream.end();
+        this.#endIfBothEnded(false);
+      }
+      this.#active();
     }
-    this.#active();
+    if (this.#shared.config.checksDrain) this.#closeIfDraining();
     return NetworkFilterStatus.StopIteration;
   }
 
@@ -147,147 +125,186 @@ export class TcpSession implements NetworkFilter, TimerOwner, FormatContext {
 
   onBelowWriteBufferLowWatermark(): void {
     this.#upstream?.readDisable(false);
+    this.#active();
   }
 
   onClose(event: CloseEvent): void {
     const upstream = this.#upstream;
-    if (upstream !== undefined && !upstream.isGone) {
-      // What was received is still sent on.
-      upstream.close(
-        event === CloseEvent.Remote && upstream.isConnected ? CloseType.FlushWrite : CloseType.NoFlush,
-      );
-    }
+    // The upstream goes for the same reason.
+    if (event === CloseEvent.Local && upstream?.isConnected === true)
+      this.info.upstream.localCloseReason = this.info.connection.localCloseReason;
     this.#over();
+    if (upstream !== undefined && !upstream.isGone) upstream.close(event);
+  }
+
+  #hold(data: Buffer, end: boolean): void {
+    const { config, stats } = this.#shared;
+    if (data.length > 0) (this.#early ??= []).push(data);
+    this.#earlyBytes += data.length;
+    stats.earlyDataReceivedCountTotal.value++;
+    if (!this.#isEarlyFull && this.#earlyBytes >= config.maxEarlyBytes) {
+      this.#isEarlyFull = true;
+      this.#downstream.connection.readDisable(true);
+    }
+    if (!this.#hasBegun && !(end && this.#earlyBytes === 0)) this.#begin();
   }
 
   // Upstream ----------------------------------------------------------------------------------------------------------------
 
-  #chooseCluster(): string {
-    const { clusters, totalWeight } = this.#shared.config;
-    // Set by sni_cluster and set_filter_state.
-    const fixed = this.#downstream.filterState.get('envoy.tcp_proxy.cluster');
-    if (fixed !== undefined) return fixed.text;
-    if (clusters.length === 1) return clusters[0]!.name;
-    let at = Math.floor(Math.random() * totalWeight);
-    for (const { name, weight } of clusters) {
-      at -= weight;
-      if (at < 0) return name;
-    }
-    return '';
-  }
-
-  #connect(): void {
-    const cluster = this.#cluster!;
-    const breaker = cluster.breakers[0];
-    if (!breaker.allowsConnection) {
-      cluster.stats.upstreamCxOverflow.value++;
-      this.#fail(ResponseFlag.UpstreamOverflow);
+  /** Chooses a cluster and a host in it. Again for each attempt. */
+  #begin(): void {
+    const { stats, worker } = this.#shared;
+    const { upstream } = this.info;
+    this.#hasBegun = true;
+    const target = this.#chooseCluster();
+    const cluster = worker.clusters.get(target.name);
+    this.#cluster = cluster;
+    if (cluster === undefined) {
+      stats.downstreamCxNoRoute.value++;
+      this.#fail(ResponseFlag.NoClusterFound, Failure.NoRoute);
       return;
     }
-    const host = cluster.pick(anyHost());
+    upstream.clusterName = cluster.config.name;
+    upstream.clusterStatName = cluster.config.statName;
+    this.info.clusterMetadata = cluster.config.metadata;
+    if (!cluster.breakers[0].allowsConnection) {
+      cluster.stats.upstreamCxOverflow.value++;
+      this.#fail(ResponseFlag.UpstreamOverflow, Failure.Overflow);
+      return;
+    }
+    const host = cluster.pick(wanted(target));
     if (host === undefined) {
       cluster.stats.upstreamCxNoneHealthy.value++;
-      this.#fail(ResponseFlag.NoHealthyUpstream);
+      this.#fail(ResponseFlag.NoHealthyUpstream, Failure.NoHealthyUpstream);
       return;
     }
-    this.#attempts++;
+    this.#connect(cluster, host);
+  }
+
+  #chooseCluster(): TcpClusterConfig {
+    const { clusters, totalWeight } = this.#shared.config;
+    if (totalWeight === 0) {
+      // Set by sni_cluster and set_filter_state.
+      const fixed = this.#downstream.filterState.get(filterStateKeys.tcpCluster);
+      return fixed === undefined ? clusters[0]! : { name: fixed.text, weight: 0, metadataMatch: undefined };
+    }
+    let at = Math.floor(Math.random() * totalWeight);
+    for (const it of clusters) {
+      at -= it.weight;
+      if (at < 0) return it;
+    }
+    return clusters[0]!;
+  }
+
+  #connect(cluster: Cluster, host: UpstreamHost): void {
+    const { stats } = this.#shared;
     const { upstream } = this.info;
+    this.#attempts++;
     this.info.attemptCount = this.#attempts;
     upstream.attempts = this.#attempts;
     upstream.hostAddress = host.address;
     (upstream.hostsAttempted ??= []).push(host.address);
     upstream.hostname = host.hostname;
     this.info.hostMetadata = host.metadata;
-    this.#upstream = new UpstreamSide(this, cluster, host);
+    const options = transportOptionsOf(cluster.transport, this.info.connection);
+    this.#upstream = new TcpUpstream(this, cluster, host, options, upstream, stats);
     this.#startTimer(Timer.Connect, cluster.config.connectTimeoutMs);
     this.#upstream.open();
   }
 
-  onUpstreamConnected(side: UpstreamSide): void {
+  onUpstreamConnected(upstream: SessionUpstream): void {
     const { config } = this.#shared;
-    const { upstream } = this.info;
     this.#stopTimer(Timer.Connect);
-    const { localAddress, localPort } = side.connection.socket;
-    upstream.localAddress = localAddress === undefined ? '' : `${localAddress}:${localPort}`;
-    upstream.connectionId = side.connection.id;
-    upstream.connectEndMs = performance.now();
-    upstream.transportFailureReason = '';
-    side.connection.halfClose = true;
-    this.#shared.stats.downstreamCxRxBytesBuffered.value = 0;
+    this.info.upstream.transportFailureReason = '';
+    const early = this.#early;
+    if (early !== undefined) {
+      this.#early = undefined;
+      this.info.upstream.wireBytesSent += this.#earlyBytes;
+      for (let i = 0; i < early.length; i++) upstream.write(early[i]!);
+    }
+    if (this.#downstreamEnded) upstream.end();
+    if (this.#isEarlyFull || config.maxEarlyBytes < 0) this.#downstream.connection.readDisable(false);
+    this.#isEarlyFull = false;
     if (config.logsConnected) this.#log(AccessLogType.TcpUpstreamConnected);
-    this.#downstream.connection.readDisable(false);
     this.#active();
   }
 
   onUpstreamData(data: Buffer): void {
-    this.info.bytesSent += data.length;
+    if (this.#isOver) return;
+    const { info } = this;
+    info.upstream.wireBytesReceived += data.length;
+    info.wireBytesSent += data.length;
     this.#downstream.write(data);
     this.#active();
+    if (this.#shared.config.checksDrain) this.#closeIfDraining();
   }
 
   onUpstreamEnd(): void {
+    if (this.#isOver) return;
     this.#downstream.end();
     this.#active();
-    this.#endIfBothEnded();
+    this.#endIfBothEnded(true);
   }
 
   onUpstreamWatermark(isHigh: boolean): void {
+    if (this.#isOver) return;
     const { stats } = this.#shared;
     if (isHigh) stats.downstreamFlowControlPausedReadingTotal.value++;
     else stats.downstreamFlowControlResumedReadingTotal.value++;
     this.#downstream.connection.readDisable(isHigh);
+    if (!isHigh) this.#active();
   }
 
-  onUpstreamGone(side: UpstreamSide, event: CloseEvent): void {
+  onUpstreamGone(wasReset: boolean): void {
     if (this.#isOver) return;
-    if (!side.isConnected) {
-      this.#stopTimer(Timer.Connect);
-      this.#connectFailed(side);
-      return;
-    }
-    const isReset = side.connection.failureCode === 'ECONNRESET';
-    if (isReset) this.info.flags |= 1 << ResponseFlag.UpstreamRemoteReset;
-    if (event === CloseEvent.Remote)
-      this.#downstream.close(isReset ? CloseType.Abort : CloseType.FlushWrite, '');
+    if (wasReset) this.info.flags |= 1 << ResponseFlag.UpstreamRemoteReset;
+    this.#downstream.close(wasReset ? CloseType.Abort : CloseType.FlushWrite, '');
   }
 
-  #connectFailed(side: UpstreamSide): void {
+  onConnectFailed(details: string, isRemote: boolean): void {
+    if (this.#isOver) return;
     const { config } = this.#shared;
-    const cluster = this.#cluster!;
-    const reason = side.connection.failureReason;
-    this.info.upstream.transportFailureReason = reason === '' ? '' : connectFailureText(reason);
-    this.info.flags |= 1 << ResponseFlag.UpstreamConnectionFailure;
+    this.#stopTimer(Timer.Connect);
     this.#upstream = undefined;
+    this.info.upstream.transportFailureReason = details;
+    if (isRemote) this.info.flags |= 1 << ResponseFlag.UpstreamConnectionFailure;
     if (this.#attempts >= config.maxConnectAttempts) {
-      cluster.stats.upstreamCxConnectAttemptsExceeded.value++;
-      this.#fail(ResponseFlag.UpstreamRetryLimitExceeded);
+      this.#cluster!.stats.upstreamCxConnectAttemptsExceeded.value++;
+      this.#fail(ResponseFlag.UpstreamRetryLimitExceeded, Failure.Connect);
       return;
     }
-    if (config.backoff === undefined) this.#connect();
-    else {
+    let delayMs = 0;
+    if (config.backoff !== undefined) {
       const { baseMs, maxMs } = config.backoff;
-      this.#startTimer(Timer.Backoff, Math.random() * Math.min(maxMs, baseMs * 2 ** (this.#attempts - 1)));
+      delayMs = Math.random() * Math.min(maxMs, baseMs * 2 ** (this.#attempts - 1));
     }
+    this.#startTimer(Timer.Backoff, delayMs);
   }
 
-  /** No upstream: the client is reset, as Envoy does. */
-  #fail(flag: ResponseFlag): void {
+  /** No upstream. What the client has sent and nobody read makes this a reset. */
+  #fail(flag: ResponseFlag, failure: Failure): void {
     this.info.flags |= 1 << flag;
-    this.#downstream.close(CloseType.Abort, '');
+    this.#downstream.close(CloseType.NoFlush, `tcp_initializion_failure:${failure}`);
   }
 
-  #endIfBothEnded(): void {
+  #endIfBothEnded(upstreamWasLast: boolean): void {
     const upstream = this.#upstream;
     if (!this.#downstreamEnded || upstream === undefined || !upstream.hasEnded) return;
-    upstream.close(CloseType.FlushWrite);
+    upstream.closeEnded(upstreamWasLast);
     this.#downstream.close(CloseType.FlushWrite, '');
+  }
+
+  #closeIfDraining(): void {
+    if (this.#isOver || !this.#downstream.isDraining) return;
+    this.#shared.stats.downstreamCxDrainClose.value++;
+    this.#downstream.close(CloseType.FlushWrite, 'tcp_proxy_drain_close');
   }
 
   // Time --------------------------------------------------------------------------------------------------------------------
 
   #active(): void {
-    const { config, worker } = this.#shared;
-    if (config.idleTimeoutMs > 0 && !this.#isOver) worker.timers.start(this.#idle, config.idleTimeoutMs);
+    if (this.#idleTimeoutMs > 0 && !this.#isOver)
+      this.#shared.worker.timers.start(this.#idle, this.#idleTimeoutMs);
   }
 
   #startTimer(id: number, delayMs: number): void {
@@ -310,18 +327,18 @@ export class TcpSession implements NetworkFilter, TimerOwner, FormatContext {
     switch (id) {
       case Timer.Idle:
         stats.idleTimeout.value++;
-        this.#downstream.close(CloseType.NoFlush, '');
+        this.#downstream.close(CloseType.NoFlush, 'tcp_session_idle_timeout');
         break;
       case Timer.MaxDuration:
+        this.info.flags |= 1 << ResponseFlag.DurationTimeout;
         stats.maxDownstreamConnectionDuration.value++;
-        this.#downstream.close(CloseType.NoFlush, 'max_downstream_connection_duration');
+        this.#downstream.close(CloseType.NoFlush, 'max_connection_duration_reached');
         break;
       case Timer.Connect:
-        this.#cluster!.stats.upstreamCxConnectTimeout.value++;
-        this.#upstream?.close(CloseType.NoFlush);
+        this.#upstream?.abandon();
         break;
       case Timer.Backoff:
-        this.#connect();
+        this.#begin();
         break;
       case Timer.Log:
         this.#log(AccessLogType.TcpPeriodic);
@@ -336,132 +353,29 @@ export class TcpSession implements NetworkFilter, TimerOwner, FormatContext {
     const { timers } = this.#shared.worker;
     timers.cancel(this.#idle);
     for (const timer of this.#timers ?? []) timers.cancel(timer);
-    this.info.endMs = performance.now();
+    this.info.endMs = turnMs();
     this.#log(AccessLogType.TcpConnectionEnd);
   }
 
   #log(type: AccessLogType): void {
     const { accessLogs } = this.#shared;
     const { connection } = this.#downstream;
-    const upstream = this.#upstream?.connection;
-    this.info.wireBytesReceived = connection.bytesReceived;
-    this.info.wireBytesSent = connection.bytesSent;
-    this.info.upstream.wireBytesSent = upstream?.bytesSent ?? 0;
-    this.info.upstream.wireBytesReceived = upstream?.bytesReceived ?? 0;
+    this.info.bytesReceived = connection.bytesReceived;
+    this.info.bytesSent = connection.bytesSent;
     this.logType = type;
     for (let i = 0; i < accessLogs.length; i++) accessLogs[i]!.log(this);
   }
 }
 
-const pickContext = { random: 0, hash: undefined, metadataMatch: undefined };
+const pickContext: { random: number; hash: bigint | undefined; metadataMatch: PickContext['metadataMatch'] } =
+  {
+    random: 0,
+    hash: undefined,
+    metadataMatch: undefined,
+  };
 
-function anyHost(): PickContext {
+function wanted(target: TcpClusterConfig): PickContext {
   pickContext.random = (Math.random() * 0x7fffffff) | 0;
+  pickContext.metadataMatch = target.metadataMatch;
   return pickContext;
-}
-
-/** The session's connection to a host, with what is counted of it. */
-class UpstreamSide implements ConnectionOwner {
-  connection: Connection = undefined as never;
-  isConnected = false;
-  isGone = false;
-  /** FIN came. */
-  hasEnded = false;
-  readonly #session: TcpSession;
-  readonly #cluster: Cluster;
-  readonly #host: UpstreamHost;
-  readonly #startMs = performance.now();
-
-  constructor(session: TcpSession, cluster: Cluster, host: UpstreamHost) {
-    this.#session = session;
-    this.#cluster = cluster;
-    this.#host = host;
-  }
-
-  open(): void {
-    const { stats, breakers } = this.#cluster;
-    breakers[0].addConnections(1);
-    breakers[0].addPending(1);
-    stats.upstreamRqPendingTotal.value++;
-    stats.upstreamRqPendingActive.value++;
-    stats.upstreamCxTotal.value++;
-    stats.upstreamCxActive.value++;
-    this.#host.cxTotal.value++;
-    this.#host.cxActive.value++;
-    this.connection = this.#cluster.connect(this.#host, this, 0);
-    this.connection.rxBytes = stats.upstreamCxRxBytesTotal;
-    this.connection.txBytes = stats.upstreamCxTxBytesTotal;
-  }
-
-  close(type: CloseType): void {
-    if (!this.isGone) this.connection.close(type);
-  }
-
-  readDisable(disable: boolean): void {
-    if (!this.isGone && this.isConnected) this.connection.readDisable(disable);
-  }
-
-  onConnected(): void {
-    const { stats, breakers } = this.#cluster;
-    this.isConnected = true;
-    this.#settled();
-    breakers[0].addRequests(1);
-    stats.upstreamCxRxBytesBuffered.value = 0;
-    stats.upstreamCxConnectMs.record(performance.now() - this.#startMs);
-    this.#host.rqTotal.value++;
-    stats.upstreamRqTotal.value++;
-    stats.upstreamRqActive.value++;
-    this.#session.onUpstreamConnected(this);
-  }
-
-  onData(bytes: Buffer): void {
-    this.#session.onUpstreamData(bytes);
-  }
-
-  onEnd(): void {
-    this.hasEnded = true;
-    this.#session.onUpstreamEnd();
-  }
-
-  onClose(event: CloseEvent): void {
-    if (this.isGone) return;
-    this.isGone = true;
-    const { stats, breakers } = this.#cluster;
-    breakers[0].addConnections(-1);
-    stats.upstreamCxActive.value--;
-    this.#host.cxActive.value--;
-    stats.upstreamCxDestroy.value++;
-    if (event === CloseEvent.Remote) stats.upstreamCxDestroyRemote.value++;
-    else stats.upstreamCxDestroyLocal.value++;
-    stats.upstreamCxLengthMs.record(performance.now() - this.#startMs);
-    if (this.isConnected) {
-      stats.upstreamRqActive.value--;
-      breakers[0].addRequests(-1);
-      stats.upstreamCxDestroyWithActiveRq.value++;
-      if (event === CloseEvent.Remote) stats.upstreamCxDestroyRemoteWithActiveRq.value++;
-      else stats.upstreamCxDestroyLocalWithActiveRq.value++;
-    } else {
-      this.#settled();
-      stats.upstreamRqPendingFailureEject.value++;
-      stats.upstreamCxConnectFail.value++;
-      this.#host.cxConnectFail.value++;
-    }
-    this.#session.onUpstreamGone(this, event);
-  }
-
-  /** The session does not wait any more. */
-  #settled(): void {
-    this.#cluster.stats.upstreamRqPendingActive.value--;
-    this.#cluster.breakers[0].addPending(-1);
-  }
-
-  onAboveWriteBufferHighWatermark(): void {
-    this.#cluster.stats.upstreamFlowControlBackedUpTotal.value++;
-    this.#session.onUpstreamWatermark(true);
-  }
-
-  onBelowWriteBufferLowWatermark(): void {
-    this.#cluster.stats.upstreamFlowControlDrainedTotal.value++;
-    this.#session.onUpstreamWatermark(false);
-  }
 }

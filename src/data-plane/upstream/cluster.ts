@@ -3,7 +3,7 @@
 
 import type { TimerWheel } from '#base/timer-wheel.ts';
 import type { LoadBalancer, PickContext } from '#extension/load-balancer.ts';
-import type { UpstreamTransport } from '#extension/transport-socket.ts';
+import type { TransportOptions, UpstreamTransport } from '#extension/transport-socket.ts';
 import { type ByteSink, type ClientCodec, type ClientCodecOwner, ResetReason } from '#http/codec.ts';
 import type { Connection, ConnectionOwner } from '#net/connection.ts';
 import { CircuitBreaker } from './circuit-breaker.ts';
@@ -16,7 +16,13 @@ import { TcpCodec } from './tcp-codec.ts';
 
 /** How a cluster opens connections and speaks on them: given by `prepare-cluster.ts`, so that this file stays small and hot. */
 export interface Dialer {
-  open(cluster: Cluster, host: UpstreamHost, owner: ConnectionOwner, alpn: readonly string[]): Connection;
+  open(
+    cluster: Cluster,
+    host: UpstreamHost,
+    owner: ConnectionOwner,
+    alpn: readonly string[],
+    options: TransportOptions | undefined,
+  ): Connection;
   http1(sink: ByteSink, owner: ClientCodecOwner): ClientCodec;
   http2(sink: ByteSink, owner: ClientCodecOwner): ClientCodec;
   /** What the handshake agreed on; empty on plaintext. */
@@ -89,8 +95,13 @@ export class Cluster {
     return pool;
   }
 
-  connect(host: UpstreamHost, owner: ConnectionOwner, protocol: number): Connection {
-    return this.#dialer.open(this, host, owner, alpnByProtocol[protocol]!);
+  connect(
+    host: UpstreamHost,
+    owner: ConnectionOwner,
+    protocol: number,
+    options: TransportOptions | undefined,
+  ): Connection {
+    return this.#dialer.open(this, host, owner, alpnByProtocol[protocol]!, options);
   }
 
   newCodec(connection: Connection, owner: ClientCodecOwner, protocol: number): ClientCodec {

@@ -220,7 +220,7 @@ export class PooledConnection implements ConnectionOwner, ClientCodecOwner, Time
     host.cxActive.value++;
     breaker.addConnections(1);
     this.connectStartMs = turnMs();
-    const connection = cluster.connect(host, this, this.pool.protocol);
+    const connection = cluster.connect(host, this, this.pool.protocol, undefined);
     this.connection = connection;
     connection.rxBytes = stats.upstreamCxRxBytesTotal;
     connection.txBytes = stats.upstreamCxTxBytesTotal;

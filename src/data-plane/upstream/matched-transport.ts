@@ -4,7 +4,7 @@ import type { TLSSocket } from 'node:tls';
 import { isDeepStrictEqual } from 'node:util';
 import type { Host } from '#extension/load-balancer.ts';
 import type { TlsInfo } from '#extension/stream-info.ts';
-import type { UpstreamTransport } from '#extension/transport-socket.ts';
+import type { TransportOptions, UpstreamTransport } from '#extension/transport-socket.ts';
 
 /** Where hosts say what they are, for this purpose. */
 const filter = 'envoy.transport_socket_match';
@@ -24,10 +24,15 @@ export class MatchedTransport implements UpstreamTransport {
     this.#otherwise = otherwise;
   }
 
-  wrap(socket: Socket, host: Host, alpn: readonly string[]): Socket | TLSSocket {
+  wrap(
+    socket: Socket,
+    host: Host,
+    alpn: readonly string[],
+    options: TransportOptions | undefined,
+  ): Socket | TLSSocket {
     const metadata = host.metadata?.[filter];
     const transport = this.#matches.find((it) => isIn(it.match, metadata))?.transport ?? this.#otherwise;
-    return transport.wrap(socket, host, alpn);
+    return transport.wrap(socket, host, alpn, options);
   }
 
   tlsInfo(socket: Socket | TLSSocket): TlsInfo | undefined {

@@ -44,7 +44,7 @@ export function prepareCluster(config: ClusterConfig, worker: WorkerContext): Cl
   let http1: Http1Options | undefined;
   let http2: H2CodecStats | undefined;
   const dialer: Dialer = {
-    open(_cluster, host, owner, alpn) {
+    open(_cluster, host, owner, alpn, options) {
       return dial(
         {
           address: host.ip,
@@ -52,7 +52,7 @@ export function prepareCluster(config: ClusterConfig, worker: WorkerContext): Cl
           localAddress: config.bindAddress,
           keepAliveMs: config.keepAliveMs,
           bufferLimitBytes: config.bufferLimitBytes,
-          wrap: transport.isTls ? (socket) => transport.wrap(socket, host, alpn) : undefined,
+          wrap: transport.isTls ? (socket) => transport.wrap(socket, host, alpn, options) : undefined,
         },
         owner,
       );

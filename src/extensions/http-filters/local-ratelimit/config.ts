@@ -1,13 +1,12 @@
 // Plain configuration of the local_ratelimit filter. Its token buckets are shared memory, so that a limit holds for the process.
-import { type TokenBucketData, tokenBucketData } from '#base/token-bucket.ts';
+import type { TokenBucketData } from '#base/token-bucket.ts';
 import type { ParseContext } from '#config/parse-context.ts';
 import { type HeaderMutationData, parseHeaderValueOption } from '#extension/header-mutation-config.ts';
-import { durationMs } from '#extension/message-fields.ts';
 import { parseRateLimits, type RateLimitData } from '#extension/rate-limit-policy.ts';
 import type { RuntimeFraction } from '#extension/runtime.ts';
 import { runtimeFraction } from '#extension/runtime-config.ts';
+import { parseTokenBucket } from '#extension/token-bucket-config.ts';
 import type { LocalRateLimit } from '#schema/messages/envoy/extensions/filters/http/local_ratelimit/v3.ts';
-import type { TokenBucket } from '#schema/messages/envoy/type/v3.ts';
 import { enumType } from '#schema/registry.ts';
 
 export interface LocalRateLimitConfig {
@@ -43,7 +42,7 @@ export function parseLocalRateLimit(message: LocalRateLimit, at: ParseContext): 
     statPrefix: message.stat_prefix,
     // Only an error may be answered: anything below 400 counts as not set.
     status: code < 400 ? 429 : code,
-    bucket: message.token_bucket && parseBucket(message.token_bucket, at.field('token_bucket')),
+    bucket: message.token_bucket && parseTokenBucket(message.token_bucket, at.field('token_bucket')),
     descriptors: message.descriptors.map((it, i) => {
       const here = at.field('descriptors', i);
       it.entries.forEach((entry, j) => {
@@ -55,7 +54,7 @@ export function parseLocalRateLimit(message: LocalRateLimit, at: ParseContext): 
       });
       return {
         entries: it.entries.flatMap(({ key, value }) => [key, value]),
-        bucket: parseBucket(it.token_bucket!, here.field('token_bucket')),
+        bucket: parseTokenBucket(it.token_bucket!, here.field('token_bucket')),
         shadow: it.shadow_mode,
       };
     }),
@@ -81,15 +80,6 @@ export function parseLocalRateLimit(message: LocalRateLimit, at: ParseContext): 
     alwaysConsumeDefault: message.always_consume_default_token_bucket ?? true,
     asResourceExhausted: message.rate_limited_as_resource_exhausted,
   };
-}
-
-function parseBucket(message: TokenBucket, at: ParseContext): TokenBucketData {
-  const fillMs = durationMs(message.fill_interval, 0);
-  if (fillMs < 50)
-    at.field('fill_interval').fail('local rate limit token bucket fill timer must be >= 50ms', {
-      got: `${fillMs}ms`,
-    });
-  return tokenBucketData(message.max_tokens, message.tokens_per_fill ?? 1, Math.max(fillMs, 1));
 }
 
 /** 429 when nothing is said. */

@@ -157,8 +157,7 @@ export class NetworkExtAuthzFilter implements NetworkFilter, MethodCallbacks<Che
     this.#shared.stats.cxClosed.value++;
     info.flags |= 1 << ResponseFlag.UnauthorizedExternalService;
     info.details = details;
-    this.#connection.info.localCloseReason = 'ext_authz_close';
-    this.#connection.close(CloseType.NoFlush, '');
+    this.#connection.close(CloseType.NoFlush, 'ext_authz_close');
   }
 }
 

@@ -148,8 +148,7 @@ export class NetworkRateLimitFilter
 
   #close(reason: string): void {
     this.#shared.stats.cxClosed.value++;
-    this.#connection.info.localCloseReason = reason;
-    this.#connection.close(CloseType.NoFlush, '');
+    this.#connection.close(CloseType.NoFlush, reason);
   }
 }
 

@@ -53,7 +53,10 @@ export const networkRbac = defineNetworkFilter({
     };
   },
   prepare(config, { stats }) {
-    const counters = new RbacStats(stats.scope(`${config.statPrefix}.rbac`), config.shadowStatPrefix);
+    const counters = new RbacStats(
+      stats.scope(`${config.statPrefix.replace(/\.$/, '')}.rbac`),
+      config.shadowStatPrefix,
+    );
     const engine = config.rules && new RbacEngine(config.rules);
     const shadow = config.shadowRules && new RbacEngine(config.shadowRules);
     return (connection) => new RbacFilter(config, connection, counters, engine, shadow);
@@ -97,10 +100,8 @@ class RbacFilter implements NetworkFilter {
     }
     this.#stats.denied.value++;
     const policy = this.#engine.matchedPolicy === '' ? 'none' : this.#engine.matchedPolicy;
-    this.#connection.close(
-      CloseType.NoFlush,
-      `rbac_access_denied_matched_policy[${policy.replace(/\s/g, '_')}]`,
-    );
+    info.connection.terminationDetails = `rbac_access_denied_matched_policy[${policy.replace(/\s/g, '_')}]`;
+    this.#connection.close(CloseType.NoFlush, 'rbac_deny_close');
     return NetworkFilterStatus.StopIteration;
   }
 }

@@ -1,3 +1,4 @@
+import { filterStateKeys, filterStateText } from '#extension/filter-state.ts';
 import { defineNetworkFilter, NetworkFilterStatus } from '#extension/network-filter.ts';
 
 /** The server name that the client asks for is the cluster that tcp_proxy connects to. */
@@ -9,8 +10,7 @@ export const sniCluster = defineNetworkFilter({
   prepare: () => (downstream) => ({
     onNewConnection() {
       const name = downstream.info.requestedServerName;
-      if (name !== '')
-        downstream.filterState.set('envoy.tcp_proxy.cluster', { text: name, field: () => undefined });
+      if (name !== '') downstream.filterState.set(filterStateKeys.tcpCluster, filterStateText(name));
       return NetworkFilterStatus.Continue;
     },
   }),

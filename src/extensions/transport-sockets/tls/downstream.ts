@@ -109,7 +109,7 @@ export class DownstreamTls implements DownstreamTransport {
 
   #verdict(tls: TLSSocket, peer: X509Certificate | undefined): Verdict {
     if (peer === undefined || this.#validator === undefined) return unchecked;
-    return this.#validator.validate(tls, peer, '', this.#stats);
+    return this.#validator.validate(tls, peer, '', [], this.#stats);
   }
 
   /** Runs before the connection's own listener and leaves it a text in Envoy's shape. */

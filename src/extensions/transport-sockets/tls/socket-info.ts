@@ -40,7 +40,9 @@ export class SocketTlsInfo implements TlsInfo {
     return name === 'prime256v1' ? 'P-256' : name;
   }
 
+  /** TLS 1.3 has none worth the name: what OpenSSL would show is made up for its own use. */
   get sessionId(): string {
+    if (this.version === 'TLSv1.3') return '';
     return (this.#sessionId ??= sessionIdOf(this.#socket.getSession()));
   }
 

@@ -181,7 +181,7 @@ test('serves TLS 1.3 with the protocol the server prefers', async (t) => {
   assert.equal(info?.version, 'TLSv1.3');
   assert.equal(info?.peerPresented, false);
   assert.deepEqual(info?.localCertificate()?.uriSans, ['spiffe://example.com/server']);
-  assert.match(info?.sessionId ?? '', /^[0-9a-f]{64}$/);
+  assert.equal(info?.sessionId, '');
   assert.deepEqual(counters(store), {
     'ciphers.TLS_AES_256_GCM_SHA384': 1,
     handshake: 1,
@@ -500,7 +500,7 @@ async function reach(
   t.after(() => server.close());
   const open = async () => {
     const raw = connect((server.address() as AddressInfo).port, '127.0.0.1');
-    const socket = transport.wrap(raw, { hostname } as never, alpn) as TLSSocket;
+    const socket = transport.wrap(raw, { hostname } as never, alpn, undefined) as TLSSocket;
     t.after(() => socket.destroy());
     let error = '';
     socket.on('error', (it) => {

@@ -10,7 +10,11 @@ import {
 import { logger } from '#base/logger.ts';
 import type { Host } from '#extension/load-balancer.ts';
 import type { TlsInfo } from '#extension/stream-info.ts';
-import type { TransportSocketContext, UpstreamTransport } from '#extension/transport-socket.ts';
+import type {
+  TransportOptions,
+  TransportSocketContext,
+  UpstreamTransport,
+} from '#extension/transport-socket.ts';
 import { tlsErrorReason, tlsErrorText } from '#net/tls-error.ts';
 import type { Scope } from '#stats/store.ts';
 import type { UpstreamTlsConfig } from './config.ts';
@@ -48,7 +52,12 @@ export class UpstreamTls implements UpstreamTransport {
       if (key !== '') secrets.watch(key, () => this.#onSecret());
   }
 
-  wrap(socket: Socket, host: Host, alpn: readonly string[]): Socket | TLSSocket {
+  wrap(
+    socket: Socket,
+    host: Host,
+    alpn: readonly string[],
+    asked: TransportOptions | undefined,
+  ): Socket | TLSSocket {
     const secureContext = this.#secureContext;
     if (secureContext === undefined) {
       this.#factoryStats.upstreamNotReady.value++;
@@ -56,8 +65,12 @@ export class UpstreamTls implements UpstreamTransport {
       return socket;
     }
     const config = this.#config;
-    const sni = config.autoHostSni && host.hostname !== '' ? host.hostname : config.sni;
-    const protocols = config.alpn.length > 0 ? config.alpn : alpn;
+    let sni = config.autoHostSni && host.hostname !== '' ? host.hostname : config.sni;
+    let protocols = config.alpn.length > 0 ? config.alpn : alpn;
+    if (asked !== undefined) {
+      if (asked.serverName !== '') sni = asked.serverName;
+      if (asked.applicationProtocols.length > 0) protocols = asked.applicationProtocols;
+    }
     const sessions = this.#sessions.get(sni);
     const session = sessions?.pop();
     const options: ConnectionOptions = {
@@ -72,7 +85,7 @@ export class UpstreamTls implements UpstreamTransport {
     if (session !== undefined) options.session = session;
     const tls = connect(options);
     tls.on('error', (error) => this.#onError(socket, error));
-    tls.on('secureConnect', () => this.#onSecure(tls, sni));
+    tls.on('secureConnect', () => this.#onSecure(tls, sni, asked?.subjectAltNames ?? []));
     if (config.maxSessionKeys > 0) tls.on('session', (it: Buffer) => this.#keep(sni, it));
     return tls;
   }
@@ -81,13 +94,13 @@ export class UpstreamTls implements UpstreamTransport {
     return this.#infos.get(socket);
   }
 
-  #onSecure(tls: TLSSocket, sni: string): void {
+  #onSecure(tls: TLSSocket, sni: string, names: readonly string[]): void {
     const stats = this.#stats;
     const peer = tls.getPeerX509Certificate();
     let isValidated = false;
     if (this.#validator !== undefined && peer !== undefined) {
       const checkedName = this.#config.autoSniSanValidation ? sni : '';
-      const { reason, validated } = this.#validator.validate(tls, peer, checkedName, stats);
+      const { reason, validated } = this.#validator.validate(tls, peer, checkedName, names, stats);
       if (reason !== '') {
         tls.destroy(new Error(tlsErrorText('CERTIFICATE_VERIFY_FAILED', reason)));
         return;

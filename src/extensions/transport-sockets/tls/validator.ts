@@ -58,8 +58,17 @@ export class PeerValidator {
     return hashes.length > 0 || spkis.length > 0 || sans.length > 0 || spiffe !== undefined;
   }
 
-  /** `sni`: a DNS name that the certificate must have besides (`auto_sni_san_validation`), empty for none. */
-  validate(socket: TLSSocket, peer: X509Certificate, sni: string, stats: SslStats): Verdict {
+  /**
+   * `sni`: a DNS name that the certificate must have besides (`auto_sni_san_validation`), empty for none. `names`: one of these,
+   * as DNS name, URI or address.
+   */
+  validate(
+    socket: TLSSocket,
+    peer: X509Certificate,
+    sni: string,
+    names: readonly string[],
+    stats: SslStats,
+  ): Verdict {
     const data = this.#data;
     const isAnyoneTaken = data.acceptUntrusted;
     const domains = this.#trustDomains;
@@ -85,6 +94,10 @@ export class PeerValidator {
       stats.failVerifySan.value++;
       return isAnyoneTaken ? unchecked : refused('verify cert failed: verify SAN list');
     }
+    if (names.length > 0 && !names.some((it) => hasName(facts, it))) {
+      stats.failVerifySan.value++;
+      return isAnyoneTaken ? unchecked : refused('verify cert failed: verify SAN list');
+    }
     if (sni !== '' && !facts.dnsSans.some((it) => isNameCovered(it, sni))) {
       stats.failVerifySan.value++;
       return isAnyoneTaken ? unchecked : refused('verify cert failed: SNI mismatch');
@@ -99,7 +112,7 @@ export class PeerValidator {
         return isAnyoneTaken ? unchecked : refused('verify cert failed: cert hash and spki');
       }
     }
-    return this.asksForCertificate || sni !== '' ? accepted : unchecked;
+    return this.asksForCertificate || names.length > 0 || sni !== '' ? accepted : unchecked;
   }
 
   #chainProblem(socket: TLSSocket, peer: X509Certificate): string {
@@ -157,6 +170,10 @@ function matches({ type, dnsName, matcher }: SanMatcher, facts: CertificateFacts
           ? emailSans
           : [...dnsSans, ...uriSans, ...ipSans, ...emailSans];
   return names.some((it) => matcher.matches(it));
+}
+
+function hasName({ dnsSans, uriSans, ipSans }: CertificateFacts, name: string): boolean {
+  return dnsSans.some((it) => isNameCovered(it, name)) || uriSans.includes(name) || ipSans.includes(name);
 }
 
 /** RFC 6125 6.4.3, with a wildcard as the whole of the first label or a part of it. */

@@ -1,0 +1,136 @@
+// Filter state: what filters leave for each other, made from text by factories that are known by name, and the lists of the
+// set_filter_state filters that say what to make.
+import { isIP } from 'node:net';
+import type { ParseContext } from '#config/parse-context.ts';
+import type { FilterStateValue } from '#schema/messages/envoy/extensions/filters/common/set_filter_state/v3.ts';
+import { compileFormatData, type FormatData, parseFormatString } from './format-config.ts';
+import type { FormatContext, Formatter } from './formatter.ts';
+import type { FilterStateObject } from './stream-info.ts';
+
+export type FilterState = Map<string, FilterStateObject>;
+
+/** Well-known keys that this proxy acts on. */
+export const filterStateKeys = {
+  tcpCluster: 'envoy.tcp_proxy.cluster',
+  tcpIdleTimeout: 'envoy.tcp_proxy.per_connection_idle_timeout_ms',
+  disableTunneling: 'envoy.tcp_proxy.disable_tunneling',
+  serverName: 'envoy.network.upstream_server_name',
+  applicationProtocols: 'envoy.network.application_protocols',
+  subjectAltNames: 'envoy.network.upstream_subject_alt_names',
+} as const;
+
+type Factory = (text: string) => FilterStateObject | undefined;
+
+const factories: Readonly<Record<string, Factory>> = {
+  'envoy.string': filterStateText,
+  'envoy.hashable_string': filterStateText,
+  [filterStateKeys.tcpCluster]: filterStateText,
+  [filterStateKeys.tcpIdleTimeout]: unsigned,
+  [filterStateKeys.disableTunneling]: boolean,
+  [filterStateKeys.serverName]: filterStateText,
+  [filterStateKeys.applicationProtocols]: filterStateText,
+  [filterStateKeys.subjectAltNames]: filterStateText,
+  'envoy.network.transport_socket.original_dst_address': address,
+  'envoy.filters.listener.original_dst.local_ip': address,
+  'envoy.filters.listener.original_dst.remote_ip': address,
+  'envoy.upstream.dynamic_host': filterStateText,
+  'envoy.upstream.dynamic_port': port,
+  'envoy.network.ip': (text) => (isIP(text) === 0 ? undefined : filterStateText(text)),
+  'envoy.ratelimit.hits_addend': unsigned,
+  'envoy.bool': boolean,
+};
+
+/** Envoy has these besides. */
+const otherFactories: readonly string[] = [
+  'envoy.network.network_namespace',
+  'envoy.network.transport_socket.http_11_proxy.info',
+  'envoy.ai.llm_protocol.request',
+  'envoy.ai.model.request',
+];
+
+/** One entry of a list as plain data. */
+export interface FilterStateValueData {
+  readonly key: string;
+  readonly factory: string;
+  readonly format: FormatData;
+  readonly skipIfEmpty: boolean;
+}
+
+/** `at` stands on the list. */
+export function parseFilterStateValues(
+  messages: readonly FilterStateValue[],
+  at: ParseContext,
+): FilterStateValueData[] {
+  return messages.map((message, i) => {
+    const here = at.index(i);
+    const key = message.object_key ?? '';
+    const factory = message.factory_key === '' ? key : message.factory_key;
+    if (factories[factory] === undefined) {
+      const problem = `'${factory}' does not have an object factory`;
+      const field = here.field(message.factory_key === '' ? 'object_key' : 'factory_key');
+      if (otherFactories.includes(factory)) field.unsupported();
+      else field.fail(problem, { envoy: problem });
+    }
+    if (message.shared_with_upstream !== 'NONE')
+      here.field('shared_with_upstream').warn('is not acted on by chancery yet', { rule: 'unsupported' });
+    return {
+      key,
+      factory,
+      format: parseFormatString(message.format_string!, here.field('format_string')),
+      skipIfEmpty: message.skip_if_empty,
+    };
+  });
+}
+
+/** A compiled list. */
+export class FilterStateValues {
+  readonly #data: readonly FilterStateValueData[];
+  readonly #formatters: readonly Formatter[];
+
+  constructor(data: readonly FilterStateValueData[]) {
+    this.#data = data;
+    this.#formatters = data.map((it) => compileFormatData(it.format));
+  }
+
+  get isEmpty(): boolean {
+    return this.#data.length === 0;
+  }
+
+  /** What cannot be made of its text is left out. `read_only` makes no difference, in Envoy neither. */
+  update(state: FilterState, context: FormatContext): void {
+    for (let i = 0; i < this.#data.length; i++) {
+      const { key, factory, skipIfEmpty } = this.#data[i]!;
+      const text = this.#formatters[i]!.format(context);
+      if (text === '' && skipIfEmpty) continue;
+      const object = factories[factory]!(text);
+      if (object !== undefined) state.set(key, object);
+    }
+  }
+}
+
+const noField = () => undefined;
+
+export function filterStateText(text: string): FilterStateObject {
+  return { text, field: noField };
+}
+
+function unsigned(text: string): FilterStateObject | undefined {
+  return /^\d{1,20}$/.test(text) ? filterStateText(String(BigInt(text))) : undefined;
+}
+
+function boolean(text: string): FilterStateObject | undefined {
+  return text === 'true' || text === 'false' ? filterStateText(text) : undefined;
+}
+
+function port(text: string): FilterStateObject | undefined {
+  return /^\d{1,5}$/.test(text) && Number(text) <= 65535 ? filterStateText(String(Number(text))) : undefined;
+}
+
+/** `ip:port` or `[ip6]:port`, with both parts as fields. */
+function address(text: string): FilterStateObject | undefined {
+  const parts = /^(?:\[([0-9a-fA-F:.]+)\]|([0-9.]+)):(\d{1,5})$/.exec(text);
+  const ip = parts?.[1] ?? parts?.[2] ?? '';
+  const portNumber = Number(parts?.[3]);
+  if (isIP(ip) === 0 || portNumber > 65535) return undefined;
+  return { text, field: (name) => (name === 'ip' ? ip : name === 'port' ? portNumber : undefined) };
+}

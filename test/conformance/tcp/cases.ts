@@ -1,0 +1,361 @@
+// What is tried. A case has a listener of its own; its name is in the statistics and is the name of its access log.
+import type { ClientOptions, TcpClient } from './client.ts';
+import { cluster, listenerFilter, network, tcpProxy } from './configuration.ts';
+import type { Upstreams } from './upstreams.ts';
+
+export interface TcpCase {
+  readonly name: string;
+  /** Network filters, or a whole chain. */
+  readonly filters?: readonly string[];
+  readonly chain?: string;
+  /** More fields of the listener. */
+  readonly listener?: string;
+  /** The port of a cluster with the name of the case. */
+  readonly upstream?: number;
+  readonly clusters?: readonly string[];
+  run(here: { open(options?: ClientOptions): TcpClient; upstreams: Upstreams }): Promise<unknown>;
+}
+
+const echo = network('echo', 'echo.v3.Echo');
+const bucket = 'token_bucket: {max_tokens: 1, tokens_per_fill: 1, fill_interval: 1000s}';
+const text = (inline: string) => `format_string: {text_format_source: {inline_string: "${inline}"}}`;
+
+export const cases: readonly TcpCase[] = [
+  {
+    name: 'limited',
+    filters: [
+      network('limit', 'connection_limit.v3.ConnectionLimit, stat_prefix: limited, max_connections: 1'),
+      tcpProxy('limited', 'cluster: echo'),
+    ],
+    async run({ open }) {
+      const first = open().send('a');
+      await first.until('a');
+      const second = await open().ended();
+      return [second, await first.finish().ended()];
+    },
+  },
+  {
+    name: 'limited_late',
+    filters: [
+      network(
+        'limit',
+        'connection_limit.v3.ConnectionLimit, stat_prefix: limited_late, max_connections: 1, delay: 0.1s',
+      ),
+      echo,
+    ],
+    async run({ open }) {
+      await open().send('first').until('first');
+      return open().send('hello').ended();
+    },
+  },
+  {
+    name: 'unlimited',
+    filters: [
+      network(
+        'limit',
+        'connection_limit.v3.ConnectionLimit, stat_prefix: switched_off, max_connections: 1, runtime_enabled: {default_value: false, runtime_key: x.y}',
+      ),
+      echo,
+    ],
+    async run({ open }) {
+      await open().send('first').until('first');
+      return open().send('hello').until('hello');
+    },
+  },
+  {
+    name: 'too_fast',
+    filters: [
+      network('limit', `local_ratelimit.v3.LocalRateLimit, stat_prefix: too_fast, ${bucket}`),
+      tcpProxy('too_fast', 'cluster: echo'),
+    ],
+    async run({ open }) {
+      const first = await open().send('a').finish().ended();
+      return [first, await open().ended()];
+    },
+  },
+  {
+    name: 'too_fast_shared',
+    chain: ['10.0.0.0', '127.0.0.0']
+      .map(
+        (prefix, i) =>
+          `{name: c${i}, filter_chain_match: {source_prefix_ranges: [{address_prefix: ${prefix}, prefix_len: 8}]}, filters: [${network('limit', `local_ratelimit.v3.LocalRateLimit, stat_prefix: too_fast_shared, share_key: k, ${bucket}`)}, ${network('limit', `local_ratelimit.v3.LocalRateLimit, stat_prefix: too_fast_shared, share_key: k, ${bucket}`)}, ${echo}]}`,
+      )
+      .join(', '),
+    run: ({ open }) => open().ended(),
+  },
+  {
+    name: 'too_fast_early',
+    listener: `listener_filters: [${listenerFilter('limit', `local_ratelimit.v3.LocalRateLimit, stat_prefix: too_fast_early, ${bucket}`)}]`,
+    filters: [echo],
+    async run({ open }) {
+      const first = await open().send('a').until('a');
+      return [first, await open().ended()];
+    },
+  },
+  {
+    name: 'state',
+    listener: `listener_filters: [${listenerFilter('state', `set_filter_state.v3.Config, on_accept: [{object_key: second, factory_key: envoy.string, ${text('from %DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%')}}]`)}]`,
+    filters: [
+      network(
+        'state',
+        `set_filter_state.v3.Config, on_new_connection: [{object_key: envoy.tcp_proxy.cluster, ${text('echo')}}, {object_key: envoy.tcp_proxy.cluster, format_string: {omit_empty_values: true, text_format_source: {inline_string: "%REQUESTED_SERVER_NAME%"}}, skip_if_empty: true}, {object_key: first, factory_key: envoy.string, read_only: true, ${text('one')}}, {object_key: first, factory_key: envoy.string, ${text('two')}}]`,
+      ),
+      tcpProxy('state', 'cluster: refused'),
+    ],
+    run: ({ open }) => open().send('hello').finish().ended(),
+  },
+  {
+    name: 'idle_by_state',
+    filters: [
+      network(
+        'state',
+        `set_filter_state.v3.Config, on_new_connection: [{object_key: envoy.tcp_proxy.per_connection_idle_timeout_ms, ${text('100')}}]`,
+      ),
+      tcpProxy('idle_by_state', 'cluster: sink'),
+    ],
+    run: ({ open }) => open().send('hello').ended(),
+  },
+  {
+    name: 'rbac_denied',
+    filters: [
+      network(
+        'rbac',
+        'rbac.v3.RBAC, stat_prefix: rbac_denied., rules: {action: DENY, policies: {some policy: {permissions: [{any: true}], principals: [{any: true}]}}}',
+      ),
+      tcpProxy('rbac_denied', 'cluster: echo'),
+    ],
+    run: ({ open }) => open().send('hello').ended(),
+  },
+  {
+    name: 'no_chain',
+    chain: `{name: c, filter_chain_match: {source_prefix_ranges: [{address_prefix: 10.0.0.0, prefix_len: 8}]}, filters: [${echo}]}`,
+    run: ({ open }) => open().ended(),
+  },
+  {
+    name: 'plain',
+    upstream: 21201,
+    filters: [tcpProxy('plain', 'cluster: plain')],
+    run: ({ open }) => open().send('hello').finish().ended(),
+  },
+  {
+    name: 'refused_twice',
+    upstream: 21999,
+    filters: [tcpProxy('refused_twice', 'cluster: refused_twice, max_connect_attempts: 2')],
+    run: ({ open }) => open().ended(),
+  },
+  {
+    name: 'no_cluster',
+    filters: [tcpProxy('no_cluster', 'cluster: nowhere')],
+    run: ({ open }) => open().ended(),
+  },
+  { name: 'no_host', filters: [tcpProxy('no_host', 'cluster: empty')], run: ({ open }) => open().ended() },
+  {
+    name: 'overflow',
+    clusters: [cluster('overflow', 21201, 'circuit_breakers: {thresholds: [{max_connections: 0}]}')],
+    filters: [tcpProxy('overflow', 'cluster: overflow')],
+    run: ({ open }) => open().ended(),
+  },
+  {
+    name: 'upstream_resets',
+    upstream: 21203,
+    filters: [tcpProxy('upstream_resets', 'cluster: upstream_resets')],
+    run: ({ open }) => open().send('x').ended(),
+  },
+  {
+    name: 'upstream_ends',
+    upstream: 21202,
+    filters: [tcpProxy('upstream_ends', 'cluster: upstream_ends')],
+    async run({ open }) {
+      const client = open();
+      await client.until('hello');
+      const seen = await client.send('x').ended();
+      client.finish();
+      return seen;
+    },
+  },
+  {
+    name: 'client_resets',
+    upstream: 21204,
+    filters: [tcpProxy('client_resets', 'cluster: client_resets')],
+    async run({ open, upstreams }) {
+      const client = open().send('client_resets');
+      await upstreams.until(21204, 'client_resets');
+      client.reset();
+    },
+  },
+  {
+    name: 'idle',
+    upstream: 21204,
+    filters: [tcpProxy('idle', 'cluster: idle, idle_timeout: 0.1s')],
+    run: ({ open }) => open().send('hello').ended(),
+  },
+  {
+    name: 'duration',
+    upstream: 21204,
+    filters: [tcpProxy('duration', 'cluster: duration, max_downstream_connection_duration: 0.1s')],
+    run: ({ open }) => open().send('hello').ended(),
+  },
+  {
+    name: 'inspection_timeout',
+    listener: `listener_filters_timeout: 0.1s, listener_filters: [${listenerFilter('tls', 'tls_inspector.v3.TlsInspector')}]`,
+    filters: [tcpProxy('inspection_timeout', 'cluster: echo')],
+    run: ({ open }) => open().ended(),
+  },
+  {
+    name: 'inspection_passes',
+    listener: `listener_filters_timeout: 0.1s, continue_on_listener_filters_timeout: true, listener_filters: [${listenerFilter('tls', 'tls_inspector.v3.TlsInspector')}]`,
+    filters: [tcpProxy('inspection_passes', 'cluster: greeter')],
+    async run({ open }) {
+      const client = open();
+      await client.until('hello');
+      return client.send('x').finish().ended();
+    },
+  },
+  {
+    name: 'inspection_left',
+    listener: `listener_filters: [${listenerFilter('tls', 'tls_inspector.v3.TlsInspector')}]`,
+    filters: [tcpProxy('inspection_left', 'cluster: echo')],
+    run: ({ open }) => open().finish().ended(),
+  },
+  {
+    name: 'inspected_plain',
+    listener: `listener_filters: [${listenerFilter('tls', 'tls_inspector.v3.TlsInspector')}]`,
+    filters: [tcpProxy('inspected_plain', 'cluster: echo')],
+    async run({ open }) {
+      // Envoy takes an end that comes early for the end of everything.
+      const client = open().send('hello');
+      await client.until('hello');
+      return client.finish().ended();
+    },
+  },
+  {
+    name: 'not_proxied',
+    listener: `listener_filters: [${listenerFilter('proxy', 'proxy_protocol.v3.ProxyProtocol')}]`,
+    filters: [tcpProxy('not_proxied', 'cluster: echo')],
+    run: ({ open }) => open().send('GET / HTTP/1.1\r\n\r\n').ended(),
+  },
+  {
+    name: 'half_proxied',
+    listener: `listener_filters: [${listenerFilter('proxy', 'proxy_protocol.v3.ProxyProtocol')}]`,
+    filters: [tcpProxy('half_proxied', 'cluster: echo')],
+    run: ({ open }) => open().send('PROXY TCP4 1.1').finish().ended(),
+  },
+  {
+    name: 'proxied',
+    listener: `listener_filters: [${listenerFilter('proxy', 'proxy_protocol.v3.ProxyProtocol')}]`,
+    filters: [tcpProxy('proxied', 'cluster: echo')],
+    async run({ open }) {
+      // Envoy takes an end that comes early for the end of everything.
+      const client = open().send('PROXY TCP4 1.1.1.1 2.2.2.2 1 2\r\nhello');
+      await client.until('hello');
+      return client.finish().ended();
+    },
+  },
+  {
+    name: 'early_data',
+    upstream: 21201,
+    filters: [
+      tcpProxy(
+        'early_data',
+        'cluster: early_data, upstream_connect_mode: ON_DOWNSTREAM_DATA, max_early_data_bytes: 3',
+      ),
+    ],
+    run: ({ open }) => open().send('hello').finish().ended(),
+  },
+  {
+    name: 'no_early_data',
+    upstream: 21201,
+    filters: [
+      tcpProxy(
+        'no_early_data',
+        'cluster: no_early_data, upstream_connect_mode: ON_DOWNSTREAM_DATA, max_early_data_bytes: 100',
+      ),
+    ],
+    async run({ open }) {
+      const client = open().finish();
+      const { text, end } = client;
+      return [text, end];
+    },
+  },
+  {
+    name: 'early_immediately',
+    upstream: 21202,
+    filters: [tcpProxy('early_immediately', 'cluster: early_immediately, max_early_data_bytes: 100')],
+    async run({ open }) {
+      const client = open();
+      await client.until('hello');
+      return client.send('x').finish().ended();
+    },
+  },
+  {
+    name: 'all_logs',
+    filters: [
+      tcpProxy(
+        'all_logs',
+        'cluster: echo, access_log_options: {flush_access_log_on_start: true, flush_access_log_on_connected: true}',
+      ),
+    ],
+    async run({ open }) {
+      const client = open();
+      await client.send('a').until('a');
+      return client.finish().ended();
+    },
+  },
+  {
+    name: 'weighted_over_state',
+    filters: [
+      network(
+        'state',
+        `set_filter_state.v3.Config, on_new_connection: [{object_key: envoy.tcp_proxy.cluster, ${text('refused')}}]`,
+      ),
+      tcpProxy(
+        'weighted_over_state',
+        'weighted_clusters: {clusters: [{name: echo, weight: 1, metadata_match: {filter_metadata: {envoy.lb: {a: b}}}}]}, metadata_match: {filter_metadata: {envoy.lb: {c: d}}}',
+      ),
+    ],
+    run: ({ open }) => open().send('hello').finish().ended(),
+  },
+  {
+    name: 'backoff',
+    upstream: 21999,
+    filters: [
+      tcpProxy(
+        'backoff',
+        'cluster: backoff, max_connect_attempts: 3, backoff_options: {base_interval: 0.01s, max_interval: 0.02s}',
+      ),
+    ],
+    run: ({ open }) => open().ended(),
+  },
+  {
+    name: 'upstream_resets_late',
+    upstream: 21203,
+    filters: [tcpProxy('upstream_resets_late', 'cluster: upstream_resets_late')],
+    async run({ open }) {
+      const client = open();
+      client.send('x');
+      return client.ended();
+    },
+  },
+  {
+    name: 'big',
+    upstream: 21201,
+    filters: [tcpProxy('big', 'cluster: big')],
+    async run({ open }) {
+      const client = open().send('x'.repeat(3_000_000)).finish();
+      const [text, end] = await client.ended();
+      return [text.length, end];
+    },
+  },
+  {
+    name: 'wrongly_proxied',
+    listener: `listener_filters: [${listenerFilter('proxy', 'proxy_protocol.v3.ProxyProtocol')}]`,
+    filters: [tcpProxy('wrongly_proxied', 'cluster: echo')],
+    run: ({ open }) => open().send('PROXY TCP4 1.1.1.1 nonsense\r\n').ended(),
+  },
+  {
+    name: 'garbled_hello',
+    listener: `listener_filters: [${listenerFilter('tls', 'tls_inspector.v3.TlsInspector, close_connection_on_client_hello_parsing_errors: true')}]`,
+    filters: [tcpProxy('garbled_hello', 'cluster: echo')],
+    run: ({ open }) => open().send('\x16\x03\x01\x00\x05\x01\x00\x00\x01\xff').ended(),
+  },
+];
