@@ -1,6 +1,7 @@
-// Where plain sockets read into, and who gets the bytes. Every read goes through one buffer per thread; what arrived is copied
-// into memory of its own. Small pieces come from Node's pool; large ones from chunks that go around: when a chunk's bytes were all
-// handed to the kernel it is read into again, warm and without the garbage collector. Bulk transfers live on this.
+// Where sockets read into, and who gets the bytes. All of a thread share one buffer, out of which the bytes are copied into memory of
+// their own, small pieces into Node's pool. A socket whose reads are large reads into chunks of its own instead, which are handed on
+// as they are. Chunks go around: when a chunk's bytes were all handed to the kernel it is read into again, warm and without the
+// garbage collector. Bulk transfers live on this.
 //
 // A chunk comes back only when every one of its bytes was reported by `written` or `finished`. Bytes that stay elsewhere are simply never
 // reported, and the collector takes the chunk. Whoever sends the same bytes twice, or looks at them after sending them, must `pin`.
@@ -9,10 +10,16 @@ export const chunkBytes = 65_536;
 
 /** Smaller pieces are not worth a chunk. */
 const smallBytes = 8_192;
+/** A socket that has read so much at once gets chunks of its own. */
+const bulkBytes = 16_384;
 const maxFree = 64;
+/** Sockets that have a chunk to read into. It stays with them while they wait, so the others have to share. */
+const maxOwners = 64;
 
-/** Sockets read into this; a reader has to `take` before the next read of the thread. */
-export const readBuffer: Buffer = Buffer.allocUnsafeSlow(chunkBytes);
+const sharedBytes = 65_536;
+
+/** What sockets share; what was read has to be taken before the next read of the thread. */
+const shared: Buffer = Buffer.allocUnsafeSlow(sharedBytes);
 
 class Chunk {
   readonly bytes: Buffer = Buffer.allocUnsafeSlow(chunkBytes);
@@ -22,22 +29,67 @@ class Chunk {
 
 const free: Chunk[] = [];
 const chunks = new WeakMap<ArrayBufferLike, Chunk>();
+let owners = 0;
 
-/** The first `length` bytes of `readBuffer`, as the taker's own. */
-export function take(length: number): Buffer {
-  if (length < smallBytes) {
-    const own = Buffer.allocUnsafe(length);
-    readBuffer.copy(own, 0, 0, length);
-    return own;
-  }
-  let chunk = free.pop();
-  if (chunk === undefined) {
-    chunk = new Chunk();
-    chunks.set(chunk.bytes.buffer, chunk);
-  }
+function newChunk(): Chunk {
+  const used = free.pop();
+  if (used !== undefined) return used;
+  const chunk = new Chunk();
+  chunks.set(chunk.bytes.buffer, chunk);
+  return chunk;
+}
+
+function give(chunk: Chunk, length: number): Buffer {
   chunk.pending = length;
-  readBuffer.copy(chunk.bytes, 0, 0, length);
   return length === chunkBytes ? chunk.bytes : chunk.bytes.subarray(0, length);
+}
+
+/** The memory that one socket reads into. */
+export class ReadPlace {
+  /** Undefined: the shared one. */
+  #own: Chunk | undefined = undefined;
+  #hasMoved = true;
+
+  /** The `length` bytes that were read, as the taker's own. */
+  take(length: number): Buffer {
+    const own = this.#own;
+    const from = own === undefined ? shared : own.bytes;
+    if (length < smallBytes) {
+      const copy = Buffer.allocUnsafe(length);
+      from.copy(copy, 0, 0, length);
+      if (own !== undefined) this.close();
+      return copy;
+    }
+    if (own !== undefined) {
+      this.#own = newChunk();
+      this.#hasMoved = true;
+      return give(own, length);
+    }
+    if (length >= bulkBytes && owners < maxOwners) {
+      owners++;
+      this.#own = newChunk();
+      this.#hasMoved = true;
+    }
+    const chunk = newChunk();
+    from.copy(chunk.bytes, 0, 0, length);
+    return give(chunk, length);
+  }
+
+  /** Where the next read goes; undefined when that is where the last one went. */
+  moved(): Buffer | undefined {
+    if (!this.#hasMoved) return undefined;
+    this.#hasMoved = false;
+    return this.#own === undefined ? shared : this.#own.bytes;
+  }
+
+  /** Back to the shared buffer. */
+  close(): void {
+    if (this.#own === undefined) return;
+    if (free.length < maxFree) free.push(this.#own);
+    this.#own = undefined;
+    this.#hasMoved = true;
+    owners--;
+  }
 }
 
 /** The kernel has all of `bytes`, and nobody else will look at them. */

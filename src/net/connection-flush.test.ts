@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 import { test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { ReadPlace } from '#base/read-buffers.ts';
 import { Connection, type ConnectionOwner } from './connection.ts';
 
 const nobody: ConnectionOwner = {
@@ -23,7 +24,7 @@ function open(): { connection: Connection; writes: string[] } {
       done();
     },
   });
-  return { connection: new Connection(1, socket as Socket, nobody, 0, true), writes };
+  return { connection: new Connection(1, socket as Socket, nobody, 0, new ReadPlace()), writes };
 }
 
 test('what is written in one turn goes out at its end, in one piece', async () => {

@@ -3,7 +3,7 @@
 // output of every other connection of the thread. HTTP/2 waits one turn more.
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import { written } from '#base/read-buffers.ts';
+import { type ReadPlace, written } from '#base/read-buffers.ts';
 import { atTurnEnd, scheduleTurnEnd } from '#base/turn.ts';
 import type { ByteSink, FlushSource } from '#http/codec.ts';
 
@@ -88,6 +88,7 @@ export class Connection implements ByteSink {
   /** `code` of the socket error: `ECONNREFUSED`. */
   failureCode = '';
 
+  readonly #place: ReadPlace | undefined;
   #highWatermark: number;
   #isAboveHigh = false;
   #lastRead = 0;
@@ -98,6 +99,8 @@ export class Connection implements ByteSink {
   #text = '';
   #buffers: Buffer[] = [];
   #bufferedBytes = 0;
+  /** With the socket, which has not told that it is through with them. */
+  readonly #handedOver: Buffer[] = [];
   #source: FlushSource | undefined = undefined;
   #hasWaited = false;
   #readDisables = 0;
@@ -107,19 +110,20 @@ export class Connection implements ByteSink {
   #delayedClose: NodeJS.Timeout | undefined = undefined;
   #closeEvent: CloseEvent = CloseEvent.Remote;
 
-  /** `bufferLimit`: high watermark of unsent bytes, 0 for none. Listens to the socket at once, except for `data` when `readsByCall`. */
+  /** `bufferLimit`: high watermark of unsent bytes, 0 for none. `place`: of a socket that is read by call, others by `data` events. */
   constructor(
     id: number,
     socket: Socket | TLSSocket,
     owner: ConnectionOwner,
     bufferLimit: number,
-    readsByCall: boolean,
+    place: ReadPlace | undefined,
   ) {
     this.id = id;
     this.socket = socket;
     this.owner = owner;
     this.#highWatermark = bufferLimit;
-    if (!readsByCall) socket.on('data', (bytes: Buffer) => this.received(bytes));
+    this.#place = place;
+    if (place === undefined) socket.on('data', (bytes: Buffer) => this.received(bytes));
     socket.on('end', () => this.#onEnd());
     socket.on('drain', () => this.#onDrain());
     socket.on('error', (error: NodeJS.ErrnoException) => this.#onError(error));
@@ -242,6 +246,7 @@ export class Connection implements ByteSink {
     this.#isDirty = false;
     this.#hasWaited = false;
     if (this.isClosed) return;
+    if (this.#handedOver.length > 0 && this.socket.writableLength === 0) this.#allWritten();
     this.#flushSource();
     if (this.#isBlocked) {
       this.#checkHigh();
@@ -269,7 +274,8 @@ export class Connection implements ByteSink {
           socket.uncork();
           isTaken = !socket.writableNeedDrain;
         }
-        if (socket.writableLength === 0) for (let i = 0; i < buffers.length; i++) written(buffers[i]!);
+        if (socket.writableLength > 0) this.#handedOver.push(...buffers);
+        else for (let i = 0; i < buffers.length; i++) written(buffers[i]!);
         buffers.length = 0;
       }
       if (!isTaken && socket.writableLength > 0) this.#isBlocked = true;
@@ -287,6 +293,12 @@ export class Connection implements ByteSink {
     if (source === undefined) return;
     this.#source = undefined;
     source.flush();
+  }
+
+  #allWritten(): void {
+    const buffers = this.#handedOver;
+    for (let i = 0; i < buffers.length; i++) written(buffers[i]!);
+    buffers.length = 0;
   }
 
   #textToBuffer(): void {
@@ -382,6 +394,7 @@ export class Connection implements ByteSink {
     this.#text = '';
     this.#buffers.length = 0;
     this.#bufferedBytes = 0;
+    this.#place?.close();
     if (this.#lastRead > 0) this.rxBuffered.value -= this.#lastRead;
     if (this.#lastPending > 0) this.#countPending(0);
     if (this.#delayedClose !== undefined) clearTimeout(this.#delayedClose);

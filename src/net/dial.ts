@@ -2,8 +2,9 @@
 // 64 KiB for each read.
 import { connect, type Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import { readBuffer, take } from '#base/read-buffers.ts';
+import { ReadPlace } from '#base/read-buffers.ts';
 import { Connection, type ConnectionOwner } from './connection.ts';
+import { onRead } from './read-by-call.ts';
 
 export interface DialOptions {
   /** IP address, or the path of a Unix socket when `port` is negative. */
@@ -28,22 +29,13 @@ export function nextConnectionId(): number {
 export function dial(options: DialOptions, owner: ConnectionOwner): Connection {
   const { wrap } = options;
   let connection: Connection;
+  const place = wrap === undefined ? new ReadPlace() : undefined;
   const base = {
     allowHalfOpen: true,
     noDelay: true,
     keepAlive: options.keepAliveMs > 0,
     keepAliveInitialDelay: options.keepAliveMs,
-    ...(wrap === undefined
-      ? {
-          onread: {
-            buffer: readBuffer,
-            callback(bytes: number): boolean {
-              connection.received(take(bytes));
-              return true;
-            },
-          },
-        }
-      : {}),
+    ...(place === undefined ? {} : { onread: onRead(place, () => connection) }),
   };
   const socket =
     options.port < 0
@@ -55,11 +47,11 @@ export function dial(options: DialOptions, owner: ConnectionOwner): Connection {
           ...(options.localAddress === '' ? {} : { localAddress: options.localAddress }),
         });
   if (wrap === undefined) {
-    connection = new Connection(nextConnectionId(), socket, owner, options.bufferLimitBytes, true);
+    connection = new Connection(nextConnectionId(), socket, owner, options.bufferLimitBytes, place);
     socket.on('connect', () => connection.owner.onConnected());
   } else {
     const wrapped = wrap(socket);
-    connection = new Connection(nextConnectionId(), wrapped, owner, options.bufferLimitBytes, false);
+    connection = new Connection(nextConnectionId(), wrapped, owner, options.bufferLimitBytes, undefined);
     // A transport that refuses its peer has destroyed the socket by now.
     wrapped.on(wrapped === socket ? 'connect' : 'secureConnect', () => {
       if (!wrapped.destroyed) connection.owner.onConnected();

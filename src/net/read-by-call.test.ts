@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { test } from 'node:test';
 import { connect, createSecureContext, TLSSocket } from 'node:tls';
+import { ReadPlace } from '#base/read-buffers.ts';
 import { certificatePath } from '#testing/certificates.ts';
 import { readTlsByCall } from './read-by-call.ts';
 
@@ -17,7 +18,7 @@ test('reads an accepted TLS socket by call, and stops while it is paused', async
   const server = createServer((raw) => {
     const socket = new TLSSocket(raw, { isServer: true, secureContext });
     socket.on('data', () => assert.fail('not by events'));
-    const isByCall = readTlsByCall(socket, () => ({
+    const isByCall = readTlsByCall(socket, new ReadPlace(), () => ({
       received(bytes) {
         received += bytes.toString('latin1');
         socket.pause();

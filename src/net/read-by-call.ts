@@ -1,28 +1,34 @@
-// Accepted sockets read by call, as dialled ones do: into the thread's buffer, past the stream machinery and without an allocation
-// of 64 KiB for each read. Node offers that only to sockets one makes oneself, so the accepted one's handle gets a new socket.
-import { Socket } from 'node:net';
+// Sockets read by call: into memory that we choose (`base/read-buffers.ts`), past the stream machinery and without an allocation of
+// 64 KiB for each read. Node offers that only to sockets one makes oneself, so an accepted one's handle gets a new socket.
+import { type OnReadOpts, Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import { readBuffer, take } from '#base/read-buffers.ts';
+import type { ReadPlace } from '#base/read-buffers.ts';
 
 /** Who gets the bytes; known only after the socket. */
 export interface Reader {
   received(bytes: Buffer): void;
 }
 
-/** In the place of `accepted`, which is not used any more. `reader` answers from the first read on. */
-export function readByCall(accepted: Socket, reader: () => Reader | undefined): Socket {
+/** For the constructor of a socket. `reader` answers from the first read on. */
+export function onRead(place: ReadPlace, reader: () => Reader | undefined): OnReadOpts {
+  return {
+    // Undefined, as when nothing changes, keeps the one before.
+    buffer: () => place.moved() as Uint8Array,
+    callback(bytes: number): boolean {
+      reader()?.received(place.take(bytes));
+      return true;
+    },
+  };
+}
+
+/** In the place of `accepted`, which is not used any more. */
+export function readByCall(accepted: Socket, place: ReadPlace, reader: () => Reader | undefined): Socket {
   const handle = (accepted as unknown as { _handle: object | null })._handle;
   if (handle === null) return accepted;
   const options = {
     handle,
     allowHalfOpen: true,
-    onread: {
-      buffer: readBuffer,
-      callback(bytes: number): boolean {
-        reader()?.received(take(bytes));
-        return true;
-      },
-    },
+    onread: onRead(place, reader),
   };
   const socket = new Socket(options as object);
   (accepted as unknown as { _handle: object | null })._handle = null;
@@ -37,24 +43,32 @@ interface CallReading {
 /** Where a socket keeps what the option `onread` gives it. Node does not pass that option on to a TLS socket that wraps another. */
 let bufferKey: symbol | undefined;
 let callbackKey: symbol | undefined;
+let nextBufferKey: symbol | undefined;
 
 /** The same for a TLS socket, in place. False where this Node keeps its sockets otherwise: then it has to be read by `data` events. */
-export function readTlsByCall(socket: TLSSocket, reader: () => Reader | undefined): boolean {
+export function readTlsByCall(
+  socket: TLSSocket,
+  place: ReadPlace,
+  reader: () => Reader | undefined,
+): boolean {
   const own = socket as unknown as CallReading;
-  if (bufferKey === undefined || callbackKey === undefined) {
+  if (bufferKey === undefined || callbackKey === undefined || nextBufferKey === undefined) {
     for (const it of Object.getOwnPropertySymbols(own)) {
       if (it.description === 'kBuffer') bufferKey = it;
       else if (it.description === 'kBufferCb') callbackKey = it;
+      else if (it.description === 'kBufferGen') nextBufferKey = it;
     }
-    if (bufferKey === undefined || callbackKey === undefined) return false;
+    if (bufferKey === undefined || callbackKey === undefined || nextBufferKey === undefined) return false;
   }
   const handle = own._handle;
   if (typeof handle?.useUserBuffer !== 'function') return false;
-  own[bufferKey] = readBuffer;
+  const first = place.moved()!;
+  own[bufferKey] = first;
+  own[nextBufferKey] = () => place.moved();
   own[callbackKey] = (bytes: number): boolean => {
-    reader()?.received(take(bytes));
+    reader()?.received(place.take(bytes));
     return true;
   };
-  handle.useUserBuffer(readBuffer);
+  handle.useUserBuffer(first);
   return true;
 }

@@ -3,6 +3,7 @@
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { addressText } from '#base/address-text.ts';
+import { ReadPlace } from '#base/read-buffers.ts';
 import { turnMs } from '#base/turn.ts';
 import { type AccessLogger, prepareAccessLogs } from '#extension/access-logger.ts';
 import { AccessLogType } from '#extension/formatter.ts';
@@ -231,7 +232,7 @@ export class ActiveListener implements InspectionOwner {
     this.connections.add(accepted);
     info.filterChainName = chain.config.name;
     if (chain.factories.length === 0) {
-      accepted.connection = new Connection(info.id, socket, accepted, 0, false);
+      accepted.connection = new Connection(info.id, socket, accepted, 0, undefined);
       stats.networkExtensionConfigMissing.value++;
       accepted.close(CloseType.NoFlush, 'no_filters');
       return;
@@ -239,17 +240,18 @@ export class ActiveListener implements InspectionOwner {
     const wrapped = chain.transport.wrap(socket, rest.length > 0 ? rest : undefined);
     if (socket.destroyed) {
       // The transport has no certificate yet.
-      accepted.connection = new Connection(info.id, socket, accepted, 0, false);
+      accepted.connection = new Connection(info.id, socket, accepted, 0, undefined);
       return;
     }
     const isPlain = wrapped === socket;
     const reader = () => accepted.connection;
+    const place = new ReadPlace();
     accepted.connection = new Connection(
       info.id,
-      isPlain ? readByCall(socket, reader) : wrapped,
+      isPlain ? readByCall(socket, place, reader) : wrapped,
       accepted,
       this.config.bufferLimitBytes,
-      isPlain || readTlsByCall(wrapped as TLSSocket, reader),
+      isPlain || readTlsByCall(wrapped as TLSSocket, place, reader) ? place : undefined,
     );
     if (isPlain) {
       this.#begin(accepted, chain);
