@@ -1,15 +1,15 @@
 // What the admin interface shows of the command line.
-import { availableParallelism } from 'node:os';
 import { defaultLogFormat, fineGrainLogFormat } from '#base/log-format.ts';
 import type { ProcessFacts } from '#data-plane/operator.ts';
 import { create } from '#schema/create.ts';
 import type { EnvoyOptions } from './envoy-flags.ts';
 import { hotRestartVersion, version } from './version.ts';
+import { workerCount } from './worker-threads.ts';
 
 const modes = { serve: 'Serve', validate: 'Validate', init_only: 'InitOnly' } as const;
 
 export function processFacts(options: EnvoyOptions, quit: () => void): ProcessFacts {
-  const concurrency = options.concurrency ?? availableParallelism();
+  const concurrency = workerCount(options);
   return {
     version: version(),
     hotRestartVersion,

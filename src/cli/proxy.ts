@@ -5,6 +5,7 @@ import { formatProblems } from '#config/format-problems.ts';
 import { type LoadedBootstrap, loadBootstrap } from '#config/load.ts';
 import { type EnvoyOptions, parseEnvoyFlags } from './envoy-flags.ts';
 import { hotRestartVersion, versionLine } from './version.ts';
+import { startThreads } from './worker-threads.ts';
 
 export async function run(args: readonly string[]): Promise<number | undefined> {
   const program = process.env.CHANCERY_PROGRAM ?? 'chancery proxy';
@@ -39,6 +40,7 @@ async function runWith(options: EnvoyOptions): Promise<number | undefined> {
       'At least one of --config-path or --config-yaml or Options::configProto() should be non-empty',
     );
   }
+  const threads = options.mode === 'serve' ? startThreads(options) : [];
   const loaded = await loadBootstrap(
     { file: options.configPath, yaml: options.configYaml },
     {
@@ -63,7 +65,7 @@ async function runWith(options: EnvoyOptions): Promise<number | undefined> {
     return 0;
   }
   const { serve } = await import('./serve.ts');
-  return serve(loaded, options);
+  return serve(loaded, options, threads);
 }
 
 export function logSettings(options: EnvoyOptions): LogSettings {

@@ -1,19 +1,23 @@
 // Runs the proxy until it is told to stop: what is behind `chancery proxy` once the configuration has been read.
-import { availableParallelism } from 'node:os';
 import { logger, logs } from '#base/logger.ts';
 import type { ConfigError } from '#config/config-error.ts';
 import type { LoadedBootstrap } from '#config/load.ts';
 import { locate } from '#config/locate.ts';
 import { ListenError, loadRegistry, parseBootstrap, Server } from '#data-plane/server.ts';
 import type { Bootstrap } from '#schema/messages/envoy/config/bootstrap/v3.ts';
+import type { Thread } from '#data-plane/worker-thread.ts';
 import type { EnvoyOptions } from './envoy-flags.ts';
 import { processFacts } from './process-facts.ts';
 import { logSections, logSettings, logWarnings, printErrors, refuse } from './proxy.ts';
 import { hotRestartVersion } from './version.ts';
+import { extensionModules, workerCount } from './worker-threads.ts';
 
-const extensionModules = [new URL('../extensions/all.ts', import.meta.url).href];
-
-export async function serve(loaded: LoadedBootstrap, options: EnvoyOptions): Promise<number | undefined> {
+/** `threads`: those of the first workers, which are on their way up. */
+export async function serve(
+  loaded: LoadedBootstrap,
+  options: EnvoyOptions,
+  threads: readonly Thread[],
+): Promise<number | undefined> {
   const main = logger('main');
   const bootstrap = loaded.bootstrap as unknown as Bootstrap;
   const problems: ConfigError[] = [];
@@ -53,8 +57,9 @@ export async function serve(loaded: LoadedBootstrap, options: EnvoyOptions): Pro
   };
   try {
     server = await Server.start(bootstrap, registry, config, {
-      workers: options.concurrency ?? availableParallelism(),
+      workers: workerCount(options),
       extensionModules,
+      threads,
       logFlush: { intervalMs: options.fileFlushIntervalMs, minBytes: options.fileFlushMinBytes },
       process: processFacts(options, shutDown),
       logs: logging,

@@ -28,6 +28,7 @@ import { parseCluster } from './upstream/parse-cluster.ts';
 import { parseDiscovery } from './upstream/parse-discovery.ts';
 import { WorkerPool } from './worker-pool.ts';
 import type { FromWorker } from './worker-protocol.ts';
+import type { Thread } from './worker-thread.ts';
 
 const mainLog = logger('main');
 const upstreamLog = logger('upstream');
@@ -38,6 +39,8 @@ export interface ServerOptions {
   readonly workers: number | 'inline';
   /** URLs of modules that export `extensions`; every thread imports them. */
   readonly extensionModules: readonly string[];
+  /** Threads that were started beforehand, for the first workers. */
+  readonly threads?: readonly Thread[];
   /** Default: 10 s or 64 KB. */
   readonly logFlush?: FlushOptions;
   /** Default: no name, no options. */
@@ -132,8 +135,8 @@ export class Server {
     const ownAddress = localAddress();
     const logFlush = options.logFlush ?? { intervalMs: 10_000, minBytes: 65_536 };
     this.#pool = new WorkerPool(
+      options.extensionModules,
       {
-        extensionModules: options.extensionModules,
         nodeId: bootstrap.node?.id ?? '',
         nodeCluster: bootstrap.node?.cluster ?? '',
         nodeMetadata: bootstrap.node?.metadata ?? {},
@@ -200,7 +203,7 @@ export class Server {
     // Threads come up while the rest is made ready.
     const ready: Promise<FromWorker | undefined>[] = [];
     if (options.workers !== 'inline') {
-      for (let i = 0; i < options.workers; i++) ready.push(this.#startThread(i));
+      for (let i = 0; i < options.workers; i++) ready.push(this.#startThread(i, options.threads?.[i]));
     }
     await this.operator.start().catch((error: NodeJS.ErrnoException) => {
       const { address = { address: '', port: 0 } } = config.operator.admin ?? {};
@@ -247,9 +250,9 @@ export class Server {
     this.#pool.terminate();
   }
 
-  #startThread(index: number): Promise<FromWorker | undefined> {
+  #startThread(index: number, thread?: Thread): Promise<FromWorker | undefined> {
     this.#startedMs[index] = performance.now();
-    this.#pool.startThread(index);
+    this.#pool.startThread(index, thread);
     return this.#next(index, 'ready');
   }
 

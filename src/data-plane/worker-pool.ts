@@ -1,9 +1,9 @@
 // The workers as the main thread sees them: threads, or one worker in this thread. Everything posted to all is kept, so that a
 // worker that dies is replaced by one that knows the same.
-import { Worker as Thread } from 'node:worker_threads';
 import type { Extension } from '#extension/registry.ts';
 import { Worker } from './worker.ts';
 import type { FromWorker, ToWorker, WorkerData } from './worker-protocol.ts';
+import { startThread, type Thread } from './worker-thread.ts';
 
 interface Channel {
   post(message: ToWorker): void;
@@ -15,14 +15,17 @@ export class WorkerPool {
   readonly #channels: (Channel | undefined)[] = [];
   readonly #onMessage: (index: number, message: FromWorker) => void;
   readonly #onDeath: (index: number, error: Error | undefined, isExpected: boolean) => void;
+  readonly #extensionModules: readonly string[];
   readonly #data: Omit<WorkerData, 'index'>;
   #isClosing = false;
 
   constructor(
+    extensionModules: readonly string[],
     data: Omit<WorkerData, 'index'>,
     onMessage: (index: number, message: FromWorker) => void,
     onDeath: (index: number, error: Error | undefined, isExpected: boolean) => void,
   ) {
+    this.#extensionModules = extensionModules;
     this.#data = data;
     this.#onMessage = onMessage;
     this.#onDeath = onDeath;
@@ -49,11 +52,9 @@ export class WorkerPool {
     });
   }
 
-  startThread(index = this.#channels.length): void {
-    const thread = new Thread(new URL('./worker-main.ts', import.meta.url), {
-      workerData: { ...this.#data, index } satisfies WorkerData,
-      name: `worker_${index}`,
-    });
+  /** `thread`: one that was started beforehand. */
+  startThread(index: number, thread: Thread = startThread(index, this.#extensionModules)): void {
+    thread.ref();
     let failure: Error | undefined;
     thread.on('message', (message: FromWorker) => this.#onMessage(index, message));
     thread.on('error', (error: Error) => {
@@ -67,6 +68,7 @@ export class WorkerPool {
       post: (message) => thread.postMessage(message),
       terminate: () => void thread.terminate(),
     };
+    thread.postMessage({ ...this.#data, index } satisfies WorkerData);
   }
 
   post(index: number, message: ToWorker): void {

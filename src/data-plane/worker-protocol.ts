@@ -9,11 +9,9 @@ import type { ListenerConfig } from './listener/listener-config.ts';
 import type { StatsMatcherData } from './observe/stats-config.ts';
 import type { ClusterConfig, LocalityConfig } from './upstream/cluster-config.ts';
 
-/** What a worker knows from its birth. */
+/** The first message to a worker, answered by `ready`. */
 export interface WorkerData {
   readonly index: number;
-  /** Modules that export `extensions`, by URL: each thread imports them for itself. */
-  readonly extensionModules: readonly string[];
   readonly nodeId: string;
   readonly nodeCluster: string;
   readonly nodeMetadata: Readonly<Record<string, unknown>>;
