@@ -94,6 +94,8 @@ const hot: readonly string[] = [
   'src/data-plane/upstream/cluster-config.ts',
   'src/data-plane/upstream/host.ts',
   'src/data-plane/upstream/http-pool.ts',
+  'src/data-plane/upstream/transport-options.ts',
+  'src/extension/filter-state-keys.ts',
   'src/data-plane/upstream/tcp-codec.ts',
   'src/http/path.ts',
   'src/data-plane/http/internal-redirect.ts',

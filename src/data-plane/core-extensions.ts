@@ -1,6 +1,7 @@
 // The extensions that are part of the data plane: they need more of it than the contracts offer. udp_proxy belongs here.
 import { prepareAccessLogs } from '#extension/access-logger.ts';
 import { defineNetworkFilter, type NetworkFilterExtension } from '#extension/network-filter.ts';
+import { compileTlvs } from '#extension/proxy-protocol-config.ts';
 import type { Extension } from '#extension/registry.ts';
 import { ConnectionManager } from './http/connection-manager.ts';
 import { parseConnectionManager } from './http/parse-manager.ts';
@@ -35,6 +36,7 @@ export const tcpProxy: NetworkFilterExtension = defineNetworkFilter({
       stats: context.stats.scope(`tcp.${config.statPrefix}`).stats(TcpProxyStats),
       worker,
       accessLogs: prepareAccessLogs(config.accessLogs, context.registry, context),
+      proxyTlvs: compileTlvs(config.proxyTlvs),
     };
     return (downstream) => new TcpSession(shared, downstream);
   },

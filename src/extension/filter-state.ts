@@ -3,21 +3,12 @@
 import { isIP } from 'node:net';
 import type { ParseContext } from '#config/parse-context.ts';
 import type { FilterStateValue } from '#schema/messages/envoy/extensions/filters/common/set_filter_state/v3.ts';
+import { filterStateKeys } from './filter-state-keys.ts';
 import { compileFormatData, type FormatData, parseFormatString } from './format-config.ts';
 import type { FormatContext, Formatter } from './formatter.ts';
 import type { FilterStateObject } from './stream-info.ts';
 
 export type FilterState = Map<string, FilterStateObject>;
-
-/** Well-known keys that this proxy acts on. */
-export const filterStateKeys = {
-  tcpCluster: 'envoy.tcp_proxy.cluster',
-  tcpIdleTimeout: 'envoy.tcp_proxy.per_connection_idle_timeout_ms',
-  disableTunneling: 'envoy.tcp_proxy.disable_tunneling',
-  serverName: 'envoy.network.upstream_server_name',
-  applicationProtocols: 'envoy.network.application_protocols',
-  subjectAltNames: 'envoy.network.upstream_subject_alt_names',
-} as const;
 
 type Factory = (text: string) => FilterStateObject | undefined;
 

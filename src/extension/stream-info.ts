@@ -1,5 +1,6 @@
 // What is known about one request (or one TCP / UDP session) while it runs and when it has ended: the input of access loggers,
 // tracers and formatters. Fields are written on the request path and read by whoever formats; nothing here is computed early.
+import type { ProxyTlv } from '#net/proxy-protocol.ts';
 
 /** Facts of a downstream connection, shared by all of its streams. Certificates and the like are asked for, not stored. */
 export interface ConnectionInfo {
@@ -34,6 +35,8 @@ export interface ConnectionInfo {
   detectedCloseType: string;
   /** `%DOWNSTREAM_LOCAL_CLOSE_REASON%`, empty when we did not close. */
   localCloseReason: string;
+  /** Of the PROXY header it came with, those that may go on. Undefined: there was no header with addresses. */
+  proxyTlvs: readonly ProxyTlv[] | undefined;
   /** What listener and network filters leave for those behind them. Undefined until one leaves something. */
   filterState: Map<string, FilterStateObject> | undefined;
 }

@@ -4,6 +4,7 @@ import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { ParseContext } from '#config/parse-context.ts';
 import type { Host } from './load-balancer.ts';
+import type { ProxiedConnection } from './proxy-protocol-config.ts';
 import type { Extension, Registry } from './registry.ts';
 import type { TlsInfo } from './stream-info.ts';
 import type { WorkerServices } from './worker-services.ts';
@@ -27,11 +28,17 @@ export interface TransportOptions {
   readonly applicationProtocols: readonly string[];
   /** The host's certificate must have one of these names besides. */
   readonly subjectAltNames: readonly string[];
+  /** For a PROXY header. */
+  readonly proxied: ProxiedConnection | undefined;
 }
 
 /** For opened connections; one per cluster (later: per transport socket match) and worker. */
 export interface UpstreamTransport {
   readonly isTls: boolean;
+  /** Bytes that go before all others, when the socket is connected. */
+  greeting?(socket: Socket, host: Host, options: TransportOptions | undefined): Buffer;
+  /** Connections with different keys are kept apart; empty for those that are like any other. */
+  poolKey?(options: TransportOptions): string;
   /** Wraps a socket that is connecting. `alpn`: what the pool can speak, empty to leave it to the configuration. */
   wrap(
     socket: Socket,
@@ -45,6 +52,7 @@ export interface UpstreamTransport {
 export interface TransportSocketContext extends WorkerServices {
   /** `listener.<address>.` or `cluster.<name>.`: where `ssl.*` goes. */
   readonly statPrefix: string;
+  readonly registry: Registry;
 }
 
 export interface DownstreamTransportExtension<Message = never, Config = never>

@@ -29,12 +29,14 @@ import { networkSetFilterState } from './network-filters/set-filter-state/index.
 import { sniCluster } from './network-filters/sni-cluster/index.ts';
 import { downstreamRawBuffer, upstreamRawBuffer } from './transport-sockets/raw-buffer/index.ts';
 import { downstreamTls, upstreamTls } from './transport-sockets/tls/index.ts';
+import { upstreamProxyProtocol } from './transport-sockets/upstream-proxy-protocol/index.ts';
 
 export const extensions: readonly Extension[] = [
   downstreamRawBuffer,
   upstreamRawBuffer,
   downstreamTls,
   upstreamTls,
+  upstreamProxyProtocol,
   fileAccessLogger,
   stdoutAccessLogger,
   stderrAccessLogger,

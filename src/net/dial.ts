@@ -14,6 +14,8 @@ export interface DialOptions {
   /** 0: no TCP keep-alive. */
   readonly keepAliveMs: number;
   readonly bufferLimitBytes: number;
+  /** Bytes before all others, also before a handshake; asked for when the socket is connected. */
+  readonly greeting?: ((socket: Socket) => Buffer) | undefined;
   /** Wraps the socket that is connecting (TLS); undefined for plaintext. */
   readonly wrap: ((socket: Socket) => Socket | TLSSocket) | undefined;
 }
@@ -27,7 +29,7 @@ export function nextConnectionId(): number {
 
 /** `owner.onConnected` follows when it is ready, or `owner.onClose`. */
 export function dial(options: DialOptions, owner: ConnectionOwner): Connection {
-  const { wrap } = options;
+  const { wrap, greeting } = options;
   let connection: Connection;
   const place = wrap === undefined ? new ReadPlace() : undefined;
   const base = {
@@ -46,6 +48,13 @@ export function dial(options: DialOptions, owner: ConnectionOwner): Connection {
           port: options.port,
           ...(options.localAddress === '' ? {} : { localAddress: options.localAddress }),
         });
+  if (greeting !== undefined) {
+    socket.on('connect', () => {
+      const bytes = greeting(socket);
+      socket.write(bytes);
+      connection.txBytes.value += bytes.length;
+    });
+  }
   if (wrap === undefined) {
     connection = new Connection(nextConnectionId(), socket, owner, options.bufferLimitBytes, place);
     socket.on('connect', () => connection.owner.onConnected());

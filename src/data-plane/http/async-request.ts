@@ -288,7 +288,7 @@ export class AsyncRequest implements AsyncStream, AttemptOwner, PickContext, Tim
     this.#attempts++;
     this.#retry?.onHostTried(host);
     const { protocol } = cluster.config.http;
-    const pool = cluster.pool(host, protocol === UpstreamProtocol.Downstream ? 0 : protocol, 0);
+    const pool = cluster.pool(host, protocol === UpstreamProtocol.Downstream ? 0 : protocol, 0, undefined);
     const attempt = new UpstreamRequest(this, host, pool, isRetry);
     this.#attempt = attempt;
     attempt.start();

@@ -12,6 +12,7 @@ import { type Cluster, rawPool } from '../upstream/cluster.ts';
 import { UpstreamProtocol } from '../upstream/cluster-config.ts';
 import type { UpstreamHost } from '../upstream/host.ts';
 import type { PooledConnection } from '../upstream/http-pool.ts';
+import { transportOptionsOf } from '../upstream/transport-options.ts';
 import { canRedirectInternally, setUpRedirect } from './internal-redirect.ts';
 import type { ManagerShared } from './manager-shared.ts';
 import { resetTexts } from './reset-text.ts';
@@ -373,7 +374,12 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
     const attempt = new UpstreamRequest(
       this,
       host,
-      cluster.pool(host, at, route.priority === 'high' ? 1 : 0),
+      cluster.pool(
+        host,
+        at,
+        route.priority === 'high' ? 1 : 0,
+        transportOptionsOf(cluster.transport, stream.info.connection, stream.info.filterState, undefined),
+      ),
       isRetry,
     );
     this.#attempt = attempt;

@@ -34,6 +34,7 @@ export class AcceptedConnectionInfo implements ConnectionInfo {
   detectedCloseType = 'Normal';
   localCloseReason = '';
   filterState: Map<string, FilterStateObject> | undefined = undefined;
+  proxyTlvs: ConnectionInfo['proxyTlvs'] = undefined;
 
   constructor(id: number, localAddress: string, remoteAddress: string, listenerName: string) {
     this.id = id;

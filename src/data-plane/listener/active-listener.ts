@@ -155,6 +155,7 @@ export class ActiveListener implements InspectionOwner {
         )!
         .prepare(config.transportSocket.config as never, {
           ...worker.services,
+          registry: worker.registry,
           statPrefix: listenerStatPrefix,
         }),
     };

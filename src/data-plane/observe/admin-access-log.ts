@@ -94,5 +94,6 @@ function connectionInfo({
     detectedCloseType: '',
     localCloseReason: '',
     filterState: undefined,
+    proxyTlvs: undefined,
   };
 }

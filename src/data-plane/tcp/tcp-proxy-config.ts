@@ -2,12 +2,16 @@
 import type { ParseContext } from '#config/parse-context.ts';
 import { type AccessLogData, parseAccessLogs } from '#extension/access-logger.ts';
 import { durationMs, onlyFields } from '#extension/message-fields.ts';
+import { parseTlvs, type TlvData } from '#extension/proxy-protocol-config.ts';
 import type { Registry } from '#extension/registry.ts';
 import type { Metadata } from '#schema/messages/envoy/config/core/v3.ts';
 import type { TcpProxy } from '#schema/messages/envoy/extensions/filters/network/tcp_proxy/v3.ts';
 
 export const ConnectMode = { Immediate: 0, OnDownstreamData: 1, OnDownstreamTlsHandshake: 2 } as const;
 export type ConnectMode = (typeof ConnectMode)[keyof typeof ConnectMode];
+
+export const TlvMergePolicy = { AddIfAbsent: 0, Overwrite: 1, Append: 2 } as const;
+export type TlvMergePolicy = (typeof TlvMergePolicy)[keyof typeof TlvMergePolicy];
 
 export interface TcpClusterConfig {
   readonly name: string;
@@ -36,6 +40,10 @@ export interface TcpProxyConfig {
   readonly backoff: { readonly baseMs: number; readonly maxMs: number } | undefined;
   /** Closes when there is traffic while the listener drains. */
   readonly checksDrain: boolean;
+  /** For a PROXY header to the host. */
+  readonly proxyTlvs: readonly TlvData[];
+  /** What becomes of those of the client. */
+  readonly tlvMergePolicy: TlvMergePolicy;
   readonly accessLogs: readonly AccessLogData[];
   /** Also when the session begins. */
   readonly logsStart: boolean;
@@ -49,6 +57,12 @@ const connectModes = {
   IMMEDIATE: ConnectMode.Immediate,
   ON_DOWNSTREAM_DATA: ConnectMode.OnDownstreamData,
   ON_DOWNSTREAM_TLS_HANDSHAKE: ConnectMode.OnDownstreamTlsHandshake,
+} as const;
+
+const mergePolicies = {
+  ADD_IF_ABSENT: TlvMergePolicy.AddIfAbsent,
+  OVERWRITE_BY_TYPE_IF_EXISTS_OR_ADD: TlvMergePolicy.Overwrite,
+  APPEND_IF_EXISTS_OR_ADD: TlvMergePolicy.Append,
 } as const;
 
 export function parseTcpProxy(message: TcpProxy, at: ParseContext, registry: Registry): TcpProxyConfig {
@@ -72,6 +86,8 @@ export function parseTcpProxy(message: TcpProxy, at: ParseContext, registry: Reg
     'upstream_connect_mode',
     'max_early_data_bytes',
     'check_drain_close',
+    'proxy_protocol_tlvs',
+    'proxy_protocol_tlv_merge_policy',
   ]);
   for (const field of ['downstream_idle_timeout', 'upstream_idle_timeout'] as const)
     if (message[field] !== undefined) at.field(field).warn('has no effect, in Envoy neither', {});
@@ -117,6 +133,8 @@ export function parseTcpProxy(message: TcpProxy, at: ParseContext, registry: Reg
     maxConnectAttempts: message.max_connect_attempts ?? 1,
     backoff: backoff && { baseMs, maxMs },
     checksDrain: message.check_drain_close ?? false,
+    proxyTlvs: parseTlvs(message.proxy_protocol_tlvs, at, 'proxy_protocol_tlvs', true),
+    tlvMergePolicy: mergePolicies[message.proxy_protocol_tlv_merge_policy],
     accessLogs: parseAccessLogs(message.access_log, at.field('access_log'), registry),
     logsStart: logging?.flush_access_log_on_start ?? false,
     logsConnected: message.flush_access_log_on_connected || (logging?.flush_access_log_on_connected ?? false),

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { type TimerOwner, WheelTimer } from '#base/timer-wheel.ts';
 import { turnMs } from '#base/turn.ts';
 import type { AccessLogger } from '#extension/access-logger.ts';
-import { filterStateKeys } from '#extension/filter-state.ts';
+import { filterStateKeys } from '#extension/filter-state-keys.ts';
 import { AccessLogType, type FormatContext } from '#extension/formatter.ts';
 import type { PickContext } from '#extension/load-balancer.ts';
 import {
@@ -14,13 +14,19 @@ import {
 import { ResponseFlag } from '#extension/response-flag.ts';
 import type { HeaderMap } from '#http/header-map.ts';
 import { CloseEvent, CloseType } from '#net/connection.ts';
+import type { ProxyTlv } from '#net/proxy-protocol.ts';
 import type { RequestInfo } from '../http/request-info.ts';
 import type { Cluster } from '../upstream/cluster.ts';
 import type { UpstreamHost } from '../upstream/host.ts';
 import { transportOptionsOf } from '../upstream/transport-options.ts';
 import type { WorkerContext } from '../worker-context.ts';
 import type { SessionUpstream, UpstreamOwner } from './session-upstream.ts';
-import { ConnectMode, type TcpClusterConfig, type TcpProxyConfig } from './tcp-proxy-config.ts';
+import {
+  ConnectMode,
+  type TcpClusterConfig,
+  type TcpProxyConfig,
+  TlvMergePolicy,
+} from './tcp-proxy-config.ts';
 import type { TcpProxyStats } from './tcp-proxy-stats.ts';
 import { TcpUpstream } from './tcp-upstream.ts';
 
@@ -30,6 +36,7 @@ export interface TcpProxyShared {
   readonly stats: TcpProxyStats;
   readonly worker: WorkerContext;
   readonly accessLogs: readonly AccessLogger[];
+  readonly proxyTlvs: (context: FormatContext) => readonly ProxyTlv[];
 }
 
 const Timer = { Idle: 0, MaxDuration: 1, Connect: 2, Backoff: 3, Log: 4 } as const;
@@ -206,10 +213,26 @@ export class TcpSession implements NetworkFilter, UpstreamOwner, TimerOwner, For
     (upstream.hostsAttempted ??= []).push(host.address);
     upstream.hostname = host.hostname;
     this.info.hostMetadata = host.metadata;
-    const options = transportOptionsOf(cluster.transport, this.info.connection);
+    const options = transportOptionsOf(
+      cluster.transport,
+      this.info.connection,
+      this.info.filterState,
+      this.#proxyTlvs(),
+    );
     this.#upstream = new TcpUpstream(this, cluster, host, options, upstream, stats);
     this.#startTimer(Timer.Connect, cluster.config.connectTimeoutMs);
     this.#upstream.open();
+  }
+
+  /** Undefined: those of the client, as they are. */
+  #proxyTlvs(): readonly ProxyTlv[] | undefined {
+    const { proxyTlvs, config } = this.#shared;
+    const own = this.info.connection.proxyTlvs;
+    if (own === undefined) return proxyTlvs(this);
+    if (config.tlvMergePolicy === TlvMergePolicy.AddIfAbsent) return undefined;
+    const configured = proxyTlvs(this);
+    if (config.tlvMergePolicy === TlvMergePolicy.Append) return [...own, ...configured];
+    return [...configured, ...own.filter((it) => !configured.some(({ type }) => type === it.type))];
   }
 
   onUpstreamConnected(upstream: SessionUpstream): void {

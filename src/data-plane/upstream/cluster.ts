@@ -84,12 +84,37 @@ export class Cluster {
   }
 
   /** `protocol`: 0 HTTP/1, 1 HTTP/2, 2 by ALPN. `priority`: 0 default, 1 high. */
-  pool(host: UpstreamHost, protocol: number, priority: number): HttpPool {
+  pool(
+    host: UpstreamHost,
+    protocol: number,
+    priority: number,
+    options: TransportOptions | undefined,
+  ): HttpPool {
+    const key = options === undefined ? '' : (this.transport.poolKey?.(options) ?? '');
+    if (key !== '') return this.#keyedPool(host, protocol, priority, options, key);
     const at = protocol * 2 + priority;
     let pool = host.pools[at];
     if (pool === undefined) {
-      pool = new HttpPool(this, host, this.breakers[priority]!, protocol);
+      pool = new HttpPool(this, host, this.breakers[priority]!, protocol, undefined, '');
       host.pools[at] = pool;
+      if (protocol !== rawPool) this.breakers[priority]!.countPools();
+    }
+    return pool;
+  }
+
+  /** For clients of whom the host is told, or who asked for something of their own. It goes with its last connection. */
+  #keyedPool(
+    host: UpstreamHost,
+    protocol: number,
+    priority: number,
+    options: TransportOptions | undefined,
+    transportKey: string,
+  ): HttpPool {
+    const key = `${protocol} ${priority} ${transportKey}`;
+    let pool = host.keyedPools.get(key);
+    if (pool === undefined) {
+      pool = new HttpPool(this, host, this.breakers[priority]!, protocol, options, key);
+      host.keyedPools.set(key, pool);
       if (protocol !== rawPool) this.breakers[priority]!.countPools();
     }
     return pool;
@@ -120,12 +145,13 @@ export class Cluster {
   removeHost(host: UpstreamHost): void {
     host.isRemoved = true;
     for (let i = 0; i < host.pools.length; i++) host.pools[i]?.shutDown();
+    for (const pool of host.keyedPools.values()) pool.shutDown();
   }
 
   close(): void {
     for (const host of this.hosts.values()) {
-      for (let i = 0; i < host.pools.length; i++) {
-        const all = host.pools[i]?.all;
+      for (const pool of [...host.pools, ...host.keyedPools.values()]) {
+        const all = pool?.all;
         if (all === undefined) continue;
         for (let k = all.length - 1; k >= 0; k--) all[k]!.close(ResetReason.LocalReset, '');
       }

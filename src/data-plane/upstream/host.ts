@@ -31,6 +31,9 @@ export class UpstreamHost implements Host {
     undefined,
   ];
 
+  /** Pools for transport options of their own, by these. */
+  readonly keyedPools = new Map<string, HttpPool>();
+
   // `/clusters` shows these.
   readonly cxActive = new Gauge('cx_active');
   readonly cxConnectFail = new Counter('cx_connect_fail');

@@ -5,6 +5,7 @@ import { addressText } from '#base/address-text.ts';
 import { type TimerOwner, WheelTimer } from '#base/timer-wheel.ts';
 import { turnMs } from '#base/turn.ts';
 import type { TlsInfo } from '#extension/stream-info.ts';
+import type { TransportOptions } from '#extension/transport-socket.ts';
 import type { ClientCodec, ClientCodecOwner, CodecError, StreamDecoder, StreamEncoder } from '#http/codec.ts';
 import { ResetReason } from '#http/codec.ts';
 import {
@@ -32,6 +33,9 @@ export class HttpPool {
   readonly breaker: CircuitBreaker;
   /** 0 HTTP/1, 1 HTTP/2, 2 whichever ALPN says. */
   readonly protocol: number;
+  readonly options: TransportOptions | undefined;
+  /** Among the keyed pools of its host; empty when it is none of these. */
+  readonly key: string;
   /** Connections with room for another stream, the last used at the end. */
   readonly ready: PooledConnection[] = [];
   readonly all: PooledConnection[] = [];
@@ -39,11 +43,20 @@ export class HttpPool {
   #connecting = 0;
   #isDraining = false;
 
-  constructor(cluster: Cluster, host: UpstreamHost, breaker: CircuitBreaker, protocol: number) {
+  constructor(
+    cluster: Cluster,
+    host: UpstreamHost,
+    breaker: CircuitBreaker,
+    protocol: number,
+    options: TransportOptions | undefined,
+    key: string,
+  ) {
     this.cluster = cluster;
     this.host = host;
     this.breaker = breaker;
     this.protocol = protocol;
+    this.options = options;
+    this.key = key;
   }
 
   newStream(client: PoolClient): void {
@@ -161,7 +174,10 @@ export class HttpPool {
     this.onFull(connection);
     const at = this.all.indexOf(connection);
     if (at >= 0) this.all.splice(at, 1);
-    if (this.all.length === 0 && this.protocol < 3) this.cluster.onPoolIdle();
+    if (this.all.length === 0) {
+      if (this.key !== '' && this.#pending.length === 0) this.host.keyedPools.delete(this.key);
+      if (this.protocol < 3) this.cluster.onPoolIdle();
+    }
     if (!wasConnected) {
       this.#connecting--;
       // A failed connection takes every waiting request with it, as Envoy does.
@@ -220,7 +236,7 @@ export class PooledConnection implements ConnectionOwner, ClientCodecOwner, Time
     host.cxActive.value++;
     breaker.addConnections(1);
     this.connectStartMs = turnMs();
-    const connection = cluster.connect(host, this, this.pool.protocol, undefined);
+    const connection = cluster.connect(host, this, this.pool.protocol, this.pool.options);
     this.connection = connection;
     connection.rxBytes = stats.upstreamCxRxBytesTotal;
     connection.txBytes = stats.upstreamCxTxBytesTotal;

@@ -30,9 +30,23 @@ export class MatchedTransport implements UpstreamTransport {
     alpn: readonly string[],
     options: TransportOptions | undefined,
   ): Socket | TLSSocket {
+    return this.#of(host).wrap(socket, host, alpn, options);
+  }
+
+  greeting(socket: Socket, host: Host, options: TransportOptions | undefined): Buffer {
+    return this.#of(host).greeting?.(socket, host, options) ?? noBytes;
+  }
+
+  poolKey(options: TransportOptions): string {
+    const keys = [...this.#matches.map(({ transport }) => transport), this.#otherwise].map(
+      (it) => it.poolKey?.(options) ?? '',
+    );
+    return keys.join('').length === 0 ? '' : keys.join('\n');
+  }
+
+  #of(host: Host): UpstreamTransport {
     const metadata = host.metadata?.[filter];
-    const transport = this.#matches.find((it) => isIn(it.match, metadata))?.transport ?? this.#otherwise;
-    return transport.wrap(socket, host, alpn, options);
+    return this.#matches.find((it) => isIn(it.match, metadata))?.transport ?? this.#otherwise;
   }
 
   tlsInfo(socket: Socket | TLSSocket): TlsInfo | undefined {
@@ -43,6 +57,8 @@ export class MatchedTransport implements UpstreamTransport {
     return this.#otherwise.tlsInfo(socket);
   }
 }
+
+const noBytes = Buffer.alloc(0);
 
 function isIn(
   match: Readonly<Record<string, unknown>>,

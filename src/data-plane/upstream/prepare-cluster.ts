@@ -26,7 +26,11 @@ export function prepareCluster(config: ClusterConfig, worker: WorkerContext): Cl
   const transportOf = ({ extension, config: socket }: Configured): UpstreamTransport =>
     worker.registry
       .byName<UpstreamTransportExtension>('upstream_transport_socket', extension)!
-      .prepare(socket as never, { ...services, statPrefix: `cluster.${config.statName}.` });
+      .prepare(socket as never, {
+        ...services,
+        registry: worker.registry,
+        statPrefix: `cluster.${config.statName}.`,
+      });
   const own = transportOf(config.transportSocket);
   const transport =
     config.transportSocketMatches.length === 0
@@ -52,6 +56,10 @@ export function prepareCluster(config: ClusterConfig, worker: WorkerContext): Cl
           localAddress: config.bindAddress,
           keepAliveMs: config.keepAliveMs,
           bufferLimitBytes: config.bufferLimitBytes,
+          greeting:
+            transport.greeting === undefined
+              ? undefined
+              : (socket) => transport.greeting!(socket, host, options),
           wrap: transport.isTls ? (socket) => transport.wrap(socket, host, alpn, options) : undefined,
         },
         owner,

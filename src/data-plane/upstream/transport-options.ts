@@ -1,21 +1,27 @@
 // What the client's connection has to say about the connection to the host: server name and the like from filter state, addresses
 // for a PROXY header.
-import { filterStateKeys } from '#extension/filter-state.ts';
-import type { ConnectionInfo } from '#extension/stream-info.ts';
+import { filterStateKeys } from '#extension/filter-state-keys.ts';
+import type { ConnectionInfo, FilterStateObject } from '#extension/stream-info.ts';
 import type { TransportOptions, UpstreamTransport } from '#extension/transport-socket.ts';
+import type { ProxyTlv } from '#net/proxy-protocol.ts';
 
-/** Undefined where the transport would not ask. */
+/** Undefined where the transport would not ask. `tlvs`: instead of those of the client. */
 export function transportOptionsOf(
   transport: UpstreamTransport,
   info: ConnectionInfo,
+  filterState: ReadonlyMap<string, FilterStateObject> | undefined,
+  tlvs: readonly ProxyTlv[] | undefined,
 ): TransportOptions | undefined {
-  if (!transport.isTls) return undefined;
-  const { filterState } = info;
+  const greets = transport.greeting !== undefined;
+  if (!greets && (!transport.isTls || filterState === undefined || filterState.size === 0)) return undefined;
   const text = (key: string) => filterState?.get(key)?.text ?? '';
   return {
     serverName: text(filterStateKeys.serverName),
     applicationProtocols: list(text(filterStateKeys.applicationProtocols)),
     subjectAltNames: list(text(filterStateKeys.subjectAltNames)),
+    proxied: greets
+      ? { remote: info.remoteAddress, local: info.localAddress, tlvs: tlvs ?? info.proxyTlvs ?? none }
+      : undefined,
   };
 }
 
@@ -23,4 +29,4 @@ function list(text: string): readonly string[] {
   return text === '' ? none : text.split(',').map((it) => it.trim());
 }
 
-const none: readonly string[] = [];
+const none: readonly never[] = [];

@@ -20,6 +20,104 @@ const echo = network('echo', 'echo.v3.Echo');
 const bucket = 'token_bucket: {max_tokens: 1, tokens_per_fill: 1, fill_interval: 1000s}';
 const text = (inline: string) => `format_string: {text_format_source: {inline_string: "${inline}"}}`;
 
+/** A version 2 header from 1.1.1.1:1 to 2.2.2.2:2 with these TLVs. */
+function header2(...tlvs: readonly (readonly [number, string])[]): Buffer {
+  const parts = tlvs.map(([type, value]) =>
+    Buffer.concat([Buffer.from([type, 0, value.length]), Buffer.from(value, 'latin1')]),
+  );
+  const rest = Buffer.concat([Buffer.from([1, 1, 1, 1, 2, 2, 2, 2, 0, 1, 0, 2]), ...parts]);
+  const start = Buffer.from('0d0a0d0a000d0a515549540a2111', 'hex');
+  return Buffer.concat([start, Buffer.from([rest.length >> 8, rest.length & 255]), rest]);
+}
+
+/** PROXY headers to the host: what the client sends, what the listener and tcp_proxy make of it, what the host gets. */
+function proxyCases(): TcpCase[] {
+  const socket = (config: string, more = '') =>
+    `transport_socket: {name: p, typed_config: {"@type": type.googleapis.com/envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport, config: {${config}}, ${more}transport_socket: {name: raw, typed_config: {"@type": type.googleapis.com/envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer}}}}`;
+  const through = (fields: string) =>
+    `listener_filters: [${listenerFilter('proxy', `proxy_protocol.v3.ProxyProtocol, ${fields}`)}]`;
+  const tlv = (type: number, value: string) =>
+    `{type: ${type}, value: "${Buffer.from(value).toString('base64')}"}`;
+  const all = 'pass_through_tlvs: {match_type: INCLUDE_ALL}';
+  const sent = header2([2, 'two'], [0xe1, 'client'], [2, 'again'], [0xe2, 'other']);
+  const made = (
+    name: string,
+    config: string,
+    { listener, proxy = '', head = sent }: { listener?: string; proxy?: string; head?: Buffer },
+  ): TcpCase => ({
+    name,
+    ...(listener === undefined ? {} : { listener }),
+    clusters: [cluster(name, 21201, socket(config))],
+    filters: [tcpProxy(name, `cluster: ${name}${proxy}`)],
+    async run({ open, upstreams }) {
+      const client = open().send(head).send(name);
+      await client.until(name);
+      const seen = await upstreams.until(21201, name);
+      const port = `${client.socket.localPort}`;
+      return [await client.finish().ended(), seen.replace(port, 'CLIENT'), ''].map((it) =>
+        typeof it === 'string' ? it : it.map((text) => text.replace(port, 'CLIENT')),
+      );
+    },
+  });
+  const append = `[${tlv(0xe1, 'own')}, {type: 0xe5, format_string: {text_format_source: {inline_string: "%UPSTREAM_CLUSTER% %DOWNSTREAM_REMOTE_ADDRESS%"}}}]`;
+  const own = (policy: string) =>
+    `, proxy_protocol_tlvs: ${append}, proxy_protocol_tlv_merge_policy: ${policy}`;
+  return [
+    made('proxy_v1', 'version: V1', { head: Buffer.alloc(0) }),
+    made('proxy_v1_on', `version: V1, ${all}`, { listener: through(all) }),
+    made('proxy_v2_on', `version: V2, ${all}`, { listener: through(all) }),
+    made('proxy_v2_none', `version: V2, ${all}`, { listener: through('stat_prefix: a') }),
+    made('proxy_v2_kept', 'version: V2', { listener: through(all) }),
+    made('proxy_v2_some', `version: V2, pass_through_tlvs: {match_type: INCLUDE, tlv_type: [2, 0xe2]}`, {
+      listener: through('pass_through_tlvs: {match_type: INCLUDE, tlv_type: [2, 0xe1]}'),
+    }),
+    made(
+      'proxy_v2_added',
+      `version: V2, ${all}, added_tlvs: [${tlv(0xe1, 'added')}, ${tlv(0xf0, 'new')}, ${tlv(0xf0, 'twice')}]`,
+      {
+        listener: through(all),
+      },
+    ),
+    made('proxy_v2_own', `version: V2, ${all}`, { listener: through(all), proxy: own('ADD_IF_ABSENT') }),
+    made('proxy_v2_absent', `version: V2, ${all}`, {
+      listener: through('allow_requests_without_proxy_protocol: true'),
+      proxy: own('ADD_IF_ABSENT'),
+    }),
+    made('proxy_v2_over', `version: V2, ${all}`, {
+      listener: through(all),
+      proxy: own('OVERWRITE_BY_TYPE_IF_EXISTS_OR_ADD'),
+    }),
+    made('proxy_v2_append', `version: V2, ${all}`, {
+      listener: through(all),
+      proxy: own('APPEND_IF_EXISTS_OR_ADD'),
+    }),
+    {
+      name: 'proxy_http',
+      clusters: [cluster('proxy_http', 21205, socket(`version: V1`))],
+      listener: through(all),
+      filters: [
+        network(
+          'http',
+          'http_connection_manager.v3.HttpConnectionManager, stat_prefix: proxy_http, http_filters: [{name: r, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router, suppress_envoy_headers: true}}], route_config: {virtual_hosts: [{name: v, domains: ["*"], routes: [{match: {prefix: /}, route: {cluster: proxy_http}}]}]}',
+        ),
+      ],
+      async run({ open, upstreams }) {
+        const get = (path: string) => `GET /${path} HTTP/1.1\r\nhost: a\r\n\r\n`;
+        for (const from of [1, 1, 2]) {
+          const client = open().send(`PROXY TCP4 1.1.1.${from} 2.2.2.2 1 2\r\n${get('proxy_http_a')}`);
+          await client.until('end');
+          client.text = '';
+          await client.send(get('proxy_http_b')).until('end');
+        }
+        return upstreams
+          .seen(21205)
+          .filter((it) => it.includes('proxy_http'))
+          .map((it) => it.split('\r\n').filter((line) => /^(GET|PROXY)/.test(line)));
+      },
+    },
+  ];
+}
+
 export const cases: readonly TcpCase[] = [
   {
     name: 'limited',
@@ -358,4 +456,5 @@ export const cases: readonly TcpCase[] = [
     filters: [tcpProxy('garbled_hello', 'cluster: echo')],
     run: ({ open }) => open().send('\x16\x03\x01\x00\x05\x01\x00\x00\x01\xff').ended(),
   },
+  ...proxyCases(),
 ];

@@ -30,6 +30,12 @@ const servers: Readonly<Record<number, Serve>> = {
   },
   // Takes everything and says nothing.
   21204: () => {},
+  // HTTP/1.1, with an answer for every request.
+  21205: (socket) => {
+    socket.on('data', (bytes) => {
+      if (bytes.includes('\r\n\r\n')) socket.write('HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nend');
+    });
+  },
 };
 
 export async function startUpstreams(t: TestContext, port: (written: number) => number): Promise<Upstreams> {

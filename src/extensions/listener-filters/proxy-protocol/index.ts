@@ -6,6 +6,7 @@ import {
   type ListenerFilter,
   ListenerFilterStatus,
 } from '#extension/listener-filter.ts';
+import { isPassed, type PassThroughData, parsePassThrough } from '#extension/proxy-protocol-config.ts';
 import { ProxyStatus, readProxyHeader } from '#net/proxy-protocol.ts';
 import type { ProxyProtocol } from '#schema/messages/envoy/extensions/filters/listener/proxy_protocol/v3.ts';
 import type { Counter } from '#stats/metric.ts';
@@ -15,6 +16,7 @@ interface ProxyProtocolConfig {
   readonly statPrefix: string;
   readonly allowsOthers: boolean;
   readonly disallowedVersions: readonly number[];
+  readonly passThrough: PassThroughData;
 }
 
 class ProxyProtocolStats {
@@ -44,10 +46,10 @@ export const proxyProtocol = defineListenerFilter({
   type: 'envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol',
   parse(message: ProxyProtocol, at: ParseContext): ProxyProtocolConfig {
     if (message.rules.length > 0) at.field('rules').unsupported();
-    if (message.pass_through_tlvs !== undefined) at.field('pass_through_tlvs').unsupported();
     return {
       statPrefix: message.stat_prefix,
       allowsOthers: message.allow_requests_without_proxy_protocol,
+      passThrough: parsePassThrough(message.pass_through_tlvs),
       disallowedVersions: message.disallowed_versions.map((it) => (it === 'V1' ? 1 : 2)),
     };
   },
@@ -93,6 +95,8 @@ class ProxyProtocolFilter implements ListenerFilter {
         counts.found.value++;
         socket.consume(result.bytes);
         if (!header.isLocal) {
+          const { passThrough } = this.#config;
+          socket.info.proxyTlvs = header.tlvs.filter(({ type }) => isPassed(passThrough, type));
           socket.restoreAddresses(
             addressText(header.sourceAddress, header.sourcePort),
             addressText(header.destinationAddress, header.destinationPort),

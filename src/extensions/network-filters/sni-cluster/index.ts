@@ -1,4 +1,5 @@
-import { filterStateKeys, filterStateText } from '#extension/filter-state.ts';
+import { filterStateText } from '#extension/filter-state.ts';
+import { filterStateKeys } from '#extension/filter-state-keys.ts';
 import { defineNetworkFilter, NetworkFilterStatus } from '#extension/network-filter.ts';
 
 /** The server name that the client asks for is the cluster that tcp_proxy connects to. */

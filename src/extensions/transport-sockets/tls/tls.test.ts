@@ -16,6 +16,7 @@ import type { ConfigError } from '#config/config-error.ts';
 import { loadBootstrap } from '#config/load.ts';
 import { ParseContext } from '#config/parse-context.ts';
 import { AccessLogFiles } from '#extension/access-log-files.ts';
+import { Registry } from '#extension/registry.ts';
 import { Runtime } from '#extension/runtime.ts';
 import type { SecretData, SecretStore } from '#extension/secrets/secret-data.ts';
 import type { TlsInfo } from '#extension/stream-info.ts';
@@ -69,6 +70,7 @@ function context(secrets = new Secrets()): TransportSocketContext & { readonly s
     localCluster: '',
     nodeMetadata: {},
     asyncClient: { start: () => undefined },
+    registry: new Registry([]),
     statPrefix: 'listener.test.',
   };
 }

@@ -90,6 +90,11 @@ export class UpstreamTls implements UpstreamTransport {
     return tls;
   }
 
+  poolKey({ serverName, applicationProtocols, subjectAltNames }: TransportOptions): string {
+    if (serverName === '' && applicationProtocols.length === 0 && subjectAltNames.length === 0) return '';
+    return `${serverName}|${applicationProtocols.join()}|${subjectAltNames.join()}`;
+  }
+
   tlsInfo(socket: Socket | TLSSocket): TlsInfo | undefined {
     return this.#infos.get(socket);
   }
