@@ -10,14 +10,17 @@ import {
   compileStringMatcher,
   sharedRegex,
 } from '#extension/matchers/compile.ts';
+import type { MatchInput } from '#extension/matchers/matcher-tree.ts';
+import { compileMatcherTree } from '#extension/matchers/matcher-tree-compile.ts';
 import { RegexMatcher, type StringMatcher } from '#extension/matchers/string-matcher.ts';
 import type { RateLimitPolicy } from '#extension/rate-limit-descriptors.ts';
 import { compileRateLimit, type RateLimitData } from '#extension/rate-limit-policy.ts';
 import type { Runtime } from '#extension/runtime.ts';
 import { compileFormat } from '#extension/substitution/compile.ts';
+import { headerField } from '#http/header-field.ts';
+import type { HeaderMap } from '#http/header-map.ts';
 import type { Scope } from '#stats/store.ts';
 import { DomainIndex } from './domain-index.ts';
-import { compileMatcherTree } from './matcher-tree-compile.ts';
 import { PathIndex, Rest } from './path-index.ts';
 import {
   type ForwardData,
@@ -32,6 +35,7 @@ import {
   type RouteConfigData,
   type RouteData,
   type RouteMatchData,
+  type RouteMatcherInput,
   type VirtualHostData,
 } from './route-config.ts';
 import {
@@ -44,6 +48,7 @@ import {
   type RouteTable,
   type VirtualHost,
 } from './route-entry.ts';
+import { HeaderInput, QueryInput } from './route-matcher.ts';
 import {
   CompiledRedirect,
   CompiledRewrite,
@@ -166,7 +171,9 @@ class HostCompiler {
       this.#host,
       this.#tlsRedirect(),
       matcher === undefined ? this.#list(routes) : undefined,
-      matcher === undefined ? undefined : compileMatcherTree(matcher, (action) => this.#list(action)),
+      matcher === undefined
+        ? undefined
+        : compileMatcherTree(matcher, { input: matchInput, action: (it) => this.#list(it) }),
     );
   }
 
@@ -565,4 +572,10 @@ function compileHashPolicy(data: HashPolicyData): HashPolicy {
   const regex = sharedRegex(rewrite.regex);
   const substitution = parseSubstitution(rewrite.substitution);
   return { ...data, rewrite: { replace: (text) => regex.replaceAll(text, substitution) } };
+}
+
+function matchInput(data: RouteMatcherInput): MatchInput<HeaderMap> {
+  return data.kind === 'request_header'
+    ? new HeaderInput(data.name, headerField(data.name))
+    : new QueryInput(data.name);
 }

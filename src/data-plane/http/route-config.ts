@@ -9,8 +9,8 @@ import type {
   HeaderMatcherData,
   MetadataMatcherData,
   NamedStringMatcherData,
-  StringMatcherData,
 } from '#extension/matchers/matcher-config.ts';
+import type { MatcherData } from '#extension/matchers/matcher-tree-config.ts';
 import type { RateLimitData } from '#extension/rate-limit-policy.ts';
 import type { Configured } from '#extension/registry.ts';
 import type { RuntimeFraction } from '#extension/runtime.ts';
@@ -76,7 +76,7 @@ export interface VirtualHostData {
   readonly domains: readonly string[];
   readonly routes: readonly RouteData[];
   /** Instead of `routes`. */
-  readonly matcher: MatcherData<RouteActionData> | undefined;
+  readonly matcher: MatcherData<RouteMatcherInput, RouteActionData> | undefined;
   readonly requireTls: RequireTls;
   readonly virtualClusters: readonly {
     readonly name: string;
@@ -95,34 +95,11 @@ export interface VirtualHostData {
   readonly metadata: Metadata | undefined;
 }
 
-/** The matcher tree (xds.type.matcher.v3.Matcher) over header inputs. */
-export interface MatcherData<Action> {
-  readonly list: readonly { readonly predicate: PredicateData; readonly onMatch: OnMatchData<Action> }[];
-  readonly tree:
-    | {
-        readonly kind: 'exact' | 'prefix';
-        readonly input: MatcherInput;
-        readonly map: Readonly<Record<string, OnMatchData<Action>>>;
-      }
-    | undefined;
-  readonly onNoMatch: OnMatchData<Action> | undefined;
-}
-
-export interface OnMatchData<Action> {
-  readonly matcher: MatcherData<Action> | undefined;
-  readonly action: Action | undefined;
-}
-
 /** A route alone, or a list of routes of which the first that matches is taken. */
 export type RouteActionData = readonly RouteData[];
 
-export type PredicateData =
-  | { readonly kind: 'single'; readonly input: MatcherInput; readonly value: StringMatcherData }
-  | { readonly kind: 'or' | 'and'; readonly predicates: readonly PredicateData[] }
-  | { readonly kind: 'not'; readonly predicate: PredicateData };
-
 /** What a predicate looks at: the header or query parameter `name`. */
-export interface MatcherInput {
+export interface RouteMatcherInput {
   readonly kind: 'request_header' | 'query_parameter';
   readonly name: string;
 }

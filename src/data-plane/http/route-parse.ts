@@ -1,5 +1,5 @@
 // From a RouteConfiguration to plain data, on the main thread: fields and defaults of virtual hosts and routes. Actions are in
-// `route-action-parse.ts`, matcher trees in `matcher-tree-parse.ts`.
+// `route-action-parse.ts`, what a matcher tree may contain in `route-matcher-parse.ts`.
 import { latin1OfUtf8 } from '#base/utf8.ts';
 import type { ParseContext } from '#config/parse-context.ts';
 import {
@@ -10,6 +10,7 @@ import {
   parseQueryParameterMatcher,
   parseRegex,
 } from '#extension/matchers/parse.ts';
+import { parseMatcherTree } from '#extension/matchers/matcher-tree-parse.ts';
 import { asciiLowerCase } from '#extension/matchers/string-matcher.ts';
 import { parseRateLimits } from '#extension/rate-limit-policy.ts';
 import { type Registry, typeOf } from '#extension/registry.ts';
@@ -22,7 +23,6 @@ import type {
   VirtualHost,
 } from '#schema/messages/envoy/config/route/v3.ts';
 import type { UriTemplateMatchConfig } from '#schema/messages/envoy/extensions/path/match/uri_template/v3.ts';
-import { parseMatcherTree } from './matcher-tree-parse.ts';
 import {
   parseAction,
   parseHedgePolicy,
@@ -38,6 +38,7 @@ import {
 } from './route-config.ts';
 import { RequireTls, type RouteTracing } from './route-entry.ts';
 import { levelMutations, metadata, perFilter } from './route-level-parse.ts';
+import { routeMatcherReader } from './route-matcher-parse.ts';
 import { parseUriTemplate } from './uri-template.ts';
 
 /** Plain data for `compileRoutes`; of no use when a problem was reported. */
@@ -119,7 +120,10 @@ function parseVirtualHost(
     name: message.name,
     domains: message.domains.map((it) => asciiLowerCase(latin1OfUtf8(it))),
     routes: message.routes.map((it, i) => route(it, at.field('routes', i))),
-    matcher: matcher === undefined ? undefined : parseMatcherTree(matcher, at.field('matcher'), route),
+    matcher:
+      matcher === undefined
+        ? undefined
+        : parseMatcherTree(matcher, at.field('matcher'), routeMatcherReader(route)),
     requireTls: requireTls[message.require_tls],
     virtualClusters: message.virtual_clusters.map((it, i) => ({
       name: it.name,

@@ -3,6 +3,7 @@
 
 import type { HeaderMatcher } from '#extension/matchers/header-matcher.ts';
 import { allHeadersMatch } from '#extension/matchers/header-matcher.ts';
+import type { MatcherTree } from '#extension/matchers/matcher-tree.ts';
 import type { StringMatcher } from '#extension/matchers/string-matcher.ts';
 import { asciiLowerCase } from '#extension/matchers/string-matcher.ts';
 import type { MetadataMatcher } from '#extension/matchers/value-matcher.ts';
@@ -91,13 +92,13 @@ export class VirtualHostTable {
   readonly virtualHost: VirtualHost;
   readonly tlsRedirect: RouteEntry;
   readonly #routes: RouteList | undefined;
-  readonly #matcher: RouteMatcherTree | undefined;
+  readonly #matcher: MatcherTree<HeaderMap, RouteList> | undefined;
 
   constructor(
     virtualHost: VirtualHost,
     tlsRedirect: RouteEntry,
     routes: RouteList | undefined,
-    matcher: RouteMatcherTree | undefined,
+    matcher: MatcherTree<HeaderMap, RouteList> | undefined,
   ) {
     this.virtualHost = virtualHost;
     this.tlsRedirect = tlsRedirect;
@@ -107,13 +108,8 @@ export class VirtualHostTable {
 
   find(headers: HeaderMap, context: RouteContext): RouteEntry | undefined {
     if (this.#routes !== undefined) return this.#routes.find(headers, context);
-    return this.#matcher?.find(headers, context);
+    return this.#matcher?.find(headers)?.find(headers, context);
   }
-}
-
-/** The matcher tree, seen from here. */
-export interface RouteMatcherTree {
-  find(headers: HeaderMap, context: RouteContext): RouteEntry | undefined;
 }
 
 /** Routes in their order, with the indexes over them. */

@@ -1,0 +1,68 @@
+// From a matcher tree as plain data to one that runs.
+import { Cidr } from '#base/cidr.ts';
+import { compileStringMatcher } from './compile.ts';
+import {
+  ExactTable,
+  InputPredicate,
+  IpTable,
+  MatcherTree,
+  type MatchInput,
+  type MatchTable,
+  NotPredicate,
+  type OnMatch,
+  type Predicate,
+  PredicateList,
+  PrefixTable,
+} from './matcher-tree.ts';
+import type { MatcherData, MatchTableData, OnMatchData, PredicateData } from './matcher-tree-config.ts';
+
+export interface MatcherTreeParts<Input, ActionData, Subject, Action> {
+  input(data: Input): MatchInput<Subject>;
+  action(data: ActionData): Action;
+}
+
+export function compileMatcherTree<Input, ActionData, Subject, Action>(
+  data: MatcherData<Input, ActionData>,
+  parts: MatcherTreeParts<Input, ActionData, Subject, Action>,
+): MatcherTree<Subject, Action> {
+  const onMatch = (it: OnMatchData<Input, ActionData>): OnMatch<Subject, Action> => ({
+    action: it.action === undefined ? undefined : parts.action(it.action),
+    matcher: it.matcher === undefined ? undefined : compileMatcherTree(it.matcher, parts),
+  });
+  const table = (it: MatchTableData<Input, ActionData>): MatchTable<Subject, Action> => {
+    if (it.kind === 'ip')
+      return new IpTable(
+        it.ranges.map(({ range, isExclusive, onMatch: to }) => ({
+          range: Cidr.parse(range)!,
+          isExclusive,
+          onMatch: onMatch(to),
+        })),
+      );
+    const map = new Map(Object.entries(it.map).map(([key, to]) => [key, onMatch(to)]));
+    return it.kind === 'prefix' ? new PrefixTable(map) : new ExactTable(map);
+  };
+  return new MatcherTree(
+    data.list.map((it) => ({ predicate: predicate(it.predicate, parts), onMatch: onMatch(it.onMatch) })),
+    data.tree && parts.input(data.tree.input),
+    data.tree && table(data.tree.table),
+    data.onNoMatch && onMatch(data.onNoMatch),
+  );
+}
+
+function predicate<Input, ActionData, Subject, Action>(
+  data: PredicateData<Input>,
+  parts: MatcherTreeParts<Input, ActionData, Subject, Action>,
+): Predicate<Subject> {
+  switch (data.kind) {
+    case 'single':
+      return new InputPredicate(parts.input(data.input), compileStringMatcher(data.value));
+    case 'and':
+    case 'or':
+      return new PredicateList(
+        data.predicates.map((it) => predicate(it, parts)),
+        data.kind === 'or',
+      );
+    case 'not':
+      return new NotPredicate(predicate(data.predicate, parts));
+  }
+}
