@@ -73,6 +73,7 @@ const hot: readonly string[] = [
   'src/extension/network-filter.ts',
   'src/extension/response-flag.ts',
   'src/net/connection.ts',
+  'src/net/udp-socket.ts',
   'src/base/address-text.ts',
   'src/base/random.ts',
   'src/base/read-buffers.ts',

@@ -1,0 +1,46 @@
+// The contract of UDP filters: what runs on the datagrams of a UDP listener, in the order of its `listener_filters`.
+import type { ParseContext } from '#config/parse-context.ts';
+import type { Extension, Registry } from './registry.ts';
+import type { WorkerServices } from './worker-services.ts';
+
+export const UdpFilterStatus = { Continue: 0, StopIteration: 1 } as const;
+export type UdpFilterStatus = (typeof UdpFilterStatus)[keyof typeof UdpFilterStatus];
+
+/** One per listener and worker: it serves every peer. StopIteration: later filters see nothing of this datagram. */
+export interface UdpFilter {
+  /** Hot. `bytes` are the filter's during the call only; `address` and `port` are the sender's. */
+  onDatagram(bytes: Buffer, address: string, port: number): UdpFilterStatus;
+  /** Reading the listener's socket failed. */
+  onReceiveError?(): UdpFilterStatus;
+  /** The listener is gone. The last call. */
+  onClose?(): void;
+}
+
+/** The listener as its filters see it. */
+export interface UdpListener {
+  /** Hot. Answers a peer from the listener's address. False: it could not be sent. `bytes` may be used again afterwards. */
+  send(bytes: Buffer, address: string, port: number): boolean;
+  /** `ip:port` that a peer sees as this listener: on a wildcard address the one its answers come from. */
+  localAddress(peer: string): string;
+}
+
+export interface UdpFilterContext extends WorkerServices {
+  readonly name: string;
+  readonly registry: Registry;
+  readonly listenerName: string;
+  readonly listener: UdpListener;
+  /** `listener.<address>.`, with the trailing dot. */
+  readonly statPrefix: string;
+}
+
+export interface UdpFilterExtension<Message = never, Config = never> extends Extension<'udp_filter'> {
+  parse(message: Message, at: ParseContext, registry: Registry): Config;
+  prepare(config: Config, context: UdpFilterContext): UdpFilter;
+}
+
+/** Only carries the types. */
+export function defineUdpFilter<Message, Config>(
+  extension: UdpFilterExtension<Message, Config>,
+): UdpFilterExtension {
+  return extension as unknown as UdpFilterExtension;
+}
