@@ -7,6 +7,7 @@ const kinds: Readonly<Record<string, string>> = {
   http_filter: 'HTTP filters',
   network_filter: 'Network filters',
   listener_filter: 'Listener filters',
+  udp_filter: 'UDP filters',
   downstream_transport_socket: 'Transport sockets of listeners',
   upstream_transport_socket: 'Transport sockets of clusters',
   load_balancer: 'Load balancing policies',
@@ -28,7 +29,7 @@ export async function supportedPage(): Promise<string> {
     'proxy starts, and so is every field that a page does not list; `chancery validate` accepts all that Envoy 1.40 accepts. Clusters are',
     '`STATIC`, `STRICT_DNS`, `LOGICAL_DNS` or the typed `DnsCluster`; resources come from the bootstrap.',
     '',
-    'Next: xDS, active health checks, outlier detection, hash policies, UDP, tracing. Differences are in [differences.md](differences.md).',
+    'Next: xDS, active health checks, outlier detection, hash policies, tracing. Differences are in [differences.md](differences.md).',
   ];
   const unknown = registry.all.filter((it) => kinds[it.kind] === undefined);
   if (unknown.length > 0)

@@ -1,14 +1,17 @@
-// The extensions that are part of the data plane: they need more of it than the contracts offer. udp_proxy belongs here.
+// The extensions that are part of the data plane: they need more of it than the contracts offer.
 import { prepareAccessLogs } from '#extension/access-logger.ts';
 import { defineNetworkFilter, type NetworkFilterExtension } from '#extension/network-filter.ts';
 import { compileTlvs } from '#extension/proxy-protocol-config.ts';
 import type { Extension } from '#extension/registry.ts';
+import { defineUdpFilter, type UdpFilterExtension } from '#extension/udp-filter.ts';
 import { ConnectionManager } from './http/connection-manager.ts';
 import { parseConnectionManager } from './http/parse-manager.ts';
 import { prepareConnectionManager } from './http/prepare-manager.ts';
 import { TcpSession } from './tcp/tcp-proxy.ts';
 import { parseTcpProxy } from './tcp/tcp-proxy-config.ts';
 import { TcpProxyStats } from './tcp/tcp-proxy-stats.ts';
+import { type DataPlaneUdpContext, prepareUdpProxy } from './udp/prepare-udp-proxy.ts';
+import { parseUdpProxy } from './udp/udp-proxy-config.ts';
 import type { DataPlaneFilterContext } from './worker-context.ts';
 
 export const httpConnectionManager: NetworkFilterExtension = defineNetworkFilter({
@@ -42,4 +45,12 @@ export const tcpProxy: NetworkFilterExtension = defineNetworkFilter({
   },
 });
 
-export const coreExtensions: readonly Extension[] = [httpConnectionManager, tcpProxy];
+export const udpProxy: UdpFilterExtension = defineUdpFilter({
+  kind: 'udp_filter',
+  name: 'envoy.filters.udp_listener.udp_proxy',
+  type: 'envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig',
+  parse: parseUdpProxy,
+  prepare: (config, context) => prepareUdpProxy(config, context as DataPlaneUdpContext),
+});
+
+export const coreExtensions: readonly Extension[] = [httpConnectionManager, tcpProxy, udpProxy];

@@ -15,6 +15,7 @@ import { ClusterAsyncClient } from './http/async-client.ts';
 import { ActiveListener } from './listener/active-listener.ts';
 import { statsFilter } from './observe/stats-config.ts';
 import { WorkerSecrets } from './secrets/worker-secrets.ts';
+import { ActiveUdpListener } from './udp/active-udp-listener.ts';
 import { WorkerClusters } from './upstream/worker-clusters.ts';
 import type { WorkerContext } from './worker-context.ts';
 import type { FromWorker, HostCounters, ToWorker, WorkerData } from './worker-protocol.ts';
@@ -34,7 +35,7 @@ export class Worker implements WorkerContext, Lifecycle {
   readonly localAddress: string;
   readonly accessLogFiles: AccessLogFiles;
   readonly #secrets = new WorkerSecrets();
-  readonly #listeners = new Map<string, ActiveListener>();
+  readonly #listeners = new Map<string, ActiveListener | ActiveUdpListener>();
   readonly #post: (message: FromWorker, transfer?: ArrayBuffer[]) => void;
   readonly #snapshots: SnapshotWriter;
   readonly #inflated: Gauge;
@@ -136,7 +137,10 @@ export class Worker implements WorkerContext, Lifecycle {
 
   #addListener(message: ToWorker & { readonly type: 'listener' }): void {
     const { config } = message;
-    const listener = new ActiveListener(config, this);
+    const listener =
+      config.udp === undefined
+        ? new ActiveListener(config, this)
+        : new ActiveUdpListener(config, config.udp, this);
     this.#listeners.set(config.name, listener);
     listener.listen(
       message.addresses,

@@ -8,7 +8,7 @@ export type UdpFilterStatus = (typeof UdpFilterStatus)[keyof typeof UdpFilterSta
 
 /** One per listener and worker: it serves every peer. StopIteration: later filters see nothing of this datagram. */
 export interface UdpFilter {
-  /** Hot. `bytes` are the filter's during the call only; `address` and `port` are the sender's. */
+  /** Hot. `bytes` may be kept; `address` and `port` are the sender's. */
   onDatagram(bytes: Buffer, address: string, port: number): UdpFilterStatus;
   /** Reading the listener's socket failed. */
   onReceiveError?(): UdpFilterStatus;
@@ -18,10 +18,11 @@ export interface UdpFilter {
 
 /** The listener as its filters see it. */
 export interface UdpListener {
-  /** Hot. Answers a peer from the listener's address. False: it could not be sent. `bytes` may be used again afterwards. */
+  /** Hot. To a peer. False: it could not be sent. `bytes` must not change any more. */
   send(bytes: Buffer, address: string, port: number): boolean;
-  /** `ip:port` that a peer sees as this listener: on a wildcard address the one its answers come from. */
-  localAddress(peer: string): string;
+  /** The address that a peer sees as this listener's: on a wildcard address the one its answers come from. */
+  localIp(peer: string): string;
+  readonly localPort: number;
 }
 
 export interface UdpFilterContext extends WorkerServices {

@@ -19,6 +19,8 @@ export interface ListenerConfig {
   readonly filterChains: readonly FilterChainConfig[];
   readonly defaultFilterChain: FilterChainConfig | undefined;
   readonly listenerFilters: readonly ListenerFilterConfig[];
+  /** Undefined for a listener of connections. */
+  readonly udp: UdpListenerConfig | undefined;
   readonly listenerFiltersTimeoutMs: number;
   readonly continueOnListenerFiltersTimeout: boolean;
   readonly trafficDirection: string;
@@ -32,6 +34,12 @@ export interface ListenerConfig {
 export interface ListenerFilterConfig extends Configured {
   /** `filter_disabled` */
   readonly disabled: ListenerFilterPredicate | undefined;
+}
+
+export interface UdpListenerConfig {
+  /** Longer ones are dropped. */
+  readonly maxDatagramBytes: number;
+  readonly filters: readonly Configured[];
 }
 
 export interface FilterChainConfig {

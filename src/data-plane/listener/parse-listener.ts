@@ -6,10 +6,16 @@ import type { ParseContext } from '#config/parse-context.ts';
 import { parseAccessLogs } from '#extension/access-logger.ts';
 import { durationMs, onlyFields } from '#extension/message-fields.ts';
 import type { NetworkFilterExtension } from '#extension/network-filter.ts';
-import type { Configured, Registry } from '#extension/registry.ts';
+import { type Configured, type Registry, typeOf } from '#extension/registry.ts';
 import type { FilterChain, Listener, ListenerFilter } from '#schema/messages/envoy/config/listener/v3.ts';
 import { parseAddress, type SocketAddressData } from '../address.ts';
-import type { FilterChainConfig, ListenerConfig, ListenerFilterConfig } from './listener-config.ts';
+import { maxDatagramBytes } from '../udp/udp-proxy-config.ts';
+import type {
+  FilterChainConfig,
+  ListenerConfig,
+  ListenerFilterConfig,
+  UdpListenerConfig,
+} from './listener-config.ts';
 import { parseListenerFilterPredicate } from './listener-filter-predicate.ts';
 
 const supported = [
@@ -34,6 +40,7 @@ const supported = [
   'ignore_global_conn_limit',
   'bypass_overload_manager',
   'tcp_keepalive',
+  'udp_listener_config',
 ];
 
 export function parseListener(message: Listener, at: ParseContext, registry: Registry): ListenerConfig {
@@ -47,9 +54,15 @@ export function parseListener(message: Listener, at: ParseContext, registry: Reg
     const address = parseAddress(it.address, here.field('address'));
     if (address !== undefined) addresses.push(address);
   });
-  if (first?.isUdp) at.field('address').unsupported('UDP listeners are not supported by chancery');
-  const listenerFilters = parseFilters(message.listener_filters, at.field('listener_filters'), registry);
-  warnWithoutInspector(message, listenerFilters, at);
+  const isUdp = first?.isUdp === true;
+  if (addresses.some((it) => it.isUdp !== isUdp))
+    at.field('additional_addresses').fail(
+      `listener ${message.name}: has different socket type. The listener only support same socket type for all the addresses.`,
+    );
+  const listenerFilters = isUdp
+    ? []
+    : parseFilters(message.listener_filters, at.field('listener_filters'), registry);
+  if (!isUdp) warnWithoutInspector(message, listenerFilters, at);
   return {
     // Envoy gives one without a name a random one, which /listeners shows.
     name: message.name !== '' ? message.name : randomUUID(),
@@ -72,6 +85,7 @@ export function parseListener(message: Listener, at: ParseContext, registry: Reg
         ? undefined
         : parseChain(message.default_filter_chain, at.field('default_filter_chain'), registry),
     listenerFilters,
+    udp: isUdp ? parseUdp(message, at, registry) : undefined,
     listenerFiltersTimeoutMs: durationMs(message.listener_filters_timeout, 15_000),
     continueOnListenerFiltersTimeout: message.continue_on_listener_filters_timeout,
     trafficDirection: message.traffic_direction === 'UNSPECIFIED' ? '' : message.traffic_direction,
@@ -80,6 +94,25 @@ export function parseListener(message: Listener, at: ParseContext, registry: Reg
     keepAliveMs:
       message.tcp_keepalive === undefined ? 0 : (message.tcp_keepalive.keepalive_time ?? 7200) * 1000,
     drainsOnlyOnModify: message.drain_type === 'MODIFY_ONLY',
+  };
+}
+
+function parseUdp(message: Listener, at: ParseContext, registry: Registry): UdpListenerConfig {
+  const { udp_listener_config: udp } = message;
+  if (udp !== undefined) {
+    const here = at.field('udp_listener_config');
+    onlyFields(udp, here, ['downstream_socket_config', 'udp_packet_packet_writer_config']);
+    const writer = typeOf(udp.udp_packet_packet_writer_config?.typed_config);
+    if (writer !== '' && writer !== 'envoy.extensions.udp_packet_writer.v3.UdpDefaultWriterFactory')
+      here.field('udp_packet_packet_writer_config').unsupported();
+  }
+  return {
+    maxDatagramBytes: maxDatagramBytes(udp?.downstream_socket_config, false),
+    filters: message.listener_filters.flatMap((it, i) => {
+      const here = at.field('listener_filters', i);
+      onlyFields(it, here, ['name', 'typed_config']);
+      return registry.parse('udp_filter', it, here) ?? [];
+    }),
   };
 }
 

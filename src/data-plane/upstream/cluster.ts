@@ -146,10 +146,12 @@ export class Cluster {
     host.isRemoved = true;
     for (let i = 0; i < host.pools.length; i++) host.pools[i]?.shutDown();
     for (const pool of host.keyedPools.values()) pool.shutDown();
+    endUsers(host);
   }
 
   close(): void {
     for (const host of this.hosts.values()) {
+      endUsers(host);
       for (const pool of [...host.pools, ...host.keyedPools.values()]) {
         const all = pool?.all;
         if (all === undefined) continue;
@@ -157,4 +159,8 @@ export class Cluster {
       }
     }
   }
+}
+
+function endUsers({ users }: UpstreamHost): void {
+  if (users !== undefined) for (const it of users) it.onHostRemoved();
 }

@@ -5,6 +5,12 @@ import { Counter, Gauge } from '#stats/metric.ts';
 import type { HostConfig, Metadata } from './cluster-config.ts';
 import type { HttpPool } from './http-pool.ts';
 
+/** Who lives as long as the host: a UDP session. */
+export interface HostUser {
+  /** The host has left its cluster, or the cluster is closed. */
+  onHostRemoved(): void;
+}
+
 export class UpstreamHost implements Host {
   readonly address: string;
   readonly ip: string;
@@ -19,6 +25,7 @@ export class UpstreamHost implements Host {
   activeRequests = 0;
   /** Removed from its cluster: connections finish what they carry and close. */
   isRemoved = false;
+  users: Set<HostUser> | undefined = undefined;
   /** By protocol and priority; see `Cluster.pool`. */
   readonly pools: (HttpPool | undefined)[] = [
     undefined,
