@@ -22,7 +22,7 @@ test('every known difference names a recorded case', () => {
 describe(`recorded cases (${kind})`, { concurrency: 4 }, () => {
   for (const name of names) {
     const expected = known.get(name);
-    test(name, { timeout: 60_000 }, async (t) => {
+    test(name, { timeout: 150_000 }, async (t) => {
       let { differences } = await replay(name, { kind });
       // A time may have been missed on a busy machine: what differs is played once more.
       if (differences.length > 0 && !expected) ({ differences } = await replay(name, { kind }));

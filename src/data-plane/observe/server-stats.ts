@@ -93,7 +93,9 @@ export class MembershipStats {
   readonly healthy: Gauge;
   readonly degraded: Gauge;
   readonly excluded: Gauge;
-  /** Hosts that took the cluster's own transport socket: all of them. */
+  /** Only where hosts are discovered, as Envoy has it. */
+  readonly maxHostWeight: Gauge;
+  /** How often a host was made and took the cluster's own transport socket: at every resolution. */
   readonly totalMatchCount: Counter;
 
   constructor(scope: Scope) {
@@ -102,6 +104,7 @@ export class MembershipStats {
     this.healthy = scope.gauge('membership_healthy', 'never_import');
     this.degraded = scope.gauge('membership_degraded', 'never_import');
     this.excluded = scope.gauge('membership_excluded', 'never_import');
+    this.maxHostWeight = scope.gauge('max_host_weight');
     this.totalMatchCount = scope.counter('default.total_match_count');
     scope.gauge('warming_state', 'never_import').value = 0;
   }

@@ -47,6 +47,7 @@ export class ManagedCluster {
           updateFailure: scope.counter('update_failure'),
           updateNoRebuild: scope.counter('update_no_rebuild'),
           updateEmpty: scope.counter('update_empty'),
+          totalMatchCount: this.#stats.totalMatchCount,
         },
         clock,
         (hosts) => {
@@ -78,7 +79,10 @@ export class ManagedCluster {
     // A cluster that never had members shows none of this.
     if (added + removed === 0 && hosts.size === 0) return;
     if (added + removed > 0) stats.change.value++;
-    stats.totalMatchCount.value += added;
+    const { dns } = this.source.discovery;
+    if (dns === undefined) stats.totalMatchCount.value += added;
+    else if (!dns.isLogical)
+      stats.maxHostWeight.value = Math.max(0, ...[...hosts.values()].map((it) => it.weight));
     this.#known = new Set(hosts.keys());
     const count = (health: number) => [...hosts.values()].filter((it) => it.health === health).length;
     stats.total.value = hosts.size;

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { StatsStore } from '#stats/store.ts';
 import { ManualClock } from '#testing/manual-clock.ts';
+import { MembershipStats } from '../observe/server-stats.ts';
 import type { LocalityConfig } from './cluster-config.ts';
 import { ClusterStats } from './cluster-stats.ts';
 import { type DnsConfig, LookupFamily } from './discovery-config.ts';
@@ -31,7 +32,8 @@ const dns: DnsConfig = {
 
 function setUp(config: DnsConfig, answers: (string[] | Error)[], ttlMs?: number) {
   const clock = new ManualClock();
-  const stats = new ClusterStats(new StatsStore().root);
+  const { root } = new StatsStore();
+  const stats = { ...new ClusterStats(root), totalMatchCount: new MembershipStats(root).totalMatchCount };
   const seen: string[][] = [];
   let asked = 0;
   const discovery = new DnsDiscovery(

@@ -2,6 +2,7 @@
 // when resolving it fails.
 import { canonicalIp } from '#base/cidr.ts';
 import type { Clock } from '#base/clock.ts';
+import type { MembershipStats } from '../observe/server-stats.ts';
 import type { HostConfig, LocalityConfig } from './cluster-config.ts';
 import type { ClusterStats } from './cluster-stats.ts';
 import type { DiscoveryConfig, DnsConfig, LookupFamily } from './discovery-config.ts';
@@ -10,16 +11,19 @@ import { type DnsAnswer, DnsError, DnsResolver } from './dns-resolver.ts';
 /** Rejects with a `DnsError`. */
 export type Resolve = (name: string, family: LookupFamily) => Promise<DnsAnswer>;
 
+type DiscoveryStats = Pick<
+  ClusterStats,
+  'updateAttempt' | 'updateSuccess' | 'updateFailure' | 'updateNoRebuild' | 'updateEmpty'
+> &
+  Pick<MembershipStats, 'totalMatchCount'>;
+
 const system = new DnsResolver();
 const resolveBySystem: Resolve = (name, family) => system.resolve(name, family);
 
 export class DnsDiscovery {
   readonly #config: DiscoveryConfig;
   readonly #dns: DnsConfig;
-  readonly #stats: Pick<
-    ClusterStats,
-    'updateAttempt' | 'updateSuccess' | 'updateFailure' | 'updateNoRebuild' | 'updateEmpty'
-  >;
+  readonly #stats: DiscoveryStats;
   readonly #clock: Clock;
   readonly #resolve: Resolve;
   readonly #onHosts: (hosts: readonly LocalityConfig[]) => void;
@@ -31,10 +35,7 @@ export class DnsDiscovery {
   constructor(
     config: DiscoveryConfig,
     dns: DnsConfig,
-    stats: Pick<
-      ClusterStats,
-      'updateAttempt' | 'updateSuccess' | 'updateFailure' | 'updateNoRebuild' | 'updateEmpty'
-    >,
+    stats: DiscoveryStats,
     clock: Clock,
     onHosts: (hosts: readonly LocalityConfig[]) => void,
     resolve: Resolve = resolveBySystem,
@@ -102,6 +103,9 @@ export class DnsDiscovery {
         (this.#dns.isLogical
           ? addresses.includes(before[0] ?? '')
           : before.length === addresses.length && addresses.every((it) => before.includes(it)));
+      // A logical host is made once.
+      if (!this.#dns.isLogical) stats.totalMatchCount.value += addresses.length;
+      else if (before === undefined && addresses.length > 0) stats.totalMatchCount.value++;
       if (isSame) stats.updateNoRebuild.value++;
       else {
         this.#answers.set(name, addresses);

@@ -236,7 +236,8 @@ const plainCommands: Readonly<Record<string, Operator>> = {
 
 /** The other end of a connection that came about; `hostAddress` alone is only what was chosen. */
 function connectedAddress(it: StreamInfo): string {
-  return it.upstream.connectionId === 0 ? '' : it.upstream.hostAddress;
+  // UDP sessions have an address of their own and no connection.
+  return it.upstream.connectionId === 0 && it.upstream.localAddress === '' ? '' : it.upstream.hostAddress;
 }
 
 function attempted(it: StreamInfo, form: (address: string) => string): string {

@@ -2,7 +2,7 @@
 // rewritten to free ones of the same number of digits, and back before anything is compared.
 import { existsSync, globSync, readdirSync, readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { freePorts } from '#testing/free-ports.ts';
 
 /** `send` text, `send-long` length and first characters, `sleep` seconds, `close` (FIN), `rst`, `name`, `echo`. */
@@ -68,13 +68,13 @@ const idleSeconds: Readonly<Record<string, number>> = {
 
 export const goldenFolder = join(import.meta.dirname, '../../golden');
 
-/** The names of all cases that are played by steps: `08-http/no-route`. */
+/** The names of all cases that are played: `08-http/no-route`. */
 export function caseNames(): string[] {
   return (
-    globSync('**/steps.json', { cwd: goldenFolder })
-      .map((file) => file.replace(/\/steps\.json$/, ''))
+    globSync(['**/steps.json', '03-*/transcript.txt'], { cwd: goldenFolder })
+      .map((file) => dirname(file))
       // Other recordings have runners of their own.
-      .filter((name) => /^(01-|04-|08-http\/|09-)/.test(name))
+      .filter((name) => /^(01-|03-|04-|08-http\/|09-)/.test(name))
       .sort()
   );
 }
@@ -103,7 +103,9 @@ export class RecordedCase {
     this.arguments = (/^Run: `envoy -c envoy\.yaml ([^`]*)`/m.exec(description)?.[1] ?? '').split(' ');
     this.yaml = this.forward(this.file('envoy.yaml')!);
     this.hosts = recordedHosts.filter((line) => this.yaml.includes(line.split(' ')[1]!)).join('\n');
-    const { upstreams, steps } = JSON.parse(this.forward(this.file('steps.json')!));
+    const { upstreams, steps } = JSON.parse(
+      this.forward(this.file('steps.json') ?? '{"upstreams": [], "steps": []}'),
+    );
     this.upstreams = upstreams;
     this.steps = steps;
     this.idleSeconds = idleSeconds[name] ?? 0.25;
@@ -113,7 +115,8 @@ export class RecordedCase {
     const folder = join(goldenFolder, name);
     const recorded = new Set([21201]);
     for (const file of ['envoy.yaml', 'steps.json']) {
-      const text = readFileSync(join(folder, file), 'latin1');
+      const path = join(folder, file);
+      const text = existsSync(path) ? readFileSync(path, 'latin1') : '';
       for (const [port] of text.matchAll(/(?<!\d)21\d{3}(?!\d)/g)) recorded.add(Number(port));
     }
     const list = [...recorded].sort();

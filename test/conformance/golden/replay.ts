@@ -182,7 +182,7 @@ export async function compareTraces(
 const settleMs = 1200;
 
 /** Compares until there is no difference or the time is over. */
-async function settled(compare: () => Difference[] | Promise<Difference[]>): Promise<Difference[]> {
+export async function settled(compare: () => Difference[] | Promise<Difference[]>): Promise<Difference[]> {
   const deadline = performance.now() + settleMs;
   for (;;) {
     const differences = await compare();

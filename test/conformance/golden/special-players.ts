@@ -10,6 +10,7 @@ import { peer } from '#testing/peers.ts';
 import { compareAccessLogOperators, compareText, type Difference, normalize } from './compare.ts';
 import { compareTraces, type Play, playSteps } from './replay.ts';
 import { playStep } from './scripted-client.ts';
+import { playDatagrams } from './udp-player.ts';
 
 type Player = (play: Play) => Promise<Difference[]>;
 
@@ -288,6 +289,12 @@ const sortLines = (text: string) => text.split('\n').filter(Boolean).sort().join
 export const players: Readonly<Record<string, Player>> = {
   '01-front-proxy': transcripts,
   '01-front-proxy-alpn-h2': transcripts,
+  '03-udp-proxy': playDatagrams,
+  '03-udp-proxy-after-default-idle': playDatagrams,
+  '03-udp-proxy-echo': playDatagrams,
+  '03-udp-proxy-idle-timeout-access-log': playDatagrams,
+  '03-udp-proxy-no-route-cluster': playDatagrams,
+  '03-udp-proxy-upstream-port-closed': playDatagrams,
   '04-basic-front': transcripts,
   '08-http/domains-default': hostTable,
   '08-http/domains-ignore-port': hostTable,
