@@ -18,7 +18,7 @@ const kinds: Readonly<Record<string, string>> = {
 export async function supportedPage(): Promise<string> {
   const registry = await loadRegistry([new URL('../src/extensions/all.ts', import.meta.url).href]);
   const pages = new Map<string, string>();
-  for (const page of globSync('src/extensions/*/*/README.md')) {
+  for (const page of globSync('src/{extensions/*,data-plane}/*/README.md')) {
     const name = /^# (\S+)/.exec(readFileSync(page, 'utf8'))?.[1];
     if (name !== undefined) pages.set(name, `../${page}`);
   }

@@ -9,7 +9,10 @@ import { loadRegistry, parseBootstrap } from '#data-plane/server.ts';
 import { frontProxyYaml } from '#testing/start-proxy.ts';
 
 const registry = await loadRegistry([import.meta.resolve('#extensions/all.ts')]);
-const pages = globSync('src/extensions/{http-filters,network-filters,listener-filters}/*/README.md');
+const pages = globSync([
+  'src/extensions/{http-filters,network-filters,listener-filters,udp-filters}/*/README.md',
+  'src/data-plane/udp/README.md',
+]);
 const address = { socket_address: { address: '127.0.0.1', port_value: 0 } };
 const echo = {
   name: 'echo',
@@ -18,6 +21,18 @@ const echo = {
 
 function bootstrapOf(page: string, example: { name: string }): string {
   if (page.includes('http-filters')) return frontProxyYaml({ to: 1, httpFilters: [example] });
+  if (page.includes('udp'))
+    return JSON.stringify({
+      static_resources: {
+        listeners: [
+          {
+            name: 'l',
+            address: { socket_address: { ...address.socket_address, protocol: 'UDP' } },
+            listener_filters: [example],
+          },
+        ],
+      },
+    });
   const isTerminal = /\/(echo|direct-response)\//.test(page);
   const chain = page.includes('listener-filters') ? [echo] : isTerminal ? [example] : [example, echo];
   return JSON.stringify({
@@ -35,7 +50,7 @@ function bootstrapOf(page: string, example: { name: string }): string {
 }
 
 test('every folder of an extension has a page', () => {
-  const folders = globSync('src/extensions/{http-filters,network-filters,listener-filters}/*/index.ts').map(
+  const folders = globSync('src/extensions/{http-filters,network-filters,listener-filters,udp-filters}/*/index.ts').map(
     (it) => it.replace('index.ts', 'README.md'),
   );
   assert.ok(folders.length > 10);
