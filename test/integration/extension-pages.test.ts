@@ -50,9 +50,9 @@ function bootstrapOf(page: string, example: { name: string }): string {
 }
 
 test('every folder of an extension has a page', () => {
-  const folders = globSync('src/extensions/{http-filters,network-filters,listener-filters,udp-filters}/*/index.ts').map(
-    (it) => it.replace('index.ts', 'README.md'),
-  );
+  const folders = globSync(
+    'src/extensions/{http-filters,network-filters,listener-filters,udp-filters}/*/index.ts',
+  ).map((it) => it.replace('index.ts', 'README.md'));
   assert.ok(folders.length > 10);
   assert.deepEqual(
     folders.filter((it) => !pages.includes(it)),
