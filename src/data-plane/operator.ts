@@ -148,6 +148,8 @@ export interface OperatedProxy {
   readonly logFlush: FlushOptions;
   /** The bound ports of a listener, in the order of its addresses; undefined before it is bound. */
   ports(listener: string): readonly number[] | undefined;
+  /** No worker accepts for it any more. */
+  onStopped(listener: string): void;
 }
 
 export class Operator implements ServerOwner {
@@ -293,7 +295,10 @@ export class Operator implements ServerOwner {
       });
     if (skipExit) return;
     const stop = () => {
-      for (const listener of listeners) this.#pool.postAll({ type: 'stop_listener', listener });
+      for (const listener of listeners) {
+        this.#pool.postAll({ type: 'stop_listener', listener });
+        this.#proxy.onStopped(listener);
+      }
       this.#listeners.listenerStopped.value += listeners.length;
     };
     if (!graceful) {

@@ -7,11 +7,12 @@ import type { ConfigError } from '#config/config-error.ts';
 import { ParseContext } from '#config/parse-context.ts';
 import type { FlushOptions } from '#extension/access-log-files.ts';
 import { type Extension, Registry } from '#extension/registry.ts';
+import { hasNativeSockets, nativeSockets } from '#net/native-sockets.ts';
 import type { Bootstrap } from '#schema/messages/envoy/config/bootstrap/v3.ts';
-import type { SocketAddressData } from './address.ts';
 import { checkBootstrapFields } from './bootstrap-fields.ts';
 import { coreExtensions } from './core-extensions.ts';
-import type { ListenerConfig } from './listener/listener-config.ts';
+import { forgetWorker, sharedCounts } from './listener/connection-counts.ts';
+import type { ListenerAddress, ListenerConfig } from './listener/listener-config.ts';
 import { parseListener } from './listener/parse-listener.ts';
 import { applicationLogFormat } from './observe/application-log.ts';
 import {
@@ -33,6 +34,7 @@ import type { Thread } from './worker-thread.ts';
 const mainLog = logger('main');
 const upstreamLog = logger('upstream');
 const configLog = logger('config');
+const connectionLog = logger('connection');
 
 export interface ServerOptions {
   /** Number of worker threads, or one worker in this thread. */
@@ -99,7 +101,26 @@ const listenErrors: Readonly<Record<string, string>> = {
   EADDRINUSE: 'Address already in use',
   EADDRNOTAVAIL: 'Cannot assign requested address',
   EACCES: 'Permission denied',
+  EAFNOSUPPORT: 'Address family not supported by protocol',
+  EINVAL: 'Invalid argument',
+  ENOENT: 'No such file or directory',
+  ENOPROTOOPT: 'Protocol not available',
+  ENOTDIR: 'Not a directory',
+  EOPNOTSUPP: 'Operation not supported',
+  EPERM: 'Operation not permitted',
+  EROFS: 'Read-only file system',
 };
+
+function listenProblem(
+  { name }: ListenerConfig,
+  { address, code, message, socketOption }: FromWorker & { readonly type: 'listen_failed' },
+): string {
+  const reason = listenErrors[code] ?? message;
+  if (socketOption === undefined)
+    return `cannot bind '${addressText(address.address, address.port)}': ${reason}`;
+  connectionLog.warn(`Setting ${socketOption.label} option on socket failed: ${reason}`);
+  return `${socketOption.isBound ? name : 'ListenSocket'}: Setting socket options failed`;
+}
 
 /** A listener could not be bound. */
 export class ListenError extends Error {
@@ -120,6 +141,11 @@ export class Server {
   readonly #secrets: FileSecrets;
   readonly #pool: WorkerPool;
   readonly #ports = new Map<string, readonly number[]>();
+  /** Our own copies of what the first worker has bound and the others listen on, by listener. */
+  readonly #descriptors = new Map<string, readonly number[]>();
+  /** Open connections of all listeners, and by listener. */
+  readonly #connections: SharedArrayBuffer;
+  readonly #connectionsOf = new Map<string, SharedArrayBuffer>();
   readonly #waiters = new Set<Waiter>();
   /** When each worker was started. */
   readonly #startedMs: number[] = [];
@@ -134,9 +160,13 @@ export class Server {
     this.config = config;
     const ownAddress = localAddress();
     const logFlush = options.logFlush ?? { intervalMs: 10_000, minBytes: 65_536 };
+    const workers = options.workers === 'inline' ? 1 : options.workers;
+    this.#connections = sharedCounts(workers);
+    for (const { name } of config.listeners) this.#connectionsOf.set(name, sharedCounts(workers));
     this.#pool = new WorkerPool(
       options.extensionModules,
       {
+        connections: this.#connections,
         nodeId: bootstrap.node?.id ?? '',
         nodeCluster: bootstrap.node?.cluster ?? '',
         nodeMetadata: bootstrap.node?.metadata ?? {},
@@ -152,6 +182,7 @@ export class Server {
       (index, error, isExpected) => {
         this.operator.workerGone(index);
         this.#workerGone(index);
+        for (const it of [this.#connections, ...this.#connectionsOf.values()]) forgetWorker(it, index);
         if (isExpected) return;
         mainLog.critical(`worker ${index} died and is replaced: ${error?.stack ?? 'no reason given'}`);
         // One that dies as soon as it starts must not keep the machine busy.
@@ -168,6 +199,7 @@ export class Server {
         localAddress: ownAddress,
         logFlush,
         ports: (listener) => this.#ports.get(listener),
+        onStopped: (listener) => this.#closeDescriptors(listener),
       },
       options.process ?? unnamedProcess,
       registry,
@@ -247,6 +279,7 @@ export class Server {
       return answer;
     });
     await Promise.all(closed);
+    for (const listener of [...this.#descriptors.keys()]) this.#closeDescriptors(listener);
     this.#pool.terminate();
   }
 
@@ -271,21 +304,40 @@ export class Server {
       this.#pool.post(index, { type: 'cluster', config, hosts });
     for (const config of this.config.listeners) {
       const ports = this.#ports.get(config.name);
-      const addresses: readonly SocketAddressData[] =
+      const addresses: readonly ListenerAddress[] =
         ports === undefined
           ? config.addresses
-          : config.addresses.map((it, i) => ({ ...it, port: ports[i]! }));
-      if (index > 0 && !isShared(config)) continue;
+          : config.addresses.map((it, i) => ({ ...it, port: ports[i] ?? it.port }));
+      const descriptors = this.#descriptors.get(config.name) ?? [];
+      if (index > 0 && !isShared(config) && descriptors.length === 0) continue;
       const answer = this.#next(index, 'listening', 'listen_failed');
-      this.#pool.post(index, { type: 'listener', config, addresses });
+      const connections = this.#connectionsOf.get(config.name)!;
+      this.#pool.post(index, { type: 'listener', config, addresses, descriptors, connections });
       const message = await answer;
       if (message?.type === 'listen_failed') {
-        throw new ListenError(
-          `cannot bind '${addressText(message.address.address, message.address.port)}': ${listenErrors[message.code] ?? message.message}`,
-        );
+        const problem = listenProblem(config, message);
+        configLog.error(`listener '${config.name}' failed to bind or apply socket options: ${problem}`);
+        throw new ListenError(problem);
       }
-      if (message?.type === 'listening') this.#ports.set(config.name, message.ports);
+      if (message?.type !== 'listening') continue;
+      this.#ports.set(config.name, message.ports);
+      if (descriptors.length === 0 && !isShared(config) && this.#pool.size > 1)
+        this.#keepDescriptors(message);
     }
+  }
+
+  /** The others listen on the same sockets, and so does a worker that takes the first one's place. */
+  #keepDescriptors({ listener, descriptors }: FromWorker & { readonly type: 'listening' }): void {
+    if (!hasNativeSockets()) return;
+    this.#descriptors.set(
+      listener,
+      descriptors.map((it) => nativeSockets().duplicate(it)),
+    );
+  }
+
+  #closeDescriptors(listener: string): void {
+    for (const it of this.#descriptors.get(listener) ?? []) nativeSockets().close(it);
+    this.#descriptors.delete(listener);
   }
 
   /** The next message of one of the types; undefined when the worker dies before. */
@@ -311,7 +363,7 @@ export class Server {
   }
 }
 
-/** Every worker has a socket of its own for the address. Otherwise the first worker takes all connections. */
+/** Every worker has a socket of its own for the address. Otherwise they share that of the first one. */
 function isShared(config: ListenerConfig): boolean {
   return config.reusePort && config.addresses.every((it) => it.port >= 0);
 }

@@ -6,6 +6,8 @@ import type { Runtime } from '#extension/runtime.ts';
 import type { WorkerServices } from '#extension/worker-services.ts';
 import type { StatsStore } from '#stats/store.ts';
 import type { ClusterAsyncClient } from './http/async-client.ts';
+import type { ActiveListener } from './listener/active-listener.ts';
+import type { ConnectionCounts } from './listener/connection-counts.ts';
 import type { ClusterLookup } from './upstream/cluster.ts';
 
 export interface WorkerContext {
@@ -18,6 +20,10 @@ export interface WorkerContext {
   readonly registry: Registry;
   readonly clusters: ClusterLookup;
   readonly asyncClient: ClusterAsyncClient;
+  /** Of all listeners and all workers. */
+  readonly connectionCounts: ConnectionCounts;
+  /** The listener of an address, else one of all addresses with its port. */
+  listenerOf(address: string): ActiveListener | undefined;
   readonly isHealthCheckFailed: boolean;
   readonly nodeId: string;
   readonly nodeCluster: string;

@@ -5,7 +5,7 @@ import type { FlushOptions } from '#extension/access-log-files.ts';
 import type { SecretData } from '#extension/secrets/secret-data.ts';
 import type { StatsSnapshot } from '#stats/snapshot.ts';
 import type { SocketAddressData } from './address.ts';
-import type { ListenerConfig } from './listener/listener-config.ts';
+import type { ListenerAddress, ListenerConfig } from './listener/listener-config.ts';
 import type { StatsMatcherData } from './observe/stats-config.ts';
 import type { ClusterConfig, LocalityConfig } from './upstream/cluster-config.ts';
 
@@ -21,6 +21,8 @@ export interface WorkerData {
   readonly statsMatcher: StatsMatcherData | undefined;
   /** How the proxy's own log is written; undefined: the thread shares the main thread's. */
   readonly logs: LogSettings | undefined;
+  /** Open connections; see `ConnectionCounts`. */
+  readonly connections: SharedArrayBuffer;
 }
 
 export type ToWorker =
@@ -33,7 +35,11 @@ export type ToWorker =
   | {
       readonly type: 'listener';
       readonly config: ListenerConfig;
-      readonly addresses: readonly SocketAddressData[];
+      readonly addresses: readonly ListenerAddress[];
+      /** Sockets to listen on, where the first worker has bound what cannot be bound twice; else empty. */
+      readonly descriptors: readonly number[];
+      /** Open connections of this listener; see `ConnectionCounts`. */
+      readonly connections: SharedArrayBuffer;
     }
   | { readonly type: 'stop_listener'; readonly listener: string }
   /** Connections say goodbye with their responses, more and more of them until `drainMs` have passed. */
@@ -64,13 +70,20 @@ export interface HostCounters {
 
 export type FromWorker =
   | { readonly type: 'ready' }
-  | { readonly type: 'listening'; readonly listener: string; readonly ports: readonly number[] }
+  | {
+      readonly type: 'listening';
+      readonly listener: string;
+      readonly ports: readonly number[];
+      readonly descriptors: readonly number[];
+    }
   | {
       readonly type: 'listen_failed';
       readonly listener: string;
       readonly address: SocketAddressData;
       readonly code: string;
       readonly message: string;
+      /** When it was not the address but an option of the socket. */
+      readonly socketOption: { readonly label: string; readonly isBound: boolean } | undefined;
     }
   | { readonly type: 'stats'; readonly id: number; readonly snapshot: StatsSnapshot }
   | {

@@ -1,5 +1,6 @@
 // A worker: receives what the main thread posts, prepares it, owns listeners and clusters. The same class runs in the main thread
 // for `workers: 'inline'`.
+import { ipOfAddress, portOfAddress } from '#base/cidr.ts';
 import { turnClock } from '#base/clock.ts';
 import { logs } from '#base/logger.ts';
 import { TimerWheel } from '#base/timer-wheel.ts';
@@ -7,12 +8,14 @@ import { AccessLogFiles } from '#extension/access-log-files.ts';
 import { type Extension, Registry } from '#extension/registry.ts';
 import { Runtime } from '#extension/runtime.ts';
 import type { Lifecycle, WorkerServices } from '#extension/worker-services.ts';
+import { SocketOptionError } from '#net/native-sockets.ts';
 import type { Gauge } from '#stats/metric.ts';
 import { SnapshotWriter, transferOf } from '#stats/snapshot.ts';
 import { StatsStore } from '#stats/store.ts';
 import { coreExtensions } from './core-extensions.ts';
 import { ClusterAsyncClient } from './http/async-client.ts';
 import { ActiveListener } from './listener/active-listener.ts';
+import { ConnectionCounts } from './listener/connection-counts.ts';
 import { statsFilter } from './observe/stats-config.ts';
 import { WorkerSecrets } from './secrets/worker-secrets.ts';
 import { ActiveUdpListener } from './udp/active-udp-listener.ts';
@@ -28,6 +31,7 @@ export class Worker implements WorkerContext, Lifecycle {
   readonly services: WorkerServices;
   readonly registry: Registry;
   isHealthCheckFailed = false;
+  readonly connectionCounts: ConnectionCounts;
   readonly clusters: WorkerClusters;
   readonly asyncClient: ClusterAsyncClient;
   readonly nodeId: string;
@@ -51,6 +55,7 @@ export class Worker implements WorkerContext, Lifecycle {
     this.nodeId = data.nodeId;
     this.nodeCluster = data.nodeCluster;
     this.localAddress = data.localAddress;
+    this.connectionCounts = new ConnectionCounts(data.connections, data.index);
     this.clusters = new WorkerClusters(this);
     this.asyncClient = new ClusterAsyncClient(this.clusters, this.timers, this.store.root, data.localAddress);
     this.registry = new Registry([...coreExtensions, ...extensions]);
@@ -131,6 +136,23 @@ export class Worker implements WorkerContext, Lifecycle {
     }
   }
 
+  listenerOf(address: string): ActiveListener | undefined {
+    const ip = ipOfAddress(address);
+    const port = portOfAddress(address);
+    let wildcard: ActiveListener | undefined;
+    for (const listener of this.#listeners.values()) {
+      if (!(listener instanceof ActiveListener)) continue;
+      for (const it of listener.addresses) {
+        if (it.port !== port) continue;
+        if (it.address === ip) return listener;
+        const isIpv6 = ip.includes(':');
+        if (it.address === (isIpv6 ? '::' : '0.0.0.0') || (it.address === '::' && it.ipv4Compat))
+          wildcard ??= listener;
+      }
+    }
+    return wildcard;
+  }
+
   membership(cluster: string): { readonly total: number; readonly usable: number } | undefined {
     return this.clusters.membership(cluster);
   }
@@ -139,12 +161,13 @@ export class Worker implements WorkerContext, Lifecycle {
     const { config } = message;
     const listener =
       config.udp === undefined
-        ? new ActiveListener(config, this)
+        ? new ActiveListener(config, this, new ConnectionCounts(message.connections, this.index))
         : new ActiveUdpListener(config, config.udp, this);
     this.#listeners.set(config.name, listener);
     listener.listen(
       message.addresses,
-      (ports) => this.#post({ type: 'listening', listener: config.name, ports }),
+      message.descriptors,
+      (ports, descriptors) => this.#post({ type: 'listening', listener: config.name, ports, descriptors }),
       (error, address) =>
         this.#post({
           type: 'listen_failed',
@@ -152,6 +175,10 @@ export class Worker implements WorkerContext, Lifecycle {
           address,
           code: error.code ?? '',
           message: error.message,
+          socketOption:
+            error instanceof SocketOptionError
+              ? { label: error.option.label, isBound: error.isBound }
+              : undefined,
         }),
     );
   }

@@ -25,8 +25,11 @@ export interface AcceptedSocket {
   consume(bytes: number): void;
   /** Dynamic metadata of the connection, under the name of the filter: for access logs and network filters. */
   setMetadata(name: string, values: Record<string, unknown>): void;
-  /** The addresses before a load balancer or a redirect: `ip:port`. */
+  /** The addresses before a load balancer: `ip:port`. */
   restoreAddresses(remote: string, local: string): void;
+  /** Where a connection wanted to go before a rule of the system redirected it; undefined when none did. */
+  originalDestination(): string | undefined;
+  restoreLocalAddress(local: string): void;
 }
 
 /** One prepared filter serves all connections of a listener: it keeps nothing of one. */

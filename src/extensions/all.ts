@@ -12,6 +12,7 @@ import { localRateLimit } from './http-filters/local-ratelimit/index.ts';
 import { rbac } from './http-filters/rbac/index.ts';
 import { httpInspector } from './listener-filters/http-inspector/index.ts';
 import { listenerLocalRateLimit } from './listener-filters/local-ratelimit/index.ts';
+import { originalDst } from './listener-filters/original-dst/index.ts';
 import { proxyProtocol } from './listener-filters/proxy-protocol/index.ts';
 import { listenerSetFilterState } from './listener-filters/set-filter-state/index.ts';
 import { tlsInspector } from './listener-filters/tls-inspector/index.ts';
@@ -53,6 +54,7 @@ export const extensions: readonly Extension[] = [
   rbac,
   httpInspector,
   tlsInspector,
+  originalDst,
   proxyProtocol,
   listenerLocalRateLimit,
   listenerSetFilterState,

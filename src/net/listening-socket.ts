@@ -1,6 +1,7 @@
 // Listening sockets: TCP over IPv4, IPv6 or both, and Unix sockets. Step 1 of a request's way.
 import { chmodSync, unlinkSync } from 'node:fs';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import { hasNativeSockets, nativeSockets, reusePort, type SocketOption } from './native-sockets.ts';
 
 export interface ListenOptions {
   /** IP address; the path of a Unix socket when `port` is -1 (abstract: starts with `@`). */
@@ -14,6 +15,18 @@ export interface ListenOptions {
   readonly backlog: number;
   /** 0: no TCP keep-alive. */
   readonly keepAliveMs: number;
+  /** What Node has no words for; undefined: nothing. */
+  readonly options: ListenSocketOptions | undefined;
+  /** A bound socket to listen on as others do; -1: none. It stays the caller's. */
+  readonly descriptor: number;
+}
+
+/** By the state of the socket in which they are set. */
+export interface ListenSocketOptions {
+  readonly beforeBind: readonly SocketOption[];
+  readonly afterBind: readonly SocketOption[];
+  readonly afterListen: readonly SocketOption[];
+  readonly isMultipath: boolean;
 }
 
 export class ListeningSocket {
@@ -28,7 +41,10 @@ export class ListeningSocket {
     this.port = options.port;
   }
 
-  /** Calls `onListening` or, when it cannot be bound, `onError` with Node's code (`EADDRINUSE`). Sockets keep their half. */
+  /**
+   * Calls `onListening` or, when it cannot be bound, `onError` with the code of the system (`EADDRINUSE`), or with a
+   * `SocketOptionError`. Accepted sockets keep their half.
+   */
   static open(
     options: ListenOptions,
     onAccept: (socket: Socket) => void,
@@ -45,36 +61,57 @@ export class ListeningSocket {
       onAccept,
     );
     const listening = new ListeningSocket(server, options);
-    server.once('error', onError);
+    const { address, backlog } = options;
+    const failed = (error: NodeJS.ErrnoException) => {
+      server.close();
+      onError(error);
+    };
+    server.once('error', failed);
     const done = () => {
-      server.off('error', onError);
+      server.off('error', failed);
       // Accepting may fail for want of descriptors: the socket stays open and the next attempt comes by itself.
       server.on('error', () => {});
       if (options.port >= 0) listening.port = (server.address() as AddressInfo).port;
-      else if (options.mode !== 0 && !options.address.startsWith('@'))
-        chmodSync(options.address, options.mode);
+      try {
+        for (const it of options.options?.afterListen ?? [])
+          nativeSockets().setOption(listening.descriptor, it);
+      } catch (error) {
+        failed(error as NodeJS.ErrnoException);
+        return;
+      }
       onListening(listening);
     };
-    if (options.port < 0) {
-      const isAbstract = options.address.startsWith('@');
-      if (!isAbstract) removeStale(options.address);
-      server.listen(
-        { path: isAbstract ? `\0${options.address.slice(1)}` : options.address, backlog: options.backlog },
-        done,
-      );
-      return;
+    try {
+      if (options.descriptor >= 0)
+        server.listen({ fd: nativeSockets().duplicate(options.descriptor), backlog }, done);
+      else if (options.port < 0 || options.options !== undefined) {
+        const isAbstract = options.port < 0 && address.startsWith('@');
+        if (options.port < 0 && !isAbstract) removeStale(address);
+        // By the C library where possible: Node removes the path again when the thread that made it ends.
+        if (options.options !== undefined || hasNativeSockets())
+          server.listen({ fd: bindNatively(options), backlog }, done);
+        else server.listen({ path: isAbstract ? `\0${address.slice(1)}` : address, backlog }, done);
+      } else {
+        server.listen(
+          {
+            host: address,
+            port: options.port,
+            backlog,
+            reusePort: options.reusePort,
+            ipv6Only: address.includes(':') && !options.ipv4Compat,
+            exclusive: true,
+          },
+          done,
+        );
+      }
+    } catch (error) {
+      failed(error as NodeJS.ErrnoException);
     }
-    server.listen(
-      {
-        host: options.address,
-        port: options.port,
-        backlog: options.backlog,
-        reusePort: options.reusePort,
-        ipv6Only: options.address.includes(':') && !options.ipv4Compat,
-        exclusive: true,
-      },
-      done,
-    );
+  }
+
+  /** Of the socket, for others that listen on it too; -1 where the system has none. */
+  get descriptor(): number {
+    return (this.#server as unknown as { _handle?: { fd?: number } })._handle?.fd ?? -1;
   }
 
   /** Accepts no more. Accepted connections stay. */
@@ -83,11 +120,29 @@ export class ListeningSocket {
   }
 }
 
-/** What an earlier process left behind, as Envoy does before it binds. */
+function bindNatively(given: ListenOptions): number {
+  const { address, port, mode, ipv4Compat, reusePort: isShared, options } = given;
+  const native = nativeSockets();
+  const { beforeBind = [], afterBind = [], isMultipath = false } = options ?? {};
+  const descriptor = native.bind(
+    { address: address.replace(/^@/, '\0'), port, isIpv6Only: !ipv4Compat, isMultipath },
+    isShared && port >= 0 ? [{ ...reusePort, value: 1 }, ...beforeBind] : beforeBind,
+  );
+  try {
+    if (mode !== 0) chmodSync(address, mode);
+    for (const it of afterBind) native.setOption(descriptor, it);
+    return descriptor;
+  } catch (error) {
+    native.close(descriptor);
+    throw error;
+  }
+}
+
+/** What an earlier process left behind, as Envoy does before it binds. What cannot be removed, binding will complain about. */
 function removeStale(path: string): void {
   try {
     unlinkSync(path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+  } catch {
+    // Usually there is none.
   }
 }

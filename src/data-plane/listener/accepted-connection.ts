@@ -13,6 +13,10 @@ export class AcceptedConnectionInfo implements ConnectionInfo {
   readonly id: number;
   /** Changed by listener filters, as is `remoteAddress`. */
   localAddress: string;
+  /** Somebody before us had taken the connection to another address: `localAddress` is the one it was meant for. */
+  isLocalAddressRestored = false;
+  /** From the listener that accepted it to that of its original destination. */
+  wasHandedOver = false;
   readonly directLocalAddress: string;
   readonly directRemoteAddress: string;
   remoteAddress: string;

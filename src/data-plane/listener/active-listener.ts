@@ -20,6 +20,7 @@ import type { RequestInfo } from '../http/request-info.ts';
 import type { DataPlaneFilterContext, WorkerContext } from '../worker-context.ts';
 import { AcceptedConnection, AcceptedConnectionInfo } from './accepted-connection.ts';
 import { saysGoodbye } from './drain-odds.ts';
+import type { ConnectionCounts } from './connection-counts.ts';
 import { FilterChainMatch } from './filter-chain-match.ts';
 import {
   InspectedSocket,
@@ -27,7 +28,7 @@ import {
   type InspectionOwner,
   type InspectionStep,
 } from './inspected-socket.ts';
-import type { FilterChainConfig, ListenerConfig } from './listener-config.ts';
+import type { FilterChainConfig, ListenerAddress, ListenerConfig } from './listener-config.ts';
 import { compileListenerFilterPredicate } from './listener-filter-predicate.ts';
 import { ListenerStats, ListenerWorkerStats } from './listener-stats.ts';
 
@@ -52,10 +53,21 @@ export class ActiveListener implements InspectionOwner {
   readonly #inspections = new Set<InspectedSocket>();
   readonly #defaultChain: PreparedChain | undefined;
   readonly #sockets: ListeningSocket[] = [];
+  /** As bound. */
+  addresses: readonly ListenerAddress[];
+  readonly #limitKey: string;
+  readonly #counts: ConnectionCounts;
+  readonly #allCounts: ConnectionCounts;
+  #acceptedNow = 0;
 
-  constructor(config: ListenerConfig, worker: WorkerContext) {
+  /** `counts`: of this listener, over all workers. */
+  constructor(config: ListenerConfig, worker: WorkerContext, counts: ConnectionCounts) {
     this.config = config;
     this.worker = worker;
+    this.addresses = config.addresses;
+    this.#limitKey = `envoy.resource_limits.listener.${config.name}.connection_limit`;
+    this.#counts = counts;
+    this.#allCounts = worker.connectionCounts;
     const scope = worker.store.root.scope(`listener.${config.statPrefix}`);
     this.stats = scope.stats(ListenerStats);
     this.workerStats = scope.scope(`worker_${worker.index}`).stats(ListenerWorkerStats);
@@ -71,17 +83,26 @@ export class ActiveListener implements InspectionOwner {
       config.defaultFilterChain && this.#prepareChain(config.defaultFilterChain, scope.prefix);
   }
 
-  /** `addresses` replaces those of the configuration, when another worker has found out what a port 0 became. */
+  /**
+   * `addresses` replaces those of the configuration, when another worker has found out what a port 0 became. `descriptors`: sockets of
+   * another worker for them, where they cannot be bound twice; empty otherwise.
+   */
   listen(
-    addresses: readonly SocketAddressData[],
-    onListening: (ports: readonly number[]) => void,
+    addresses: readonly ListenerAddress[],
+    descriptors: readonly number[],
+    onListening: (ports: readonly number[], descriptors: readonly number[]) => void,
     onError: (error: NodeJS.ErrnoException, address: SocketAddressData) => void,
   ): void {
-    const ports: number[] = [];
+    this.addresses = addresses;
+    const sockets = this.#sockets;
     const openNext = () => {
-      const address = addresses[ports.length];
-      if (address === undefined) {
-        onListening(ports);
+      const at = sockets.length;
+      const address = addresses[at];
+      if (address === undefined || !this.config.bindsToPort) {
+        onListening(
+          sockets.map((it) => it.port),
+          sockets.map((it) => it.descriptor),
+        );
         return;
       }
       ListeningSocket.open(
@@ -89,12 +110,12 @@ export class ActiveListener implements InspectionOwner {
           ...address,
           reusePort: this.config.reusePort,
           backlog: this.config.backlog,
-          keepAliveMs: this.config.keepAliveMs,
+          descriptor: descriptors[at] ?? -1,
         },
         (socket) => this.#onAccept(socket),
         (listening) => {
-          this.#sockets.push(listening);
-          ports.push(listening.port);
+          sockets.push(listening);
+          this.addresses = this.addresses.map((it, i) => (i === at ? { ...it, port: listening.port } : it));
           openNext();
         },
         (error) => onError(error, address),
@@ -162,16 +183,64 @@ export class ActiveListener implements InspectionOwner {
   }
 
   #onAccept(socket: Socket): void {
+    if (this.#acceptedNow++ === 0) setImmediate(() => this.#recordAccepts());
+    if (this.#isFull()) {
+      socket.on('error', () => {});
+      socket.destroy();
+      return;
+    }
     const isPipe = socket.remoteAddress === undefined;
     const local = isPipe
       ? this.config.addresses[0]!.address
       : addressText(plainIp(socket.localAddress!), socket.localPort!);
     const remote = isPipe ? '' : addressText(plainIp(socket.remoteAddress!), socket.remotePort!);
     const info = new AcceptedConnectionInfo(nextConnectionId(), local, remote, this.config.name);
+    this.#allCounts.add(1);
+    this.#inspect(socket, info, noBytes);
+  }
+
+  /** Global limits count what is open, this listener's own what it has not passed on. */
+  #isFull(): boolean {
+    const { runtime } = this.worker;
+    const { stats } = this;
+    const global = runtime.integer('overload.global_downstream_max_connections', -1);
+    if (global >= 0 && !this.config.ignoresGlobalLimit && this.#allCounts.total >= global) {
+      stats.downstreamGlobalCxOverflow.value++;
+      return true;
+    }
+    const own = runtime.integer(this.#limitKey, -1);
+    if (own < 0 || this.#counts.total < own) return false;
+    stats.downstreamCxOverflow.value++;
+    return true;
+  }
+
+  #release(): void {
+    this.#counts.add(-1);
+    this.#allCounts.add(-1);
+  }
+
+  /** How many each wake-up of the socket brought, as if there had been no more than allowed. */
+  #recordAccepts(): void {
+    const { maxAcceptsPerEvent } = this.config;
+    let left = this.#acceptedNow;
+    this.#acceptedNow = 0;
+    for (; maxAcceptsPerEvent > 0 && left > maxAcceptsPerEvent; left -= maxAcceptsPerEvent)
+      this.stats.connectionsAcceptedPerSocketEvent.record(maxAcceptsPerEvent);
+    this.stats.connectionsAcceptedPerSocketEvent.record(left);
+  }
+
+  /** A connection that another listener accepted, for an address of this one. */
+  takeOver(socket: Socket, info: AcceptedConnectionInfo, received: Buffer): void {
+    info.listenerName = this.config.name;
+    this.#inspect(socket, info, received);
+  }
+
+  #inspect(socket: Socket, info: AcceptedConnectionInfo, received: Buffer): void {
+    this.#counts.add(1);
     this.stats.downstreamPreCxActive.value++;
     if (this.#filters.length === 0) {
       this.stats.downstreamPreCxActive.value--;
-      this.#serve(socket, info, [], noBytes);
+      this.#serve(socket, info, [], received);
       return;
     }
     const inspected = new InspectedSocket(
@@ -180,6 +249,7 @@ export class ActiveListener implements InspectionOwner {
       this.#filters,
       this.worker.timers,
       this.config.continueOnListenerFiltersTimeout,
+      received,
       this,
     );
     this.#inspections.add(inspected);
@@ -189,6 +259,17 @@ export class ActiveListener implements InspectionOwner {
   onInspected(inspected: InspectedSocket, rest: Buffer): void {
     this.#inspections.delete(inspected);
     this.stats.downstreamPreCxActive.value--;
+    const { info } = inspected;
+    if (this.config.usesOriginalDst && info.isLocalAddressRestored) {
+      const other = this.worker.listenerOf(info.localAddress);
+      // One that hands on does not get it back.
+      if (other !== undefined && other !== this && !info.wasHandedOver) {
+        info.wasHandedOver = true;
+        this.#counts.add(-1);
+        other.takeOver(inspected.socket, info, rest);
+        return;
+      }
+    }
     this.#serve(inspected.socket, inspected.info, inspected.offeredProtocols, rest);
   }
 
@@ -202,6 +283,7 @@ export class ActiveListener implements InspectionOwner {
     stats.downstreamPreCxActive.value--;
     if (reason === 'remote_close') stats.downstreamListenerFilterRemoteClose.value++;
     else if (reason === 'read_error') stats.downstreamListenerFilterError.value++;
+    this.#release();
     this.#log(inspected.info.streamInfo());
   }
 
@@ -220,6 +302,7 @@ export class ActiveListener implements InspectionOwner {
       streamInfo.flags |= 1 << ResponseFlag.NoRouteFound;
       streamInfo.details = 'filter_chain_not_found';
       this.#log(streamInfo);
+      this.#release();
       socket.on('error', () => {});
       socket.destroy();
       return;
@@ -312,6 +395,7 @@ export class ActiveListener implements InspectionOwner {
     workerStats.downstreamCxActive.value--;
     stats.downstreamCxDestroy.value++;
     stats.downstreamCxLengthMs.record(turnMs() - info.startMs);
+    this.#release();
   }
 }
 

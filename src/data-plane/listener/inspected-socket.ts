@@ -7,6 +7,7 @@ import {
   ListenerFilterStatus,
 } from '#extension/listener-filter.ts';
 import type { ConnectionInfo, StreamInfo } from '#extension/stream-info.ts';
+import { nativeSockets } from '#net/native-sockets.ts';
 import type { AcceptedConnectionInfo } from './accepted-connection.ts';
 
 /** What came of it. Called once. */
@@ -27,7 +28,9 @@ export interface InspectionStep {
   readonly isDisabled: ((info: ConnectionInfo) => boolean) | undefined;
 }
 
-const noBytes = Buffer.alloc(0);
+function descriptorOf(socket: Socket): number {
+  return (socket as unknown as { _handle?: { fd?: number } | null })._handle?.fd ?? -1;
+}
 
 export class InspectedSocket implements AcceptedSocket, TimerOwner {
   readonly info: AcceptedConnectionInfo;
@@ -39,19 +42,21 @@ export class InspectedSocket implements AcceptedSocket, TimerOwner {
   readonly #timer: WheelTimer;
   readonly #passesOnTimeout: boolean;
   #at = 0;
-  #bytes: Buffer = noBytes;
+  #bytes: Buffer;
   #isOver = false;
   readonly #onData = (bytes: Buffer): void => this.#received(bytes);
   readonly #onEnd = (): void => this.#run(true);
   readonly #onError = (): void => this.#fail('read_error');
   readonly #onClose = (): void => this.#fail('remote_close');
 
+  /** `received`: what another listener has read already. */
   constructor(
     socket: Socket,
     info: AcceptedConnectionInfo,
     steps: readonly InspectionStep[],
     timers: TimerWheel,
     passesOnTimeout: boolean,
+    received: Buffer,
     owner: InspectionOwner,
   ) {
     this.socket = socket;
@@ -59,6 +64,7 @@ export class InspectedSocket implements AcceptedSocket, TimerOwner {
     this.#steps = steps;
     this.#timers = timers;
     this.#passesOnTimeout = passesOnTimeout;
+    this.#bytes = received;
     this.#owner = owner;
     this.#timer = new WheelTimer(this);
   }
@@ -87,7 +93,25 @@ export class InspectedSocket implements AcceptedSocket, TimerOwner {
 
   restoreAddresses(remote: string, local: string): void {
     this.info.remoteAddress = remote;
+    if (local !== this.info.localAddress) this.restoreLocalAddress(local);
+  }
+
+  restoreLocalAddress(local: string): void {
     this.info.localAddress = local;
+    this.info.isLocalAddressRestored = true;
+  }
+
+  originalDestination(): string | undefined {
+    const { localAddress = '' } = this.socket;
+    const descriptor = descriptorOf(this.socket);
+    if (localAddress === '' || descriptor < 0) return undefined;
+    const isIpv6 = localAddress.includes(':') && !localAddress.includes('.');
+    const native = nativeSockets();
+    const { directLocalAddress } = this.info;
+    // Of a transparent socket it is the local address itself.
+    if (native.isTransparent(descriptor, isIpv6)) return directLocalAddress;
+    const address = native.originalDestination(descriptor, isIpv6);
+    return address === directLocalAddress ? undefined : address;
   }
 
   onTimeout(): void {

@@ -1,6 +1,7 @@
 // A listener as plain data.
 import type { AccessLogData } from '#extension/access-logger.ts';
 import type { Configured } from '#extension/registry.ts';
+import type { ListenSocketOptions } from '#net/listening-socket.ts';
 import type { SocketAddressData } from '../address.ts';
 import type { ListenerFilterPredicate } from './listener-filter-predicate.ts';
 
@@ -9,11 +10,17 @@ export type Metadata = Readonly<Record<string, Readonly<Record<string, unknown>>
 export interface ListenerConfig {
   readonly name: string;
   /** The first is `address`, others are `additional_addresses`. */
-  readonly addresses: readonly SocketAddressData[];
+  readonly addresses: readonly ListenerAddress[];
   /** `stat_prefix`, or the address as text: `127.0.0.1_80`. */
   readonly statPrefix: string;
   readonly reusePort: boolean;
-  readonly bindToPort: boolean;
+  /** False: connections come from another listener only, see `usesOriginalDst`. */
+  readonly bindsToPort: boolean;
+  /** Connections that were redirected go to the listener of the address they were meant for. */
+  readonly usesOriginalDst: boolean;
+  /** How many one wake-up may accept, for the histogram; 0: all that wait. */
+  readonly maxAcceptsPerEvent: number;
+  readonly ignoresGlobalLimit: boolean;
   readonly backlog: number;
   readonly bufferLimitBytes: number;
   readonly filterChains: readonly FilterChainConfig[];
@@ -26,9 +33,14 @@ export interface ListenerConfig {
   readonly trafficDirection: string;
   readonly accessLogs: readonly AccessLogData[];
   readonly metadata: Metadata | undefined;
-  readonly keepAliveMs: number;
   /** `DrainType`: true when only a modification drains, not a failing health check. */
   readonly drainsOnlyOnModify: boolean;
+}
+
+export interface ListenerAddress extends SocketAddressData {
+  /** 0: no TCP keep-alive. */
+  readonly keepAliveMs: number;
+  readonly options: ListenSocketOptions | undefined;
 }
 
 export interface ListenerFilterConfig extends Configured {

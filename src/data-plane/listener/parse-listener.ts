@@ -12,11 +12,13 @@ import { parseAddress, type SocketAddressData } from '../address.ts';
 import { maxDatagramBytes } from '../udp/udp-proxy-config.ts';
 import type {
   FilterChainConfig,
+  ListenerAddress,
   ListenerConfig,
   ListenerFilterConfig,
   UdpListenerConfig,
 } from './listener-config.ts';
 import { parseListenerFilterPredicate } from './listener-filter-predicate.ts';
+import { type OwnSocketOptions, parseSocketOptions } from './parse-socket-options.ts';
 
 const supported = [
   'name',
@@ -41,18 +43,32 @@ const supported = [
   'bypass_overload_manager',
   'tcp_keepalive',
   'udp_listener_config',
+  'socket_options',
+  'transparent',
+  'freebind',
+  'tcp_fast_open_queue_length',
+  'enable_mptcp',
+  'use_original_dst',
+  'max_connections_to_accept_per_socket_event',
+  'connection_balance_config',
 ];
 
 export function parseListener(message: Listener, at: ParseContext, registry: Registry): ListenerConfig {
   onlyFields(message, at, supported);
-  const addresses: SocketAddressData[] = [];
+  const addresses: ListenerAddress[] = [];
+  const ownOptions = { socketOptions: message.socket_options, keepAlive: message.tcp_keepalive };
   const first = parseAddress(message.address, at.field('address'));
-  if (first !== undefined) addresses.push(first);
+  if (first !== undefined) addresses.push(withOptions(message, ownOptions, first, at));
   message.additional_addresses.forEach((it, i) => {
     const here = at.field('additional_addresses', i);
-    onlyFields(it, here, ['address']);
+    onlyFields(it, here, ['address', 'socket_options', 'tcp_keepalive']);
     const address = parseAddress(it.address, here.field('address'));
-    if (address !== undefined) addresses.push(address);
+    if (address === undefined) return;
+    const options = {
+      socketOptions: it.socket_options?.socket_options ?? ownOptions.socketOptions,
+      keepAlive: it.tcp_keepalive ?? ownOptions.keepAlive,
+    };
+    addresses.push(withOptions(message, options, address, it.socket_options === undefined ? at : here));
   });
   const isUdp = first?.isUdp === true;
   if (addresses.some((it) => it.isUdp !== isUdp))
@@ -62,6 +78,12 @@ export function parseListener(message: Listener, at: ParseContext, registry: Reg
   const listenerFilters = isUdp
     ? []
     : parseFilters(message.listener_filters, at.field('listener_filters'), registry);
+  if (!isUdp && message.use_original_dst === true)
+    listenerFilters.push(originalDst(at.field('use_original_dst'), registry));
+  if (message.connection_balance_config !== undefined)
+    at.field('connection_balance_config').warn(
+      'has no effect: the system spreads connections over the workers',
+    );
   if (!isUdp) warnWithoutInspector(message, listenerFilters, at);
   return {
     // Envoy gives one without a name a random one, which /listeners shows.
@@ -74,7 +96,10 @@ export function parseListener(message: Listener, at: ParseContext, registry: Reg
           ? ''
           : addressText(first.address, first.port),
     reusePort: message.enable_reuse_port ?? true,
-    bindToPort: message.bind_to_port ?? true,
+    bindsToPort: message.bind_to_port ?? true,
+    usesOriginalDst: message.use_original_dst ?? false,
+    maxAcceptsPerEvent: message.max_connections_to_accept_per_socket_event ?? 0,
+    ignoresGlobalLimit: message.ignore_global_conn_limit,
     backlog: message.tcp_backlog_size ?? defaultBacklog(),
     bufferLimitBytes: message.per_connection_buffer_limit_bytes ?? 1024 * 1024,
     filterChains: message.filter_chains.map((it, i) =>
@@ -91,8 +116,6 @@ export function parseListener(message: Listener, at: ParseContext, registry: Reg
     trafficDirection: message.traffic_direction === 'UNSPECIFIED' ? '' : message.traffic_direction,
     accessLogs: parseAccessLogs(message.access_log, at.field('access_log'), registry),
     metadata: message.metadata?.filter_metadata as ListenerConfig['metadata'],
-    keepAliveMs:
-      message.tcp_keepalive === undefined ? 0 : (message.tcp_keepalive.keepalive_time ?? 7200) * 1000,
     drainsOnlyOnModify: message.drain_type === 'MODIFY_ONLY',
   };
 }
@@ -113,6 +136,21 @@ function parseUdp(message: Listener, at: ParseContext, registry: Registry): UdpL
       onlyFields(it, here, ['name', 'typed_config']);
       return registry.parse('udp_filter', it, here) ?? [];
     }),
+  };
+}
+
+function withOptions(
+  message: Listener,
+  own: OwnSocketOptions,
+  address: SocketAddressData,
+  at: ParseContext,
+): ListenerAddress {
+  const options = parseSocketOptions(message, own, address, at);
+  const { keepAlive } = own;
+  return {
+    ...address,
+    keepAliveMs: keepAlive === undefined ? 0 : (keepAlive.keepalive_time ?? 7200) * 1000,
+    options,
   };
 }
 
@@ -210,11 +248,18 @@ const rawBuffer: Configured = {
   config: {},
 };
 
+/** What `use_original_dst` brings along. */
+function originalDst(at: ParseContext, registry: Registry): ListenerFilterConfig {
+  const name = 'envoy.filters.listener.original_dst';
+  const config = registry.byName('listener_filter', name)?.parse({} as never, at, registry);
+  return { name, extension: name, config, disabled: undefined };
+}
+
 function parseFilters(
   messages: readonly ListenerFilter[],
   at: ParseContext,
   registry: Registry,
-): readonly ListenerFilterConfig[] {
+): ListenerFilterConfig[] {
   const all: ListenerFilterConfig[] = [];
   messages.forEach((message, i) => {
     const here = at.index(i);

@@ -46,14 +46,15 @@ export class ActiveUdpListener {
   /** As `ActiveListener.listen`. */
   listen(
     addresses: readonly SocketAddressData[],
-    onListening: (ports: readonly number[]) => void,
+    _descriptors: readonly number[],
+    onListening: (ports: readonly number[], descriptors: readonly number[]) => void,
     onError: (error: NodeJS.ErrnoException, address: SocketAddressData) => void,
   ): void {
     const ports: number[] = [];
     const openNext = () => {
       const address = addresses[ports.length];
       if (address === undefined) {
-        onListening(ports);
+        onListening(ports, []);
         return;
       }
       const endpoint = new UdpEndpoint(address, this.#udp, this.#scope.scope('udp').stats(UdpListenerStats));
