@@ -53,7 +53,8 @@ export function parseGrpcService(
           retryPolicy,
           service.retry_policy === undefined ? here.field('retry_policy') : at.field('retry_policy'),
         ),
-      skipsEnvoyHeaders: grpc.skip_envoy_headers,
+      addsInternal: !grpc.skip_envoy_headers,
+      addsForwardedFor: !grpc.skip_envoy_headers,
     },
   };
 }

@@ -39,6 +39,8 @@ export interface ConnectionInfo {
   proxyTlvs: readonly ProxyTlv[] | undefined;
   /** What listener and network filters leave for those behind them. Undefined until one leaves something. */
   filterState: Map<string, FilterStateObject> | undefined;
+  /** What listener and network filters left. */
+  readonly dynamicMetadata: StreamInfo['dynamicMetadata'];
 }
 
 /** Of an established TLS connection. Methods parse on demand: an access log that does not ask pays nothing. */

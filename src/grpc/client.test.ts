@@ -31,7 +31,7 @@ class Wire implements AsyncClient {
   }
 }
 
-const options = { timeoutMs: 1500, retryPolicy: undefined, skipsEnvoyHeaders: false };
+const options = { timeoutMs: 1500, retryPolicy: undefined, addsInternal: true, addsForwardedFor: true };
 
 function call(cluster = 'c', maxReceiveBytes = 0) {
   const wire = new Wire();

@@ -17,8 +17,10 @@ export interface AsyncOptions {
   /** From the end of the request until the end of the response; 0: none. */
   readonly timeoutMs: number;
   readonly retryPolicy: AsyncRetryPolicy | undefined;
-  /** Without x-envoy-internal and x-forwarded-for. */
-  readonly skipsEnvoyHeaders: boolean;
+  /** x-envoy-internal: the request counts as internal. */
+  readonly addsInternal: boolean;
+  /** The proxy's own address in x-forwarded-for. */
+  readonly addsForwardedFor: boolean;
 }
 
 export interface AsyncClient {

@@ -32,9 +32,9 @@ export class ClusterAsyncClient implements AsyncClient, AsyncShared {
   start(name: string, options: AsyncOptions, callbacks: AsyncCallbacks): AsyncStream | undefined {
     const cluster = this.#clusters.get(name);
     if (cluster === undefined) return undefined;
-    const { retryPolicy, timeoutMs, skipsEnvoyHeaders } = options;
+    const { retryPolicy } = options;
     const policy = retryPolicy === undefined ? null : this.#policy(retryPolicy);
-    return new AsyncRequest(this, cluster, callbacks, timeoutMs, policy, !skipsEnvoyHeaders);
+    return new AsyncRequest(this, cluster, callbacks, options, policy);
   }
 
   #policy(data: AsyncRetryPolicy): RetryPolicy {

@@ -4,7 +4,7 @@ import { nextRandom } from '#base/random.ts';
 import { type TimerOwner, type TimerWheel, WheelTimer } from '#base/timer-wheel.ts';
 import { turnMs } from '#base/turn.ts';
 import type { PickContext } from '#extension/load-balancer.ts';
-import type { AsyncCallbacks, AsyncStream } from '#http/async-client.ts';
+import type { AsyncCallbacks, AsyncOptions, AsyncStream } from '#http/async-client.ts';
 import { ResetReason, type StreamEncoder } from '#http/codec.ts';
 import { HeaderMap } from '#http/header-map.ts';
 import type { Cluster } from '../upstream/cluster.ts';
@@ -34,10 +34,11 @@ export class AsyncRequest implements AsyncStream, AttemptOwner, PickContext, Tim
   readonly #cluster: Cluster;
   readonly #callbacks: AsyncCallbacks;
   readonly #timeoutMs: number;
+  readonly #addsInternal: boolean;
+  readonly #addsForwardedFor: boolean;
   readonly #retryPolicy: RetryPolicy | null;
   /** 0: none. */
   readonly #perTryTimeoutMs: number;
-  readonly #addsEnvoyHeaders: boolean;
   readonly hash = undefined;
   readonly metadataMatch = undefined;
   readonly perTryIdleTimeoutMs = 0;
@@ -58,21 +59,21 @@ export class AsyncRequest implements AsyncStream, AttemptOwner, PickContext, Tim
   readonly #timer: WheelTimer = new WheelTimer(this, Timer.Total);
   #backoffTimer: WheelTimer | undefined = undefined;
 
-  /** `timeoutMs`: from the end of the request; 0 for none. */
   constructor(
     shared: AsyncShared,
     cluster: Cluster,
     callbacks: AsyncCallbacks,
-    timeoutMs: number,
+    options: AsyncOptions,
     retryPolicy: RetryPolicy | null,
-    addsEnvoyHeaders: boolean,
   ) {
     this.#shared = shared;
     this.#cluster = cluster;
     this.#callbacks = callbacks;
+    const { timeoutMs } = options;
     this.#timeoutMs = timeoutMs;
+    this.#addsInternal = options.addsInternal;
+    this.#addsForwardedFor = options.addsForwardedFor;
     this.#retryPolicy = retryPolicy;
-    this.#addsEnvoyHeaders = addsEnvoyHeaders;
     const perTryMs = retryPolicy === null ? 0 : retryPolicy.perTryTimeoutMs;
     this.#perTryTimeoutMs = timeoutMs > 0 && perTryMs >= timeoutMs ? 0 : perTryMs;
   }
@@ -84,15 +85,15 @@ export class AsyncRequest implements AsyncStream, AttemptOwner, PickContext, Tim
     const cluster = this.#cluster;
     this.#headers = headers;
     this.#isGrpc = isGrpcContentType(headers.get('content-type') ?? '');
-    if (this.#addsEnvoyHeaders) {
+    if (this.#addsInternal) {
       headers.remove('x-envoy-internal');
       headers.add('x-envoy-internal', 'true');
+    }
+    if (this.#addsForwardedFor) {
       const before = headers.joined('x-forwarded-for');
+      const own = shared.localAddress;
       headers.remove('x-forwarded-for');
-      headers.add(
-        'x-forwarded-for',
-        before === undefined ? shared.localAddress : `${before},${shared.localAddress}`,
-      );
+      headers.add('x-forwarded-for', before === undefined ? own : `${before},${own}`);
     }
     shared.stats.rqTotal.value++;
     this.#startMs = turnMs();
@@ -279,7 +280,7 @@ export class AsyncRequest implements AsyncStream, AttemptOwner, PickContext, Tim
     let expected = this.#perTryTimeoutMs > 0 ? this.#perTryTimeoutMs : this.#timeoutMs;
     if (expected === 0) return;
     const left = this.#timeoutMs - elapsedMs;
-    if (this.#timeoutMs > 0 && left < expected) expected = left < 1 ? 1 : left;
+    if (this.#timeoutMs > 0) expected = Math.min(expected, Math.max(left, 1));
     this.#headers.set('x-envoy-expected-rq-timeout-ms', String(expected));
   }
 
@@ -326,7 +327,7 @@ export class AsyncRequest implements AsyncStream, AttemptOwner, PickContext, Tim
     const ms = turnMs() - (this.#requestEndMs === 0 ? this.#startMs : this.#requestEndMs);
     const { codes } = this.#cluster;
     codes.all.time(ms);
-    if (this.#addsEnvoyHeaders) codes.internal.time(ms);
+    if (this.#addsInternal) codes.internal.time(ms);
     else codes.external.time(ms);
     this.#end();
     // What is left of the request goes nowhere.
@@ -365,7 +366,7 @@ export class AsyncRequest implements AsyncStream, AttemptOwner, PickContext, Tim
   #countCode(status: number): void {
     const { codes } = this.#cluster;
     codes.all.count(status);
-    if (this.#addsEnvoyHeaders) codes.internal.count(status);
+    if (this.#addsInternal) codes.internal.count(status);
     else codes.external.count(status);
   }
 }

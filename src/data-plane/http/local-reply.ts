@@ -52,7 +52,7 @@ export function localReply(
   // A request that was refused before its headers were looked at may be gRPC as well.
   if (stream.isGrpc || isGrpcContentType(stream.requestHeaders.get('content-type') ?? '')) {
     const limited = (stream.info.flags & (1 << ResponseFlag.RateLimited)) !== 0;
-    headers.add('content-type', 'application/grpc');
+    headers.set('content-type', 'application/grpc');
     headers.add(
       'grpc-status',
       String(grpcStatus >= 0 ? grpcStatus : limited ? 14 : grpcStatusOf(headers.status)),
@@ -65,6 +65,7 @@ export function localReply(
   }
   if (text === '') {
     headers.remove('content-length');
+    headers.remove('content-type');
     stream.encodeHeaders(headers, true);
     return;
   }

@@ -25,7 +25,13 @@ export function startShadows(
     if (policy.hostRewrite !== '') copy.authority = policy.hostRewrite;
     else if (!policy.disableHostSuffix) copy.authority = shadowHost(copy.authority);
     if (policy.headerMutations !== null) policy.headerMutations.apply(copy, stream);
-    const shadow = new AsyncRequest(shared.asyncClient, cluster, nobody, route.timeoutMs, null, true);
+    const options = {
+      timeoutMs: route.timeoutMs,
+      retryPolicy: undefined,
+      addsInternal: true,
+      addsForwardedFor: true,
+    };
+    const shadow = new AsyncRequest(shared.asyncClient, cluster, nobody, options, null);
     shadow.sendHeaders(copy, bodyParts === 0 && trailers === undefined);
     for (let k = 0; k < bodyParts; k++)
       shadow.sendData(body![k]!, k === bodyParts - 1 && trailers === undefined);

@@ -39,6 +39,7 @@ export class AcceptedConnectionInfo implements ConnectionInfo {
   localCloseReason = '';
   filterState: Map<string, FilterStateObject> | undefined = undefined;
   proxyTlvs: ConnectionInfo['proxyTlvs'] = undefined;
+  #streamInfo: RequestInfo | undefined = undefined;
 
   constructor(id: number, localAddress: string, remoteAddress: string, listenerName: string) {
     this.id = id;
@@ -51,13 +52,22 @@ export class AcceptedConnectionInfo implements ConnectionInfo {
 
   /** Of the connection itself, for its filters and the listener's access log. */
   streamInfo(): RequestInfo {
-    const info = new RequestInfo(this, this.startMs);
-    info.dynamicMetadata = this.metadata;
-    // The connection's own, not a copy as a request has it.
-    this.filterState ??= new Map();
-    info.filterState = this.filterState;
-    info.upstream.detectedCloseType = '';
-    return info;
+    if (this.#streamInfo === undefined) {
+      const info = new RequestInfo(this, this.startMs);
+      // The connection's own, not a copy as a request has it.
+      this.filterState ??= new Map();
+      info.filterState = this.filterState;
+      info.upstream.detectedCloseType = '';
+      this.#streamInfo = info;
+    }
+    // Listener filters may have changed these since it was asked for last.
+    this.#streamInfo.remoteAddress = this.remoteAddress;
+    this.#streamInfo.dynamicMetadata ??= this.metadata;
+    return this.#streamInfo;
+  }
+
+  get dynamicMetadata(): StreamInfo['dynamicMetadata'] {
+    return this.#streamInfo === undefined ? this.metadata : this.#streamInfo.dynamicMetadata;
   }
 }
 
@@ -66,7 +76,6 @@ export class AcceptedConnection implements DownstreamConnection, ConnectionOwner
   readonly info: AcceptedConnectionInfo;
   connection: Connection = undefined as never;
   filters: readonly NetworkFilter[] = [];
-  #streamInfo: RequestInfo | undefined = undefined;
   #handshakeTimer: WheelTimer | undefined = undefined;
   /** The filter that stopped reading, and what it has kept; -1 when none. */
   #stoppedAt = -1;
@@ -128,7 +137,7 @@ export class AcceptedConnection implements DownstreamConnection, ConnectionOwner
   }
 
   get streamInfo(): StreamInfo {
-    return (this.#streamInfo ??= this.info.streamInfo());
+    return this.info.streamInfo();
   }
 
   get filterState(): Map<string, FilterStateObject> {

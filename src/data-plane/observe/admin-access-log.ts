@@ -95,5 +95,6 @@ function connectionInfo({
     localCloseReason: '',
     filterState: undefined,
     proxyTlvs: undefined,
+    dynamicMetadata: undefined,
   };
 }
