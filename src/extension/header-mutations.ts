@@ -105,7 +105,7 @@ export class HeaderStepList implements HeaderMutations {
   }
 }
 
-function writeHeader(headers: HeaderMap, write: HeaderWrite, context: FormatContext): void {
+export function writeHeader(headers: HeaderMap, write: HeaderWrite, context: FormatContext): void {
   const value = write.formatter === null ? write.value : write.formatter.format(context);
   if ((value === '' && !write.keepEmptyValue) || !applies(headers, write)) return;
   if (write.field !== HeaderField.Listed) writePseudo(headers, write.field, value);

@@ -5,6 +5,7 @@ import { stderrAccessLogger, stdoutAccessLogger } from './access-loggers/stream/
 import { buffer } from './http-filters/buffer/index.ts';
 import { cors } from './http-filters/cors/index.ts';
 import { csrf } from './http-filters/csrf/index.ts';
+import { extAuthz } from './http-filters/ext-authz/index.ts';
 import { fault } from './http-filters/fault/index.ts';
 import { headerMutation } from './http-filters/header-mutation/index.ts';
 import { healthCheck } from './http-filters/health-check/index.ts';
@@ -47,6 +48,7 @@ export const extensions: readonly Extension[] = [
   buffer,
   cors,
   csrf,
+  extAuthz,
   fault,
   headerMutation,
   healthCheck,

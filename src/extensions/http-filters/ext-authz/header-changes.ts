@@ -1,0 +1,47 @@
+// Headers of a verdict, put into a message one after the other.
+import { AppendAction, writeHeader } from '#extension/header-mutations.ts';
+import type { HttpStream } from '#extension/http-filter.ts';
+import { firstValue, HeaderField, headerField } from '#http/header-field.ts';
+import type { HeaderMap } from '#http/header-map.ts';
+import type { HeaderChange } from './verdict.ts';
+
+export function applyChanges(headers: HeaderMap, changes: readonly HeaderChange[], stream: HttpStream): void {
+  for (const { name, value, action, joins } of changes) {
+    const field = headerField(name);
+    if (joins) {
+      const before = firstValue(headers, field, name);
+      if (before === undefined) continue;
+      const write = { name, field, action: AppendAction.OverwriteIfExistsOrAdd, formatter: null };
+      writeHeader(headers, { ...write, value: `${before},${value}`, keepEmptyValue: true }, stream);
+    } else
+      writeHeader(headers, { name, field, action, value, formatter: null, keepEmptyValue: true }, stream);
+  }
+}
+
+/** What the message has of these names is replaced; a name that is named twice comes twice. */
+export function replaceHeaders(headers: HeaderMap, changes: readonly HeaderChange[]): void {
+  for (const { name } of changes) headers.remove(name);
+  for (const { name, value, joins } of changes) {
+    if (headerField(name) !== HeaderField.Listed) continue;
+    const before = joins ? headers.get(name) : undefined;
+    if (before !== undefined) headers.set(name, `${before},${value}`);
+    else if (!joins) headers.add(name, value);
+  }
+}
+
+export function removeHeaders(headers: HeaderMap, names: readonly string[]): void {
+  for (const name of names) if (headerField(name) === HeaderField.Listed) headers.remove(name);
+}
+
+/** `validate_mutations` */
+export function areValid(changes: readonly HeaderChange[]): boolean {
+  return changes.every(({ name, value }) => isHeaderName(name) && isHeaderValue(value));
+}
+
+export function isHeaderName(name: string): boolean {
+  return /^:?[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(name);
+}
+
+function isHeaderValue(value: string): boolean {
+  return !/[\0\r\n]/.test(value);
+}
