@@ -41,7 +41,7 @@ export interface ByteCounter {
 const joinBytes = 4096;
 
 /** Bulk is sent on while it is still in the processor's cache, not at the end of the turn. */
-const earlyFlushBytes = 131_072;
+const earlyFlushBytes = 262_144;
 
 let dirty: Connection[] = [];
 let flushing: Connection[] = [];
