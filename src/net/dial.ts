@@ -1,10 +1,9 @@
-// Opens connections. Plain sockets read by call into one buffer per thread, which spares the stream machinery and an allocation of
-// 64 KiB for each read.
+// Opens connections.
 import { connect, type Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { ReadPlace } from '#base/read-buffers.ts';
 import { Connection, type ConnectionOwner } from './connection.ts';
-import { onRead } from './read-by-call.ts';
+import { onRead, readTlsByCall } from './read-by-call.ts';
 
 export interface DialOptions {
   /** IP address, or the path of a Unix socket when `port` is negative. */
@@ -31,13 +30,14 @@ export function nextConnectionId(): number {
 export function dial(options: DialOptions, owner: ConnectionOwner): Connection {
   const { wrap, greeting } = options;
   let connection: Connection;
-  const place = wrap === undefined ? new ReadPlace() : undefined;
+  const place = new ReadPlace();
+  const reader = () => connection;
   const base = {
     allowHalfOpen: true,
     noDelay: true,
     keepAlive: options.keepAliveMs > 0,
     keepAliveInitialDelay: options.keepAliveMs,
-    ...(place === undefined ? {} : { onread: onRead(place, () => connection) }),
+    ...(wrap === undefined ? { onread: onRead(place, reader) } : {}),
   };
   const socket =
     options.port < 0
@@ -60,7 +60,15 @@ export function dial(options: DialOptions, owner: ConnectionOwner): Connection {
     socket.on('connect', () => connection.owner.onConnected());
   } else {
     const wrapped = wrap(socket);
-    connection = new Connection(nextConnectionId(), wrapped, owner, options.bufferLimitBytes, undefined);
+    const readsByCall = wrapped !== socket && readTlsByCall(wrapped as TLSSocket, place, reader);
+    const { bufferLimitBytes } = options;
+    connection = new Connection(
+      nextConnectionId(),
+      wrapped,
+      owner,
+      bufferLimitBytes,
+      readsByCall ? place : undefined,
+    );
     // A transport that refuses its peer has destroyed the socket by now.
     wrapped.on(wrapped === socket ? 'connect' : 'secureConnect', () => {
       if (!wrapped.destroyed) connection.owner.onConnected();
