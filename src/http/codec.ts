@@ -108,6 +108,8 @@ export interface Codec {
 
 /** Downstream: what the connection manager drives. */
 export interface ServerCodec extends Codec {
+  /** Bytes of a request are being taken apart right now. */
+  readonly isParsing: boolean;
   /** First stage of a graceful drain. HTTP/2: GOAWAY with the largest id; HTTP/1: nothing. */
   shutdownNotice(): void;
   /** HTTP/2: GOAWAY with the last stream that will be served. HTTP/1: the next response says `connection: close`. */

@@ -180,17 +180,23 @@ export class H1Parser {
     if (this.#partLength > 0) return this.#continueBlock(bytes, from, end);
     let i = from;
     if (this.#isRequest) {
-      // RFC 9112 2.2: empty lines before a request are skipped.
+      // RFC 9112 2.2: empty lines before a request are skipped. The message begins with them.
+      if (bytes[i] === CR || bytes[i] === LF) this.#begin();
       while (bytes[i] === CR || bytes[i] === LF) if (++i === end) return end;
       // TLS on a plain port need not wait for a line feed.
       if (bytes[i]! <= SPACE) return this.#refuse(errors.invalidMethod, end);
     } else if (bytes[i] !== LETTER_H) return this.#refuse(errors.invalidVersion, end);
-    this.#hasBegun = true;
-    this.#receiver.onMessageBegin();
+    this.#begin();
     const next = this.#parseHead(bytes, i, end);
     if (next !== INCOMPLETE) return next;
     this.#keep(bytes, i, end);
     return end;
+  }
+
+  #begin(): void {
+    if (this.#hasBegun) return;
+    this.#hasBegun = true;
+    this.#receiver.onMessageBegin();
   }
 
   /** Parses a head at `start`. Returns the index after it, `end` when it is refused, or INCOMPLETE. */

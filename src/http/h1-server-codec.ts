@@ -24,6 +24,7 @@ export class H1ServerCodec implements ServerCodec, H1Receiver {
   isLast = false;
   /** Nothing is read any more: the connection is done with, broken, or gone. */
   isClosing = false;
+  isParsing = false;
 
   readonly #owner: ServerCodecOwner;
   readonly #parser: H1Parser;
@@ -33,7 +34,6 @@ export class H1ServerCodec implements ServerCodec, H1Receiver {
   /** Bytes behind the current request. Reading is disabled while there are any. */
   #waiting: Buffer = nothing;
   #readDisables = 0;
-  #isParsing = false;
   #isAboveHighWatermark = false;
 
   constructor(owner: ServerCodecOwner, sink: ByteSink, options: Http1Options) {
@@ -91,9 +91,9 @@ export class H1ServerCodec implements ServerCodec, H1Receiver {
   #parse(bytes: Buffer): void {
     const parser = this.#parser;
     for (let offset = 0; offset < bytes.length; ) {
-      this.#isParsing = true;
+      this.isParsing = true;
       const taken = parser.execute(bytes, offset);
-      this.#isParsing = false;
+      this.isParsing = false;
       this.#received += taken - offset;
       offset = taken;
       if (this.#stream !== undefined) this.#stream.wireBytesReceived = this.#received;
@@ -219,9 +219,16 @@ export class H1ServerCodec implements ServerCodec, H1Receiver {
   onBody(data: Buffer, end: boolean): void {
     const stream = this.#stream;
     if (stream === undefined) return;
-    if (end) stream.isRequestComplete = true;
-    stream.decoder.decodeData(data, end);
-    if (end) this.#endWhenComplete(stream);
+    if (!end) {
+      stream.decoder.decodeData(data, false);
+      return;
+    }
+    // As in Envoy the end comes by itself: what answers to the body does not know yet that it is complete.
+    if (data.length > 0) stream.decoder.decodeData(data, false);
+    if (stream !== this.#stream || this.isClosing) return;
+    stream.isRequestComplete = true;
+    stream.decoder.decodeData(nothing, true);
+    this.#endWhenComplete(stream);
   }
 
   onTrailers(trailers: HeaderMap): void {
@@ -256,7 +263,7 @@ export class H1ServerCodec implements ServerCodec, H1Receiver {
     if (!stream.isRequestComplete && !this.isLast && !this.isClosing) return;
     this.#drop(stream);
     if (this.isLast) this.isClosing = true;
-    if (this.#isParsing || this.isClosing) return;
+    if (this.isParsing || this.isClosing) return;
     this.#beginNext();
     if (this.#waiting.length > 0) queueMicrotask(() => this.#resume());
   }
@@ -292,7 +299,7 @@ class H1ServerStream implements StreamEncoder {
   encode1xx(headers: HeaderMap): void {
     if (this.isResponseComplete) return;
     const { options } = this.#codec;
-    this.#write(`${statusLine(headers, false)}${headerLines(headers, options)}\r\n`);
+    this.#write(`${statusLine(headers, this.isHttp10)}${headerLines(headers, options)}\r\n`);
   }
 
   encodeHeaders(headers: HeaderMap, endStream: boolean): void {
@@ -312,9 +319,8 @@ class H1ServerStream implements StreamEncoder {
     }
     const isTunnel = (this.isConnect && status < 300) || isUpgrade(connection, upgrade);
     let text = statusLine(headers, this.isHttp10) + headerLines(headers, options);
-    if (connection !== undefined && connection.toLowerCase() === 'close') codec.isLast = true;
-    else if (codec.isGoingAway && connection === undefined && !isTunnel && status >= 200) {
-      text += headerLine('connection', 'close', headers, options);
+    if (codec.isGoingAway && !isTunnel) {
+      if (connection === undefined) text += headerLine('connection', 'close', headers, options);
       codec.isLast = true;
     }
     this.#isChunked = false;

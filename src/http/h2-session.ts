@@ -73,6 +73,8 @@ const rememberedStreams = 16;
 
 export class H2Session implements ServerCodec, ClientCodec, FlushSource, KeepaliveOwner {
   readonly protocol = 'HTTP/2';
+  /** Only HTTP/1 tells. */
+  readonly isParsing = false;
   readonly #isServer: boolean;
   readonly #serverOwner: ServerCodecOwner | undefined;
   readonly #clientOwner: ClientCodecOwner | undefined;
