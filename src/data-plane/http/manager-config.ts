@@ -2,9 +2,9 @@
 import type { AccessLogData } from '#extension/access-logger.ts';
 import type { Configured } from '#extension/registry.ts';
 import type { H2Options } from '#http/h2-options.ts';
-import type { PathOptions } from '#http/path.ts';
 import type { Http1OptionsData } from './codec-options.ts';
 import type { LocalReplyData } from './local-reply-mapper.ts';
+import type { PathSettings } from './path-options.ts';
 import type { RouteConfigData } from './route-config.ts';
 import type { ScopedRoutesData } from './scoped-routes-config.ts';
 
@@ -55,8 +55,8 @@ export interface ConnectionManagerConfig {
     readonly dns: boolean;
     readonly uri: boolean;
   };
-  /** Undefined: paths stay as they come. */
-  readonly path: PathOptions | undefined;
+  /** What is not set is said by runtime values, see `path-options.ts`. */
+  readonly path: PathSettings;
   /** 0 none, 1 the port of the listener only, 2 any. */
   readonly stripPort: 0 | 1 | 2;
   readonly stripTrailingHostDot: boolean;

@@ -4,6 +4,7 @@ import type { AccessLogger } from '#extension/access-logger.ts';
 import type { Runtime } from '#extension/runtime.ts';
 import type { ByteSink, ServerCodec, ServerCodecOwner } from '#http/codec.ts';
 import type { HeaderMap } from '#http/header-map.ts';
+import type { PathOptions } from '#http/path.ts';
 import type { ClusterLookup } from '../upstream/cluster.ts';
 import type { AsyncShared } from './async-request.ts';
 import type { ConnectionManager } from './connection-manager.ts';
@@ -35,6 +36,8 @@ export interface ManagerShared {
   readonly accessLogs: readonly AccessLogger[];
   readonly timers: TimerWheel;
   readonly runtime: Runtime;
+  /** Undefined: paths stay as they come. */
+  readonly pathOptions: PathOptions | undefined;
   readonly localReplies: LocalReplyMapper | undefined;
   readonly bufferLimitBytes: number;
   readonly streamIdleTimeoutMs: number;

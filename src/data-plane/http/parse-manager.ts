@@ -4,7 +4,6 @@ import { parseAccessLogs } from '#extension/access-logger.ts';
 import type { HttpFilterExtension } from '#extension/http-filter.ts';
 import { durationMs, onlyFields, warnOthers } from '#extension/message-fields.ts';
 import { type Configured, type Registry, typeOf } from '#extension/registry.ts';
-import { EscapedSlashes, type PathOptions } from '#http/path.ts';
 import type { Router } from '#schema/messages/envoy/extensions/filters/http/router/v3.ts';
 import type { HttpConnectionManager } from '#schema/messages/envoy/extensions/filters/network/http_connection_manager/v3.ts';
 import { parseHttp1Options, parseHttp2Options } from './codec-options.ts';
@@ -16,6 +15,7 @@ import {
   type RouterConfig,
   ServerHeader,
 } from './manager-config.ts';
+import { parsePathSettings } from './path-options.ts';
 import { parseRouteConfiguration } from './route-parse.ts';
 import { parseScopedRoutes } from './scoped-routes-config.ts';
 
@@ -131,7 +131,7 @@ export function parseConnectionManager(
       dns: details?.dns ?? false,
       uri: details?.uri ?? false,
     },
-    path: parsePath(message),
+    path: parsePathSettings(message),
     stripPort: message.strip_any_host_port ? 2 : message.strip_matching_host_port ? 1 : 0,
     stripTrailingHostDot: message.strip_trailing_host_dot,
     proxy100Continue: message.proxy_100_continue,
@@ -175,21 +175,6 @@ const forwardModes: Readonly<Record<string, ForwardClientCert>> = {
   SANITIZE_SET: ForwardClientCert.SanitizeSet,
   ALWAYS_FORWARD_ONLY: ForwardClientCert.AlwaysForwardOnly,
 };
-
-const slashActions: Readonly<Record<string, EscapedSlashes>> = {
-  REJECT_REQUEST: EscapedSlashes.Reject,
-  UNESCAPE_AND_REDIRECT: EscapedSlashes.UnescapeAndRedirect,
-  UNESCAPE_AND_FORWARD: EscapedSlashes.UnescapeAndForward,
-};
-
-function parsePath(message: HttpConnectionManager): PathOptions | undefined {
-  const normalizes = message.normalize_path ?? false;
-  const mergesSlashes = message.merge_slashes;
-  const escapedSlashes =
-    slashActions[message.path_with_escaped_slashes_action] ?? EscapedSlashes.KeepUnchanged;
-  if (!normalizes && !mergesSlashes && escapedSlashes === EscapedSlashes.KeepUnchanged) return undefined;
-  return { normalizes, mergesSlashes, escapedSlashes };
-}
 
 const routerType = 'envoy.extensions.filters.http.router.v3.Router';
 

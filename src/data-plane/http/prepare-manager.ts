@@ -14,6 +14,7 @@ import { ConnectionManagerStats, ListenerHttpStats, RouterStats, TracingStats } 
 import { ConfiguredLocalReply } from './local-reply-mapper.ts';
 import type { ConnectionManagerConfig } from './manager-config.ts';
 import type { ManagerShared } from './manager-shared.ts';
+import { pathOptions } from './path-options.ts';
 import { type CompileServices, compileRoutes } from './route-compile.ts';
 import { noRoutes } from './route-config.ts';
 import { compileScopedRoutes } from './scoped-routes-config.ts';
@@ -81,6 +82,7 @@ export function prepareConnectionManager(
     accessLogs: prepareAccessLogs(config.accessLogs, context.registry, context),
     timers: context.timers,
     runtime: context.runtime,
+    pathOptions: pathOptions(config.path, context.runtime, Math.floor(Math.random() * 100)),
     localReplies: config.localReply && new ConfiguredLocalReply(config.localReply, context.runtime),
     bufferLimitBytes: context.bufferLimitBytes,
     streamIdleTimeoutMs: config.streamIdleTimeoutMs,

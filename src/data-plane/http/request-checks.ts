@@ -2,12 +2,13 @@
 import type { HeaderMap } from '#http/header-map.ts';
 import { normalizePath, PathVerdict } from '#http/path.ts';
 import type { ConnectionManagerConfig } from './manager-config.ts';
+import { isGrpcContentType } from './request-headers.ts';
 import type { Stream } from './stream.ts';
 
 /** False when the request was answered here. */
 export function passesChecks(stream: Stream, headers: HeaderMap): boolean {
   const { manager } = stream;
-  const { config, stats } = manager.shared;
+  const { config, pathOptions, runtime, stats } = manager.shared;
   const isConnect = headers.method === 'CONNECT';
   if (headers.authority === '' && !headers.isAuthorityEmpty) {
     refuse(stream, 'missing_host_header');
@@ -24,15 +25,19 @@ export function passesChecks(stream: Stream, headers: HeaderMap): boolean {
     stream.sendLocalReply(404, '', 'absolute_path_rejected');
     return false;
   }
-  // A fragment has no business in a request (RFC 9110 7.1).
-  if (path.includes('#')) {
-    stats.downstreamRqFailedPathNormalization.value++;
-    refuse(stream, 'path_normalization_failed');
-    return false;
+  const fragment = path.indexOf('#');
+  if (fragment >= 0) {
+    // A fragment has no business in a request (RFC 9110 7.1).
+    if (runtime.boolean('envoy.reloadable_features.http_reject_path_with_fragment', true)) {
+      stats.downstreamRqFailedPathNormalization.value++;
+      refuse(stream, 'path_normalization_failed');
+      return false;
+    }
+    headers.path = path.slice(0, fragment);
   }
-  if (config.path !== undefined && path !== '') {
-    const verdict = normalizePath(headers, config.path);
-    if (verdict === PathVerdict.Reject) {
+  if (pathOptions !== undefined && path !== '') {
+    const verdict = normalizePath(headers, pathOptions);
+    if (verdict === PathVerdict.Reject || (verdict === PathVerdict.Redirect && isGrpc(headers))) {
       stats.downstreamRqFailedPathNormalization.value++;
       refuse(stream, 'path_normalization_failed');
       return false;
@@ -48,6 +53,11 @@ export function passesChecks(stream: Stream, headers: HeaderMap): boolean {
   if (config.stripTrailingHostDot || config.stripPort !== 0)
     normalizeHost(headers, config, manager.localPort);
   return true;
+}
+
+/** Its clients do not follow redirects. */
+function isGrpc(headers: HeaderMap): boolean {
+  return isGrpcContentType(headers.get('content-type') ?? '');
 }
 
 /** The connection ends with such an answer. */
