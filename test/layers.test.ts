@@ -91,6 +91,8 @@ const hot: readonly string[] = [
   'src/data-plane/http/router.ts',
   'src/data-plane/http/route-stats.ts',
   'src/data-plane/http/stream.ts',
+  'src/data-plane/http/stream-duration.ts',
+  'src/data-plane/http/grpc-timeout.ts',
   'src/data-plane/listener/accepted-connection.ts',
   'src/data-plane/udp/udp-proxy.ts',
   'src/data-plane/udp/udp-session.ts',

@@ -138,6 +138,8 @@ export class AsyncRequest implements AsyncStream, AttemptOwner, PickContext, Tim
   // AttemptOwner ------------------------------------------------------------------------------------------------------------
 
   onPoolReady(attempt: UpstreamRequest, encoder: StreamEncoder): void {
+    const maxMs = this.#cluster.config.http.maxStreamDurationMs;
+    if (maxMs > 0) attempt.startMaxDuration(maxMs);
     const body = this.#body;
     const trailers = this.#trailers;
     const ends = this.#requestEnded;
@@ -297,8 +299,7 @@ export class AsyncRequest implements AsyncStream, AttemptOwner, PickContext, Tim
   }
 
   #startTimers(attempt: UpstreamRequest): void {
-    const maxMs = this.#cluster.config.http.maxStreamDurationMs;
-    if (this.#perTryTimeoutMs > 0 || maxMs > 0) attempt.startTimers(this.#perTryTimeoutMs, 0, maxMs);
+    if (this.#perTryTimeoutMs > 0) attempt.startTimers(this.#perTryTimeoutMs, 0);
   }
 
   #scheduleRetry(): void {

@@ -191,7 +191,6 @@ export class ConnectionManager implements NetworkFilter, ServerCodecOwner, Timer
     const { stats, config } = shared;
     stats.downstreamRqTotal.value++;
     stats.downstreamRqActive.value++;
-    const codec = this.#codec!;
     if (this.protocol === 'HTTP/2') stats.downstreamRqHttp2Total.value++;
     else stats.downstreamRqHttp1Total.value++;
     this.#requests++;
@@ -201,10 +200,7 @@ export class ConnectionManager implements NetworkFilter, ServerCodecOwner, Timer
     if (config.maxRequestsPerConnection > 0 && this.#requests >= config.maxRequestsPerConnection) {
       if (!this.isClosing) stats.downstreamCxMaxRequestsReached.value++;
       if (this.protocol === 'HTTP/2') {
-        if (!this.isDraining) {
-          this.isDraining = true;
-          codec.goAway();
-        }
+        this.startDrain();
       } else {
         this.isClosing = true;
         this.sawConnectionClose = true;
@@ -289,18 +285,14 @@ export class ConnectionManager implements NetworkFilter, ServerCodecOwner, Timer
       shared.stats.downstreamCxDrainClose.value++;
       this.startDrain();
     }
-    if (stream.closesConnection) {
-      if (this.protocol === 'HTTP/2') this.startDrain();
-      else this.isClosing = true;
-    }
+    if (!stream.requestEnded) shared.stats.downstreamRqResponseBeforeRqComplete.value++;
+    // HTTP/2 goes on with its other streams.
     if (this.protocol === 'HTTP/2') return;
-    if (this.isDraining) this.isClosing = true;
-    if (!stream.requestEnded && !stream.isRefused) {
-      shared.stats.downstreamRqResponseBeforeRqComplete.value++;
-      this.isClosing = true;
-    }
+    if (stream.closesConnection || !stream.requestEnded) this.isClosing = true;
     if (isUpgrade) return;
-    if (this.isClosing) headers.list.push('connection', 'close');
+    if (this.isClosing) this.#codec!.goAway();
+    // A connection that only drains still takes requests from a client that does not heed it.
+    if (this.isClosing || this.isDraining) headers.list.push('connection', 'close');
     else if (stream.info.protocol === 'HTTP/1.0') headers.list.push('connection', 'keep-alive');
   }
 
@@ -339,7 +331,7 @@ export class ConnectionManager implements NetworkFilter, ServerCodecOwner, Timer
       // A complete request leaves nothing behind that a close would cut off, and the client expects it. While it is still being taken
       // apart, as when the proxy answers by itself, Envoy does not know that yet.
       this.#closeType =
-        this.sawConnectionClose && stream.requestEnded && !stream.isRefused && !this.#isInCodec
+        this.sawConnectionClose && stream.requestEnded && !stream.isRefused && !this.#codec!.isParsing
           ? CloseType.FlushWrite
           : CloseType.FlushWriteAndDelay;
       this.#closeLater();

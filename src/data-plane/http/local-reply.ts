@@ -2,6 +2,8 @@
 import { ResponseFlag } from '#extension/response-flag.ts';
 import { HeaderMap } from '#http/header-map.ts';
 import { isGrpcContentType } from './request-headers.ts';
+import { RouteActionKind } from './route-entry.ts';
+import { finalizeResponseHeaders } from './route-rewrite.ts';
 import type { Stream } from './stream.ts';
 
 /** gRPC status of an HTTP status, as gRPC's own mapping has it. */
@@ -37,9 +39,13 @@ export function localReply(
   headers.status = status;
   const mapper = stream.manager.shared.localReplies;
   let text = body;
+  const route = stream.knownRoute;
+  if (route !== undefined && route.action === RouteActionKind.Forward) {
+    stream.responseHeaders = headers;
+    finalizeResponseHeaders(route, headers, stream);
+  }
   if (modify !== undefined) {
     stream.responseHeaders = headers;
-    stream.info.responseCode = status;
     modify(headers);
   }
   if (mapper !== undefined) {

@@ -1,4 +1,5 @@
 // What the connection manager does to every response before the codec gets it.
+import { isUpgrade } from '#http/connection-header.ts';
 import type { HeaderMap } from '#http/header-map.ts';
 import { ServerHeader } from './manager-config.ts';
 import type { Stream } from './stream.ts';
@@ -22,7 +23,7 @@ export function mutateResponseHeaders(stream: Stream, headers: HeaderMap): void 
   const list = headers.list;
   let hasDate = false;
   let hasServer = false;
-  const isUpgrade = stream.upgrade !== '' && isUpgradeResponse(stream, headers);
+  const keepsUpgrade = stream.upgrade !== '' && isUpgradeResponse(stream, headers);
   let kept = 0;
   for (let i = 0; i < list.length; i += 2) {
     const name = list[i]!;
@@ -39,7 +40,7 @@ export function mutateResponseHeaders(stream: Stream, headers: HeaderMap): void 
         break;
       case 'connection':
       case 'upgrade':
-        if (isUpgrade) break;
+        if (keepsUpgrade) break;
         continue;
       case 'transfer-encoding':
       case 'keep-alive':
@@ -59,7 +60,7 @@ export function mutateResponseHeaders(stream: Stream, headers: HeaderMap): void 
   if (config.alwaysSetRequestIdInResponse) {
     if (stream.info.requestId !== '') headers.set('x-request-id', stream.info.requestId);
   }
-  manager.finishResponseHeaders(stream, headers, isUpgrade);
+  manager.finishResponseHeaders(stream, headers, keepsUpgrade);
 }
 
 export function appendVia(headers: HeaderMap, via: string): void {
@@ -70,5 +71,5 @@ export function appendVia(headers: HeaderMap, via: string): void {
 function isUpgradeResponse(stream: Stream, headers: HeaderMap): boolean {
   return stream.upgrade === 'connect'
     ? headers.status >= 200 && headers.status < 300
-    : headers.status === 101;
+    : isUpgrade(headers.get('connection'), headers.get('upgrade'));
 }

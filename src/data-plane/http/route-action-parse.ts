@@ -113,13 +113,14 @@ function parseForward(
     ),
     autoHostRewrite: message.auto_host_rewrite === true,
     appendXForwardedHost: message.append_x_forwarded_host,
-    timeoutMs: ms(message.timeout, 15_000),
+    // With `max_stream_duration` the older limits are not looked at.
+    timeoutMs: duration === undefined ? ms(message.timeout, 15_000) : 0,
     idleTimeoutMs: ms(message.idle_timeout, -1),
     flushTimeoutMs: ms(message.flush_timeout, -1),
     maxStreamDurationMs: ms(duration?.max_stream_duration, -1),
     grpcTimeoutHeaderMaxMs: ms(duration?.grpc_timeout_header_max, -1),
     grpcTimeoutHeaderOffsetMs: ms(duration?.grpc_timeout_header_offset, 0),
-    maxGrpcTimeoutMs: ms(message.max_grpc_timeout, -1),
+    maxGrpcTimeoutMs: duration === undefined ? ms(message.max_grpc_timeout, -1) : -1,
     grpcTimeoutOffsetMs: ms(message.grpc_timeout_offset, 0),
     retryPolicy:
       retry === undefined ? undefined : parseRetryPolicy(retry, at.field('retry_policy'), registry),

@@ -286,6 +286,8 @@ class HostCompiler {
       maxStreamDurationMs: action.maxStreamDurationMs,
       grpcTimeoutHeaderMaxMs: action.grpcTimeoutHeaderMaxMs,
       grpcTimeoutHeaderOffsetMs: action.grpcTimeoutHeaderOffsetMs,
+      hasStreamLimits:
+        action.idleTimeoutMs >= 0 || action.maxStreamDurationMs >= 0 || action.grpcTimeoutHeaderMaxMs >= 0,
       maxGrpcTimeoutMs: action.maxGrpcTimeoutMs,
       grpcTimeoutOffsetMs: action.grpcTimeoutOffsetMs,
       retryPolicy: retryPolicy === undefined ? null : compileRetryPolicy(retryPolicy),
@@ -413,6 +415,7 @@ const forwardNothing: Omit<RouteEntry, 'virtualHost'> & { virtualHost: VirtualHo
   maxStreamDurationMs: -1,
   grpcTimeoutHeaderMaxMs: -1,
   grpcTimeoutHeaderOffsetMs: 0,
+  hasStreamLimits: false,
   maxGrpcTimeoutMs: -1,
   grpcTimeoutOffsetMs: 0,
   retryPolicy: null,

@@ -115,6 +115,8 @@ export interface RouteEntry {
   /** `grpc_timeout_header_max`: -1 ignores the grpc-timeout header, 0 takes it unlimited. */
   readonly grpcTimeoutHeaderMaxMs: number;
   readonly grpcTimeoutHeaderOffsetMs: number;
+  /** Any of the idle timeout and the stream durations above is set. */
+  readonly hasStreamLimits: boolean;
   /** True when the legacy `max_grpc_timeout` asks for it: the route timeout is then taken from the grpc-timeout header. */
   readonly maxGrpcTimeoutMs: number;
   readonly grpcTimeoutOffsetMs: number;

@@ -8,11 +8,13 @@ import type { PickContext } from '#extension/load-balancer.ts';
 import { ResponseFlag } from '#extension/response-flag.ts';
 import { ResetReason, type StreamEncoder } from '#http/codec.ts';
 import type { HeaderMap } from '#http/header-map.ts';
+import type { Counter } from '#stats/metric.ts';
 import { type Cluster, rawPool } from '../upstream/cluster.ts';
 import { UpstreamProtocol } from '../upstream/cluster-config.ts';
 import type { UpstreamHost } from '../upstream/host.ts';
 import type { PooledConnection } from '../upstream/http-pool.ts';
 import { transportOptionsOf } from '../upstream/transport-options.ts';
+import { grpcTimeoutMs } from './grpc-timeout.ts';
 import { canRedirectInternally, setUpRedirect } from './internal-redirect.ts';
 import type { ManagerShared } from './manager-shared.ts';
 import { resetTexts } from './reset-text.ts';
@@ -51,6 +53,10 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
   #isRetryPending = false;
   #isHedging = false;
   #hasResponse = false;
+  #endsWithHeaders = false;
+  #has1xx = false;
+  /** The upstream gets only the headers until it has agreed to the upgrade, and the timeouts run until then. */
+  #isWebSocket = false;
   /** The request body so far, kept while an attempt waits for its connection, or while a retry or a mirror may need it. */
   #body: Buffer[] | undefined = undefined;
   #bodyBytes = 0;
@@ -107,13 +113,13 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
     this.#startMs = turnMs();
     const { routerConfig } = shared.config;
     if (routerConfig.strictCheckHeaders.length > 0 && !this.#passesStrictCheck(headers)) return;
+    info.attemptCount = 1;
     const first = this.#pickHost();
     if (first === undefined) {
       this.#noHealthyHost();
       return;
     }
     this.#readTimeouts(route, headers);
-    info.attemptCount = 1;
     if (route.virtualHost.includeRequestAttemptCount) headers.set('x-envoy-attempt-count', '1');
     finalizeRequestHeaders(route, headers, stream, !routerConfig.suppressEnvoyHeaders);
     this.#retry = retryStateOf(
@@ -132,20 +138,20 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
       this.#timeoutStatus = 204;
       headers.remove('x-envoy-upstream-rq-timeout-alt-response');
     }
-    if (route.idleTimeoutMs >= 0) stream.idleTimeoutMs = route.idleTimeoutMs;
-    const maxStreamMs = this.#maxStreamDuration(route, headers);
-    if (maxStreamMs >= 0) stream.maxStreamDurationMs = maxStreamMs;
     this.#keepsBody =
       this.#retry !== undefined || route.mirrorPolicies.length > 0 || route.internalRedirectPolicy !== null;
     this.requestEnded = endStream;
+    this.#endsWithHeaders = endStream;
+    this.#isWebSocket = stream.upgrade === 'websocket';
     this.#startAttempt(first, false);
     if (endStream) this.#onRequestComplete();
+    else if (this.#isWebSocket) this.#startRouteTimer();
   }
 
   decodeData(data: Buffer, endStream: boolean): void {
     if (this.isDone) return;
     const attempt = this.#attempt;
-    const isWaiting = attempt === undefined || attempt.isWaiting;
+    const isWaiting = attempt === undefined || attempt.isWaiting || attempt.isInHandshake;
     if (this.#keepsBody || isWaiting) {
       if (data.length > 0) {
         if (this.#keepsBody) pin(data);
@@ -184,7 +190,7 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
     if (this.isDone) return;
     this.requestTrailers = trailers;
     const attempt = this.#attempt;
-    if (attempt !== undefined && !attempt.isWaiting) attempt.sendTrailers(trailers);
+    if (attempt !== undefined && !attempt.isWaiting && !attempt.isInHandshake) attempt.sendTrailers(trailers);
     this.#onRequestComplete();
   }
 
@@ -234,7 +240,7 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
     const { routerConfig } = this.shared.config;
     let total = route.timeoutMs;
     if (this.stream.isGrpc && route.maxGrpcTimeoutMs >= 0) {
-      total = grpcTimeoutOf(headers.get('grpc-timeout'));
+      total = grpcTimeoutMs(headers.get('grpc-timeout')) ?? 0;
       if (route.grpcTimeoutOffsetMs > 0 && route.grpcTimeoutOffsetMs < total)
         total -= route.grpcTimeoutOffsetMs;
       if (route.maxGrpcTimeoutMs > 0 && (total === 0 || total > route.maxGrpcTimeoutMs))
@@ -281,19 +287,6 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
     if (this.stream.isGrpc && this.route!.maxGrpcTimeoutMs >= 0) headers.set('grpc-timeout', `${expected}m`);
   }
 
-  /** -1: nothing is said here. */
-  #maxStreamDuration(route: RouteEntry, headers: HeaderMap): number {
-    if (route.grpcTimeoutHeaderMaxMs >= 0 && this.stream.isGrpc) {
-      let asked = grpcTimeoutOf(headers.get('grpc-timeout'));
-      if (asked > 0) {
-        if (route.grpcTimeoutHeaderOffsetMs > 0 && route.grpcTimeoutHeaderOffsetMs < asked)
-          asked -= route.grpcTimeoutHeaderOffsetMs;
-        return route.grpcTimeoutHeaderMaxMs > 0 ? Math.min(asked, route.grpcTimeoutHeaderMaxMs) : asked;
-      }
-    }
-    return route.maxStreamDurationMs;
-  }
-
   #passesStrictCheck(headers: HeaderMap): boolean {
     for (const name of this.shared.config.routerConfig.strictCheckHeaders) {
       const value = headers.get(name);
@@ -315,19 +308,22 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
   #onRequestComplete(): void {
     if (this.isDone) return;
     this.requestEnded = true;
-    const { route, shared } = this;
+    const { route } = this;
     this.#requestEndMs = turnMs();
     if (this.route!.mirrorPolicies.length > 0)
       startShadows(this.stream, route!, this.requestHeaders!, this.#body, this.requestTrailers);
-    if (this.timeoutMs > 0) shared.timers.start(this.#routeTimer, this.timeoutMs);
+    this.#startRouteTimer();
     const attempt = this.#attempt;
     if (attempt !== undefined) this.#startAttemptTimers(attempt);
   }
 
+  #startRouteTimer(): void {
+    if (this.timeoutMs > 0) this.shared.timers.start(this.#routeTimer, this.timeoutMs);
+  }
+
   #startAttemptTimers(attempt: UpstreamRequest): void {
-    const maxMs = this.cluster!.config.http.maxStreamDurationMs;
-    if (this.perTryTimeoutMs > 0 || this.perTryIdleTimeoutMs > 0 || maxMs > 0)
-      attempt.startTimers(this.perTryTimeoutMs, this.perTryIdleTimeoutMs, maxMs);
+    if (this.perTryTimeoutMs > 0 || this.perTryIdleTimeoutMs > 0)
+      attempt.startTimers(this.perTryTimeoutMs, this.perTryIdleTimeoutMs);
   }
 
   #bodyLimit(): number {
@@ -384,7 +380,7 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
     );
     this.#attempt = attempt;
     attempt.start();
-    if (this.requestEnded && !attempt.isOver) this.#startAttemptTimers(attempt);
+    if ((this.requestEnded || this.#isWebSocket) && !attempt.isOver) this.#startAttemptTimers(attempt);
   }
 
   onPoolReady(attempt: UpstreamRequest, encoder: StreamEncoder, connection: PooledConnection): void {
@@ -401,26 +397,38 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
     const nowMs = turnMs();
     upstream.poolReadyMs = nowMs;
     upstream.firstTxByteMs = nowMs;
+    const maxMs = this.cluster!.config.http.maxStreamDurationMs;
+    if (maxMs > 0) attempt.startMaxDuration(maxMs);
     const body = this.#body;
     const trailers = this.requestTrailers;
     const hasBody = body !== undefined && body.length > 0;
-    const ends = this.requestEnded;
-    const isEnd = ends && !hasBody && trailers === undefined;
+    // What was told to have a body keeps its framing, however little came of it. A repeated attempt knows that nothing came.
+    const isEnd =
+      this.requestEnded && !hasBody && trailers === undefined && (this.#endsWithHeaders || attempt.isRetry);
     attempt.requestSent = isEnd;
     if (isEnd) upstream.lastTxByteMs = nowMs;
     encoder.encodeHeaders(this.requestHeaders!, isEnd);
-    if (hasBody) {
-      for (let i = 0; i < body.length; i++)
-        attempt.sendData(body[i]!, ends && i === body.length - 1 && trailers === undefined);
+    attempt.isInHandshake = this.#isWebSocket;
+    if (!this.#isWebSocket) this.#sendBody(attempt);
+    if (this.#isDownstreamBackedUp) attempt.readDisable(true);
+  }
+
+  /** What of the request came before the attempt could take it. */
+  #sendBody(attempt: UpstreamRequest): void {
+    const body = this.#body;
+    const trailers = this.requestTrailers;
+    if (body !== undefined && body.length > 0) {
+      const ends = this.requestEnded && trailers === undefined;
+      for (let i = 0; i < body.length; i++) attempt.sendData(body[i]!, ends && i === body.length - 1);
       if (!this.#keepsBody) this.#body = undefined;
       if (this.#isBodyFull) {
         this.#isBodyFull = false;
         this.cluster!.stats.upstreamFlowControlDrainedTotal.value++;
         this.stream.readDisable(false);
       }
-    }
+    } else if (this.requestEnded && !attempt.requestSent && trailers === undefined)
+      attempt.sendData(noBytes, true);
     if (trailers !== undefined) attempt.sendTrailers(trailers);
-    if (this.#isDownstreamBackedUp) attempt.readDisable(true);
   }
 
   onRequestSent(): void {
@@ -431,13 +439,34 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
     this.stream.readDisable(isBackedUp);
   }
 
-  /** Counted; only 100 goes on, and only when `proxy_100_continue` asks for it. */
+  /** False when the upstream does not want to speak WebSocket, and its answer has been passed on without its body. */
+  #acceptsWebSocket(attempt: UpstreamRequest, headers: HeaderMap): boolean {
+    const { status } = headers;
+    if (status >= 400) return true;
+    if (status === 101 || attempt.connection!.codec!.protocol === 'HTTP/2') {
+      attempt.isInHandshake = false;
+      attempt.cancelTimers();
+      this.shared.timers.cancel(this.#routeTimer);
+      this.#sendBody(attempt);
+      return true;
+    }
+    this.stream.sendLocalReply(status, '', 'websocket_handshake_unsuccessful', -1, (reply) => {
+      for (let i = 0; i < headers.list.length; i += 2) reply.add(headers.list[i]!, headers.list[i + 1]!);
+    });
+    return false;
+  }
+
+  /** Of 100, 102, 103 and 104 the first one counts, and goes on when `proxy_100_continue` asks for it, and nothing is tried again then. */
   on1xx(headers: HeaderMap): void {
+    const { status } = headers;
+    if (this.#has1xx || status === 101 || status > 104) return;
     const { codes } = this.cluster!;
-    codes.all.count(headers.status);
-    (this.stream.isInternal ? codes.internal : codes.external).count(headers.status);
-    if (!this.#hasResponse && headers.status === 100 && this.shared.config.proxy100Continue)
-      this.stream.encode1xx(headers);
+    codes.all.count(status);
+    (this.stream.isInternal ? codes.internal : codes.external).count(status);
+    this.#has1xx = true;
+    this.#retry?.release();
+    this.#retry = undefined;
+    this.stream.encode1xx(headers);
   }
 
   onHeaders(attempt: UpstreamRequest, headers: HeaderMap, endStream: boolean): void {
@@ -448,6 +477,7 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
     const { status } = headers;
     const nowMs = turnMs();
     info.upstream.firstRxByteMs = nowMs;
+    if (attempt.isInHandshake && !this.#acceptsWebSocket(attempt, headers)) return;
     const retry = this.#retry;
     if (retry !== undefined) {
       const verdict = retry.onHeaders(headers);
@@ -458,9 +488,7 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
         this.#scheduleRetry();
         return;
       }
-      if (verdict === RetryVerdict.Overflow) info.flags |= 1 << ResponseFlag.UpstreamOverflow;
-      else if (verdict === RetryVerdict.LimitExceeded)
-        info.flags |= 1 << ResponseFlag.UpstreamRetryLimitExceeded;
+      this.#flagRefusedRetry(verdict);
     }
     if (
       route.internalRedirectPolicy !== null &&
@@ -482,13 +510,13 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
       const ms = Math.floor(nowMs - this.#requestEndMs);
       headers.set('x-envoy-upstream-service-time', ms < 10 ? digits[ms]! : String(ms));
     }
-    if (route.virtualHost.includeAttemptCountInResponse)
-      headers.set('x-envoy-attempt-count', String(info.attemptCount));
     if (route.responseHeaderMutations !== null) {
       stream.responseHeaders = headers;
       info.responseCode = status;
       finalizeResponseHeaders(route, headers, stream);
     }
+    if (route.virtualHost.includeAttemptCountInResponse)
+      headers.set('x-envoy-attempt-count', String(info.attemptCount));
     if (endStream) this.#responseOver(attempt);
     stream.encodeHeaders(headers, endStream);
   }
@@ -525,15 +553,15 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
       return;
     }
     if (this.#shouldRetryReset(attempt, reason)) return;
+    const status = reason === ResetReason.ProtocolError ? 502 : 503;
+    const isOverflow = reason === ResetReason.Overflow;
+    this.#chargeAbort(attempt.host, status, isOverflow);
     if (
       this.#isRetryPending ||
       this.#attempt !== undefined ||
       (this.#others !== undefined && this.#others.length > 0)
     )
       return;
-    const status = reason === ResetReason.ProtocolError ? 502 : 503;
-    const isOverflow = reason === ResetReason.Overflow;
-    this.#chargeAbort(attempt.host, status, isOverflow);
     info.flags |= 1 << flagOf(reason);
     const text = resetTexts[reason]!;
     this.#reply(
@@ -548,17 +576,21 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
   #shouldRetryReset(attempt: UpstreamRequest, reason: ResetReason): boolean {
     const retry = this.#retry;
     if (retry === undefined || this.#hasResponse) return false;
-    const { info } = this.stream;
     const verdict = retry.onReset(reason, attempt.encoder !== undefined);
     if (verdict === RetryVerdict.Yes) {
       attempt.host.rqError.value++;
       this.#scheduleRetry();
       return true;
     }
+    this.#flagRefusedRetry(verdict);
+    return false;
+  }
+
+  #flagRefusedRetry(verdict: RetryVerdict): void {
+    const { info } = this.stream;
     if (verdict === RetryVerdict.Overflow) info.flags |= 1 << ResponseFlag.UpstreamOverflow;
     else if (verdict === RetryVerdict.LimitExceeded)
       info.flags |= 1 << ResponseFlag.UpstreamRetryLimitExceeded;
-    return false;
   }
 
   #scheduleRetry(): void {
@@ -659,46 +691,57 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
       this.#doRetry();
       return;
     }
-    const { stats } = this.cluster!;
+    if (this.#attempt !== undefined) this.#chargeTimeout(this.#attempt);
+    const others = this.#others;
+    if (others !== undefined) for (let i = 0; i < others.length; i++) this.#chargeTimeout(others[i]!);
+    this.#timedOut('response_timeout');
+  }
+
+  #chargeTimeout(attempt: UpstreamRequest): void {
+    this.cluster!.stats.upstreamRqTimeout.value++;
+    attempt.host.rqTimeout.value++;
     for (let i = 0; i < this.#groups.length; i++) this.#groups[i]!.rqTimeout.value++;
-    const attempt = this.#attempt;
-    if (attempt !== undefined && !attempt.hasHeaders) {
-      stats.upstreamRqTimeout.value++;
-      attempt.host.rqTimeout.value++;
-      this.#chargeAbort(attempt.host, this.#timeoutStatus, false);
-    } else if (attempt === undefined) stats.upstreamRqTimeout.value++;
-    this.#timedOut(ResponseFlag.UpstreamRequestTimeout, 'response_timeout');
+    if (!attempt.hasHeaders) this.#chargeAbort(attempt.host, this.#timeoutStatus, false);
   }
 
   onPerTryTimeout(attempt: UpstreamRequest): void {
-    const { stats } = this.cluster!;
-    stats.upstreamRqPerTryTimeout.value++;
-    attempt.host.rqTimeout.value++;
-    this.#isTimeoutRetry = true;
-    const retry = this.#retry;
-    if (this.#isHedging && retry !== undefined) {
-      if (!attempt.isHedged && retry.onHedge() === RetryVerdict.Yes) {
-        attempt.isHedged = true;
-        (this.#others ??= []).push(attempt);
-        if (this.#attempt === attempt) this.#attempt = undefined;
-        this.#scheduleRetry();
-      }
-      return;
-    }
-    this.#drop(attempt, false);
-    if (this.#shouldRetryReset(attempt, ResetReason.LocalReset)) return;
-    this.#chargeAbort(attempt.host, this.#timeoutStatus, false);
-    this.#timedOut(ResponseFlag.UpstreamRequestTimeout, 'upstream_per_try_timeout');
+    if (this.#isHedging) this.#hedge(attempt);
+    else
+      this.#attemptTimedOut(attempt, this.cluster!.stats.upstreamRqPerTryTimeout, 'upstream_per_try_timeout');
   }
 
   onPerTryIdleTimeout(attempt: UpstreamRequest): void {
-    this.cluster!.stats.upstreamRqPerTryIdleTimeout.value++;
+    if (this.#isHedging) this.#hedge(attempt);
+    else
+      this.#attemptTimedOut(
+        attempt,
+        this.cluster!.stats.upstreamRqPerTryIdleTimeout,
+        'upstream_per_try_idle_timeout',
+      );
+  }
+
+  /** The attempt goes on, and another begins beside it. */
+  #hedge(attempt: UpstreamRequest): void {
+    const retry = this.#retry;
+    if (retry === undefined || attempt.isHedged) return;
+    const verdict = retry.onHedge();
+    this.#flagRefusedRetry(verdict);
+    if (verdict !== RetryVerdict.Yes) return;
+    this.#isTimeoutRetry = true;
+    attempt.isHedged = true;
+    (this.#others ??= []).push(attempt);
+    if (this.#attempt === attempt) this.#attempt = undefined;
+    this.#scheduleRetry();
+  }
+
+  #attemptTimedOut(attempt: UpstreamRequest, counter: Counter, details: string): void {
+    counter.value++;
     attempt.host.rqTimeout.value++;
     this.#isTimeoutRetry = true;
     this.#drop(attempt, false);
     if (this.#shouldRetryReset(attempt, ResetReason.LocalReset)) return;
     this.#chargeAbort(attempt.host, this.#timeoutStatus, false);
-    this.#timedOut(ResponseFlag.StreamIdleTimeout, 'upstream_per_try_idle_timeout');
+    this.#timedOut(details);
   }
 
   onUpstreamMaxDuration(attempt: UpstreamRequest): void {
@@ -707,28 +750,23 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
     this.#drop(attempt, false);
     if (this.#shouldRetryReset(attempt, ResetReason.LocalReset)) return;
     stream.info.flags |= 1 << ResponseFlag.UpstreamMaxStreamDurationReached;
-    if (stream.responseStarted) stream.resetStream('upstream_max_stream_duration_reached');
-    else this.#reply(408, 'upstream max stream duration reached', 'upstream_max_stream_duration_reached');
+    this.#reply(
+      stream.requestEnded ? 504 : 408,
+      'upstream max stream duration reached',
+      'upstream_max_stream_duration_reached',
+    );
   }
 
-  #timedOut(flag: ResponseFlag, details: string): void {
-    const { stream } = this;
-    stream.info.flags |= 1 << flag;
-    if (stream.responseStarted) {
-      this.shared.routerStats.rqResetAfterDownstreamResponseStarted.value++;
-      stream.resetStream(details);
-      return;
-    }
+  #timedOut(details: string): void {
+    this.stream.info.flags |= 1 << ResponseFlag.UpstreamRequestTimeout;
     this.#reply(this.#timeoutStatus, this.#timeoutStatus === 504 ? 'upstream request timeout' : '', details);
   }
 
-  /** A local reply to a request that had a route: what the route does to response headers is done to these, too. */
   #reply(status: number, body: string, details: string, isOverloaded = false): void {
     const { stream } = this;
     const route = this.route!;
     stream.sendLocalReply(status, body, details, -1, (headers) => {
       if (isOverloaded) markOverloaded(headers);
-      finalizeResponseHeaders(route, headers, stream);
       if (stream.info.attemptCount > 0 && route.virtualHost.includeAttemptCountInResponse)
         headers.set('x-envoy-attempt-count', String(stream.info.attemptCount));
     });
@@ -760,6 +798,7 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
   }
 
   #chargeAbort(host: UpstreamHost | undefined, status: number, isDropped: boolean): void {
+    if (this.#hasResponse) return;
     const { codes } = this.cluster!;
     if (host !== undefined && !isDropped) host.rqError.value++;
     codes.all.count(status);
@@ -769,6 +808,7 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
   }
 }
 
+const noBytes = Buffer.alloc(0);
 const noGroups: readonly RouteStats[] = [];
 const digits: readonly string[] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9'];
 
@@ -778,26 +818,6 @@ function markOverloaded(headers: HeaderMap): void {
 
 function integerOr(text: string, fallback: number): number {
   return /^\d+$/.test(text) ? Number(text) : fallback;
-}
-
-/** `grpc-timeout` in ms; 0 when there is none or it makes no sense. */
-function grpcTimeoutOf(text: string | undefined): number {
-  if (text === undefined || !/^\d{1,8}[HMSmun]$/.test(text)) return 0;
-  const amount = Number(text.slice(0, -1));
-  switch (text[text.length - 1]) {
-    case 'H':
-      return amount * 3_600_000;
-    case 'M':
-      return amount * 60_000;
-    case 'S':
-      return amount * 1000;
-    case 'm':
-      return amount;
-    case 'u':
-      return Math.ceil(amount / 1000);
-    default:
-      return Math.ceil(amount / 1_000_000);
-  }
 }
 
 function flagOf(reason: ResetReason): ResponseFlag {

@@ -24,6 +24,7 @@ import { RequestInfo } from './request-info.ts';
 import { mutateResponseHeaders } from './response-headers.ts';
 import type { RouteContext, RouteEntry } from './route-entry.ts';
 import { Router } from './router.ts';
+import { NOT_SET, streamDurationMs, UNLIMITED } from './stream-duration.ts';
 import { isUpgradeAllowed, upgradeOf } from './upgrade.ts';
 
 /** What one filter holds of one direction. */
@@ -110,6 +111,9 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
     this.#idleTimer = new WheelTimer(this, Timer.Idle);
     const { requestHeadersTimeoutMs } = shared.config;
     if (requestHeadersTimeoutMs > 0) this.startTimer(Timer.Headers, requestHeadersTimeoutMs);
+    if (shared.streamIdleTimeoutMs > 0) shared.timers.start(this.#idleTimer, shared.streamIdleTimeoutMs);
+    if (shared.requestTimeoutMs > 0) this.startTimer(Timer.Request, shared.requestTimeoutMs);
+    if (shared.maxStreamDurationMs > 0) this.startTimer(Timer.MaxDuration, shared.maxStreamDurationMs);
   }
 
   // Request, from the codec -------------------------------------------------------------------------------------------------
@@ -121,14 +125,15 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
     if (endStream) this.info.lastDownstreamRxMs = this.info.startMs;
     this.info.protocol = this.manager.codecProtocol;
     this.isHead = headers.method === 'HEAD';
-    if (this.#otherTimers !== undefined) this.#cancelTimers(Timer.Headers);
+    if (this.#otherTimers !== undefined) {
+      this.#cancelTimers(Timer.Headers);
+      if (endStream) this.#cancelTimers(Timer.Request);
+    }
     if (this.internalRedirects === 0) {
       if (!this.#receive(headers)) return;
       mutateRequestHeaders(this, headers);
     }
-    if (shared.streamIdleTimeoutMs > 0) shared.timers.start(this.#idleTimer, shared.streamIdleTimeoutMs);
-    if (shared.requestTimeoutMs > 0 && !endStream) this.startTimer(Timer.Request, shared.requestTimeoutMs);
-    if (shared.maxStreamDurationMs > 0) this.startTimer(Timer.MaxDuration, shared.maxStreamDurationMs);
+    if (shared.streamIdleTimeoutMs > 0) this.#active();
     const plan = this.plan;
     const { route } = this;
     if (this.upgrade !== '' && !this.#acceptsUpgrade(route)) return;
@@ -144,7 +149,6 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
   #receive(headers: HeaderMap): boolean {
     const { manager } = this;
     this.upgrade = upgradeOf(headers);
-    if (!passesChecks(this, headers)) return false;
     const expect = headers.get('expect');
     if (
       expect !== undefined &&
@@ -157,7 +161,7 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
       this.encoder.encode1xx(headers100);
       headers.remove('expect');
     }
-    return true;
+    return passesChecks(this, headers);
   }
 
   #acceptsUpgrade(route: RouteEntry | undefined): boolean {
@@ -441,16 +445,17 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
   // Response, from the router or a local reply ------------------------------------------------------------------------------
 
   encode1xx(headers: HeaderMap): void {
-    // Envoy swallows every informational response, not only 100, unless it is told to proxy that one.
-    if (!this.manager.shared.config.proxy100Continue) return;
-    if (this.responseStarted || this.isDestroyed) return;
-    const { plan } = this;
+    // Swallowed unless `proxy_100_continue` asks for them.
+    const { manager, plan } = this;
+    if (!manager.shared.config.proxy100Continue || this.responseStarted || this.isDestroyed) return;
+    this.#active();
     if ((plan.hasAny & Has.Encode1xx) !== 0) {
       for (let i = plan.count - 1; i >= 0; i--) {
         if ((plan.has[i]! & Has.Encode1xx) === 0 || this.#isDisabled(i)) continue;
         if (this.#filters[i]!.encode1xx!(this, headers) !== FilterStatus.Continue) return;
       }
     }
+    manager.countResponse(headers.status);
     this.encoder.encode1xx(headers);
   }
 
@@ -458,6 +463,7 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
     this.responseHeaders = headers;
     this.info.responseCode = headers.status;
     this.#active();
+    if (this.#otherTimers !== undefined) this.#cancelTimers(Timer.Request);
     if ((this.plan.hasAny & (Has.EncodeHeaders | Has.EncodeData | Has.EncodeTrailers)) === 0) {
       this.#sendHeaders(headers, endStream);
       return;
@@ -761,8 +767,14 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
           this.info.upstream.clusterStatName = cluster.config.statName;
         }
         this.info.virtualHostMetadata = route.virtualHost.metadata;
+        if (route.hasStreamLimits && !this.isDestroyed) this.#applyLimits(route);
       }
     }
+    return this.#route;
+  }
+
+  /** The route, if it was asked for already. */
+  get knownRoute(): RouteEntry | undefined {
     return this.#route;
   }
 
@@ -839,17 +851,20 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
     this.manager.shared.timers.start(timer, delayMs);
   }
 
-  /** The route's limit replaces the connection manager's; 0 ends it. */
-  set maxStreamDurationMs(delayMs: number) {
+  /** The route's limits replace the connection manager's; 0 ends them. */
+  #applyLimits(route: RouteEntry): void {
+    const { idleTimeoutMs } = route;
+    if (idleTimeoutMs >= 0) {
+      this.#idleMs = idleTimeoutMs;
+      if (idleTimeoutMs > 0) this.#active();
+      else this.manager.shared.timers.cancel(this.#idleTimer);
+    }
+    const durationMs = streamDurationMs(route, this.requestHeaders, this.isGrpc);
+    if (durationMs === NOT_SET) return;
     this.#cancelTimers(Timer.MaxDuration);
-    if (delayMs > 0) this.startTimer(Timer.MaxDuration, delayMs);
-  }
-
-  /** The route's idle timeout replaces the connection manager's; 0 ends it. */
-  set idleTimeoutMs(delayMs: number) {
-    this.#idleMs = delayMs;
-    if (delayMs > 0) this.manager.shared.timers.start(this.#idleTimer, delayMs);
-    else this.manager.shared.timers.cancel(this.#idleTimer);
+    if (durationMs === UNLIMITED) return;
+    const leftMs = durationMs - (turnMs() - this.info.startMs);
+    this.startTimer(Timer.MaxDuration, leftMs > 0 ? leftMs : 0);
   }
 
   #idleMs = -1;
@@ -877,6 +892,7 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
         this.requestEnded ? 504 : 408,
         'downstream duration timeout',
         'max_duration_timeout',
+        grpcDeadlineExceeded,
       );
     } else if (id === Timer.Headers) {
       stats.downstreamRqHeaderTimeout.value++;
@@ -941,6 +957,7 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
   }
 }
 
+const grpcDeadlineExceeded = 4;
 const noHeaders = new HeaderMap();
 const noFilters: readonly HttpFilter[] = [];
 const nothing: readonly unknown[] = [];

@@ -39,10 +39,13 @@ export class UpstreamRequest implements PoolClient, StreamDecoder, TimerOwner {
   isOver = false;
   /** Its per-try timeout ran out, and another attempt was started beside it. */
   isHedged = false;
+  /** A WebSocket upgrade that the upstream has not agreed to yet. */
+  isInHandshake = false;
   connection: PooledConnection | undefined = undefined;
   #isWaiting = true;
   #readDisables = 0;
   #timers: WheelTimer[] | undefined = undefined;
+  #isTimed = false;
   /** How often this attempt has stopped the downstream from being read. */
   #backedUp = 0;
 
@@ -93,17 +96,27 @@ export class UpstreamRequest implements PoolClient, StreamDecoder, TimerOwner {
     this.encoder?.readDisable(disable);
   }
 
-  startTimers(perTryMs: number, perTryIdleMs: number, maxDurationMs: number): void {
-    if (this.#timers !== undefined) return;
+  /** From the end of the request on. */
+  startTimers(perTryMs: number, perTryIdleMs: number): void {
+    if (this.#isTimed) return;
+    this.#isTimed = true;
     if (perTryMs > 0) this.#startTimer(Timer.PerTry, perTryMs);
     if (perTryIdleMs > 0) this.#startTimer(Timer.PerTryIdle, perTryIdleMs);
-    if (maxDurationMs > 0) this.#startTimer(Timer.MaxDuration, maxDurationMs);
+  }
+
+  /** From when there is a stream on. */
+  startMaxDuration(ms: number): void {
+    this.#startTimer(Timer.MaxDuration, ms);
   }
 
   #startTimer(id: number, delayMs: number): void {
     const timer = new WheelTimer(this, id);
     (this.#timers ??= []).push(timer);
     this.pool.cluster.timers.start(timer, delayMs);
+  }
+
+  cancelTimers(): void {
+    this.#cancelTimers(-1);
   }
 
   #cancelTimers(id: number): void {

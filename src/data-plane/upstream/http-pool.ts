@@ -192,6 +192,12 @@ export class HttpPool {
   }
 }
 
+/** Some servers take leave of an idle connection with a 408. That is no protocol error. */
+function isTimeoutNotice(bytes: Buffer): boolean {
+  return bytes[0] === LETTER_H && /^HTTP\/1\.[01] 408 /.test(bytes.toString('latin1', 0, 13));
+}
+const LETTER_H = 72;
+
 const Timer = { Connect: 0, Life: 1 } as const;
 
 /** One connection of a pool, with its codec. */
@@ -331,7 +337,8 @@ export class PooledConnection implements ConnectionOwner, ClientCodecOwner, Time
   }
 
   onData(bytes: Buffer): void {
-    this.codec?.onData(bytes);
+    if (this.active === 0 && isTimeoutNotice(bytes)) this.close(ResetReason.LocalReset, '');
+    else this.codec?.onData(bytes);
   }
 
   /** Only raw connections keep their write side. */

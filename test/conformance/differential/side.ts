@@ -140,8 +140,7 @@ export class Side {
   #comparable(text: string): string {
     return normalize(dechunk(text))
       .replaceAll(String(this.#port), '⟨listener⟩')
-      .replace(/⟨ms \d+⟩/g, '⟨ms⟩')
-      .replace(/^x-code: \d+/gm, 'x-code: ⟨code⟩');
+      .replace(/⟨ms \d+⟩/g, '⟨ms⟩');
   }
 
   async #exchange({ number, pieces, end }: RandomExchange) {
