@@ -250,7 +250,7 @@ export class Server {
     configLog.info('all dependencies initialized. starting workers');
     if (options.workers === 'inline') {
       const core = new Set<Extension>(coreExtensions);
-      this.#pool.startInline(registry.all.filter((it) => !core.has(it)));
+      await this.#pool.startInline(registry.all.filter((it) => !core.has(it)));
       await this.#load(0);
     } else {
       // The first one finds out whether the addresses can be had, and which port a port 0 becomes.

@@ -1,7 +1,6 @@
 // The workers as the main thread sees them: threads, or one worker in this thread. Everything posted to all is kept, so that a
 // worker that dies is replaced by one that knows the same.
 import type { Extension } from '#extension/registry.ts';
-import { Worker } from './worker.ts';
 import type { FromWorker, ToWorker, WorkerData } from './worker-protocol.ts';
 import { startThread, type Thread } from './worker-thread.ts';
 
@@ -40,7 +39,9 @@ export class WorkerPool {
     return this.#channels.flatMap((channel, index) => (channel === undefined ? [] : index));
   }
 
-  startInline(extensions: readonly Extension[]): void {
+  async startInline(extensions: readonly Extension[]): Promise<void> {
+    // Otherwise the main thread has no use for what a worker consists of.
+    const { Worker } = await import('./worker.ts');
     const index = this.#channels.length;
     const worker = new Worker({ ...this.#data, index }, extensions, (message) =>
       queueMicrotask(() => this.#onMessage(index, message)),

@@ -12,11 +12,11 @@ import { SocketOptionError } from '#net/native-sockets.ts';
 import type { Gauge } from '#stats/metric.ts';
 import { SnapshotWriter, transferOf } from '#stats/snapshot.ts';
 import { StatsStore } from '#stats/store.ts';
-import { coreExtensions } from './core-extensions.ts';
 import { ClusterAsyncClient } from './http/async-client.ts';
 import { ActiveListener } from './listener/active-listener.ts';
 import { ConnectionCounts } from './listener/connection-counts.ts';
 import { statsFilter } from './observe/stats-config.ts';
+import { preparedCoreExtensions } from './prepare-core-extensions.ts';
 import { WorkerSecrets } from './secrets/worker-secrets.ts';
 import { ActiveUdpListener } from './udp/active-udp-listener.ts';
 import { WorkerClusters } from './upstream/worker-clusters.ts';
@@ -58,7 +58,7 @@ export class Worker implements WorkerContext, Lifecycle {
     this.connectionCounts = new ConnectionCounts(data.connections, data.index);
     this.clusters = new WorkerClusters(this);
     this.asyncClient = new ClusterAsyncClient(this.clusters, this.timers, this.store.root, data.localAddress);
-    this.registry = new Registry([...coreExtensions, ...extensions]);
+    this.registry = new Registry([...preparedCoreExtensions, ...extensions]);
     this.accessLogFiles = new AccessLogFiles(this.store, data.logFlush);
     this.services = {
       stats: this.store.root,
