@@ -1,6 +1,6 @@
 // The descriptors of a request for rate limiting, made by the actions of a route's `rate_limits`.
 import { type CidrList, ipOfAddress, ipVersion, maskedIp } from '#base/cidr.ts';
-import { type HeaderField, joinedValue } from '#http/header-field.ts';
+import { firstValue, type HeaderField } from '#http/header-field.ts';
 import { queryParameter } from '#http/request-parameters.ts';
 import type { FormatContext, Formatter } from './formatter.ts';
 import { allHeadersMatch, type HeaderMatcher } from './matchers/header-matcher.ts';
@@ -22,6 +22,13 @@ export interface DescriptorAction {
   append(to: Descriptor, context: FormatContext): ActionResult;
 }
 
+export interface Hits {
+  readonly number: number;
+  /** Null: `number` counts. */
+  readonly formatter: Formatter | null;
+  readonly isNegative: boolean;
+}
+
 export class RateLimitPolicy {
   readonly stage: number;
   /** Runtime key `ratelimit.<key>.http_filter_enabled` of this policy; empty for none. */
@@ -29,8 +36,8 @@ export class RateLimitPolicy {
   readonly limit: { readonly requestsPerUnit: number; readonly unit: string } | undefined;
   /** Where in dynamic metadata the limit stands. */
   readonly limitMetadata: readonly string[] | undefined;
-  /** -1: one. */
-  readonly hits: number;
+  /** Undefined: one. */
+  readonly hits: Hits | undefined;
   readonly applyOnStreamDone: boolean;
   readonly #actions: readonly DescriptorAction[];
 
@@ -40,7 +47,7 @@ export class RateLimitPolicy {
     actions: readonly DescriptorAction[],
     limit: { readonly requestsPerUnit: number; readonly unit: string } | undefined,
     limitMetadata: readonly string[] | undefined,
-    hits: number,
+    hits: Hits | undefined,
     applyOnStreamDone: boolean,
   ) {
     this.stage = stage;
@@ -133,7 +140,7 @@ export class HeaderAction implements DescriptorAction {
 
   append(to: Descriptor, context: FormatContext): ActionResult {
     const headers = context.requestHeaders;
-    const value = headers === undefined ? undefined : joinedValue(headers, this.#field, this.#name);
+    const value = headers === undefined ? undefined : firstValue(headers, this.#field, this.#name);
     if (value === undefined) return this.#missing;
     to.push(this.#key, value);
     return ActionResult.Continue;

@@ -28,7 +28,8 @@ import {
   RemoteAddressAction,
   SourceClusterAction,
 } from './rate-limit-descriptors.ts';
-import { compileFormat } from './substitution/compile.ts';
+import type { Runtime } from './runtime.ts';
+import { compileFormat, formatProblem } from './substitution/compile.ts';
 
 export interface RateLimitData {
   readonly stage: number;
@@ -36,9 +37,17 @@ export interface RateLimitData {
   readonly actions: readonly RateLimitActionData[];
   readonly limit: { readonly requestsPerUnit: number; readonly unit: string } | undefined;
   readonly limitMetadata: readonly string[] | undefined;
-  /** -1: one hit. */
-  readonly hits: number;
+  readonly hits: HitsData | undefined;
   readonly applyOnStreamDone: boolean;
+}
+
+/** How many hits a request counts for: a number, or a format that gives one. */
+export interface HitsData {
+  readonly number: number;
+  /** Empty: `number` counts. */
+  readonly format: string;
+  /** They are given back. */
+  readonly isNegative: boolean;
 }
 
 export type RateLimitActionData =
@@ -93,8 +102,11 @@ export function parseRateLimits(
   return messages.map((message, i) => {
     const here = at.field(name, i);
     const { limit, hits_addend: hits } = message;
-    if (hits?.format !== undefined && hits.format !== '')
-      here.field('hits_addend').field('format').unsupported();
+    if (hits !== undefined && (hits.format === '') === (hits.number === undefined)) {
+      const problem = 'hits_addend must contain either a format or a number';
+      here.field('hits_addend').fail(problem, { envoy: problem });
+    }
+    if (hits !== undefined) checkFormat(hits.format, here.field('hits_addend').field('format'));
     if (message.x_ratelimit_option !== 'UNSPECIFIED') here.field('x_ratelimit_option').unsupported();
     const key = limit?.dynamic_metadata?.metadata_key;
     return {
@@ -106,7 +118,11 @@ export function parseRateLimits(
           ? undefined
           : { requestsPerUnit: limit.rate_limit.requests_per_unit, unit: limit.rate_limit.unit },
       limitMetadata: key === undefined ? undefined : [key.key, ...key.path.map((it) => it.key ?? '')],
-      hits: hits?.number === undefined ? -1 : Number(hits.number) * (hits.is_negative_hits ? -1 : 1),
+      hits: hits && {
+        number: Number(hits.number ?? 0),
+        format: hits.format,
+        isNegative: hits.is_negative_hits,
+      },
       applyOnStreamDone: message.apply_on_stream_done,
     };
   });
@@ -114,7 +130,7 @@ export function parseRateLimits(
 
 function parseAction(message: RateLimit_Action, at: ParseContext): RateLimitActionData[] {
   const { request_headers: header, query_parameters: query, masked_remote_address: mask } = message;
-  if (message.generic_key !== undefined) return [genericKey(message.generic_key, at.field('generic_key'))];
+  if (message.generic_key !== undefined) return [genericKey(message.generic_key)];
   if (message.destination_cluster !== undefined) return [{ kind: 'destination_cluster' }];
   if (message.source_cluster !== undefined) return [{ kind: 'source_cluster' }];
   if (message.remote_address_match !== undefined)
@@ -151,7 +167,6 @@ function parseAction(message: RateLimit_Action, at: ParseContext): RateLimitActi
   if (message.header_value_match !== undefined) {
     const here = at.field('header_value_match');
     const it = message.header_value_match;
-    checkFormat(it.descriptor_value, here.field('descriptor_value'));
     return [
       {
         kind: 'header_match',
@@ -166,7 +181,6 @@ function parseAction(message: RateLimit_Action, at: ParseContext): RateLimitActi
   if (message.query_parameter_value_match !== undefined) {
     const here = at.field('query_parameter_value_match');
     const it = message.query_parameter_value_match;
-    checkFormat(it.descriptor_value, here.field('descriptor_value'));
     return [
       {
         kind: 'query_match',
@@ -186,8 +200,7 @@ function parseAction(message: RateLimit_Action, at: ParseContext): RateLimitActi
   return [];
 }
 
-function genericKey(message: RateLimit_Action_GenericKey, at: ParseContext): RateLimitActionData {
-  checkFormat(message.descriptor_value, at.field('descriptor_value'));
+function genericKey(message: RateLimit_Action_GenericKey): RateLimitActionData {
   return {
     kind: 'formatted',
     key: message.descriptor_key || 'generic_key',
@@ -234,21 +247,36 @@ function metadataAction(message: RateLimit_Action, at: ParseContext): RateLimitA
   ];
 }
 
+/** Without it values of descriptors are texts, whatever stands in them; those of remote_address_match are always formats. */
+const formatterFlag = 'envoy.reloadable_features.enable_formatter_for_ratelimit_action_descriptor_value';
+
 /** `localCluster`: the value of `source_cluster`. */
-export function compileRateLimit(data: RateLimitData, localCluster: string): RateLimitPolicy {
+export function compileRateLimit(
+  data: RateLimitData,
+  localCluster: string,
+  runtime: Runtime,
+): RateLimitPolicy {
+  const formats = runtime.boolean(formatterFlag, false);
   return new RateLimitPolicy(
     data.stage,
     data.disableKey,
-    data.actions.map((it) => compileAction(it, localCluster)),
+    data.actions.map((it) => compileAction(it, localCluster, formats)),
     data.limit,
     data.limitMetadata,
-    data.hits,
+    data.hits && {
+      number: data.hits.number,
+      formatter: data.hits.format === '' ? null : compileFormat(data.hits.format, { omitEmptyValues: true }),
+      isNegative: data.hits.isNegative,
+    },
     data.applyOnStreamDone,
   );
 }
 
-function compileAction(data: RateLimitActionData, localCluster: string): DescriptorAction {
-  const format = (value: string) => compileFormat(value, { omitEmptyValues: true });
+function compileAction(data: RateLimitActionData, localCluster: string, formats: boolean): DescriptorAction {
+  const format = (value: string) =>
+    compileFormat(formats && formatProblem(value) === undefined ? value : value.replaceAll('%', '%%'), {
+      omitEmptyValues: true,
+    });
   switch (data.kind) {
     case 'formatted':
       return new FormattedAction(data.key, format(data.value), data.fallback);
@@ -259,7 +287,7 @@ function compileAction(data: RateLimitActionData, localCluster: string): Descrip
     case 'remote_address_match':
       return new AddressMatchAction(
         data.key,
-        format(data.value),
+        compileFormat(data.value, { omitEmptyValues: true }),
         data.fallback,
         new CidrList(data.ranges.flatMap((it) => Cidr.parse(it) ?? [])),
         data.invert,

@@ -128,7 +128,7 @@ function parseForward(
     mirrorPolicies: parseMirrorPolicies(message.request_mirror_policies, at),
     priority: message.priority === 'HIGH' ? 'high' : 'default',
     rateLimits: parseRateLimits(message.rate_limits, at, 'rate_limits'),
-    includeVirtualHostRateLimits: message.include_vh_rate_limits ?? message.rate_limits.length === 0,
+    includeVirtualHostRateLimits: message.include_vh_rate_limits ?? false,
     hashPolicies: message.hash_policy.flatMap((it, i) => parseHashPolicy(it, at.field('hash_policy', i))),
     upgrades: parseUpgrades(message.upgrade_configs, at),
     internalRedirectPolicy: parseInternalRedirect(message, at, registry),

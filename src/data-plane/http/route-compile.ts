@@ -158,7 +158,7 @@ class HostCompiler {
   }
 
   #rateLimit(data: RateLimitData): RateLimitPolicy {
-    return compileRateLimit(data, this.#services.localCluster);
+    return compileRateLimit(data, this.#services.localCluster, this.#services.runtime);
   }
 
   #stats(name: string): RouteStats {
@@ -425,7 +425,7 @@ const forwardNothing: Omit<RouteEntry, 'virtualHost'> & { virtualHost: VirtualHo
   internalRedirectPolicy: null,
   upgrades: null,
   rateLimits: [],
-  includeVirtualHostRateLimits: true,
+  includeVirtualHostRateLimits: false,
   appendXForwardedHost: false,
   autoHostRewrite: false,
   clusterHostRewrite: '',

@@ -129,7 +129,7 @@ export interface RouteEntry {
   /** By upgrade type in lower case (`websocket`, `connect`); null: as the connection manager says. */
   readonly upgrades: ReadonlyMap<string, UpgradePolicy> | null;
   readonly rateLimits: readonly RateLimitPolicy[];
-  /** True when the virtual host's rate limits hold too (they do when the route has none, or include_vh_rate_limits). */
+  /** `include_vh_rate_limits`: the virtual host's rate limits hold beside the route's. */
   readonly includeVirtualHostRateLimits: boolean;
   /** `early_data_policy` is not offered by TLS here: always the default (safe methods). */
   readonly appendXForwardedHost: boolean;

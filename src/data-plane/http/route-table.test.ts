@@ -564,7 +564,12 @@ test('rate limits describe a request, or leave it out', () => {
               { generic_key: { descriptor_value: 'p-%REQ(:METHOD)%' } },
               { request_headers: { header_name: 'X-A', descriptor_key: 'a', skip_if_absent: true } },
               { masked_remote_address: { v4_prefix_mask_len: 16 } },
-              { remote_address_match: { descriptor_value: 'inside', address_matcher: { ranges: [range] } } },
+              {
+                remote_address_match: {
+                  descriptor_value: 'in-%REQ(:METHOD)%',
+                  address_matcher: { ranges: [range] },
+                },
+              },
             ],
           },
           { actions: [{ header_value_match: { descriptor_value: 'v', headers: [{ name: 'x-b' }] } }] },
@@ -580,9 +585,10 @@ test('rate limits describe a request, or leave it out', () => {
   });
   assert.deepEqual(first!.descriptor(from('10.1.2.3:4')), [
     ...['source_cluster', 'me'],
-    ...['generic_key', 'p-GET'],
+    // A text, unless a runtime value makes it a format.
+    ...['generic_key', 'p-%REQ(:METHOD)%'],
     ...['masked_remote_address', '10.1.0.0/16'],
-    ...['remote_address_match', 'inside'],
+    ...['remote_address_match', 'in-GET'],
   ]);
   assert.equal(first!.descriptor(from('11.1.2.3:4')), undefined);
   assert.equal(second!.descriptor(from('10.1.2.3:4')), undefined);

@@ -765,6 +765,7 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
         if (cluster !== undefined) {
           this.info.upstream.clusterName = route.clusterName;
           this.info.upstream.clusterStatName = cluster.config.statName;
+          this.info.clusterMetadata = cluster.config.metadata;
         }
         this.info.virtualHostMetadata = route.virtualHost.metadata;
         if (route.hasStreamLimits && !this.isDestroyed) this.#applyLimits(route);

@@ -18,13 +18,16 @@ export const localRateLimit = defineHttpFilter({
   prepareRoute: compile,
 });
 
-function compile(config: LocalRateLimitConfig, { stats, localCluster }: WorkerServices): LocalRateLimit {
+function compile(
+  config: LocalRateLimitConfig,
+  { stats, localCluster, runtime }: WorkerServices,
+): LocalRateLimit {
   return {
     config,
     stats: new LocalRateLimitStats(stats.scope(`${config.statPrefix}.http_local_rate_limit`)),
     buckets: newBuckets(config, (data) => data),
     bucketsOf: config.perConnection ? new WeakMap() : undefined,
-    policies: config.policies.map((it) => compileRateLimit(it, localCluster)),
+    policies: config.policies.map((it) => compileRateLimit(it, localCluster, runtime)),
     requestHeaders: compileSteps(config.requestHeadersToAdd),
     responseHeaders: compileSteps(config.responseHeadersToAdd),
   };
