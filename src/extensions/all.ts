@@ -10,6 +10,7 @@ import { fault } from './http-filters/fault/index.ts';
 import { headerMutation } from './http-filters/header-mutation/index.ts';
 import { healthCheck } from './http-filters/health-check/index.ts';
 import { localRateLimit } from './http-filters/local-ratelimit/index.ts';
+import { rateLimit } from './http-filters/ratelimit/index.ts';
 import { rbac } from './http-filters/rbac/index.ts';
 import { httpInspector } from './listener-filters/http-inspector/index.ts';
 import { listenerLocalRateLimit } from './listener-filters/local-ratelimit/index.ts';
@@ -53,6 +54,7 @@ export const extensions: readonly Extension[] = [
   headerMutation,
   healthCheck,
   localRateLimit,
+  rateLimit,
   rbac,
   httpInspector,
   tlsInspector,

@@ -33,6 +33,7 @@ export class GrpcRecorder<
 > {
   readonly calls: RecordedCall[] = [];
   readonly #server = new Server();
+  #onCall = () => {};
   port = 0;
 
   /** `answer`: by the metadata of the call. */
@@ -68,6 +69,7 @@ export class GrpcRecorder<
           request: toJson(type, decodeMessage(type, call.request)),
         };
         this.calls.push(recorded);
+        this.#onCall();
         const given = await answer(metadata, recorded);
         if (given === 'never') return;
         if ('status' in given)
@@ -76,6 +78,14 @@ export class GrpcRecorder<
         else reply(null, Buffer.from(encodeMessage(message(response) as never, given.message as object)));
       },
     });
+  }
+
+  /** Resolves once there were so many calls. */
+  async untilCalled(times: number): Promise<void> {
+    while (this.calls.length < times)
+      await new Promise<void>((resolve) => {
+        this.#onCall = resolve;
+      });
   }
 
   async start(t: TestContext): Promise<this> {

@@ -25,8 +25,8 @@ export interface HttpCase {
     readonly body?: string | readonly string[];
     readonly trailers?: Readonly<Record<string, string>>;
   };
-  /** How often it is sent. */
-  readonly times?: number;
+  /** How often the service is asked, when that may be after the answer. */
+  readonly calls?: number;
 }
 
 export interface SeenRequest {
@@ -98,7 +98,11 @@ const address = (port: number) => ({ socket_address: { address: '127.0.0.1', por
 const logFormat =
   '%RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %DYNAMIC_METADATA(envoy.filters.http.ext_authz)% %DYNAMIC_METADATA(envoy.filters.http.ratelimit)%\n';
 
-function yamlOf(cases: readonly HttpCase[], ports: Readonly<Record<string, number>>): string {
+function yamlOf(
+  cases: readonly HttpCase[],
+  ports: Readonly<Record<string, number>>,
+  runtime: Readonly<Record<string, unknown>>,
+): string {
   const cluster = (name: string, port: number) => ({
     name,
     connect_timeout: '2s',
@@ -123,7 +127,12 @@ function yamlOf(cases: readonly HttpCase[], ports: Readonly<Record<string, numbe
       layers: [
         {
           name: 'static',
-          static_layer: { off: false, on: true, ratelimit: { never: { http_filter_enabled: 0 } } },
+          static_layer: {
+            off: false,
+            on: true,
+            ratelimit: { never: { http_filter_enabled: 0 } },
+            ...runtime,
+          },
         },
       ],
     },
@@ -249,6 +258,7 @@ export async function compareHttp(
   cases: readonly HttpCase[],
   services: Services,
   stats: string,
+  runtime: Readonly<Record<string, unknown>> = {},
 ): Promise<Observed> {
   const upstream = await new HttpRecorder(() => ({
     status: 200,
@@ -257,11 +267,12 @@ export async function compareHttp(
   })).start(t);
   await services.grpc?.start(t);
   await services.http?.start(t);
-  const yaml = yamlOf(cases, {
+  const ports = {
     upstream: upstream.port,
     ...(services.grpc && { service: services.grpc.port }),
     ...(services.http && { http_service: services.http.port }),
-  });
+  };
+  const yaml = yamlOf(cases, ports, runtime);
   return expectSame(t, yaml, (side) => observe(side, cases, services, upstream, stats)) as never;
 }
 
@@ -274,13 +285,13 @@ async function observe(
 ): Promise<unknown> {
   const observed: unknown[] = [];
   for (let i = 0; i < cases.length; i++) {
-    const { name, request = {}, times = 1 } = cases[i]!;
+    const { name, request = {}, calls = 0 } = cases[i]!;
     const port = side.port(21100 + i);
     if (grpc !== undefined) grpc.calls.length = 0;
     if (http !== undefined) http.requests.length = 0;
     upstream.requests.length = 0;
-    const answers: unknown[] = [];
-    for (let k = 0; k < times; k++) answers.push(await ask(port, request));
+    const answers = [await ask(port, request)];
+    if (grpc !== undefined) await grpc.untilCalled(calls);
     observed.push(
       normalized(
         { name, answers, calls: grpc?.calls ?? [], asked: http?.requests ?? [], upstream: upstream.requests },
