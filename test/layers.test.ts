@@ -103,6 +103,8 @@ const hot: readonly string[] = [
   'src/data-plane/upstream/http-pool.ts',
   'src/data-plane/upstream/transport-options.ts',
   'src/extension/filter-state-keys.ts',
+  'src/extension/filter-state-text.ts',
+  'src/data-plane/http/auto-sni.ts',
   'src/data-plane/upstream/tcp-codec.ts',
   'src/http/path.ts',
   'src/data-plane/http/internal-redirect.ts',

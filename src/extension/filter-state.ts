@@ -4,6 +4,7 @@ import { isIP } from 'node:net';
 import type { ParseContext } from '#config/parse-context.ts';
 import type { FilterStateValue } from '#schema/messages/envoy/extensions/filters/common/set_filter_state/v3.ts';
 import { filterStateKeys } from './filter-state-keys.ts';
+import { filterStateText } from './filter-state-text.ts';
 import { compileFormatData, type FormatData, parseFormatString } from './format-config.ts';
 import type { FormatContext, Formatter } from './formatter.ts';
 import type { FilterStateObject } from './stream-info.ts';
@@ -97,12 +98,6 @@ export class FilterStateValues {
       if (object !== undefined) state.set(key, object);
     }
   }
-}
-
-const noField = () => undefined;
-
-export function filterStateText(text: string): FilterStateObject {
-  return { text, field: noField };
 }
 
 function unsigned(text: string): FilterStateObject | undefined {

@@ -2,6 +2,7 @@
 // `route-action-parse.ts`, what a matcher tree may contain in `route-matcher-parse.ts`.
 import { latin1OfUtf8 } from '#base/utf8.ts';
 import type { ParseContext } from '#config/parse-context.ts';
+import { parseMatcherTree } from '#extension/matchers/matcher-tree-parse.ts';
 import {
   parseCookieMatcher,
   parseFilterStateMatcher,
@@ -10,7 +11,6 @@ import {
   parseQueryParameterMatcher,
   parseRegex,
 } from '#extension/matchers/parse.ts';
-import { parseMatcherTree } from '#extension/matchers/matcher-tree-parse.ts';
 import { asciiLowerCase } from '#extension/matchers/string-matcher.ts';
 import { parseRateLimits } from '#extension/rate-limit-policy.ts';
 import { type Registry, typeOf } from '#extension/registry.ts';

@@ -14,6 +14,7 @@ import { UpstreamProtocol } from '../upstream/cluster-config.ts';
 import type { UpstreamHost } from '../upstream/host.ts';
 import type { PooledConnection } from '../upstream/http-pool.ts';
 import { transportOptionsOf } from '../upstream/transport-options.ts';
+import { askForOwnHost } from './auto-sni.ts';
 import { grpcTimeoutMs } from './grpc-timeout.ts';
 import { canRedirectInternally, setUpRedirect } from './internal-redirect.ts';
 import type { ManagerShared } from './manager-shared.ts';
@@ -122,6 +123,8 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
     this.#readTimeouts(route, headers);
     if (route.virtualHost.includeRequestAttemptCount) headers.set('x-envoy-attempt-count', '1');
     finalizeRequestHeaders(route, headers, stream, !routerConfig.suppressEnvoyHeaders);
+    const { autoSni } = cluster.config.http;
+    if (autoSni !== undefined) askForOwnHost(autoSni, headers, info);
     this.#retry = retryStateOf(
       route.retryPolicy,
       route.priority === 'high' ? 1 : 0,

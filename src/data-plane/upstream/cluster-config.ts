@@ -55,8 +55,20 @@ export interface ClusterHttpOptions {
   /** 0: none. */
   readonly maxRequestsPerConnection: number;
   readonly maxStreamDurationMs: number;
+  /** Undefined: the transport socket's own name. */
+  readonly autoSni: AutoSniConfig | undefined;
   readonly http1: Http1OptionsData;
   readonly http2: H2Options;
+}
+
+/** `upstream_http_protocol_options` */
+export interface AutoSniConfig {
+  /** `auto_sni` */
+  readonly setsServerName: boolean;
+  /** `auto_san_validation` */
+  readonly checksName: boolean;
+  /** The header that is asked before Host; empty: none. */
+  readonly header: string;
 }
 
 /** One endpoint. */

@@ -33,6 +33,7 @@ const supported = [
   'common_http_protocol_options',
   'http_protocol_options',
   'http2_protocol_options',
+  'upstream_http_protocol_options',
   'typed_extension_protocol_options',
   'transport_socket',
   'transport_socket_matches',
@@ -136,6 +137,7 @@ function parseHttp(message: Cluster, at: ParseContext): ClusterHttpOptions {
   let common: CommonOptions | undefined = message.common_http_protocol_options;
   let http1 = message.http_protocol_options;
   let http2 = message.http2_protocol_options;
+  let upstream = message.upstream_http_protocol_options;
   let protocol: UpstreamProtocol = http2 !== undefined ? UpstreamProtocol.Http2 : UpstreamProtocol.Http1;
   if (message.protocol_selection === 'USE_DOWNSTREAM_PROTOCOL') protocol = UpstreamProtocol.Downstream;
   for (const [key, any] of Object.entries(message.typed_extension_protocol_options)) {
@@ -147,11 +149,13 @@ function parseHttp(message: Cluster, at: ParseContext): ClusterHttpOptions {
     const options = any as object as HttpProtocolOptions;
     onlyFields(options, here, [
       'common_http_protocol_options',
+      'upstream_http_protocol_options',
       'explicit_http_config',
       'use_downstream_protocol_config',
       'auto_config',
     ]);
     common = options.common_http_protocol_options;
+    upstream = options.upstream_http_protocol_options;
     const chosen =
       options.explicit_http_config ?? options.use_downstream_protocol_config ?? options.auto_config;
     http1 = chosen?.http_protocol_options;
@@ -167,6 +171,14 @@ function parseHttp(message: Cluster, at: ParseContext): ClusterHttpOptions {
     maxConnectionDurationMs: durationMs(common?.max_connection_duration, 0),
     maxRequestsPerConnection: common?.max_requests_per_connection ?? message.max_requests_per_connection ?? 0,
     maxStreamDurationMs: durationMs(common?.max_stream_duration, 0),
+    autoSni:
+      upstream?.auto_sni || upstream?.auto_san_validation
+        ? {
+            setsServerName: upstream.auto_sni,
+            checksName: upstream.auto_san_validation,
+            header: upstream.override_auto_sni_header.toLowerCase(),
+          }
+        : undefined,
     http1: parseHttp1Options(
       http1,
       common,

@@ -1,5 +1,5 @@
-import { filterStateText } from '#extension/filter-state.ts';
 import { filterStateKeys } from '#extension/filter-state-keys.ts';
+import { filterStateText } from '#extension/filter-state-text.ts';
 import { defineNetworkFilter, NetworkFilterStatus } from '#extension/network-filter.ts';
 
 /** The server name that the client asks for is the cluster that tcp_proxy connects to. */

@@ -10,7 +10,7 @@ export class SocketTlsInfo implements TlsInfo {
   readonly cipher: string;
   readonly peerValidated: boolean;
   readonly #socket: TLSSocket;
-  readonly #peerX509: X509Certificate | undefined;
+  readonly peerX509: X509Certificate | undefined;
   #peer: CertificateInfo | undefined = undefined;
   /** Given where only one can be meant; asking the socket costs 45 us. */
   #local: CertificateInfo | undefined;
@@ -28,7 +28,7 @@ export class SocketTlsInfo implements TlsInfo {
     this.#socket = socket;
     this.version = version;
     this.cipher = cipher;
-    this.#peerX509 = peer;
+    this.peerX509 = peer;
     this.peerValidated = peerValidated;
     this.#local = local;
   }
@@ -51,12 +51,12 @@ export class SocketTlsInfo implements TlsInfo {
   }
 
   get peerPresented(): boolean {
-    return this.#peerX509 !== undefined;
+    return this.peerX509 !== undefined;
   }
 
   peerCertificate(): CertificateInfo | undefined {
-    if (this.#peer === undefined && this.#peerX509 !== undefined)
-      this.#peer = new CertificateFacts(this.#peerX509);
+    if (this.#peer === undefined && this.peerX509 !== undefined)
+      this.#peer = new CertificateFacts(this.peerX509);
     return this.#peer;
   }
 
@@ -71,7 +71,7 @@ export class SocketTlsInfo implements TlsInfo {
   peerChain(): readonly CertificateInfo[] {
     if (this.#chain === undefined) {
       const chain: CertificateInfo[] = [];
-      for (let it = this.#peerX509; it !== undefined && chain.length < 100; it = it.issuerCertificate)
+      for (let it = this.peerX509; it !== undefined && chain.length < 100; it = it.issuerCertificate)
         chain.push(new CertificateFacts(it));
       this.#chain = chain;
     }

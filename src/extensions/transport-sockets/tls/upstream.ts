@@ -1,4 +1,5 @@
 // TLS on connections to upstream hosts. The certificate is checked before the connection counts as established.
+import type { X509Certificate } from 'node:crypto';
 import type { Socket } from 'node:net';
 import {
   type ConnectionOptions,
@@ -26,6 +27,16 @@ import { PeerValidator } from './validator.ts';
 
 const log = logger('connection');
 
+/** Names come from clients (`auto_sni`): the sessions of so many are kept. */
+const maxNames = 1000;
+
+interface KeptSession {
+  readonly session: Buffer;
+  /** Who showed it when the session was agreed on. */
+  readonly peer: X509Certificate | undefined;
+  readonly isValidated: boolean;
+}
+
 export class UpstreamTls implements UpstreamTransport {
   readonly isTls = true;
   readonly #config: UpstreamTlsConfig;
@@ -34,8 +45,8 @@ export class UpstreamTls implements UpstreamTransport {
   readonly #stats: SslStats;
   readonly #factoryStats: SocketFactoryStats;
   readonly #infos = new WeakMap<object, SocketTlsInfo>();
-  /** By server name, the last used at the end; each is offered once (RFC 8446 C.4). */
-  readonly #sessions = new Map<string, Buffer[]>();
+  /** By what was asked of the server, the last used at the end; each is offered once (RFC 8446 C.4). */
+  readonly #sessions = new Map<string, KeptSession[]>();
   #secureContext: SecureContext | undefined = undefined;
   #validator: PeerValidator | undefined = undefined;
 
@@ -71,8 +82,9 @@ export class UpstreamTls implements UpstreamTransport {
       if (asked.serverName !== '') sni = asked.serverName;
       if (asked.applicationProtocols.length > 0) protocols = asked.applicationProtocols;
     }
-    const sessions = this.#sessions.get(sni);
-    const session = sessions?.pop();
+    const names = asked?.subjectAltNames ?? [];
+    const key = `${sni}|${names.join()}`;
+    const kept = this.#sessions.get(key)?.pop();
     const options: ConnectionOptions = {
       socket,
       secureContext,
@@ -82,11 +94,20 @@ export class UpstreamTls implements UpstreamTransport {
     };
     if (sni !== '') options.servername = sni;
     if (protocols.length > 0) options.ALPNProtocols = [...protocols];
-    if (session !== undefined) options.session = session;
+    if (kept !== undefined) options.session = kept.session;
     const tls = connect(options);
     tls.on('error', (error) => this.#onError(socket, error));
-    tls.on('secureConnect', () => this.#onSecure(tls, sni, asked?.subjectAltNames ?? []));
-    if (config.maxSessionKeys > 0) tls.on('session', (it: Buffer) => this.#keep(sni, it));
+    // Before the peer is known to be the right one (TLS 1.2), or afterwards.
+    const early: Buffer[] = [];
+    tls.on('secureConnect', () => {
+      this.#onSecure(tls, sni, names, kept);
+      for (const it of early) this.#keep(key, it, tls);
+    });
+    if (config.maxSessionKeys > 0)
+      tls.on('session', (it: Buffer) => {
+        if (this.#infos.has(tls)) this.#keep(key, it, tls);
+        else early.push(it);
+      });
     return tls;
   }
 
@@ -99,11 +120,13 @@ export class UpstreamTls implements UpstreamTransport {
     return this.#infos.get(socket);
   }
 
-  #onSecure(tls: TLSSocket, sni: string, names: readonly string[]): void {
+  #onSecure(tls: TLSSocket, sni: string, names: readonly string[], offered: KeptSession | undefined): void {
     const stats = this.#stats;
-    const peer = tls.getPeerX509Certificate();
-    let isValidated = false;
-    if (this.#validator !== undefined && peer !== undefined) {
+    // Who resumes a session shows no certificate: the one of the first handshake holds.
+    const resumed = tls.isSessionReused() ? offered : undefined;
+    const peer = resumed?.peer ?? tls.getPeerX509Certificate();
+    let isValidated = resumed?.isValidated ?? false;
+    if (resumed === undefined && this.#validator !== undefined && peer !== undefined) {
       const checkedName = this.#config.autoSniSanValidation ? sni : '';
       const { reason, validated } = this.#validator.validate(tls, peer, checkedName, names, stats);
       if (reason !== '') {
@@ -124,10 +147,14 @@ export class UpstreamTls implements UpstreamTransport {
     this.#infos.set(tls, info);
   }
 
-  #keep(sni: string, session: Buffer): void {
-    const sessions = this.#sessions.get(sni) ?? [];
-    this.#sessions.set(sni, sessions);
-    sessions.push(session);
+  /** Only of those who were let through. */
+  #keep(key: string, session: Buffer, tls: TLSSocket): void {
+    const info = this.#infos.get(tls);
+    if (info === undefined) return;
+    const sessions = this.#sessions.get(key) ?? [];
+    this.#sessions.set(key, sessions);
+    if (this.#sessions.size > maxNames) this.#sessions.delete(this.#sessions.keys().next().value!);
+    sessions.push({ session, peer: info.peerX509, isValidated: info.peerValidated });
     if (sessions.length > this.#config.maxSessionKeys) sessions.shift();
   }
 
