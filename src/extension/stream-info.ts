@@ -173,4 +173,6 @@ export interface StreamInfo {
 export interface FilterStateObject {
   readonly text: string;
   field(name: string): string | number | undefined;
+  /** Plain data, where the object is a message and not a text. */
+  readonly typed?: unknown;
 }

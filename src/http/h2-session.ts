@@ -375,7 +375,10 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
       if (this.#isServer && stream.localEndSent) {
         this.#answered.push(stream.id);
         this.#wake();
-      } else this.#sendReset(stream.id, errorOfReset(reason));
+      } else {
+        this.#sendReset(stream.id, errorOfReset(reason));
+        stream.wireBytesSent += frameHeaderBytes + 4;
+      }
     }
     this.#close(stream);
   }

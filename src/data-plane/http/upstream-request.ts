@@ -175,7 +175,9 @@ export class UpstreamRequest implements PoolClient, StreamDecoder, TimerOwner {
   }
 
   onReset(reason: ResetReason, details: string): void {
-    if (!this.isOver) this.owner.onAttemptFailed(this, reason, details);
+    if (this.isOver) return;
+    this.connection?.countReset(reason);
+    this.owner.onAttemptFailed(this, reason, details);
   }
 
   #restartIdle(): void {

@@ -19,8 +19,8 @@ import type { SocketAddressData } from '../address.ts';
 import type { RequestInfo } from '../http/request-info.ts';
 import type { DataPlaneFilterContext, WorkerContext } from '../worker-context.ts';
 import { AcceptedConnection, AcceptedConnectionInfo } from './accepted-connection.ts';
-import { saysGoodbye } from './drain-odds.ts';
 import type { ConnectionCounts } from './connection-counts.ts';
+import { saysGoodbye } from './drain-odds.ts';
 import { FilterChainMatch } from './filter-chain-match.ts';
 import {
   InspectedSocket,

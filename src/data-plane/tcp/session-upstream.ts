@@ -6,6 +6,9 @@ export interface SessionUpstream {
   /** It takes bytes. */
   readonly isConnected: boolean;
   readonly isGone: boolean;
+  /** Bytes that it added to those of the session, both ways, as Envoy counts them. */
+  readonly ownBytesSent: number;
+  readonly ownBytesReceived: number;
   /** The end of its bytes came. */
   readonly hasEnded: boolean;
   open(): void;

@@ -6,6 +6,7 @@ import { parseTlvs, type TlvData } from '#extension/proxy-protocol-config.ts';
 import type { Registry } from '#extension/registry.ts';
 import type { Metadata } from '#schema/messages/envoy/config/core/v3.ts';
 import type { TcpProxy } from '#schema/messages/envoy/extensions/filters/network/tcp_proxy/v3.ts';
+import { parseTunnel, type TunnelConfig } from './tunnel-config.ts';
 
 export const ConnectMode = { Immediate: 0, OnDownstreamData: 1, OnDownstreamTlsHandshake: 2 } as const;
 export type ConnectMode = (typeof ConnectMode)[keyof typeof ConnectMode];
@@ -40,6 +41,8 @@ export interface TcpProxyConfig {
   readonly backoff: { readonly baseMs: number; readonly maxMs: number } | undefined;
   /** Closes when there is traffic while the listener drains. */
   readonly checksDrain: boolean;
+  /** Through an HTTP proxy; undefined: not. */
+  readonly tunnel: TunnelConfig | undefined;
   /** For a PROXY header to the host. */
   readonly proxyTlvs: readonly TlvData[];
   /** What becomes of those of the client. */
@@ -87,6 +90,7 @@ export function parseTcpProxy(message: TcpProxy, at: ParseContext, registry: Reg
     'max_early_data_bytes',
     'check_drain_close',
     'proxy_protocol_tlvs',
+    'tunneling_config',
     'proxy_protocol_tlv_merge_policy',
   ]);
   for (const field of ['downstream_idle_timeout', 'upstream_idle_timeout'] as const)
@@ -133,6 +137,7 @@ export function parseTcpProxy(message: TcpProxy, at: ParseContext, registry: Reg
     maxConnectAttempts: message.max_connect_attempts ?? 1,
     backoff: backoff && { baseMs, maxMs },
     checksDrain: message.check_drain_close ?? false,
+    tunnel: message.tunneling_config && parseTunnel(message.tunneling_config, at.field('tunneling_config')),
     proxyTlvs: parseTlvs(message.proxy_protocol_tlvs, at, 'proxy_protocol_tlvs', true),
     tlvMergePolicy: mergePolicies[message.proxy_protocol_tlv_merge_policy],
     accessLogs: parseAccessLogs(message.access_log, at.field('access_log'), registry),

@@ -17,9 +17,11 @@ import { CloseEvent, CloseType } from '#net/connection.ts';
 import type { ProxyTlv } from '#net/proxy-protocol.ts';
 import type { RequestInfo } from '../http/request-info.ts';
 import type { Cluster } from '../upstream/cluster.ts';
+import { UpstreamProtocol } from '../upstream/cluster-config.ts';
 import type { UpstreamHost } from '../upstream/host.ts';
 import { transportOptionsOf } from '../upstream/transport-options.ts';
 import type { WorkerContext } from '../worker-context.ts';
+import { HttpTunnel } from './http-tunnel.ts';
 import type { SessionUpstream, UpstreamOwner } from './session-upstream.ts';
 import {
   ConnectMode,
@@ -29,6 +31,7 @@ import {
 } from './tcp-proxy-config.ts';
 import type { TcpProxyStats } from './tcp-proxy-stats.ts';
 import { TcpUpstream } from './tcp-upstream.ts';
+import type { Tunnel } from './tunnel-config.ts';
 
 /** What all sessions of one configured tcp_proxy share. */
 export interface TcpProxyShared {
@@ -37,6 +40,7 @@ export interface TcpProxyShared {
   readonly worker: WorkerContext;
   readonly accessLogs: readonly AccessLogger[];
   readonly proxyTlvs: (context: FormatContext) => readonly ProxyTlv[];
+  readonly tunnel: Tunnel | undefined;
 }
 
 const Timer = { Idle: 0, MaxDuration: 1, Connect: 2, Backoff: 3, Log: 4 } as const;
@@ -60,6 +64,9 @@ export class TcpSession implements NetworkFilter, UpstreamOwner, TimerOwner, For
   /** Undefined before the first attempt and between two. */
   #upstream: SessionUpstream | undefined = undefined;
   #attempts = 0;
+  /** Payload to and from the upstream, and what failed attempts added. */
+  #upstreamSent = 0;
+  #upstreamReceived = 0;
   #isOver = false;
   #downstreamEnded = false;
   /** Received before there was an upstream, when `max_early_data_bytes` allows that. */
@@ -113,7 +120,7 @@ export class TcpSession implements NetworkFilter, UpstreamOwner, TimerOwner, For
     if (upstream === undefined || !upstream.isConnected) this.#hold(data, end);
     else {
       if (data.length > 0) {
-        info.upstream.wireBytesSent += data.length;
+        this.#upstreamSent += data.length;
         upstream.write(data);
       }
       if (end) {
@@ -140,8 +147,14 @@ export class TcpSession implements NetworkFilter, UpstreamOwner, TimerOwner, For
     // The upstream goes for the same reason.
     if (event === CloseEvent.Local && upstream?.isConnected === true)
       this.info.upstream.localCloseReason = this.info.connection.localCloseReason;
-    this.#over();
+    if (this.#isOver) return;
+    this.#isOver = true;
     if (upstream !== undefined && !upstream.isGone) upstream.close(event);
+    const { timers } = this.#shared.worker;
+    timers.cancel(this.#idle);
+    for (const timer of this.#timers ?? []) timers.cancel(timer);
+    this.info.endMs = turnMs();
+    this.#log(AccessLogType.TcpConnectionEnd);
   }
 
   #hold(data: Buffer, end: boolean): void {
@@ -204,7 +217,7 @@ export class TcpSession implements NetworkFilter, UpstreamOwner, TimerOwner, For
   }
 
   #connect(cluster: Cluster, host: UpstreamHost): void {
-    const { stats } = this.#shared;
+    const { stats, tunnel } = this.#shared;
     const { upstream } = this.info;
     this.#attempts++;
     this.info.attemptCount = this.#attempts;
@@ -219,8 +232,15 @@ export class TcpSession implements NetworkFilter, UpstreamOwner, TimerOwner, For
       this.info.filterState,
       this.#proxyTlvs(),
     );
-    this.#upstream = new TcpUpstream(this, cluster, host, options, upstream, stats);
-    this.#startTimer(Timer.Connect, cluster.config.connectTimeoutMs);
+    const { filterState } = this.#downstream;
+    if (tunnel === undefined || filterState.get(filterStateKeys.disableTunneling)?.text === 'true') {
+      this.#upstream = new TcpUpstream(this, cluster, host, options, upstream, stats);
+      this.#startTimer(Timer.Connect, cluster.config.connectTimeoutMs);
+    } else {
+      const { protocol } = cluster.config.http;
+      const pool = cluster.pool(host, protocol === UpstreamProtocol.Downstream ? 0 : protocol, 0, options);
+      this.#upstream = new HttpTunnel(this, pool, tunnel, upstream, filterState);
+    }
     this.#upstream.open();
   }
 
@@ -242,7 +262,7 @@ export class TcpSession implements NetworkFilter, UpstreamOwner, TimerOwner, For
     const early = this.#early;
     if (early !== undefined) {
       this.#early = undefined;
-      this.info.upstream.wireBytesSent += this.#earlyBytes;
+      this.#upstreamSent += this.#earlyBytes;
       for (let i = 0; i < early.length; i++) upstream.write(early[i]!);
     }
     if (this.#downstreamEnded) upstream.end();
@@ -255,7 +275,7 @@ export class TcpSession implements NetworkFilter, UpstreamOwner, TimerOwner, For
   onUpstreamData(data: Buffer): void {
     if (this.#isOver) return;
     const { info } = this;
-    info.upstream.wireBytesReceived += data.length;
+    this.#upstreamReceived += data.length;
     info.wireBytesSent += data.length;
     this.#downstream.write(data);
     this.#active();
@@ -288,6 +308,8 @@ export class TcpSession implements NetworkFilter, UpstreamOwner, TimerOwner, For
     if (this.#isOver) return;
     const { config } = this.#shared;
     this.#stopTimer(Timer.Connect);
+    this.#upstreamSent += this.#upstream?.ownBytesSent ?? 0;
+    this.#upstreamReceived += this.#upstream?.ownBytesReceived ?? 0;
     this.#upstream = undefined;
     this.info.upstream.transportFailureReason = details;
     if (isRemote) this.info.flags |= 1 << ResponseFlag.UpstreamConnectionFailure;
@@ -370,21 +392,13 @@ export class TcpSession implements NetworkFilter, UpstreamOwner, TimerOwner, For
     }
   }
 
-  #over(): void {
-    if (this.#isOver) return;
-    this.#isOver = true;
-    const { timers } = this.#shared.worker;
-    timers.cancel(this.#idle);
-    for (const timer of this.#timers ?? []) timers.cancel(timer);
-    this.info.endMs = turnMs();
-    this.#log(AccessLogType.TcpConnectionEnd);
-  }
-
   #log(type: AccessLogType): void {
     const { accessLogs } = this.#shared;
     const { connection } = this.#downstream;
     this.info.bytesReceived = connection.bytesReceived;
     this.info.bytesSent = connection.bytesSent;
+    this.info.upstream.wireBytesSent = this.#upstreamSent + (this.#upstream?.ownBytesSent ?? 0);
+    this.info.upstream.wireBytesReceived = this.#upstreamReceived + (this.#upstream?.ownBytesReceived ?? 0);
     this.logType = type;
     for (let i = 0; i < accessLogs.length; i++) accessLogs[i]!.log(this);
   }

@@ -10,7 +10,7 @@ import {
   connectFailureText,
 } from '#net/connection.ts';
 import type { RequestUpstreamInfo } from '../http/request-info.ts';
-import type { Cluster } from '../upstream/cluster.ts';
+import { type Cluster, rawPool } from '../upstream/cluster.ts';
 import type { UpstreamHost } from '../upstream/host.ts';
 import type { SessionUpstream, UpstreamOwner } from './session-upstream.ts';
 import type { TcpProxyStats } from './tcp-proxy-stats.ts';
@@ -19,6 +19,8 @@ export class TcpUpstream implements SessionUpstream, ConnectionOwner {
   isConnected = false;
   isGone = false;
   hasEnded = false;
+  readonly ownBytesSent = 0;
+  readonly ownBytesReceived = 0;
   readonly #session: UpstreamOwner;
   readonly #cluster: Cluster;
   readonly #host: UpstreamHost;
@@ -57,7 +59,7 @@ export class TcpUpstream implements SessionUpstream, ConnectionOwner {
     stats.upstreamCxActive.value++;
     this.#host.cxTotal.value++;
     this.#host.cxActive.value++;
-    const connection = this.#cluster.connect(this.#host, this, 0, this.#options);
+    const connection = this.#cluster.connect(this.#host, this, rawPool, this.#options);
     this.#connection = connection;
     connection.rxBytes = stats.upstreamCxRxBytesTotal;
     connection.txBytes = stats.upstreamCxTxBytesTotal;

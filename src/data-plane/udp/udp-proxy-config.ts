@@ -7,8 +7,8 @@ import { durationMs, onlyFields } from '#extension/message-fields.ts';
 import type { Registry } from '#extension/registry.ts';
 import type { UdpSocketConfig } from '#schema/messages/envoy/config/core/v3.ts';
 import type {
-  Route,
   UdpProxyConfig as Message,
+  Route,
 } from '#schema/messages/envoy/extensions/filters/udp/udp_proxy/v3.ts';
 
 export interface UdpProxyConfig {

@@ -32,7 +32,9 @@ export interface Dialer {
 /** The pool of raw connections, for the payload of a CONNECT; the others are `UpstreamProtocol`. */
 export const rawPool = 3;
 
-const alpnByProtocol: readonly (readonly string[])[] = [['http/1.1'], ['h2'], ['h2', 'http/1.1'], []];
+export const alpnOfHttp1: readonly string[] = ['http/1.1'];
+export const alpnOfHttp2: readonly string[] = ['h2'];
+const alpnByProtocol: readonly (readonly string[])[] = [alpnOfHttp1, alpnOfHttp2, ['h2', 'http/1.1'], []];
 
 /** The clusters of a worker by name. */
 export interface ClusterLookup {

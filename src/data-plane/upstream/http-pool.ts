@@ -296,6 +296,13 @@ export class PooledConnection implements ConnectionOwner, ClientCodecOwner, Time
     encoder.reset(ResetReason.LocalReset);
   }
 
+  /** The peer has reset a stream. HTTP/1 has no resets: there the connection ends. */
+  countReset(reason: ResetReason): void {
+    const { stats } = this.pool.cluster;
+    if (reason === ResetReason.RemoteReset) stats.upstreamRqRxReset.value++;
+    else if (reason === ResetReason.RemoteResetNoError) stats.upstreamRqRxResetNoError.value++;
+  }
+
   close(reason: ResetReason, details: string): void {
     this.#closeReason = reason;
     this.#closeDetails = details;

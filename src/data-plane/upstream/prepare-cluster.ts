@@ -12,7 +12,7 @@ import type { H2CodecStats } from '#http/h2-stats.ts';
 import { dial } from '#net/dial.ts';
 import { http1Counts, http2Counts } from '../http/codec-stats.ts';
 import type { WorkerContext } from '../worker-context.ts';
-import { Cluster, type Dialer } from './cluster.ts';
+import { alpnOfHttp1, alpnOfHttp2, Cluster, type Dialer } from './cluster.ts';
 import type { ClusterConfig, LocalityConfig } from './cluster-config.ts';
 import { CircuitBreakerStats, ClusterStats } from './cluster-stats.ts';
 import { ClusterCodeStats } from './code-stats.ts';
@@ -47,8 +47,18 @@ export function prepareCluster(config: ClusterConfig, worker: WorkerContext): Cl
     .prepare(config.lbPolicy.config as never, services);
   let http1: Http1Options | undefined;
   let http2: H2CodecStats | undefined;
+  const http1Options = () =>
+    (http1 ??= {
+      ...config.http.http1,
+      ignoresUpgrade: undefined,
+      counts: http1Counts(scope.scope('http1')),
+    });
+  const http2Stats = () => (http2 ??= http2Counts(scope.scope('http2')));
   const dialer: Dialer = {
     open(_cluster, host, owner, alpn, options) {
+      // What a protocol counts is listed from the first attempt on.
+      if (alpn === alpnOfHttp1) http1Options();
+      else if (alpn === alpnOfHttp2) http2Stats();
       return dial(
         {
           address: host.ip,
@@ -66,16 +76,10 @@ export function prepareCluster(config: ClusterConfig, worker: WorkerContext): Cl
       );
     },
     http1(sink, owner) {
-      http1 ??= {
-        ...config.http.http1,
-        ignoresUpgrade: undefined,
-        counts: http1Counts(scope.scope('http1')),
-      };
-      return new H1ClientCodec(owner, sink, http1);
+      return new H1ClientCodec(owner, sink, http1Options());
     },
     http2(sink, owner) {
-      http2 ??= http2Counts(scope.scope('http2'));
-      return new H2Session(undefined, owner, sink, config.http.http2, http2, worker.timers, turnClock);
+      return new H2Session(undefined, owner, sink, config.http.http2, http2Stats(), worker.timers, turnClock);
     },
     negotiated: (connection) => (connection.socket as Partial<TLSSocket>).alpnProtocol || '',
   };

@@ -500,12 +500,13 @@ class TypedFilterState implements Operator {
   }
 
   text(context: FormatContext): string | undefined {
-    const text = this.#read(context)?.get(this.#key)?.text;
-    return text === undefined ? undefined : JSON.stringify(text);
+    const value = this.value(context);
+    return value === undefined ? undefined : JSON.stringify(value);
   }
 
   value(context: FormatContext): unknown {
-    return this.#read(context)?.get(this.#key)?.text;
+    const object = this.#read(context)?.get(this.#key);
+    return object?.typed ?? object?.text;
   }
 }
 

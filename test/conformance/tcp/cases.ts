@@ -13,6 +13,8 @@ export interface TcpCase {
   /** The port of a cluster with the name of the case. */
   readonly upstream?: number;
   readonly clusters?: readonly string[];
+  /** Statistics that are known to differ. */
+  readonly ignored?: RegExp;
   run(here: { open(options?: ClientOptions): TcpClient; upstreams: Upstreams }): Promise<unknown>;
 }
 
@@ -50,9 +52,10 @@ function proxyCases(): TcpCase[] {
     clusters: [cluster(name, 21201, socket(config))],
     filters: [tcpProxy(name, `cluster: ${name}${proxy}`)],
     async run({ open, upstreams }) {
-      const client = open().send(head).send(name);
-      await client.until(name);
-      const seen = await upstreams.until(21201, name);
+      const said = `!${name}!`;
+      const client = open().send(head).send(said);
+      await client.until(said);
+      const seen = await upstreams.until(21201, said);
       const port = `${client.socket.localPort}`;
       return [await client.finish().ended(), seen.replace(port, 'CLIENT'), ''].map((it) =>
         typeof it === 'string' ? it : it.map((text) => text.replace(port, 'CLIENT')),
@@ -118,6 +121,90 @@ function proxyCases(): TcpCase[] {
   ];
 }
 
+/** tcp_proxy through an HTTP proxy. */
+function tunnelCases(): TcpCase[] {
+  const http2 = `typed_extension_protocol_options: {envoy.extensions.upstreams.http.v3.HttpProtocolOptions: {"@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions, explicit_http_config: {http2_protocol_options: {}}}}`;
+  const made = (
+    name: string,
+    port: number,
+    isHttp2: boolean,
+    tunnel: string,
+    run: TcpCase['run'],
+    more = '',
+    first: readonly string[] = [],
+  ): TcpCase => ({
+    name,
+    clusters: [cluster(name, port, isHttp2 ? http2 : '')],
+    filters: [
+      ...first,
+      tcpProxy(name, `cluster: ${name}, tunneling_config: {hostname: "${name}:1", ${tunnel}}${more}`),
+    ],
+    run,
+  });
+  const heads = (upstreams: Upstreams, port: number, name: string) =>
+    upstreams.seen(port).filter((it) => it.includes(name));
+  const talk =
+    (port: number, name: string): TcpCase['run'] =>
+    async ({ open, upstreams }) => {
+      const client = open().send('hello');
+      await client.until('hello');
+      const seen = heads(upstreams, port, name);
+      return [seen, await client.finish().ended()];
+    };
+  const refused =
+    (port: number, name: string): TcpCase['run'] =>
+    async ({ open, upstreams }) => [await open().ended(), heads(upstreams, port, name)];
+  const header = (key: string, value: string, action = 'APPEND_IF_EXISTS_OR_ADD') =>
+    `{header: {key: ${key}, value: "${value}"}, append_action: ${action}}`;
+  const added = `headers_to_add: [${header('x-to', '%UPSTREAM_CLUSTER%')}, ${header('x-from', '%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%')}]`;
+  const off = network(
+    'state',
+    `set_filter_state.v3.Config, on_new_connection: [{object_key: envoy.tcp_proxy.disable_tunneling, ${text('true')}}]`,
+  );
+  return [
+    made('tunnel_h1', 21206, false, `propagate_response_headers: true`, talk(21206, 'tunnel_h1:1')),
+    made('tunnel_h1_headers', 21206, false, added, talk(21206, 'tunnel_h1_headers')),
+    made('tunnel_h1_refused', 21207, false, '', refused(21207, 'tunnel_h1_refused:1')),
+    made(
+      'tunnel_h1_again',
+      21207,
+      false,
+      '',
+      refused(21207, 'tunnel_h1_again:1'),
+      ', max_connect_attempts: 2',
+    ),
+    made('tunnel_h1_nobody', 21999, false, '', ({ open }) => open().ended(), ', max_connect_attempts: 2'),
+    made('tunnel_h1_off', 21201, false, '', ({ open }) => open().send('hello').finish().ended(), '', [off]),
+    made('tunnel_h1_reset', 21208, false, '', ({ open }) => open().send('hello').ended()),
+    {
+      ...made('tunnel_h1_end', 21209, false, '', ({ open }) => open().send('hello').ended()),
+      // Who ended the connection to the proxy.
+      ignored: /upstream_cx_destroy_(local|remote)/,
+    },
+    made('tunnel_h1_post', 21210, false, 'use_post: true, post_path: /p', async ({ open, upstreams }) => {
+      const client = open().send('hello');
+      const seen = await client.until('hello');
+      const head = heads(upstreams, 21210, 'tunnel_h1_post');
+      return [seen, head, await client.finish().ended()];
+    }),
+    made('tunnel_h2', 21211, true, added, talk(21211, 'tunnel_h2:1')),
+    made('tunnel_h2_post', 21211, true, 'use_post: true', talk(21211, 'tunnel_h2_post:1')),
+    made('tunnel_h2_refused', 21212, true, '', refused(21212, 'tunnel_h2_refused:1')),
+    made('tunnel_h2_end', 21213, true, 'propagate_response_trailers: true', async ({ open }) => {
+      const client = open().send('hello');
+      const seen = await client.ended();
+      client.finish();
+      return seen;
+    }),
+    made('tunnel_h2_reset', 21214, true, '', ({ open }) => open().send('hello').ended()),
+    made('tunnel_h2_left', 21211, true, '', async ({ open }) => {
+      const client = open().send('hello');
+      await client.until('hello');
+      client.reset();
+    }),
+  ];
+}
+
 export const cases: readonly TcpCase[] = [
   {
     name: 'limited',
@@ -137,7 +224,7 @@ export const cases: readonly TcpCase[] = [
     filters: [
       network(
         'limit',
-        'connection_limit.v3.ConnectionLimit, stat_prefix: limited_late, max_connections: 1, delay: 0.1s',
+        'connection_limit.v3.ConnectionLimit, stat_prefix: limited_late, max_connections: 1, delay: 0.3s',
       ),
       echo,
     ],
@@ -207,7 +294,7 @@ export const cases: readonly TcpCase[] = [
     filters: [
       network(
         'state',
-        `set_filter_state.v3.Config, on_new_connection: [{object_key: envoy.tcp_proxy.per_connection_idle_timeout_ms, ${text('100')}}]`,
+        `set_filter_state.v3.Config, on_new_connection: [{object_key: envoy.tcp_proxy.per_connection_idle_timeout_ms, ${text('300')}}]`,
       ),
       tcpProxy('idle_by_state', 'cluster: sink'),
     ],
@@ -242,8 +329,8 @@ export const cases: readonly TcpCase[] = [
     run: ({ open }) => open().ended(),
   },
   {
-    name: 'no_cluster',
-    filters: [tcpProxy('no_cluster', 'cluster: nowhere')],
+    name: 'unknown',
+    filters: [tcpProxy('unknown', 'cluster: nowhere')],
     run: ({ open }) => open().ended(),
   },
   { name: 'no_host', filters: [tcpProxy('no_host', 'cluster: empty')], run: ({ open }) => open().ended() },
@@ -284,24 +371,24 @@ export const cases: readonly TcpCase[] = [
   {
     name: 'idle',
     upstream: 21204,
-    filters: [tcpProxy('idle', 'cluster: idle, idle_timeout: 0.1s')],
+    filters: [tcpProxy('idle', 'cluster: idle, idle_timeout: 0.3s')],
     run: ({ open }) => open().send('hello').ended(),
   },
   {
     name: 'duration',
     upstream: 21204,
-    filters: [tcpProxy('duration', 'cluster: duration, max_downstream_connection_duration: 0.1s')],
+    filters: [tcpProxy('duration', 'cluster: duration, max_downstream_connection_duration: 0.3s')],
     run: ({ open }) => open().send('hello').ended(),
   },
   {
     name: 'inspection_timeout',
-    listener: `listener_filters_timeout: 0.1s, listener_filters: [${listenerFilter('tls', 'tls_inspector.v3.TlsInspector')}]`,
+    listener: `listener_filters_timeout: 0.3s, listener_filters: [${listenerFilter('tls', 'tls_inspector.v3.TlsInspector')}]`,
     filters: [tcpProxy('inspection_timeout', 'cluster: echo')],
     run: ({ open }) => open().ended(),
   },
   {
     name: 'inspection_passes',
-    listener: `listener_filters_timeout: 0.1s, continue_on_listener_filters_timeout: true, listener_filters: [${listenerFilter('tls', 'tls_inspector.v3.TlsInspector')}]`,
+    listener: `listener_filters_timeout: 0.3s, continue_on_listener_filters_timeout: true, listener_filters: [${listenerFilter('tls', 'tls_inspector.v3.TlsInspector')}]`,
     filters: [tcpProxy('inspection_passes', 'cluster: greeter')],
     async run({ open }) {
       const client = open();
@@ -457,4 +544,5 @@ export const cases: readonly TcpCase[] = [
     run: ({ open }) => open().send('\x16\x03\x01\x00\x05\x01\x00\x00\x01\xff').ended(),
   },
   ...proxyCases(),
+  ...tunnelCases(),
 ];

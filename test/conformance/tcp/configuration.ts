@@ -19,6 +19,7 @@ const format = [
   'UPSTREAM %UPSTREAM_HOST% %UPSTREAM_CLUSTER%',
   'SNI %REQUESTED_SERVER_NAME%',
   'STATE %FILTER_STATE(first)% %FILTER_STATE(second:PLAIN)%',
+  'TUNNEL %FILTER_STATE(envoy.tcp_proxy.propagate_response_headers)% %FILTER_STATE(envoy.tcp_proxy.propagate_response_trailers:TYPED)%',
   'CODE %RESPONSE_CODE%',
   'TYPE %ACCESS_LOG_TYPE%',
 ].join(' ');

@@ -1,7 +1,37 @@
 // Upstreams for the TCP cases. Each remembers the bytes it got, connection by connection.
 import { once } from 'node:events';
+import {
+  constants,
+  createServer as createHttp2Server,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+} from 'node:http2';
 import { createServer, type Socket } from 'node:net';
 import type { TestContext } from 'node:test';
+
+type Serve = (socket: Socket) => void;
+
+/** Answers the first head of HTTP/1 with `answer`, and what comes then with `then`. */
+function afterHead(answer: string, then: (socket: Socket, bytes: Buffer) => void): Serve {
+  return (socket) => {
+    let head = '';
+    let isOpen = false;
+    socket.on('data', (bytes: Buffer) => {
+      if (isOpen) {
+        then(socket, bytes);
+        return;
+      }
+      head += bytes.toString('latin1');
+      const end = head.indexOf('\r\n\r\n');
+      if (end < 0) return;
+      isOpen = true;
+      socket.write(answer);
+      const rest = Buffer.from(head.slice(end + 4), 'latin1');
+      if (rest.length > 0) then(socket, rest);
+    });
+    socket.on('end', () => socket.end());
+  };
+}
 
 export interface Upstreams {
   /** What the connections to a port sent so far, in the order they came, as latin1. */
@@ -10,7 +40,7 @@ export interface Upstreams {
   readonly until: (port: number, part: string) => Promise<string>;
 }
 
-type Serve = (socket: Socket, state: { text: string }) => void;
+const connected = 'HTTP/1.1 200 OK\r\nx-a: b\r\n\r\n';
 
 /** By the port of the configuration. */
 const servers: Readonly<Record<number, Serve>> = {
@@ -36,6 +66,32 @@ const servers: Readonly<Record<number, Serve>> = {
       if (bytes.includes('\r\n\r\n')) socket.write('HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nend');
     });
   },
+  // Proxies for tunnels: one that echoes, one that refuses, one that breaks off, one that ends, one that takes a POST.
+  21206: afterHead(connected, (socket, bytes) => socket.write(bytes)),
+  21207: afterHead('HTTP/1.1 503 No\r\ncontent-length: 0\r\n\r\n', () => {}),
+  21208: afterHead(connected, (socket) => socket.resetAndDestroy()),
+  21209: afterHead(connected, (socket) => socket.end('bye')),
+  21210: afterHead('HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n', (socket, bytes) => {
+    if (bytes.includes('hello')) socket.write('5\r\nhello\r\n');
+  }),
+};
+
+/** The same over HTTP/2. What is remembered of a stream are the headers. */
+const http2Servers: Readonly<Record<number, (stream: ServerHttp2Stream) => void>> = {
+  21211: (stream) => {
+    stream.respond({ ':status': 200, 'x-a': 'b' });
+    stream.pipe(stream);
+  },
+  21212: (stream) => stream.respond({ ':status': 503 }),
+  21213: (stream) => {
+    stream.respond({ ':status': 200 }, { waitForTrailers: true });
+    stream.on('wantTrailers', () => stream.sendTrailers({ 'x-end': 'c' }));
+    stream.once('data', () => stream.end('bye'));
+  },
+  21214: (stream) => {
+    stream.respond({ ':status': 200 });
+    stream.once('data', () => stream.close(constants.NGHTTP2_INTERNAL_ERROR));
+  },
 };
 
 export async function startUpstreams(t: TestContext, port: (written: number) => number): Promise<Upstreams> {
@@ -55,7 +111,7 @@ export async function startUpstreams(t: TestContext, port: (written: number) => 
         state.text += bytes.toString('latin1');
         for (const it of wake.splice(0)) it();
       });
-      serve(socket, state);
+      serve(socket);
     });
     const real = port(Number(written));
     if (!(real > 0)) continue;
@@ -63,6 +119,27 @@ export async function startUpstreams(t: TestContext, port: (written: number) => 
     await once(server, 'listening');
     t.after(() => {
       for (const socket of sockets) socket.destroy();
+      server.close();
+    });
+  }
+  for (const [written, serve] of Object.entries(http2Servers)) {
+    const states: { text: string }[] = [];
+    seen.set(Number(written), states);
+    const real = port(Number(written));
+    if (!(real > 0)) continue;
+    const sessions = new Set<ServerHttp2Session>();
+    const server = createHttp2Server();
+    server.on('session', (session) => sessions.add(session));
+    server.on('sessionError', () => {});
+    server.on('stream', (stream: ServerHttp2Stream, headers) => {
+      stream.on('error', () => {});
+      states.push({ text: JSON.stringify(Object.entries(headers).sort()) });
+      serve(stream);
+    });
+    server.listen(real, '127.0.0.1');
+    await once(server, 'listening');
+    t.after(() => {
+      for (const session of sessions) session.destroy();
       server.close();
     });
   }

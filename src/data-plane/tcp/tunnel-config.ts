@@ -1,0 +1,68 @@
+// `tunneling_config` of tcp_proxy: from the message to plain data, and from there to what sessions use.
+import type { ParseContext } from '#config/parse-context.ts';
+import { checkFormat } from '#extension/format-config.ts';
+import type { Formatter } from '#extension/formatter.ts';
+import {
+  compileLevel,
+  type HeaderMutationData,
+  parseHeaderValueOption,
+} from '#extension/header-mutation-config.ts';
+import type { HeaderMutations } from '#extension/header-mutations.ts';
+import { onlyFields } from '#extension/message-fields.ts';
+import { compileFormat } from '#extension/substitution/compile.ts';
+import type { TcpProxy_TunnelingConfig } from '#schema/messages/envoy/extensions/filters/network/tcp_proxy/v3.ts';
+
+export interface TunnelConfig {
+  /** A format string. */
+  readonly hostname: string;
+  /** Of a POST; empty: CONNECT. */
+  readonly postPath: string;
+  readonly headersToAdd: readonly HeaderMutationData[];
+  readonly keepsHeaders: boolean;
+  readonly keepsTrailers: boolean;
+}
+
+export interface Tunnel {
+  readonly config: TunnelConfig;
+  readonly hostname: Formatter;
+  readonly headersToAdd: HeaderMutations | null;
+}
+
+export function parseTunnel(message: TcpProxy_TunnelingConfig, at: ParseContext): TunnelConfig {
+  onlyFields(message, at, [
+    'hostname',
+    'use_post',
+    'headers_to_add',
+    'propagate_response_headers',
+    'post_path',
+    'propagate_response_trailers',
+  ]);
+  checkFormat(message.hostname, at.field('hostname'));
+  if (message.post_path !== '' && !message.use_post) {
+    const problem = "Can't set a post path when POST method isn't used";
+    at.field('post_path').fail(problem, { envoy: problem });
+  }
+  return {
+    hostname: message.hostname,
+    postPath: message.use_post ? message.post_path || '/' : '',
+    headersToAdd: message.headers_to_add.map((option, i) => {
+      const here = at.field('headers_to_add', i);
+      const name = option.header?.key ?? '';
+      if (name.startsWith(':') || name.toLowerCase() === 'host') {
+        const problem = ':-prefixed or host headers may not be modified';
+        here.field('header').field('key').fail(problem, { got: name, envoy: problem });
+      }
+      return parseHeaderValueOption(option, here);
+    }),
+    keepsHeaders: message.propagate_response_headers,
+    keepsTrailers: message.propagate_response_trailers,
+  };
+}
+
+export function compileTunnel(config: TunnelConfig): Tunnel {
+  return {
+    config,
+    hostname: compileFormat(config.hostname),
+    headersToAdd: compileLevel(config.headersToAdd),
+  };
+}
