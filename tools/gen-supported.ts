@@ -27,7 +27,7 @@ export async function supportedPage(): Promise<string> {
     '',
     'Printed by `tools/gen-supported.ts` from the registry; a test keeps it true. Any other extension of Envoy is refused by name when the',
     'proxy starts, and so is every field that a page does not list; `chancery validate` accepts all that Envoy 1.40 accepts. Clusters are',
-    '`STATIC`, `STRICT_DNS`, `LOGICAL_DNS` or the typed `DnsCluster`; resources come from the bootstrap.',
+    '`STATIC`, `STRICT_DNS`, `LOGICAL_DNS`, `ORIGINAL_DST` or the typed `DnsCluster`; resources come from the bootstrap.',
     '',
     'Next: xDS, active health checks, outlier detection, hash policies, tracing. Differences are in [differences.md](differences.md).',
   ];

@@ -7,6 +7,7 @@ import type { ConfigError } from '#config/config-error.ts';
 import { ParseContext } from '#config/parse-context.ts';
 import type { FlushOptions } from '#extension/access-log-files.ts';
 import { type Extension, Registry } from '#extension/registry.ts';
+import type { UpstreamTransportExtension } from '#extension/transport-socket.ts';
 import { hasNativeSockets, nativeSockets } from '#net/native-sockets.ts';
 import type { Bootstrap } from '#schema/messages/envoy/config/bootstrap/v3.ts';
 import { checkBootstrapFields } from './bootstrap-fields.ts';
@@ -177,11 +178,13 @@ export class Server {
       },
       (index, message) => {
         this.operator.receive(index, message);
+        if (message.type === 'own_hosts') this.#clusters.setOwnHosts(index, message.cluster, message.hosts);
         this.#receive(index, message);
       },
       (index, error, isExpected) => {
         this.operator.workerGone(index);
         this.#workerGone(index);
+        this.#clusters.forgetWorker(index);
         for (const it of [this.#connections, ...this.#connectionsOf.values()]) forgetWorker(it, index);
         if (isExpected) return;
         mainLog.critical(`worker ${index} died and is replaced: ${error?.stack ?? 'no reason given'}`);
@@ -208,9 +211,15 @@ export class Server {
     this.#secrets = new FileSecrets(config.secrets.files, (key, secret) =>
       this.#pool.postAll({ type: 'secret', key, secret }),
     );
-    this.#clusters = new ClusterManager(config.clusters, this.operator.store.root, systemClock, (message) =>
+    const { root } = this.operator.store;
+    this.#clusters = new ClusterManager(config.clusters, root, systemClock, (message) =>
       this.#pool.postAll(message),
     );
+    for (const { statName, transportSocket } of config.clusters.map((it) => it.config)) {
+      registry
+        .byName<UpstreamTransportExtension>('upstream_transport_socket', transportSocket.extension)
+        ?.declare?.(root.scope(`cluster.${statName}`));
+    }
   }
 
   /** Rejects with `ListenError` when a listener cannot be bound. `problems` that refuse are the caller's to look at first. */

@@ -9,6 +9,7 @@ import type { ClusterAsyncClient } from './http/async-client.ts';
 import type { ActiveListener } from './listener/active-listener.ts';
 import type { ConnectionCounts } from './listener/connection-counts.ts';
 import type { ClusterLookup } from './upstream/cluster.ts';
+import type { HostConfig } from './upstream/cluster-config.ts';
 
 export interface WorkerContext {
   readonly index: number;
@@ -24,6 +25,8 @@ export interface WorkerContext {
   readonly connectionCounts: ConnectionCounts;
   /** The listener of an address, else one of all addresses with its port. */
   listenerOf(address: string): ActiveListener | undefined;
+  /** The hosts that a cluster of this worker has made by itself, whenever they change. */
+  reportHosts(cluster: string, hosts: readonly HostConfig[]): void;
   readonly isHealthCheckFailed: boolean;
   readonly nodeId: string;
   readonly nodeCluster: string;

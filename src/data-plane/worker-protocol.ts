@@ -7,7 +7,7 @@ import type { StatsSnapshot } from '#stats/snapshot.ts';
 import type { SocketAddressData } from './address.ts';
 import type { ListenerAddress, ListenerConfig } from './listener/listener-config.ts';
 import type { StatsMatcherData } from './observe/stats-config.ts';
-import type { ClusterConfig, LocalityConfig } from './upstream/cluster-config.ts';
+import type { ClusterConfig, HostConfig, LocalityConfig } from './upstream/cluster-config.ts';
 
 /** The first message to a worker, answered by `ready`. */
 export interface WorkerData {
@@ -91,5 +91,7 @@ export type FromWorker =
       readonly id: number;
       readonly clusters: Readonly<Record<string, readonly HostCounters[]>>;
     }
+  /** What a cluster of the worker has made by itself, all of it. */
+  | { readonly type: 'own_hosts'; readonly cluster: string; readonly hosts: readonly HostConfig[] }
   | { readonly type: 'done'; readonly id: number }
   | { readonly type: 'closed' };

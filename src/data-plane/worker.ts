@@ -19,6 +19,7 @@ import { statsFilter } from './observe/stats-config.ts';
 import { preparedCoreExtensions } from './prepare-core-extensions.ts';
 import { WorkerSecrets } from './secrets/worker-secrets.ts';
 import { ActiveUdpListener } from './udp/active-udp-listener.ts';
+import type { HostConfig } from './upstream/cluster-config.ts';
 import { WorkerClusters } from './upstream/worker-clusters.ts';
 import type { WorkerContext } from './worker-context.ts';
 import type { FromWorker, HostCounters, ToWorker, WorkerData } from './worker-protocol.ts';
@@ -134,6 +135,10 @@ export class Worker implements WorkerContext, Lifecycle {
         this.accessLogFiles.close(() => this.#post({ type: 'closed' }));
         break;
     }
+  }
+
+  reportHosts(cluster: string, hosts: readonly HostConfig[]): void {
+    this.#post({ type: 'own_hosts', cluster, hosts });
   }
 
   listenerOf(address: string): ActiveListener | undefined {

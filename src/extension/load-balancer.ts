@@ -1,6 +1,8 @@
 // The contract of load-balancing policies. A policy is told about hosts when they change and asked for one per request.
 import type { ParseContext } from '#config/parse-context.ts';
+import type { HeaderMap } from '#http/header-map.ts';
 import type { Extension, Registry } from './registry.ts';
+import type { StreamInfo } from './stream-info.ts';
 import type { WorkerServices } from './worker-services.ts';
 
 export const HostHealth = { Unhealthy: 0, Degraded: 1, Healthy: 2 } as const;
@@ -51,6 +53,9 @@ export interface PickContext {
   readonly hash: bigint | undefined;
   /** Subset selection by the route. */
   readonly metadataMatch: Readonly<Record<string, unknown>> | undefined;
+  /** Of whom the host is for; absent for requests of our own. */
+  readonly streamInfo?: StreamInfo | undefined;
+  readonly requestHeaders?: HeaderMap | undefined;
 }
 
 export interface LoadBalancer {

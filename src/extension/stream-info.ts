@@ -9,6 +9,8 @@ export interface ConnectionInfo {
   readonly localAddress: string;
   /** The socket's own end, when listener filters changed `localAddress` (original_dst, proxy_protocol); else the same. */
   readonly directLocalAddress: string;
+  /** `localAddress` is where the client wanted to go: something before us had taken the connection elsewhere. */
+  readonly isLocalAddressRestored: boolean;
   /** The peer of the socket, before `x-forwarded-for` or PROXY protocol. */
   readonly directRemoteAddress: string;
   /** Changed by listener filters (original_dst, proxy_protocol). */

@@ -3,6 +3,7 @@
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { ParseContext } from '#config/parse-context.ts';
+import type { Scope } from '#stats/store.ts';
 import type { Host } from './load-balancer.ts';
 import type { ProxiedConnection } from './proxy-protocol-config.ts';
 import type { Extension, Registry } from './registry.ts';
@@ -64,6 +65,8 @@ export interface DownstreamTransportExtension<Message = never, Config = never>
 export interface UpstreamTransportExtension<Message = never, Config = never>
   extends Extension<'upstream_transport_socket'> {
   parse(message: Message, at: ParseContext, registry: Registry): Config;
+  /** On the main thread: what of `scope`, the cluster's, is listed before a worker needs the cluster. */
+  declare?(scope: Scope): void;
   prepare(config: Config, context: TransportSocketContext): UpstreamTransport;
 }
 

@@ -7,6 +7,7 @@ import { turnMs } from '#base/turn.ts';
 import type { PickContext } from '#extension/load-balancer.ts';
 import { ResponseFlag } from '#extension/response-flag.ts';
 import { ResetReason, type StreamEncoder } from '#http/codec.ts';
+import type { StreamInfo } from '#extension/stream-info.ts';
 import type { HeaderMap } from '#http/header-map.ts';
 import type { Counter } from '#stats/metric.ts';
 import { type Cluster, rawPool } from '../upstream/cluster.ts';
@@ -77,6 +78,10 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
     this.stream = stream;
     this.shared = shared;
     this.random = stream.random;
+  }
+
+  get streamInfo(): StreamInfo {
+    return this.stream.info;
   }
 
   // Request, from the stream ------------------------------------------------------------------------------------------------

@@ -76,6 +76,7 @@ function connectionInfo({
     id: connectionId,
     localAddress,
     directLocalAddress: localAddress,
+    isLocalAddressRestored: false,
     directRemoteAddress: remoteAddress,
     remoteAddress,
     startMs,

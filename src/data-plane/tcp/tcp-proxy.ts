@@ -12,6 +12,7 @@ import {
   NetworkFilterStatus,
 } from '#extension/network-filter.ts';
 import { ResponseFlag } from '#extension/response-flag.ts';
+import type { StreamInfo } from '#extension/stream-info.ts';
 import type { HeaderMap } from '#http/header-map.ts';
 import { CloseEvent, CloseType } from '#net/connection.ts';
 import type { ProxyTlv } from '#net/proxy-protocol.ts';
@@ -192,7 +193,7 @@ export class TcpSession implements NetworkFilter, UpstreamOwner, TimerOwner, For
       this.#fail(ResponseFlag.UpstreamOverflow, Failure.Overflow);
       return;
     }
-    const host = cluster.pick(wanted(target));
+    const host = cluster.pick(wanted(target, this.info));
     if (host === undefined) {
       cluster.stats.upstreamCxNoneHealthy.value++;
       this.#fail(ResponseFlag.NoHealthyUpstream, Failure.NoHealthyUpstream);
@@ -404,15 +405,16 @@ export class TcpSession implements NetworkFilter, UpstreamOwner, TimerOwner, For
   }
 }
 
-const pickContext: { random: number; hash: bigint | undefined; metadataMatch: PickContext['metadataMatch'] } =
-  {
-    random: 0,
-    hash: undefined,
-    metadataMatch: undefined,
-  };
+const pickContext = {
+  random: 0,
+  hash: undefined,
+  metadataMatch: undefined as PickContext['metadataMatch'],
+  streamInfo: undefined as StreamInfo | undefined,
+};
 
-function wanted(target: TcpClusterConfig): PickContext {
+function wanted(target: TcpClusterConfig, streamInfo: StreamInfo): PickContext {
   pickContext.random = (Math.random() * 0x7fffffff) | 0;
   pickContext.metadataMatch = target.metadataMatch;
+  pickContext.streamInfo = streamInfo;
   return pickContext;
 }

@@ -27,6 +27,18 @@ export interface ClusterConfig {
   readonly keepAliveMs: number;
   /** `common_lb_config.healthy_panic_threshold`, 50 unless set. */
   readonly healthyPanicPercent: number;
+  /** Instead of `lbPolicy` and hosts of the configuration. */
+  readonly originalDst: OriginalDstConfig | undefined;
+}
+
+/** ORIGINAL_DST: where hosts come from, besides the original destination of the connection. */
+export interface OriginalDstConfig {
+  /** Empty: no header. */
+  readonly httpHeader: string;
+  readonly metadataKey: { readonly key: string; readonly path: readonly string[] } | undefined;
+  /** -1: as it was. */
+  readonly portOverride: number;
+  readonly cleanupMs: number;
 }
 
 export interface TransportSocketMatchConfig {

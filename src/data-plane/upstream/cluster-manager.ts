@@ -24,6 +24,7 @@ export class ManagedCluster {
   readonly #discovery: DnsDiscovery | undefined;
   readonly #post: (message: ToWorker) => void;
   #known = new Set<string>();
+  readonly #ownHosts = new Map<number, readonly HostConfig[]>();
 
   constructor(source: StaticCluster, scope: Scope, clock: Clock, post: (message: ToWorker) => void) {
     this.source = source;
@@ -68,6 +69,21 @@ export class ManagedCluster {
     this.#discovery?.close();
   }
 
+  /** ORIGINAL_DST: what a worker has now. The members are those of all workers. */
+  setOwnHosts(worker: number, hosts: readonly HostConfig[]): void {
+    if (hosts.length === 0) this.#ownHosts.delete(worker);
+    else this.#ownHosts.set(worker, hosts);
+    const all = new Map<string, HostConfig>();
+    for (const own of this.#ownHosts.values())
+      for (const it of own) all.set(addressText(it.address, it.port), it);
+    const locality = { region: '', zone: '', subZone: '', weight: 0, priority: 0 };
+    this.#set([{ ...locality, hosts: [...all.values()] }]);
+  }
+
+  get makesItsHosts(): boolean {
+    return this.config.originalDst !== undefined;
+  }
+
   #set(localities: readonly LocalityConfig[]): void {
     this.hosts = localities;
     const hosts = new Map<string, HostConfig>();
@@ -108,6 +124,14 @@ export class ClusterManager {
     stats.clusterAdded.value += sources.length;
     stats.activeClusters.value = sources.length;
     root.scope('thread_local_cluster_manager.main_thread').gauge('clusters_inflated').value = sources.length;
+  }
+
+  setOwnHosts(worker: number, name: string, hosts: readonly HostConfig[]): void {
+    this.clusters.find(({ config }) => config.name === name)?.setOwnHosts(worker, hosts);
+  }
+
+  forgetWorker(worker: number): void {
+    for (const it of this.clusters) if (it.makesItsHosts) it.setOwnHosts(worker, []);
   }
 
   async warm(): Promise<void> {

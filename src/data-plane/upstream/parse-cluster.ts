@@ -15,6 +15,7 @@ import {
   type ClusterHttpOptions,
   type HostConfig,
   type LocalityConfig,
+  type OriginalDstConfig,
   type Thresholds,
   UpstreamProtocol,
 } from './cluster-config.ts';
@@ -51,6 +52,7 @@ const supported = [
   'upstream_connection_options',
   'upstream_bind_config',
   'cleanup_interval',
+  'original_dst_lb_config',
 ];
 
 /** The lb_policy enum, as the extension that does it. */
@@ -62,6 +64,7 @@ const policies: Readonly<Record<string, string>> = {
 
 export function parseCluster(message: Cluster, at: ParseContext, registry: Registry): ClusterConfig {
   onlyFields(message, at, supported);
+  const isOriginalDst = message.type === 'ORIGINAL_DST';
   warnOthers(message.common_lb_config, at.field('common_lb_config'), ['healthy_panic_threshold']);
   const options = at.field('upstream_connection_options');
   warnOthers(message.upstream_connection_options, options, ['tcp_keepalive']);
@@ -86,7 +89,10 @@ export function parseCluster(message: Cluster, at: ParseContext, registry: Regis
     statName: message.alt_stat_name === '' ? message.name : message.alt_stat_name,
     connectTimeoutMs: durationMs(message.connect_timeout, 5000),
     bufferLimitBytes: message.per_connection_buffer_limit_bytes ?? 1024 * 1024,
-    lbPolicy: parsePolicy(message, at, registry),
+    lbPolicy: isOriginalDst
+      ? { name: '', extension: '', config: undefined }
+      : parsePolicy(message, at, registry),
+    originalDst: isOriginalDst ? parseOriginalDst(message, at) : undefined,
     thresholds: [thresholdsOf(message, 'DEFAULT'), thresholdsOf(message, 'HIGH')],
     http: parseHttp(message, at),
     transportSocket: parseTransport(message, at, registry),
@@ -97,7 +103,22 @@ export function parseCluster(message: Cluster, at: ParseContext, registry: Regis
     metadata: message.metadata?.filter_metadata as ClusterConfig['metadata'],
     bindAddress: message.upstream_bind_config?.source_address?.address ?? '',
     keepAliveMs: keepalive === undefined ? 0 : (keepalive.keepalive_time ?? 7200) * 1000,
-    healthyPanicPercent: message.common_lb_config?.healthy_panic_threshold?.value ?? 50,
+    // There is no panic: a host that is wanted is there.
+    healthyPanicPercent: isOriginalDst ? 0 : (message.common_lb_config?.healthy_panic_threshold?.value ?? 50),
+  };
+}
+
+function parseOriginalDst(message: Cluster, at: ParseContext): OriginalDstConfig {
+  const own = message.original_dst_lb_config;
+  const here = at.field('original_dst_lb_config');
+  if (own !== undefined)
+    onlyFields(own, here, ['use_http_header', 'http_header_name', 'upstream_port_override', 'metadata_key']);
+  const key = own?.metadata_key;
+  return {
+    httpHeader: own?.use_http_header ? own.http_header_name.toLowerCase() || 'x-envoy-original-dst-host' : '',
+    metadataKey: key && { key: key.key, path: key.path.map((it) => it.key ?? '') },
+    portOverride: own?.upstream_port_override ?? -1,
+    cleanupMs: durationMs(message.cleanup_interval, 5000),
   };
 }
 

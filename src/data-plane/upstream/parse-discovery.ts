@@ -74,6 +74,7 @@ function parseDns(message: Cluster, at: ParseContext): DnsConfig | undefined {
   }
   switch (message.type ?? 'STATIC') {
     case 'STATIC':
+    case 'ORIGINAL_DST':
       return undefined;
     case 'STRICT_DNS':
     case 'LOGICAL_DNS':

@@ -18,6 +18,7 @@ import { CircuitBreakerStats, ClusterStats } from './cluster-stats.ts';
 import { ClusterCodeStats } from './code-stats.ts';
 import { UpstreamHost } from './host.ts';
 import { MatchedTransport } from './matched-transport.ts';
+import { OriginalDst } from './original-dst.ts';
 
 export function prepareCluster(config: ClusterConfig, worker: WorkerContext): Cluster {
   const root = worker.store.root;
@@ -42,9 +43,14 @@ export function prepareCluster(config: ClusterConfig, worker: WorkerContext): Cl
           })),
           own,
         );
-  const lb = worker.registry
-    .byName<LoadBalancerExtension>('load_balancer', config.lbPolicy.extension)!
-    .prepare(config.lbPolicy.config as never, services);
+  const lb =
+    config.originalDst === undefined
+      ? worker.registry
+          .byName<LoadBalancerExtension>('load_balancer', config.lbPolicy.extension)!
+          .prepare(config.lbPolicy.config as never, services)
+      : new OriginalDst(config, config.originalDst, worker.timers, (hosts) =>
+          worker.reportHosts(config.name, hosts),
+        );
   let http1: Http1Options | undefined;
   let http2: H2CodecStats | undefined;
   const http1Options = () =>
@@ -83,7 +89,7 @@ export function prepareCluster(config: ClusterConfig, worker: WorkerContext): Cl
     },
     negotiated: (connection) => (connection.socket as Partial<TLSSocket>).alpnProtocol || '',
   };
-  return new Cluster(
+  const cluster = new Cluster(
     config,
     scope.stats(ClusterStats),
     new ClusterCodeStats(scope),
@@ -96,10 +102,13 @@ export function prepareCluster(config: ClusterConfig, worker: WorkerContext): Cl
     worker.timers,
     dialer,
   );
+  if (lb instanceof OriginalDst) lb.cluster = cluster;
+  return cluster;
 }
 
-/** Replaces the members. Hosts that stay keep their pools and counters. */
+/** Replaces the members. Hosts that stay keep their pools and counters. A cluster that makes its hosts itself keeps them. */
 export function updateHosts(cluster: Cluster, localities: readonly LocalityConfig[]): void {
+  if (cluster.config.originalDst !== undefined) return;
   const before = cluster.hosts;
   const hosts = new Map<string, UpstreamHost>();
   const byPriority: UpstreamHost[][] = [];

@@ -1,6 +1,7 @@
 import { defineDownstreamTransport, defineUpstreamTransport } from '#extension/transport-socket.ts';
 import { parseDownstreamTls, parseUpstreamTls } from './config.ts';
 import { DownstreamTls } from './downstream.ts';
+import { SocketFactoryStats, SslStats } from './stats.ts';
 import { UpstreamTls } from './upstream.ts';
 
 const name = 'envoy.transport_sockets.tls';
@@ -18,5 +19,9 @@ export const upstreamTls = defineUpstreamTransport({
   name,
   type: 'envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext',
   parse: parseUpstreamTls,
+  declare(scope) {
+    scope.scope('ssl').declare(SslStats);
+    scope.scope('client_ssl_socket_factory').declare(SocketFactoryStats);
+  },
   prepare: (config, context) => new UpstreamTls(config, context),
 });
