@@ -4,6 +4,7 @@ import { compileStringMatcher } from './compile.ts';
 import {
   ExactTable,
   InputPredicate,
+  IpPredicate,
   IpTable,
   MatcherTree,
   type MatchInput,
@@ -56,6 +57,11 @@ function predicate<Input, ActionData, Subject, Action>(
   switch (data.kind) {
     case 'single':
       return new InputPredicate(parts.input(data.input), compileStringMatcher(data.value));
+    case 'ip':
+      return new IpPredicate(
+        parts.input(data.input),
+        data.ranges.map((it) => Cidr.parse(it)!),
+      );
     case 'and':
     case 'or':
       return new PredicateList(

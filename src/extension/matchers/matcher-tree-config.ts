@@ -31,5 +31,6 @@ export interface OnMatchData<Input, Action> {
 
 export type PredicateData<Input> =
   | { readonly kind: 'single'; readonly input: Input; readonly value: StringMatcherData }
+  | { readonly kind: 'ip'; readonly input: Input; readonly ranges: readonly string[] }
   | { readonly kind: 'or' | 'and'; readonly predicates: readonly PredicateData<Input>[] }
   | { readonly kind: 'not'; readonly predicate: PredicateData<Input> };

@@ -2,6 +2,7 @@
 import { Cidr } from '#base/cidr.ts';
 import { latin1OfUtf8 } from '#base/utf8.ts';
 import type { ParseContext } from '#config/parse-context.ts';
+import type { Ip } from '#schema/messages/envoy/extensions/matching/input_matchers/ip/v3.ts';
 import type { TypedExtensionConfig } from '#schema/messages/xds/core/v3.ts';
 import type {
   IPMatcher,
@@ -125,9 +126,12 @@ function predicate<Input>(
   if (message?.single_predicate !== undefined) {
     const here = at.field('single_predicate');
     const { input: of, value_match: value, custom_match: custom } = message.single_predicate;
-    if (custom !== undefined) here.field('custom_match').unsupported();
+    if (custom?.typed_config !== undefined) {
+      const ranges = ipRanges(custom.typed_config, here.field('custom_match').field('typed_config'));
+      return { kind: 'ip', input: input(of, here.field('input'), reader), ranges };
+    }
     if (value === undefined) {
-      if (custom === undefined) here.fail('needs one of: value_match, custom_match');
+      here.fail('needs one of: value_match, custom_match');
       return nothing;
     }
     return {
@@ -149,6 +153,22 @@ function predicate<Input>(
   }
   at.fail('needs one of: single_predicate, or_matcher, and_matcher, not_matcher');
   return nothing;
+}
+
+const ipInputMatcher = 'envoy.extensions.matching.input_matchers.ip.v3.Ip';
+
+function ipRanges(custom: object, at: ParseContext): string[] {
+  const type = typeOf(custom);
+  if (type !== ipInputMatcher) {
+    at.unsupported(`matcher ${type} is not supported by chancery`, { expected: ipInputMatcher });
+    return [];
+  }
+  return (custom as Ip).cidr_ranges.flatMap(({ address_prefix: address, prefix_len: length = 0 }, i) => {
+    const range = Cidr.of(address, length);
+    if (range !== undefined) return range.toString();
+    at.field('cidr_ranges', i).fail(`malformed IP address: ${address}`);
+    return [];
+  });
 }
 
 function input<Input>(

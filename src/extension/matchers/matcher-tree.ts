@@ -27,6 +27,24 @@ export class InputPredicate<Subject> implements Predicate<Subject> {
   }
 }
 
+/** The input is an address within one of the ranges. */
+export class IpPredicate<Subject> implements Predicate<Subject> {
+  readonly #input: MatchInput<Subject>;
+  readonly #ranges: readonly Cidr[];
+
+  constructor(input: MatchInput<Subject>, ranges: readonly Cidr[]) {
+    this.#input = input;
+    this.#ranges = ranges;
+  }
+
+  holds(subject: Subject): boolean {
+    const value = this.#input.read(subject);
+    if (value === undefined) return false;
+    for (let i = 0; i < this.#ranges.length; i++) if (this.#ranges[i]!.contains(value)) return true;
+    return false;
+  }
+}
+
 /** `and_matcher` and `or_matcher`. */
 export class PredicateList<Subject> implements Predicate<Subject> {
   readonly #predicates: readonly Predicate<Subject>[];

@@ -23,16 +23,24 @@ interface Policy {
   readonly principal: Rule;
 }
 
-export class RbacEngine {
-  readonly #allows: boolean;
-  readonly isLog: boolean;
-  readonly #policies: readonly Policy[];
+export interface RbacDecider {
   /** Name of the policy that matched in the last `decide`, or empty. */
+  readonly matchedPolicy: string;
+  /** Where something is only to be logged: whether the last one is. */
+  readonly logHint: boolean | undefined;
+  /** True: may pass. */
+  decide(info: StreamInfo, headers: HeaderMap | undefined): boolean;
+}
+
+export class RbacEngine implements RbacDecider {
+  readonly #allows: boolean;
+  readonly #isLog: boolean;
+  readonly #policies: readonly Policy[];
   matchedPolicy = '';
 
   constructor(rules: RbacRules) {
     this.#allows = rules.action === 'ALLOW';
-    this.isLog = rules.action === 'LOG';
+    this.#isLog = rules.action === 'LOG';
     this.#policies = rules.policies.map((it) => ({
       name: it.name,
       permission: anyOf(it.permissions.map(compileRule)),
@@ -40,7 +48,10 @@ export class RbacEngine {
     }));
   }
 
-  /** True: may pass. */
+  get logHint(): boolean | undefined {
+    return this.#isLog ? this.matchedPolicy !== '' : undefined;
+  }
+
   decide(info: StreamInfo, headers: HeaderMap | undefined): boolean {
     const policies = this.#policies;
     this.matchedPolicy = '';
@@ -48,10 +59,10 @@ export class RbacEngine {
       const policy = policies[i]!;
       if (policy.permission.matches(info, headers) && policy.principal.matches(info, headers)) {
         this.matchedPolicy = policy.name;
-        return this.isLog || this.#allows;
+        return this.#isLog || this.#allows;
       }
     }
-    return this.isLog || !this.#allows;
+    return this.#isLog || !this.#allows;
   }
 }
 

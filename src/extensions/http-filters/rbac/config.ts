@@ -1,12 +1,12 @@
 // Plain configuration of the rbac HTTP filter.
 import type { ParseContext } from '#config/parse-context.ts';
 import type { RBAC, RBACPerRoute } from '#schema/messages/envoy/extensions/filters/http/rbac/v3.ts';
-import { parseRbacRules, type RbacRules } from '../../rbac/config.ts';
+import { parseJudgements, type RbacJudgement } from '../../rbac/judgement.ts';
 
 export interface RbacConfig {
   /** Undefined: everything passes. */
-  readonly rules: RbacRules | undefined;
-  readonly shadowRules: RbacRules | undefined;
+  readonly rules: RbacJudgement | undefined;
+  readonly shadowRules: RbacJudgement | undefined;
   readonly rulesStatPrefix: string;
   readonly shadowRulesStatPrefix: string;
   /** Also count per policy. */
@@ -14,11 +14,8 @@ export interface RbacConfig {
 }
 
 export function parseRbac(message: RBAC, at: ParseContext): RbacConfig {
-  if (message.matcher !== undefined) at.field('matcher').unsupported();
-  if (message.shadow_matcher !== undefined) at.field('shadow_matcher').unsupported();
   return {
-    rules: message.rules && parseRbacRules(message.rules, at.field('rules')),
-    shadowRules: message.shadow_rules && parseRbacRules(message.shadow_rules, at.field('shadow_rules')),
+    ...parseJudgements(message, at, true),
     rulesStatPrefix: message.rules_stat_prefix,
     shadowRulesStatPrefix: message.shadow_rules_stat_prefix,
     trackPerRuleStats: message.track_per_rule_stats,

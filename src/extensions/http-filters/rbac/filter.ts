@@ -3,12 +3,14 @@ import { FilterStatus, type HttpFilter, type HttpStream } from '#extension/http-
 import type { HeaderMap } from '#http/header-map.ts';
 import type { Counter } from '#stats/metric.ts';
 import type { Scope } from '#stats/store.ts';
-import type { RbacEngine } from '../../rbac/engine.ts';
+import { dotted } from '../../rbac/dotted.ts';
+import type { RbacDecider } from '../../rbac/engine.ts';
 
 /** One level of configuration, compiled. */
 export interface RbacPolicy {
-  readonly engine: RbacEngine | undefined;
-  readonly shadowEngine: RbacEngine | undefined;
+  readonly engine: RbacDecider | undefined;
+  readonly shadowEngine: RbacDecider | undefined;
+  readonly rulesPrefix: string;
   readonly shadowPrefix: string;
   readonly trackPerRuleStats: boolean;
 }
@@ -40,11 +42,7 @@ export class RbacStats {
   }
 }
 
-function dotted(prefix: string): string {
-  return prefix === '' || prefix.endsWith('.') ? prefix : `${prefix}.`;
-}
-
-/** Where the verdict of the shadow rules is left, and where that of LOG rules, which other filters may share. */
+/** Where the verdicts are left, and where that of LOG rules, which other filters may share. */
 const ownNamespace = 'envoy.filters.http.rbac';
 const commonNamespace = 'envoy.common';
 
@@ -66,7 +64,8 @@ export class RbacFilter implements HttpFilter {
     const { engine } = policy;
     if (engine === undefined) return FilterStatus.Continue;
     const isAllowed = engine.decide(stream.info, headers);
-    if (engine.isLog) note(stream, commonNamespace, 'access_log_hint', engine.matchedPolicy !== '');
+    noteVerdict(stream, `${policy.rulesPrefix}enforced`, engine.matchedPolicy, isAllowed);
+    if (engine.logHint !== undefined) note(stream, commonNamespace, 'access_log_hint', engine.logHint);
     if (policy.trackPerRuleStats)
       this.#stats.countPolicy(engine.matchedPolicy, isAllowed ? 'allowed' : 'denied');
     if (isAllowed) {
@@ -83,21 +82,19 @@ export class RbacFilter implements HttpFilter {
     return FilterStatus.StopIteration;
   }
 
-  #shadow(policy: RbacPolicy, engine: RbacEngine, stream: HttpStream, headers: HeaderMap): void {
+  #shadow(policy: RbacPolicy, engine: RbacDecider, stream: HttpStream, headers: HeaderMap): void {
     const isAllowed = engine.decide(stream.info, headers);
     if (isAllowed) this.#stats.shadowAllowed.value++;
     else this.#stats.shadowDenied.value++;
     if (policy.trackPerRuleStats)
       this.#stats.countPolicy(engine.matchedPolicy, isAllowed ? 'shadow_allowed' : 'shadow_denied');
-    if (engine.matchedPolicy !== '')
-      note(stream, ownNamespace, `${policy.shadowPrefix}shadow_effective_policy_id`, engine.matchedPolicy);
-    note(
-      stream,
-      ownNamespace,
-      `${policy.shadowPrefix}shadow_engine_result`,
-      isAllowed ? 'allowed' : 'denied',
-    );
+    noteVerdict(stream, `${policy.shadowPrefix}shadow`, engine.matchedPolicy, isAllowed);
   }
+}
+
+function noteVerdict(stream: HttpStream, prefix: string, policy: string, isAllowed: boolean): void {
+  if (policy !== '') note(stream, ownNamespace, `${prefix}_effective_policy_id`, policy);
+  note(stream, ownNamespace, `${prefix}_engine_result`, isAllowed ? 'allowed' : 'denied');
 }
 
 function note(stream: HttpStream, namespace: string, key: string, value: string | boolean): void {

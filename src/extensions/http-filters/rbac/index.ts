@@ -1,5 +1,5 @@
 import { defineHttpFilter } from '#extension/http-filter.ts';
-import { RbacEngine } from '../../rbac/engine.ts';
+import { compileJudgement } from '../../rbac/judgement.ts';
 import { parseRbac, parseRbacPerRoute, type RbacConfig } from './config.ts';
 import { RbacFilter, type RbacPolicy, RbacStats } from './filter.ts';
 
@@ -24,8 +24,9 @@ export const rbac = defineHttpFilter({
 
 function compile(config: RbacConfig): RbacPolicy {
   return {
-    engine: config.rules && new RbacEngine(config.rules),
-    shadowEngine: config.shadowRules && new RbacEngine(config.shadowRules),
+    engine: compileJudgement(config.rules),
+    shadowEngine: compileJudgement(config.shadowRules),
+    rulesPrefix: config.rulesStatPrefix,
     shadowPrefix: config.shadowRulesStatPrefix,
     trackPerRuleStats: config.trackPerRuleStats,
   };

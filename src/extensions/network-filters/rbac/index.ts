@@ -5,17 +5,19 @@ import {
   type NetworkFilter,
   NetworkFilterStatus,
 } from '#extension/network-filter.ts';
+import type { StreamInfo } from '#extension/stream-info.ts';
 import { CloseType } from '#net/connection.ts';
 import type { RBAC } from '#schema/messages/envoy/extensions/filters/network/rbac/v3.ts';
 import type { Counter } from '#stats/metric.ts';
 import type { Scope } from '#stats/store.ts';
-import { parseRbacRules, type RbacRules } from '../../rbac/config.ts';
-import { RbacEngine } from '../../rbac/engine.ts';
+import { dotted } from '../../rbac/dotted.ts';
+import type { RbacDecider } from '../../rbac/engine.ts';
+import { compileJudgement, parseJudgements, type RbacJudgement } from '../../rbac/judgement.ts';
 
 interface RbacConfig {
   readonly statPrefix: string;
-  readonly rules: RbacRules | undefined;
-  readonly shadowRules: RbacRules | undefined;
+  readonly rules: RbacJudgement | undefined;
+  readonly shadowRules: RbacJudgement | undefined;
   readonly shadowStatPrefix: string;
   /** Every piece of data is judged, not only the first. */
   readonly isContinuous: boolean;
@@ -30,8 +32,8 @@ class RbacStats {
   constructor(scope: Scope, shadowPrefix: string) {
     this.allowed = scope.counter('allowed');
     this.denied = scope.counter('denied');
-    this.shadowAllowed = scope.counter(`${shadowPrefix}shadow_allowed`);
-    this.shadowDenied = scope.counter(`${shadowPrefix}shadow_denied`);
+    this.shadowAllowed = scope.counter(`${dotted(shadowPrefix)}shadow_allowed`);
+    this.shadowDenied = scope.counter(`${dotted(shadowPrefix)}shadow_denied`);
   }
 }
 
@@ -41,13 +43,10 @@ export const networkRbac = defineNetworkFilter({
   name: 'envoy.filters.network.rbac',
   type: 'envoy.extensions.filters.network.rbac.v3.RBAC',
   parse(message: RBAC, at: ParseContext): RbacConfig {
-    if (message.matcher !== undefined) at.field('matcher').unsupported();
-    if (message.shadow_matcher !== undefined) at.field('shadow_matcher').unsupported();
     if (message.delay_deny !== undefined) at.field('delay_deny').unsupported();
     return {
       statPrefix: message.stat_prefix,
-      rules: message.rules && parseRbacRules(message.rules, at.field('rules')),
-      shadowRules: message.shadow_rules && parseRbacRules(message.shadow_rules, at.field('shadow_rules')),
+      ...parseJudgements(message, at, false),
       shadowStatPrefix: message.shadow_rules_stat_prefix,
       isContinuous: message.enforcement_type === 'CONTINUOUS',
     };
@@ -57,8 +56,8 @@ export const networkRbac = defineNetworkFilter({
       stats.scope(`${config.statPrefix.replace(/\.$/, '')}.rbac`),
       config.shadowStatPrefix,
     );
-    const engine = config.rules && new RbacEngine(config.rules);
-    const shadow = config.shadowRules && new RbacEngine(config.shadowRules);
+    const engine = compileJudgement(config.rules);
+    const shadow = compileJudgement(config.shadowRules);
     return (connection) => new RbacFilter(config, connection, counters, engine, shadow);
   },
 });
@@ -67,16 +66,16 @@ class RbacFilter implements NetworkFilter {
   readonly #config: RbacConfig;
   readonly #connection: DownstreamConnection;
   readonly #stats: RbacStats;
-  readonly #engine: RbacEngine | undefined;
-  readonly #shadow: RbacEngine | undefined;
+  readonly #engine: RbacDecider | undefined;
+  readonly #shadow: RbacDecider | undefined;
   #isJudged = false;
 
   constructor(
     config: RbacConfig,
     connection: DownstreamConnection,
     stats: RbacStats,
-    engine: RbacEngine | undefined,
-    shadow: RbacEngine | undefined,
+    engine: RbacDecider | undefined,
+    shadow: RbacDecider | undefined,
   ) {
     this.#config = config;
     this.#connection = connection;
@@ -90,8 +89,7 @@ class RbacFilter implements NetworkFilter {
     this.#isJudged = true;
     const info = this.#connection.streamInfo;
     if (this.#shadow !== undefined) {
-      if (this.#shadow.decide(info, undefined)) this.#stats.shadowAllowed.value++;
-      else this.#stats.shadowDenied.value++;
+      this.#judgeInShadow(this.#shadow, info);
     }
     if (this.#engine === undefined) return NetworkFilterStatus.Continue;
     if (this.#engine.decide(info, undefined)) {
@@ -103,5 +101,16 @@ class RbacFilter implements NetworkFilter {
     info.connection.terminationDetails = `rbac_access_denied_matched_policy[${policy.replace(/\s/g, '_')}]`;
     this.#connection.close(CloseType.NoFlush, 'rbac_deny_close');
     return NetworkFilterStatus.StopIteration;
+  }
+
+  #judgeInShadow(engine: RbacDecider, info: StreamInfo): void {
+    const isAllowed = engine.decide(info, undefined);
+    if (isAllowed) this.#stats.shadowAllowed.value++;
+    else this.#stats.shadowDenied.value++;
+    const prefix = this.#config.shadowStatPrefix;
+    info.dynamicMetadata ??= {};
+    const verdict = (info.dynamicMetadata[networkRbac.name] ??= {});
+    if (engine.matchedPolicy !== '') verdict[`${prefix}shadow_effective_policy_id`] = engine.matchedPolicy;
+    verdict[`${prefix}shadow_engine_result`] = isAllowed ? 'allowed' : 'denied';
   }
 }
