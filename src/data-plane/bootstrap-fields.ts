@@ -6,8 +6,6 @@ import type { Bootstrap } from '#schema/messages/envoy/config/bootstrap/v3.ts';
 const refused: readonly (keyof Bootstrap)[] = [
   'dynamic_resources',
   'hds_config',
-  'stats_sinks',
-  'tracing',
   'header_prefix',
   'bootstrap_extensions',
   'config_sources',
@@ -22,6 +20,8 @@ const refused: readonly (keyof Bootstrap)[] = [
 /** With what is missing without them. */
 const warned: Partial<Record<keyof Bootstrap, string>> = {
   overload_manager: 'there is no overload manager: no resource is monitored, no action taken',
+  stats_sinks: 'statistics are served by the admin interface only',
+  tracing: 'requests are not traced',
   watchdog: 'there is no watchdog',
   watchdogs: 'there is no watchdog',
   fatal_actions: 'no action runs when the process dies',

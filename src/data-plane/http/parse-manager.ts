@@ -67,7 +67,11 @@ export function parseConnectionManager(
   at: ParseContext,
   registry: Registry,
 ): ConnectionManagerConfig {
-  onlyFields(message, at, [...supported, 'stream_flush_timeout', 'append_local_overload']);
+  onlyFields(message, at, [...supported, 'stream_flush_timeout', 'append_local_overload', 'tracing']);
+  if (message.tracing !== undefined)
+    at.field('tracing').warn('is not supported by chancery: requests are not traced', {
+      rule: 'unsupported',
+    });
   for (const name of ['stream_flush_timeout', 'append_local_overload'] as const) {
     if (message[name]) at.field(name).warn('is not acted on by chancery yet', { rule: 'unsupported' });
   }

@@ -268,7 +268,7 @@ const fields: readonly {
   { init: { dynamic_resources: {} }, problems: ['error dynamic_resources'] },
   {
     init: { stats_sinks: [{ name: 'statsd' }], header_prefix: 'x-foo' },
-    problems: ['error stats_sinks', 'error header_prefix'],
+    problems: ['error header_prefix', 'warning stats_sinks'],
   },
   { init: { watchdogs: {}, flags_path: '/f' }, problems: ['warning watchdogs', 'warning flags_path'] },
   {
