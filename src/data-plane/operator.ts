@@ -140,6 +140,7 @@ function parseAdmin(
 /** The static part of a proxy as the pages show it. */
 export interface OperatedProxy {
   readonly bootstrap: Bootstrap;
+  readonly node: Node;
   readonly listeners: readonly ListenerConfig[];
   /** With the members as they are now. */
   clusters(): readonly { readonly config: ClusterConfig; readonly hosts: readonly LocalityConfig[] }[];
@@ -191,7 +192,7 @@ export class Operator implements ServerOwner {
     this.version = facts.version;
     this.hotRestartVersion = facts.hotRestartVersion;
     this.commandLineOptions = facts.commandLineOptions;
-    this.node = ownNode(proxy.bootstrap, registry, facts.version);
+    this.node = proxy.node;
     this.store = new StatsStore(statsFilter(config.stats.matcher));
     this.#merged = new MergedStats(this.store);
     // Requests of the proxy itself, as mirrors: counted in workers, listed from the start.
@@ -356,7 +357,7 @@ export class Operator implements ServerOwner {
       clock: systemClock,
       lifecycle: { isHealthCheckFailed: false, membership: () => undefined },
       localCluster: this.node.cluster,
-      nodeMetadata: {},
+      node: this.node,
       // The main thread has no clusters of its own.
       asyncClient: { start: () => undefined },
     };
@@ -578,39 +579,4 @@ function addressMessage(address: string, port: number): Address {
     'envoy.config.core.v3.Address',
     port < 0 ? { pipe: { path: address } } : { socket_address: { address, port_value: port } },
   );
-}
-
-/** Envoy's categories of the kinds of extensions. */
-const categories: Readonly<Record<string, string>> = {
-  http_filter: 'envoy.filters.http',
-  network_filter: 'envoy.filters.network',
-  listener_filter: 'envoy.filters.listener',
-  udp_listener_filter: 'envoy.filters.udp_listener',
-  upstream_transport_socket: 'envoy.transport_sockets.upstream',
-  downstream_transport_socket: 'envoy.transport_sockets.downstream',
-  load_balancer: 'envoy.load_balancing_policies',
-  access_logger: 'envoy.access_loggers',
-};
-
-/** The bootstrap's node, with what we are. */
-function ownNode({ node }: Bootstrap, registry: Registry, version: string): Node {
-  const [revision = '', release = '', status = '', build = '', tls = ''] = version.split('/');
-  const [major_number = 0, minor_number = 0, patch = 0] = release.split('.').map(Number);
-  return Object.assign(message('envoy.config.core.v3.Node').create(), node, {
-    user_agent_name: 'envoy',
-    user_agent_build_version: {
-      version: { major_number, minor_number, patch },
-      metadata: {
-        'revision.sha': revision,
-        'revision.status': status,
-        'build.type': build,
-        'ssl.version': tls,
-      },
-    },
-    extensions: registry.all.map(({ kind, name, type }) => ({
-      name,
-      category: categories[kind] ?? kind,
-      type_urls: typeof type === 'string' ? (type === '' ? [] : [type]) : type,
-    })),
-  });
 }

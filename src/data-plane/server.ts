@@ -23,6 +23,7 @@ import {
   parseOperatorConfig,
   unnamedProcess,
 } from './operator.ts';
+import { ownNode } from './own-node.ts';
 import { FileSecrets } from './secrets/file-secrets.ts';
 import { parseSecrets, type SecretsConfig } from './secrets/secrets-config.ts';
 import { ClusterManager, type StaticCluster } from './upstream/cluster-manager.ts';
@@ -160,6 +161,8 @@ export class Server {
   ) {
     this.config = config;
     const ownAddress = localAddress();
+    const facts = options.process ?? unnamedProcess;
+    const node = ownNode(bootstrap, registry, facts.version);
     const logFlush = options.logFlush ?? { intervalMs: 10_000, minBytes: 65_536 };
     const workers = options.workers === 'inline' ? 1 : options.workers;
     this.#connections = sharedCounts(workers);
@@ -170,7 +173,7 @@ export class Server {
         connections: this.#connections,
         nodeId: bootstrap.node?.id ?? '',
         nodeCluster: bootstrap.node?.cluster ?? '',
-        nodeMetadata: bootstrap.node?.metadata ?? {},
+        node,
         localAddress: ownAddress,
         logFlush,
         statsMatcher: config.operator.stats.matcher,
@@ -197,6 +200,7 @@ export class Server {
       config.operator,
       {
         bootstrap,
+        node,
         listeners: config.listeners,
         clusters: () => this.#clusters.clusters,
         localAddress: ownAddress,
@@ -204,7 +208,7 @@ export class Server {
         ports: (listener) => this.#ports.get(listener),
         onStopped: (listener) => this.#closeDescriptors(listener),
       },
-      options.process ?? unnamedProcess,
+      facts,
       registry,
       this.#pool,
     );

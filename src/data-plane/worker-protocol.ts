@@ -3,6 +3,7 @@
 import type { LogLevels, LogSettings } from '#base/logger.ts';
 import type { FlushOptions } from '#extension/access-log-files.ts';
 import type { SecretData } from '#extension/secrets/secret-data.ts';
+import type { Node } from '#schema/messages/envoy/config/core/v3.ts';
 import type { StatsSnapshot } from '#stats/snapshot.ts';
 import type { SocketAddressData } from './address.ts';
 import type { ListenerAddress, ListenerConfig } from './listener/listener-config.ts';
@@ -14,7 +15,7 @@ export interface WorkerData {
   readonly index: number;
   readonly nodeId: string;
   readonly nodeCluster: string;
-  readonly nodeMetadata: Readonly<Record<string, unknown>>;
+  readonly node: Node;
   readonly localAddress: string;
   readonly logFlush: FlushOptions;
   /** `stats_config.stats_matcher` */

@@ -71,7 +71,7 @@ export class Worker implements WorkerContext, Lifecycle {
       lifecycle: this,
       asyncClient: this.asyncClient,
       localCluster: data.nodeCluster,
-      nodeMetadata: data.nodeMetadata,
+      node: data.node,
     };
     this.#post = post;
     this.#inflated = this.store

@@ -2,6 +2,7 @@
 import type { Clock } from '#base/clock.ts';
 import type { TimerWheel } from '#base/timer-wheel.ts';
 import type { AsyncClient } from '#http/async-client.ts';
+import type { Node } from '#schema/messages/envoy/config/core/v3.ts';
 import type { Scope } from '#stats/store.ts';
 import type { AccessLogFiles } from './access-log-files.ts';
 import type { Runtime } from './runtime.ts';
@@ -21,8 +22,8 @@ export interface WorkerServices {
   readonly asyncClient: AsyncClient;
   /** `node.cluster`: what this proxy is called as a member of the mesh. */
   readonly localCluster: string;
-  /** `node.metadata` */
-  readonly nodeMetadata: Readonly<Record<string, unknown>>;
+  /** What this proxy says of itself to services. */
+  readonly node: Node;
 }
 
 /** What the process is about to do, and how its clusters are. */

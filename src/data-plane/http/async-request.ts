@@ -46,6 +46,7 @@ export class AsyncRequest implements AsyncStream, AttemptOwner, PickContext, Tim
   isBackedUp = false;
   #headers: HeaderMap = noHeaders;
   #body: Buffer[] | undefined = undefined;
+  #bodyBytes = 0;
   #trailers: HeaderMap | undefined = undefined;
   #isGrpc = false;
   #requestEnded = false;
@@ -113,7 +114,7 @@ export class AsyncRequest implements AsyncStream, AttemptOwner, PickContext, Tim
     if (this.#isOver || this.#requestEnded) return;
     const attempt = this.#attempt;
     const isWaiting = attempt === undefined || attempt.isWaiting;
-    if (data.length > 0 && (isWaiting || this.#retry !== undefined)) (this.#body ??= []).push(data);
+    if (data.length > 0 && (isWaiting || this.#retry !== undefined)) this.#keep(data, isWaiting);
     if (endStream) this.#requestEnded = true;
     if (!isWaiting) attempt.sendData(data, endStream);
     if (endStream) this.#onRequestComplete();
@@ -278,6 +279,17 @@ export class AsyncRequest implements AsyncStream, AttemptOwner, PickContext, Tim
     if (attempt !== undefined) this.#startTimers(attempt);
   }
 
+  /** A long body cannot be sent again. */
+  #keep(data: Buffer, isWaiting: boolean): void {
+    (this.#body ??= []).push(data);
+    this.#bodyBytes += data.length;
+    if (this.#retry === undefined || this.#bodyBytes <= retryBufferBytes) return;
+    this.#cluster.stats.retryOrShadowAbandoned.value++;
+    this.#retry.release();
+    this.#retry = undefined;
+    if (!isWaiting) this.#body = undefined;
+  }
+
   #setExpectedTimeout(elapsedMs: number): void {
     let expected = this.#perTryTimeoutMs > 0 ? this.#perTryTimeoutMs : this.#timeoutMs;
     if (expected === 0) return;
@@ -371,6 +383,9 @@ export class AsyncRequest implements AsyncStream, AttemptOwner, PickContext, Tim
     else codes.external.count(status);
   }
 }
+
+/** Of a body that is kept for another attempt. */
+const retryBufferBytes = 65_536;
 
 const noHeaders = new HeaderMap();
 const noGroups: readonly never[] = [];

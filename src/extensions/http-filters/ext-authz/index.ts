@@ -33,7 +33,7 @@ export const extAuthz = defineHttpFilter({
       clusterStatPrefix: `${prefix}.`,
       runtime: context.runtime,
       enabledMetadata: config.enabledMetadata && compileMetadataMatcher(config.enabledMetadata),
-      labels: labelsOf(context.nodeMetadata, config.labelsKey),
+      labels: labelsOf(context.node.metadata ?? {}, config.labelsKey),
       allowed: config.allowedHeaders?.map(compileStringMatcher),
       disallowed: config.disallowedHeaders.map(compileStringMatcher),
     };

@@ -16,7 +16,7 @@ export const networkExtAuthz = defineNetworkFilter({
       stats: context.stats.scope(`ext_authz.${config.statPrefix}`).stats(NetworkExtAuthzStats),
       client: new MethodClient(config.service!, checkMethod, context),
       enabled: config.enabledMetadata && compileMetadataMatcher(config.enabledMetadata),
-      labels: labelsOf(context.nodeMetadata, config.labelsKey),
+      labels: labelsOf(context.node.metadata ?? {}, config.labelsKey),
     };
     return (connection) => new NetworkExtAuthzFilter(shared, connection);
   },

@@ -68,7 +68,7 @@ function context(secrets = new Secrets()): TransportSocketContext & { readonly s
     clock: systemClock,
     lifecycle: { isHealthCheckFailed: false, membership: () => undefined },
     localCluster: '',
-    nodeMetadata: {},
+    node: {} as never,
     asyncClient: { start: () => undefined },
     registry: new Registry([]),
     statPrefix: 'listener.test.',
