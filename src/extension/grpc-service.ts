@@ -1,6 +1,6 @@
 // `GrpcService`: how an extension calls a service. Plain data from the main thread, a client per worker.
 import type { ParseContext } from '#config/parse-context.ts';
-import { GrpcClient, type GrpcStream } from '#grpc/client.ts';
+import { type GrpcCallbacks, GrpcClient, type GrpcStream } from '#grpc/client.ts';
 import { GrpcStatus } from '#grpc/status.ts';
 import type { AsyncOptions, AsyncRetryPolicy } from '#http/async-client.ts';
 import { BinaryError, decodeMessage, encodeMessage } from '#schema/binary.ts';
@@ -12,6 +12,7 @@ import type { FormatContext } from './formatter.ts';
 import { compileLevel, type HeaderMutationData, parseHeaderValueOption } from './header-mutation-config.ts';
 import type { HeaderMutations } from './header-mutations.ts';
 import { durationMs, onlyFields } from './message-fields.ts';
+import { literalText } from './substitution/compile.ts';
 import type { WorkerServices } from './worker-services.ts';
 
 export interface GrpcServiceData {
@@ -59,6 +60,16 @@ export function parseGrpcService(
   };
 }
 
+/** For streams that belong to no request: their metadata has nothing to speak of. */
+export function refuseOperators(service: GrpcService, at: ParseContext): void {
+  service.initial_metadata.forEach(({ value }, i) => {
+    if (literalText(value) === undefined)
+      at.field('initial_metadata', i)
+        .field('value')
+        .unsupported('operators are not supported here by chancery');
+  });
+}
+
 /** Headers that replace those of their name; values may have operators. */
 export function parseHeadersToSet(
   headers: readonly HeaderValue[],
@@ -104,6 +115,27 @@ export interface MethodCallbacks<Response> {
   onResponse(response: Response): void;
   /** A status of gRPC that is not OK. */
   onFailure(status: number): void;
+}
+
+/** A stream of messages to a service, for those who encode them themselves. */
+export class StreamClient {
+  readonly #client: GrpcClient;
+  readonly #metadata: HeaderMutations | null;
+  readonly #path: string;
+
+  /** `path`: `/package.Service/Method` */
+  constructor(data: GrpcServiceData, path: string, services: WorkerServices) {
+    this.#client = new GrpcClient(data, data.options, services.asyncClient);
+    this.#metadata = compileLevel(data.initialMetadata);
+    this.#path = path;
+  }
+
+  /** `context`: what the initial metadata may speak of; see `refuseOperators` for streams that belong to nobody's request. */
+  start(context: FormatContext, callbacks: GrpcCallbacks): GrpcStream {
+    const headers = this.#client.headers(this.#path);
+    this.#metadata?.apply(headers, context);
+    return this.#client.stream(headers, callbacks);
+  }
 }
 
 /** A method of a service as a worker calls it. */

@@ -1,7 +1,9 @@
 // Every extension that is built in, beside those that are part of the data plane itself (`data-plane/core-extensions.ts`).
 import type { Extension } from '#extension/registry.ts';
 import { fileAccessLogger } from './access-loggers/file/index.ts';
+import { httpGrpcAccessLogger } from './access-loggers/http-grpc/index.ts';
 import { stderrAccessLogger, stdoutAccessLogger } from './access-loggers/stream/index.ts';
+import { tcpGrpcAccessLogger } from './access-loggers/tcp-grpc/index.ts';
 import { buffer } from './http-filters/buffer/index.ts';
 import { cors } from './http-filters/cors/index.ts';
 import { csrf } from './http-filters/csrf/index.ts';
@@ -43,6 +45,8 @@ export const extensions: readonly Extension[] = [
   fileAccessLogger,
   stdoutAccessLogger,
   stderrAccessLogger,
+  httpGrpcAccessLogger,
+  tcpGrpcAccessLogger,
   roundRobin,
   leastRequest,
   random,

@@ -4,6 +4,7 @@ import {
   Metadata,
   Server,
   ServerCredentials,
+  type ServerReadableStream,
   type ServerUnaryCall,
   type ServiceDefinition,
   type sendUnaryData,
@@ -36,47 +37,48 @@ export class GrpcRecorder<
   #onCall = () => {};
   port = 0;
 
-  /** `answer`: by the metadata of the call. */
+  /** `answer`: by the metadata of the call. Without it the method takes a stream of messages, which never gets an answer. */
   constructor(
     path: string,
     request: Request,
     response: Response,
-    answer: (
+    answer?: (
       metadata: Readonly<Record<string, string>>,
       call: RecordedCall,
     ) => GrpcAnswer<Response> | Promise<GrpcAnswer<Response>>,
   ) {
-    const service: ServiceDefinition = {
-      method: {
-        path,
-        requestStream: false,
-        responseStream: false,
-        requestSerialize: (it: Buffer) => it,
-        requestDeserialize: (it: Buffer) => it,
-        responseSerialize: (it: Buffer) => it,
-        responseDeserialize: (it: Buffer) => it,
-      },
+    const record = (metadata: Metadata, host: string, bytes: Buffer): RecordedCall => {
+      const type = message(request) as never;
+      const recorded: RecordedCall = {
+        host,
+        metadata: Object.fromEntries(
+          Object.keys(metadata.getMap())
+            .sort()
+            .map((key) => [key, metadata.get(key).join(',')]),
+        ),
+        request: toJson(type, decodeMessage(type, bytes)),
+      };
+      this.calls.push(recorded);
+      this.#onCall();
+      return recorded;
     };
-    this.#server.addService(service, {
-      method: async (call: ServerUnaryCall<Buffer, Buffer>, reply: sendUnaryData<Buffer>) => {
-        const metadata: Record<string, string> = {};
-        for (const key of Object.keys(call.metadata.getMap()).sort())
-          metadata[key] = call.metadata.get(key).join(',');
-        const type = message(request) as never;
-        const recorded: RecordedCall = {
-          host: call.getHost(),
-          metadata,
-          request: toJson(type, decodeMessage(type, call.request)),
-        };
-        this.calls.push(recorded);
-        this.#onCall();
-        const given = await answer(metadata, recorded);
-        if (given === 'never') return;
-        if ('status' in given)
-          reply({ code: given.status, details: given.details ?? '', metadata: new Metadata() });
-        else if ('bytes' in given) reply(null, Buffer.from(given.bytes));
-        else reply(null, Buffer.from(encodeMessage(message(response) as never, given.message as object)));
-      },
+    this.#server.addService(service(path, answer === undefined), {
+      method:
+        answer === undefined
+          ? (call: ServerReadableStream<Buffer, Buffer>) => {
+              call.on('data', (bytes: Buffer) => record(call.metadata, call.getHost(), bytes));
+              call.on('error', () => {});
+            }
+          : async (call: ServerUnaryCall<Buffer, Buffer>, reply: sendUnaryData<Buffer>) => {
+              const recorded = record(call.metadata, call.getHost(), call.request);
+              const given = await answer(recorded.metadata, recorded);
+              if (given === 'never') return;
+              if ('status' in given)
+                reply({ code: given.status, details: given.details ?? '', metadata: new Metadata() });
+              else if ('bytes' in given) reply(null, Buffer.from(given.bytes));
+              else
+                reply(null, Buffer.from(encodeMessage(message(response) as never, given.message as object)));
+            },
     });
   }
 
@@ -97,4 +99,19 @@ export class GrpcRecorder<
     t.after(() => this.#server.forceShutdown());
     return this;
   }
+}
+
+function service(path: string, requestStream: boolean): ServiceDefinition {
+  const asIs = (it: Buffer) => it;
+  return {
+    method: {
+      path,
+      requestStream,
+      responseStream: false,
+      requestSerialize: asIs,
+      requestDeserialize: asIs,
+      responseSerialize: asIs,
+      responseDeserialize: asIs,
+    },
+  };
 }

@@ -19,7 +19,11 @@ interface Case {
   readonly name: string;
   readonly filter: object;
   readonly tls?: boolean;
+  readonly logger?: object;
 }
+
+/** Times and ids. */
+const differing = /^(time_to_|duration$|start_time|stream_id|tls_session_id)|wire_bytes/;
 
 const logFormat =
   '%RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %CONNECTION_TERMINATION_DETAILS% %DOWNSTREAM_LOCAL_CLOSE_REASON% %DYNAMIC_METADATA(envoy.filters.network.ext_authz)% %DYNAMIC_METADATA(envoy.filters.network.ratelimit)%\n';
@@ -44,10 +48,11 @@ function yamlOf(cases: readonly Case[], servicePort: number): string {
     node: { id: 'id', cluster: 'local', metadata: { labels: { a: 'b', n: 1 } } },
     admin: { address: address(21001) },
     static_resources: {
-      listeners: cases.map(({ name, filter, tls }, i) => ({
+      listeners: cases.map(({ name, filter, tls, logger }, i) => ({
         name,
         address: address(21100 + i),
         access_log: [
+          ...(logger ? [logger] : []),
           {
             name: 'file',
             typed_config: {
@@ -111,17 +116,28 @@ async function say(port: number, tls: boolean, text: string): Promise<string> {
   return answer === '' ? 'closed' : answer;
 }
 
-function observer(recorder: GrpcRecorder<never, never>, cases: readonly Case[], stats: string) {
+function observer(
+  recorder: GrpcRecorder<never, never>,
+  cases: readonly Case[],
+  stats: string,
+  callsAfter: number,
+) {
   return async (side: Side) => {
     const seen: unknown[] = [];
     for (let i = 0; i < cases.length; i++) {
       const { name, tls } = cases[i]!;
       recorder.calls.length = 0;
       const answer = await say(side.port(21100 + i), tls ?? false, 'hello');
+      await recorder.untilCalled(callsAfter);
       const port = String(side.port(21100 + i));
       const calls = normalized(recorder.calls, (text, key) =>
-        key === 'port_value' ? (text === port ? 'listener' : 'client') : text,
+        key === 'port_value' ? (text === port ? 'listener' : 'client') : differing.test(key) ? 'some' : text,
       );
+      for (const call of calls as { request: { identifier?: { node: Record<string, unknown> } } }[]) {
+        // Each proxy has its own extensions and build.
+        delete call.request.identifier?.node.extensions;
+        delete call.request.identifier?.node.user_agent_build_version;
+      }
       seen.push({ name, answer, calls });
     }
     const ports = new RegExp(`_${side.port(21100)}`);
@@ -146,11 +162,12 @@ async function compare(
   recorder: GrpcRecorder<never, never>,
   cases: readonly Case[],
   stats: string,
+  callsAfter = 0,
 ): Promise<Awaited<ReturnType<ReturnType<typeof observer>>>> {
   await recorder.start(t);
   const yaml = yamlOf(cases, recorder.port);
   return expectSame(t, yaml, async (side) => {
-    const result = await observer(recorder, cases, stats)(side);
+    const result = await observer(recorder, cases, stats, callsAfter)(side);
     return result;
   });
 }
@@ -360,4 +377,38 @@ test('ratelimit', { skip: missing('envoy') }, async (t) => {
     result.seen.map((it) => (it as { answer: string }).answer),
     ['hello', 'hello', 'hello', 'closed', 'hello', 'hello', 'closed', 'hello', 'closed', 'hello'],
   );
+});
+
+test('tcp_grpc access log', { skip: missing('envoy') }, async (t) => {
+  const cases: Case[] = ['plain', 'tls'].map((name) => ({
+    name,
+    tls: name === 'tls',
+    filter: {
+      '@type': type('extensions.filters.network.rbac.v3.RBAC'),
+      stat_prefix: name,
+      rules: {
+        action: 'ALLOW',
+        policies: { all: { permissions: [{ any: true }], principals: [{ any: true }] } },
+      },
+    },
+    logger: {
+      name: 'grpc',
+      typed_config: {
+        '@type': type('extensions.access_loggers.grpc.v3.TcpGrpcAccessLogConfig'),
+        common_config: {
+          log_name: name,
+          transport_api_version: 'V3',
+          buffer_size_bytes: 0,
+          grpc_service: { envoy_grpc: { cluster_name: 'service' } },
+          custom_tags: [{ tag: 'a', literal: { value: 'b' } }],
+        },
+      },
+    },
+  }));
+  const recorder = new GrpcRecorder(
+    '/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs',
+    'envoy.service.accesslog.v3.StreamAccessLogsMessage',
+    'envoy.service.accesslog.v3.StreamAccessLogsResponse',
+  );
+  await compare(t, recorder as never, cases, '^access_logs', 1);
 });
