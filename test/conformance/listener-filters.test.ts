@@ -53,7 +53,119 @@ const byTransport = [
 const both = [filter('tls_inspector'), filter('http_inspector')];
 const timeout = '0.6s';
 
+const input = (name: string, config: object = {}) => ({
+  name,
+  typed_config: { '@type': type(`matching.common_inputs.network.v3.${name}`), ...config },
+});
+const to = (name: string) => ({
+  action: { name, typed_config: { '@type': 'type.googleapis.com/google.protobuf.StringValue', value: name } },
+});
+const custom = (name: string, config: object) => ({
+  name,
+  typed_config: { '@type': `type.googleapis.com/${name}`, ...config },
+});
+const named = (...names: readonly string[]) => ({ filter_chains: names.map((it) => chain(it)) });
+const exact = (name: string, map: Record<string, object>) => ({
+  matcher_tree: { input: input(name), exact_match_map: { map } },
+});
+const single = (name: string, match: object, config: object = {}) => ({
+  single_predicate: { input: input(name, config), ...match },
+});
+
+/** `filter_chain_matcher` */
+const trees = {
+  treeProtocol: {
+    listener_filters: both,
+    ...named('h1', 'h2', 'x'),
+    default_filter_chain: chain('default'),
+    filter_chain_matcher: exact('ApplicationProtocolInput', {
+      "'http/1.1'": to('h1'),
+      "'h2c'": to('h2'),
+      "'x','h2'": to('x'),
+      "'http/1.0'": to('nobody'),
+    }),
+  },
+  treeName: {
+    listener_filters: [filter('tls_inspector')],
+    ...named('a', 'wide', 'any', 'none'),
+    filter_chain_matcher: {
+      matcher_tree: {
+        input: input('ServerNameInput'),
+        custom_match: custom('xds.type.matcher.v3.ServerNameMatcher', {
+          domain_matchers: [
+            { domains: ['a.test', 'server'], on_match: to('a') },
+            { domains: ['*.test'], on_match: to('wide') },
+            { domains: ['*'], on_match: to('any') },
+          ],
+        }),
+      },
+      on_no_match: to('none'),
+    },
+  },
+  treeAddress: {
+    listener_filters: [filter('proxy_protocol', { allow_requests_without_proxy_protocol: true })],
+    ...named('inner', 'ten', 'port', 'local', 'rest'),
+    filter_chain_matcher: {
+      matcher_tree: {
+        input: input('SourceIPInput'),
+        custom_match: custom('xds.type.matcher.v3.IPMatcher', {
+          range_matchers: [
+            { ranges: [{ address_prefix: '10.0.0.0', prefix_len: 8 }], on_match: to('ten') },
+            { ranges: [{ address_prefix: '10.1.0.0', prefix_len: 16 }], on_match: to('inner') },
+          ],
+        }),
+      },
+      on_no_match: {
+        matcher: {
+          matcher_list: {
+            matchers: [
+              {
+                predicate: {
+                  and_matcher: {
+                    predicate: [
+                      single('DestinationPortInput', { value_match: { exact: '80' } }),
+                      single('SourcePortInput', { value_match: { prefix: '10' } }),
+                      { not_matcher: single('DirectSourceIPInput', { value_match: { exact: '10.9.9.9' } }) },
+                    ],
+                  },
+                },
+                on_match: to('port'),
+              },
+              {
+                predicate: {
+                  or_matcher: {
+                    predicate: [
+                      single('SourceTypeInput', { value_match: { exact: 'local' } }),
+                      single('DestinationIPInput', { value_match: { exact: '192.0.2.9' } }),
+                    ],
+                  },
+                },
+                on_match: to('local'),
+              },
+              {
+                predicate: single('SourceIPInput', {
+                  custom_match: custom('envoy.extensions.matching.input_matchers.ip.v3.Ip', {
+                    cidr_ranges: [{ address_prefix: '172.16.0.0', prefix_len: 12 }],
+                    stat_prefix: 'x',
+                  }),
+                }),
+                on_match: to('rest'),
+              },
+            ],
+          },
+        },
+      },
+    },
+  },
+  treeTransport: {
+    listener_filters: [filter('tls_inspector')],
+    ...named('tls', 'raw'),
+    filter_chain_matcher: exact('TransportProtocolInput', { tls: to('tls'), raw_buffer: to('raw') }),
+  },
+};
+
 const listeners = {
+  ...trees,
   http: { listener_filters: [filter('http_inspector')], filter_chains: [...protocols, chain('other')] },
   onlyHttp: { listener_filters: [filter('http_inspector')], filter_chains: protocols },
   both: { listener_filters: both, filter_chains: [...protocols, chain('other')] },
@@ -232,6 +344,29 @@ const cases: readonly Case[] = [
   { name: 'no PROXY header', to: ['proxied'], bytes: ['GET / HTTP/1.1\r\n'] },
   { name: 'a PROXY header', to: ['proxied'], bytes: ['PROXY TCP4 10.1.2.3 10.0.0.1 1000 80\r\nhello'] },
   { name: 'a bad PROXY header', to: ['proxied'], bytes: ['PROXY TCP5 10.1.2.3 10.0.0.1 1000 80\r\nhello'] },
+  {
+    name: 'HTTP/1.1 for a tree',
+    to: ['treeProtocol', 'treeTransport', 'treeName', 'treeAddress'],
+    bytes: ['GET / HTTP/1.1\r\n'],
+  },
+  { name: 'HTTP/1.0 for a tree', to: ['treeProtocol'], bytes: ['GET / HTTP/1.0\r\n'] },
+  { name: 'HTTP/2 for a tree', to: ['treeProtocol'], bytes: [preface] },
+  { name: 'no HTTP for a tree', to: ['treeProtocol'], bytes: ['hello\n'] },
+  { name: 'hello for a tree', to: ['treeProtocol', 'treeTransport', 'treeName'], bytes: [hello] },
+  ...[
+    '10.1.2.3 10.0.0.1 1000 80',
+    '10.2.2.3 10.0.0.1 1000 80',
+    '192.0.2.3 10.0.0.1 1000 80',
+    '192.0.2.3 10.0.0.1 2000 80',
+    '192.0.2.3 192.0.2.3 2000 81',
+    '192.0.2.3 192.0.2.9 2000 81',
+    '172.16.2.3 10.0.0.1 2000 81',
+    '192.0.2.3 10.0.0.1 2000 81',
+  ].map((addresses) => ({
+    name: addresses,
+    to: ['treeAddress'] as const,
+    bytes: [`PROXY TCP4 ${addresses}\r\nhello`],
+  })),
   { name: 'a chain without filters', to: ['empty'], bytes: ['x'] },
 ];
 
@@ -338,6 +473,10 @@ async function play(kind: ProxyKind): Promise<Outcome> {
       ['both', 'a.test', ['x', 'h2']],
       ['both', '', ['y']],
       ['tls', 'A.TEST', []],
+      ['treeName', 'a.test', []],
+      ['treeName', 'b.A.TEST', []],
+      ['treeName', 'other', []],
+      ['treeProtocol', 'a.test', ['x', 'h2']],
       ['bare', 'a.test', []],
       ['bare', 'b.test', []],
     ] as const) {

@@ -19,9 +19,10 @@ import type { SocketAddressData } from '../address.ts';
 import type { RequestInfo } from '../http/request-info.ts';
 import type { DataPlaneFilterContext, WorkerContext } from '../worker-context.ts';
 import { AcceptedConnection, AcceptedConnectionInfo } from './accepted-connection.ts';
+import { ChainMatcher } from './chain-matcher.ts';
 import type { ConnectionCounts } from './connection-counts.ts';
 import { saysGoodbye } from './drain-odds.ts';
-import { FilterChainMatch } from './filter-chain-match.ts';
+import { type ConnectionFacts, FilterChainMatch } from './filter-chain-match.ts';
 import {
   InspectedSocket,
   type InspectionFailure,
@@ -47,11 +48,10 @@ export class ActiveListener implements InspectionOwner {
   /** When draining began and how long it takes; 0: not draining. */
   #drainSinceMs = 0;
   #drainMs = 0;
-  readonly #match: FilterChainMatch<PreparedChain>;
+  readonly #match: { match(facts: ConnectionFacts): PreparedChain | undefined };
   readonly #filters: readonly InspectionStep[];
   readonly #accessLogs: readonly AccessLogger[];
   readonly #inspections = new Set<InspectedSocket>();
-  readonly #defaultChain: PreparedChain | undefined;
   readonly #sockets: ListeningSocket[] = [];
   /** As bound. */
   addresses: readonly ListenerAddress[];
@@ -71,7 +71,7 @@ export class ActiveListener implements InspectionOwner {
     const scope = worker.store.root.scope(`listener.${config.statPrefix}`);
     this.stats = scope.stats(ListenerStats);
     this.workerStats = scope.scope(`worker_${worker.index}`).stats(ListenerWorkerStats);
-    this.#match = new FilterChainMatch(config.filterChains.map((it) => this.#prepareChain(it, scope.prefix)));
+    const chains = config.filterChains.map((it) => this.#prepareChain(it, scope.prefix));
     this.#filters = config.listenerFilters.map((it) => ({
       filter: worker.registry
         .byName<ListenerFilterExtension>('listener_filter', it.extension)!
@@ -79,8 +79,12 @@ export class ActiveListener implements InspectionOwner {
       isDisabled: it.disabled && compileListenerFilterPredicate(it.disabled),
     }));
     this.#accessLogs = prepareAccessLogs(config.accessLogs, worker.registry, worker.services);
-    this.#defaultChain =
+    const otherwise =
       config.defaultFilterChain && this.#prepareChain(config.defaultFilterChain, scope.prefix);
+    this.#match =
+      config.chainMatcher === undefined
+        ? new FilterChainMatch(chains, otherwise)
+        : new ChainMatcher(config.chainMatcher, new Map(chains.map((it) => [it.config.name, it])), otherwise);
   }
 
   /**
@@ -295,7 +299,7 @@ export class ActiveListener implements InspectionOwner {
     rest: Buffer,
   ): void {
     if (info.transportProtocol === '') info.transportProtocol = 'raw_buffer';
-    const chain = this.#match.match({ info, applicationProtocols }) ?? this.#defaultChain;
+    const chain = this.#match.match({ info, applicationProtocols });
     if (chain === undefined) {
       this.stats.noFilterChainMatch.value++;
       const streamInfo = info.streamInfo();

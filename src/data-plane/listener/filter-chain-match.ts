@@ -37,9 +37,12 @@ interface Criterion {
 
 export class FilterChainMatch<Chain extends Matchable> {
   readonly #root: Node<Chain> | undefined;
+  readonly #otherwise: Chain | undefined;
 
-  constructor(chains: readonly Chain[]) {
+  /** `otherwise`: `default_filter_chain`. */
+  constructor(chains: readonly Chain[], otherwise?: Chain | undefined) {
     this.#root = build(chains, 0);
+    this.#otherwise = otherwise;
   }
 
   /** Undefined: no chain matches. */
@@ -49,7 +52,7 @@ export class FilterChainMatch<Chain extends Matchable> {
       const key = node.criterion.choose(node, facts);
       node = key === undefined ? undefined : node.children.get(key);
     }
-    return node?.chain;
+    return node === undefined ? this.#otherwise : node.chain;
   }
 }
 
@@ -156,7 +159,7 @@ const criteria: readonly Criterion[] = [
 
 const loopback = Cidr.parse('127.0.0.0/8')!;
 
-function isLocal(info: ConnectionInfo): boolean {
+export function isLocal(info: ConnectionInfo): boolean {
   const remote = ipOfAddress(info.remoteAddress);
   return remote === ipOfAddress(info.localAddress) || loopback.contains(remote) || remote === '::1';
 }

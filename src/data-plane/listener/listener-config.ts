@@ -3,6 +3,7 @@ import type { AccessLogData } from '#extension/access-logger.ts';
 import type { Configured } from '#extension/registry.ts';
 import type { ListenSocketOptions } from '#net/listening-socket.ts';
 import type { SocketAddressData } from '../address.ts';
+import type { ChainMatcherData } from './chain-matcher.ts';
 import type { ListenerFilterPredicate } from './listener-filter-predicate.ts';
 
 export type Metadata = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
@@ -25,6 +26,8 @@ export interface ListenerConfig {
   readonly bufferLimitBytes: number;
   readonly filterChains: readonly FilterChainConfig[];
   readonly defaultFilterChain: FilterChainConfig | undefined;
+  /** In the place of the chains' `match`. */
+  readonly chainMatcher: ChainMatcherData | undefined;
   readonly listenerFilters: readonly ListenerFilterConfig[];
   /** Undefined for a listener of connections. */
   readonly udp: UdpListenerConfig | undefined;

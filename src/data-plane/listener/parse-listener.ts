@@ -10,6 +10,7 @@ import { type Configured, type Registry, typeOf } from '#extension/registry.ts';
 import type { FilterChain, Listener, ListenerFilter } from '#schema/messages/envoy/config/listener/v3.ts';
 import { parseAddress, type SocketAddressData } from '../address.ts';
 import { maxDatagramBytes } from '../udp/udp-proxy-config.ts';
+import { parseChainMatcher } from './chain-matcher.ts';
 import type {
   FilterChainConfig,
   ListenerAddress,
@@ -43,6 +44,7 @@ const supported = [
   'bypass_overload_manager',
   'tcp_keepalive',
   'udp_listener_config',
+  'filter_chain_matcher',
   'socket_options',
   'transparent',
   'freebind',
@@ -109,6 +111,9 @@ export function parseListener(message: Listener, at: ParseContext, registry: Reg
       message.default_filter_chain === undefined
         ? undefined
         : parseChain(message.default_filter_chain, at.field('default_filter_chain'), registry),
+    chainMatcher:
+      message.filter_chain_matcher &&
+      parseChainMatcher(message.filter_chain_matcher, at.field('filter_chain_matcher')),
     listenerFilters,
     udp: isUdp ? parseUdp(message, at, registry) : undefined,
     listenerFiltersTimeoutMs: durationMs(message.listener_filters_timeout, 15_000),

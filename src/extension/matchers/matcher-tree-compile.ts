@@ -2,6 +2,7 @@
 import { Cidr } from '#base/cidr.ts';
 import { compileStringMatcher } from './compile.ts';
 import {
+  DomainTable,
   ExactTable,
   InputPredicate,
   IpPredicate,
@@ -40,6 +41,7 @@ export function compileMatcherTree<Input, ActionData, Subject, Action>(
         })),
       );
     const map = new Map(Object.entries(it.map).map(([key, to]) => [key, onMatch(to)]));
+    if (it.kind === 'domain') return new DomainTable(map);
     return it.kind === 'prefix' ? new PrefixTable(map) : new ExactTable(map);
   };
   return new MatcherTree(

@@ -12,7 +12,8 @@ export interface MatcherData<Input, Action> {
 
 export type MatchTableData<Input, Action> =
   | {
-      readonly kind: 'exact' | 'prefix';
+      /** `domain`: names, `*.example.com` and `*`. */
+      readonly kind: 'exact' | 'prefix' | 'domain';
       readonly map: Readonly<Record<string, OnMatchData<Input, Action>>>;
     }
   | {

@@ -10,6 +10,7 @@ import type {
   Matcher_MatcherList_Predicate,
   Matcher_MatcherTree,
   Matcher_OnMatch,
+  ServerNameMatcher,
 } from '#schema/messages/xds/type/matcher/v3.ts';
 import { typeOf } from '../registry.ts';
 import type { MatcherData, MatchTableData, OnMatchData, PredicateData } from './matcher-tree-config.ts';
@@ -43,6 +44,7 @@ export function parseMatcherTree<Input, Action>(
 }
 
 const ipMatcher = 'xds.type.matcher.v3.IPMatcher';
+const serverNameMatcher = 'xds.type.matcher.v3.ServerNameMatcher';
 
 function matcherTree<Input, Action>(
   message: Matcher_MatcherTree,
@@ -79,8 +81,17 @@ function matchTable<Input, Action>(
   }
   const here = at.field('custom_match').field('typed_config');
   const type = typeOf(custom);
+  if (type === serverNameMatcher) {
+    const { domain_matchers } = custom as unknown as ServerNameMatcher;
+    const entries = domain_matchers.flatMap((it, i) => {
+      const onMatch = parseOnMatch(it.on_match, here.field('domain_matchers', i).field('on_match'), reader);
+      return it.domains.map((domain) => [domain.toLowerCase(), onMatch] as const);
+    });
+    return { kind: 'domain', map: Object.fromEntries(entries) };
+  }
   if (type !== ipMatcher) {
-    here.unsupported(`matcher ${type} is not supported by chancery`, { expected: ipMatcher });
+    const expected = `${ipMatcher} or ${serverNameMatcher}`;
+    here.unsupported(`matcher ${type} is not supported by chancery`, { expected });
     return undefined;
   }
   const { range_matchers: matchers } = custom as unknown as IPMatcher;

@@ -117,6 +117,28 @@ export class PrefixTable<Subject, Action> implements MatchTable<Subject, Action>
   }
 }
 
+/** The name itself, else the longest wildcard that covers it and leads somewhere. */
+export class DomainTable<Subject, Action> implements MatchTable<Subject, Action> {
+  readonly #map: ReadonlyMap<string, OnMatch<Subject, Action>>;
+
+  constructor(map: ReadonlyMap<string, OnMatch<Subject, Action>>) {
+    this.#map = map;
+  }
+
+  find(value: string, subject: Subject): Action | undefined {
+    const name = value.toLowerCase();
+    let action = this.#at(name, subject);
+    for (let dot = name.indexOf('.'); action === undefined && dot >= 0; dot = name.indexOf('.', dot + 1))
+      action = this.#at(`*${name.slice(dot)}`, subject);
+    return action ?? this.#at('*', subject);
+  }
+
+  #at(key: string, subject: Subject): Action | undefined {
+    const onMatch = this.#map.get(key);
+    return onMatch === undefined ? undefined : follow(onMatch, subject);
+  }
+}
+
 /** One range of an IP matcher. `isExclusive`: when it leads nowhere, wider ranges are not asked. */
 export interface IpRange<Subject, Action> {
   readonly range: Cidr;

@@ -1,0 +1,81 @@
+// `filter_chain_matcher`: a matcher tree over what is known of a connection, which leads to the names of filter chains. In the place of
+// the chains' own `filter_chain_match`.
+import { ipOfAddress, portOfAddress } from '#base/cidr.ts';
+import type { ParseContext } from '#config/parse-context.ts';
+import type { MatcherTree, MatchInput } from '#extension/matchers/matcher-tree.ts';
+import { compileMatcherTree } from '#extension/matchers/matcher-tree-compile.ts';
+import type { MatcherData } from '#extension/matchers/matcher-tree-config.ts';
+import { type MatcherTreeReader, parseMatcherTree } from '#extension/matchers/matcher-tree-parse.ts';
+import type { FilterStateInput } from '#schema/messages/envoy/extensions/matching/common_inputs/network/v3.ts';
+import type { Matcher } from '#schema/messages/xds/type/matcher/v3.ts';
+import { type ConnectionFacts, isLocal } from './filter-chain-match.ts';
+
+/** The name of an input, or the key of an object of the filter state. */
+export type ChainInput = { readonly kind: keyof typeof inputs } | { readonly filterState: string };
+export type ChainMatcherData = MatcherData<ChainInput, string>;
+
+/** Undefined: the connection has none. */
+const inputs = {
+  DestinationIPInput: ({ info }: ConnectionFacts) => ipOfAddress(info.localAddress) || undefined,
+  DestinationPortInput: ({ info }: ConnectionFacts) => port(info.localAddress),
+  SourceIPInput: ({ info }: ConnectionFacts) => ipOfAddress(info.remoteAddress) || undefined,
+  SourcePortInput: ({ info }: ConnectionFacts) => port(info.remoteAddress),
+  DirectSourceIPInput: ({ info }: ConnectionFacts) => ipOfAddress(info.directRemoteAddress) || undefined,
+  SourceTypeInput: ({ info }: ConnectionFacts) => (isLocal(info) ? 'local' : undefined),
+  ServerNameInput: ({ info }: ConnectionFacts) => info.requestedServerName || undefined,
+  TransportProtocolInput: ({ info }: ConnectionFacts) => info.transportProtocol || undefined,
+  ApplicationProtocolInput: ({ applicationProtocols }: ConnectionFacts) =>
+    applicationProtocols.map((it) => `'${it}'`).join(',') || undefined,
+  /** Of listeners in another network namespace, which there are none of. */
+  NetworkNamespaceInput: () => undefined,
+} satisfies Record<string, (facts: ConnectionFacts) => string | undefined>;
+
+function port(address: string): string | undefined {
+  const value = portOfAddress(address);
+  return value === 0 ? undefined : String(value);
+}
+
+const inputPrefix = 'envoy.extensions.matching.common_inputs.network.v3.';
+const nameType = 'google.protobuf.StringValue';
+
+const reader: MatcherTreeReader<ChainInput, string> = {
+  input(type, config, at) {
+    const name = type.startsWith(inputPrefix) ? type.slice(inputPrefix.length) : '';
+    if (name === 'FilterStateInput') return { filterState: (config as FilterStateInput).key };
+    if (name in inputs) return { kind: name as keyof typeof inputs };
+    at.unsupported(`matching input ${type} is not supported by chancery`);
+    return { kind: 'NetworkNamespaceInput' };
+  },
+  action(type, config, at) {
+    if (type === nameType) return (config as { readonly value: string }).value;
+    at.unsupported(`action ${type} is not supported here`, { expected: nameType });
+    return undefined;
+  },
+};
+
+export function parseChainMatcher(message: Matcher, at: ParseContext): ChainMatcherData {
+  return parseMatcherTree(message, at, reader);
+}
+
+export class ChainMatcher<Chain> {
+  readonly #tree: MatcherTree<ConnectionFacts, string>;
+  readonly #chains: ReadonlyMap<string, Chain>;
+  readonly #otherwise: Chain | undefined;
+
+  /** `otherwise`: when the tree leads nowhere. A name that no chain has leads to no chain. */
+  constructor(data: ChainMatcherData, chains: ReadonlyMap<string, Chain>, otherwise: Chain | undefined) {
+    this.#tree = compileMatcherTree(data, { input: readerOf, action: (name: string) => name });
+    this.#chains = chains;
+    this.#otherwise = otherwise;
+  }
+
+  match(facts: ConnectionFacts): Chain | undefined {
+    const name = this.#tree.find(facts);
+    return name === undefined ? this.#otherwise : this.#chains.get(name);
+  }
+}
+
+function readerOf(input: ChainInput): MatchInput<ConnectionFacts> {
+  if ('kind' in input) return { read: inputs[input.kind] };
+  return { read: ({ info }) => info.filterState?.get(input.filterState)?.text };
+}
