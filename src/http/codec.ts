@@ -130,6 +130,8 @@ export interface ClientCodec extends Codec {
   /** Opens a stream. For HTTP/1 only one at a time. */
   newStream(decoder: StreamDecoder): StreamEncoder;
   readonly activeStreams: number;
+  /** A codec of one stream: both of its sides have ended. */
+  readonly isComplete?: boolean;
 }
 
 export interface ClientCodecOwner {

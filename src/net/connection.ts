@@ -81,6 +81,8 @@ export class Connection implements ByteSink {
   isClosing = false;
   /** ms; 0 closes as soon as everything is flushed. */
   delayedCloseMs = 1000;
+  /** The delayed close timer has closed the connection. */
+  hasCloseTimedOut = false;
   /** Counted when the delayed close timer closed the connection and not the peer. */
   delayedCloseTimeouts: ByteCounter = { value: 0 };
   /** In Envoy's words (`Connection refused`), empty when nothing failed. */
@@ -353,6 +355,7 @@ export class Connection implements ByteSink {
         if (this.#delayedClose !== undefined) return;
         this.#delayedClose = setTimeout(() => {
           this.delayedCloseTimeouts.value++;
+          this.hasCloseTimedOut = true;
           this.socket.destroySoon();
           this.#closed();
         }, this.delayedCloseMs);

@@ -72,6 +72,7 @@ async function play(t: TestContext, kind: ProxyKind): Promise<Played> {
           opened.push(client);
           return client;
         },
+        port: port(21100 + i),
         upstreams,
       });
       // What should end and does not is a result, too.

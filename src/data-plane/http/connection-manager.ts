@@ -360,7 +360,7 @@ export class ConnectionManager implements NetworkFilter, ServerCodecOwner, Timer
 
   #close(): void {
     this.#closeWhenOut = false;
-    this.downstream.close(this.#closeType, '');
+    this.downstream.close(this.#closeType, 'deferred_close_on_drained_connection');
   }
 
   #startTimer(id: number, delayMs: number): void {

@@ -6,6 +6,7 @@ import { readDataSource } from '#extension/data-source.ts';
 import { checkFormat, parseFormatString } from '#extension/format-config.ts';
 import { parseHeaderMutations } from '#extension/header-mutation-config.ts';
 import { parseHeaderMatchers, parseRegex } from '#extension/matchers/parse.ts';
+import { parseProxyProtocol } from '#extension/proxy-protocol-config.ts';
 import { parseRateLimits } from '#extension/rate-limit-policy.ts';
 import { type Configured, type Registry, typeOf } from '#extension/registry.ts';
 import { fraction, runtimeFraction } from '#extension/runtime-config.ts';
@@ -262,12 +263,22 @@ function parseUpgrades(
         here.field('connect_config'),
         `Non-CONNECT upgrade type ${message.upgrade_type} has ConnectConfig`,
       );
-    if (connect?.allow_post) here.field('connect_config').field('allow_post').unsupported();
-    if (connect?.proxy_protocol_config !== undefined)
-      here.field('connect_config').field('proxy_protocol_config').unsupported();
+    const proxy = connect?.proxy_protocol_config;
+    if (proxy !== undefined && (proxy.added_tlvs.length > 0 || proxy.pass_through_tlvs !== undefined))
+      here
+        .field('connect_config')
+        .field('proxy_protocol_config')
+        .warn('TLVs are not sent, by Envoy neither', {});
     upgrades[type] = {
       enabled: message.enabled ?? true,
       connect: connect !== undefined,
+      allowsPost: connect?.allow_post ?? false,
+      proxy:
+        proxy &&
+        parseProxyProtocol(
+          { ...proxy, added_tlvs: [] },
+          here.field('connect_config').field('proxy_protocol_config'),
+        ),
     };
   });
   return upgrades;

@@ -1,5 +1,6 @@
 // From route configuration as plain data to a table, in the worker, when the configuration arrives. Levels are merged here, so that
 // a request finds everything on one flat entry.
+
 import { parseSubstitution } from '#base/regex.ts';
 import { compileFormatData } from '#extension/format-config.ts';
 import { compileLevel, compileSteps } from '#extension/header-mutation-config.ts';
@@ -13,6 +14,7 @@ import {
 import type { MatchInput } from '#extension/matchers/matcher-tree.ts';
 import { compileMatcherTree } from '#extension/matchers/matcher-tree-compile.ts';
 import { RegexMatcher, type StringMatcher } from '#extension/matchers/string-matcher.ts';
+import { ProxyHeaderWriter } from '#extension/proxy-protocol-config.ts';
 import type { RateLimitPolicy } from '#extension/rate-limit-descriptors.ts';
 import { compileRateLimit, type RateLimitData } from '#extension/rate-limit-policy.ts';
 import type { Runtime } from '#extension/runtime.ts';
@@ -295,7 +297,15 @@ class HostCompiler {
       mirrorPolicies: mirrors.map(compileMirrorPolicy),
       hashPolicies: action.hashPolicies.map(compileHashPolicy),
       internalRedirectPolicy: action.internalRedirectPolicy ?? null,
-      upgrades: Object.keys(action.upgrades).length === 0 ? null : new Map(Object.entries(action.upgrades)),
+      upgrades:
+        Object.keys(action.upgrades).length === 0
+          ? null
+          : new Map(
+              Object.entries(action.upgrades).map(([type, it]) => [
+                type,
+                { ...it, proxyHeader: it.proxy && new ProxyHeaderWriter(it.proxy, () => {}) },
+              ]),
+            ),
       rateLimits: action.rateLimits.map((it) => this.#rateLimit(it)),
       includeVirtualHostRateLimits: action.includeVirtualHostRateLimits,
       appendXForwardedHost: action.appendXForwardedHost,

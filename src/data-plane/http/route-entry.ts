@@ -1,8 +1,10 @@
 // What a route says about a request, flat: everything the stream and the router need, as plain fields, merged from route, virtual
 // host, route configuration and weighted cluster when the table was compiled. Nothing here changes while it is in use.
+
 import type { FormatContext, Formatter } from '#extension/formatter.ts';
 import type { HeaderMutations } from '#extension/header-mutations.ts';
 import type { HeaderMatcher } from '#extension/matchers/header-matcher.ts';
+import type { ProxyHeaderWriter, ProxyProtocolData } from '#extension/proxy-protocol-config.ts';
 import type { RateLimitPolicy } from '#extension/rate-limit-descriptors.ts';
 import type { RuntimeFraction } from '#extension/runtime.ts';
 import type { StreamInfo } from '#extension/stream-info.ts';
@@ -127,7 +129,7 @@ export interface RouteEntry {
   readonly hashPolicies: readonly HashPolicy[];
   readonly internalRedirectPolicy: InternalRedirectPolicy | null;
   /** By upgrade type in lower case (`websocket`, `connect`); null: as the connection manager says. */
-  readonly upgrades: ReadonlyMap<string, UpgradePolicy> | null;
+  readonly upgrades: ReadonlyMap<string, RouteUpgrade> | null;
   readonly rateLimits: readonly RateLimitPolicy[];
   /** `include_vh_rate_limits`: the virtual host's rate limits hold beside the route's. */
   readonly includeVirtualHostRateLimits: boolean;
@@ -249,6 +251,15 @@ export interface UpgradePolicy {
   readonly enabled: boolean;
   /** CONNECT is ended here and its payload sent upstream as TCP. */
   readonly connect: boolean;
+  /** So is a POST. */
+  readonly allowsPost: boolean;
+  /** Before the payload; undefined: no PROXY header. */
+  readonly proxy: ProxyProtocolData | undefined;
+}
+
+/** Prepared. */
+export interface RouteUpgrade extends UpgradePolicy {
+  readonly proxyHeader: ProxyHeaderWriter | undefined;
 }
 
 export interface Decorator {

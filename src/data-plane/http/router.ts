@@ -213,7 +213,15 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
     this.#retry?.release();
     const attempt = this.#attempt;
     this.#attempt = undefined;
-    if (attempt !== undefined) attempt.reset();
+    if (attempt !== undefined) {
+      const { encoder } = attempt;
+      const { upstream } = this.stream.info;
+      attempt.reset();
+      if (encoder !== undefined) {
+        upstream.wireBytesSent = encoder.wireBytesSent;
+        upstream.wireBytesReceived = encoder.wireBytesReceived;
+      }
+    }
     this.#resetOthers(undefined);
   }
 
@@ -371,9 +379,8 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
         !this.shared.config.routerConfig.suppressEnvoyHeaders,
       );
     const protocol = cluster.config.http.protocol;
-    const upgrade = stream.upgrade === 'connect' ? route.upgrades?.get('connect') : undefined;
     let at: number = protocol;
-    if (upgrade?.connect === true) at = rawPool;
+    if (route.upgrades !== null && this.#endsTunnel()) at = rawPool;
     else if (protocol === UpstreamProtocol.Downstream) at = stream.manager.protocol === 'HTTP/2' ? 1 : 0;
     const attempt = new UpstreamRequest(
       this,
@@ -389,6 +396,24 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
     this.#attempt = attempt;
     attempt.start();
     if ((this.requestEnded || this.#isWebSocket) && !attempt.isOver) this.#startAttemptTimers(attempt);
+  }
+
+  /** The payload of a CONNECT, or a POST, goes upstream as it is. */
+  #endsTunnel(): boolean {
+    const upgrade = this.route!.upgrades!.get('connect');
+    if (upgrade?.connect !== true) return false;
+    return (
+      this.stream.upgrade === 'connect' || (upgrade.allowsPost && this.requestHeaders!.method === 'POST')
+    );
+  }
+
+  /** Says to the host whose payload follows. */
+  #sendProxyHeader(encoder: StreamEncoder): void {
+    const writer = this.route!.upgrades!.get('connect')?.proxyHeader;
+    if (writer === undefined) return;
+    const { remoteAddress, localAddress } = this.stream.info.connection;
+    const proxied = { remote: remoteAddress, local: localAddress, tlvs: [] };
+    encoder.encodeData(writer.write(proxied, proxied), false);
   }
 
   onPoolReady(attempt: UpstreamRequest, encoder: StreamEncoder, connection: PooledConnection): void {
@@ -415,6 +440,7 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
       this.requestEnded && !hasBody && trailers === undefined && (this.#endsWithHeaders || attempt.isRetry);
     attempt.requestSent = isEnd;
     if (isEnd) upstream.lastTxByteMs = nowMs;
+    if (attempt.pool.protocol === rawPool) this.#sendProxyHeader(encoder);
     encoder.encodeHeaders(this.requestHeaders!, isEnd);
     attempt.isInHandshake = this.#isWebSocket;
     if (!this.#isWebSocket) this.#sendBody(attempt);

@@ -232,6 +232,7 @@ export class AcceptedConnection implements DownstreamConnection, ConnectionOwner
 
   onClose(event: CloseEvent): void {
     this.#cancelHandshakeTimer();
+    if (this.connection.hasCloseTimedOut) this.info.localCloseReason = 'triggered_delayed_close_timeout';
     if (event === CloseEvent.Remote && this.connection.failureCode === 'ECONNRESET')
       this.info.detectedCloseType = 'RemoteReset';
     for (let i = 0; i < this.filters.length; i++) this.filters[i]!.onClose?.(event);

@@ -369,7 +369,7 @@ export class PooledConnection implements ConnectionOwner, ClientCodecOwner, Time
     stats.upstreamRqPerCx.record(this.requests);
     // The end of the connection may be the end of a response.
     if (this.isConnected && event === CloseEvent.Remote && this.pool.protocol !== 3) this.codec?.onEnd();
-    if (this.active > 0) {
+    if (this.active > 0 && this.codec?.isComplete !== true) {
       stats.upstreamCxDestroyWithActiveRq.value++;
       if (event === CloseEvent.Remote) stats.upstreamCxDestroyRemoteWithActiveRq.value++;
       else stats.upstreamCxDestroyLocalWithActiveRq.value++;

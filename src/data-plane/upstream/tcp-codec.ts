@@ -19,11 +19,18 @@ export class TcpCodec implements ClientCodec, StreamEncoder, FlushSource {
   readonly #connection: Connection;
   #decoder: StreamDecoder | undefined = undefined;
   #isAnswered = false;
+  #hasEnded = false;
+  #peerHasEnded = false;
 
   constructor(owner: ClientCodecOwner, connection: Connection) {
     this.#owner = owner;
     this.#connection = connection;
     connection.halfClose = true;
+  }
+
+  /** Both sides have ended: whoever closes now interrupts nothing. */
+  get isComplete(): boolean {
+    return this.#hasEnded && this.#peerHasEnded;
   }
 
   get activeStreams(): number {
@@ -44,6 +51,7 @@ export class TcpCodec implements ClientCodec, StreamEncoder, FlushSource {
   }
 
   onEnd(): void {
+    this.#peerHasEnded = true;
     this.flush();
     this.#decoder?.decodeData(noBytes, true);
   }
@@ -69,7 +77,7 @@ export class TcpCodec implements ClientCodec, StreamEncoder, FlushSource {
   /** Nothing of the request's head goes upstream. The answer comes when this turn ends, not from inside this call. */
   encodeHeaders(_headers: HeaderMap, endStream: boolean): void {
     this.#connection.flushLater(this);
-    if (endStream) this.#connection.end();
+    if (endStream) this.#end();
   }
 
   flush(): void {
@@ -83,10 +91,15 @@ export class TcpCodec implements ClientCodec, StreamEncoder, FlushSource {
   encodeData(data: Buffer, endStream: boolean): void {
     this.wireBytesSent += data.length;
     this.#connection.write(data);
-    if (endStream) this.#connection.end();
+    if (endStream) this.#end();
   }
 
   encodeTrailers(): void {
+    this.#end();
+  }
+
+  #end(): void {
+    this.#hasEnded = true;
     this.#connection.end();
   }
 

@@ -1,6 +1,7 @@
 // What is tried. A case has a listener of its own; its name is in the statistics and is the name of its access log.
+import { connect as connectHttp2 } from 'node:http2';
 import type { ClientOptions, TcpClient } from './client.ts';
-import { cluster, listenerFilter, network, tcpProxy } from './configuration.ts';
+import { accessLog, cluster, listenerFilter, network, tcpProxy } from './configuration.ts';
 import type { Upstreams } from './upstreams.ts';
 
 export interface TcpCase {
@@ -15,7 +16,11 @@ export interface TcpCase {
   readonly clusters?: readonly string[];
   /** Statistics that are known to differ. */
   readonly ignored?: RegExp;
-  run(here: { open(options?: ClientOptions): TcpClient; upstreams: Upstreams }): Promise<unknown>;
+  run(here: {
+    port: number;
+    open(options?: ClientOptions): TcpClient;
+    upstreams: Upstreams;
+  }): Promise<unknown>;
 }
 
 const echo = network('echo', 'echo.v3.Echo');
@@ -202,6 +207,91 @@ function tunnelCases(): TcpCase[] {
       await client.until('hello');
       client.reset();
     }),
+  ];
+}
+
+/** CONNECT and POST that end in the proxy. */
+function terminationCases(): TcpCase[] {
+  const made = (name: string, config: string, run: TcpCase['run'], upstream = 21201): TcpCase => ({
+    name,
+    upstream,
+    filters: [
+      network(
+        'http',
+        `http_connection_manager.v3.HttpConnectionManager, stat_prefix: ${name}, http2_protocol_options: {allow_connect: true}, upgrade_configs: [{upgrade_type: CONNECT}], http_filters: [{name: r, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router, suppress_envoy_headers: true}}], route_config: {virtual_hosts: [{name: v, domains: ["*"], routes: [{match: {connect_matcher: {}}, route: {cluster: ${name}, upgrade_configs: [{upgrade_type: CONNECT, connect_config: {${config}}}]}}, {match: {prefix: /}, route: {cluster: ${name}, upgrade_configs: [{upgrade_type: CONNECT, connect_config: {${config}}}]}}]}]}, access_log: ${accessLog(name, 'HTTP')}`,
+      ),
+    ],
+    run,
+  });
+  const connect =
+    (name: string): TcpCase['run'] =>
+    async ({ open, upstreams }) => {
+      const client = open().send('CONNECT a:1 HTTP/1.1\r\nhost: a:1\r\n\r\n');
+      await client.until('\r\n\r\n');
+      const said = `!${name}!`;
+      await client.send(said).until(said);
+      const port = `${client.socket.localPort}`;
+      const seen = (await upstreams.until(21201, said)).replace(port, 'CLIENT');
+      const [all, end] = await client.finish().ended();
+      // Ports are binary in version 2.
+      if (seen.includes('QUIT')) return [seen.length, seen.slice(0, 24), end];
+      return [seen, withoutDate(all).replace(port, 'CLIENT'), end];
+    };
+  const post = (said: string) =>
+    `POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n${said.length.toString(16)}\r\n${said}\r\n`;
+  const withoutDate = (it: string) => it.replace(/date: [^\r]*\r\n/, '');
+  const overHttp2 =
+    (method: string, name: string): TcpCase['run'] =>
+    async ({ port }) => {
+      const session = connectHttp2(`http://127.0.0.1:${port}`);
+      const stream = session.request(
+        method === 'CONNECT'
+          ? { ':method': 'CONNECT', ':authority': 'a:1' }
+          : { ':method': 'POST', ':path': '/', ':authority': 'a' },
+        { endStream: false },
+      );
+      stream.setEncoding('latin1');
+      let status = 0;
+      stream.on('response', (headers) => {
+        status = headers[':status'] ?? 0;
+      });
+      let all = '';
+      stream.write(name);
+      for await (const part of stream) {
+        all += part;
+        if (all === name) stream.end();
+      }
+      session.close();
+      return [status, all];
+    };
+  return [
+    made('connect_h1', '', connect('connect_h1')),
+    made('connect_h1_proxy', 'proxy_protocol_config: {version: V1}', connect('connect_h1_proxy')),
+    made('connect_h1_proxy2', 'proxy_protocol_config: {version: V2}', connect('connect_h1_proxy2')),
+    made(
+      'connect_h1_nobody',
+      '',
+      async ({ open }) =>
+        withoutDate(await open().send('CONNECT a:1 HTTP/1.1\r\nhost: a:1\r\n\r\n').until('refused')),
+      21999,
+    ),
+    made('post_h1', 'allow_post: true', async ({ open }) => {
+      const client = open().send(post('!post_h1!'));
+      await client.until('!post_h1!\r\n');
+      const [all, end] = await client.send('0\r\n\r\n').ended();
+      return [withoutDate(all), end];
+    }),
+    made(
+      'post_h1_not',
+      '',
+      async ({ open }) => {
+        const client = open().send('POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n');
+        return withoutDate(await client.until('\r\n\r\nend'));
+      },
+      21205,
+    ),
+    made('connect_h2', '', overHttp2('CONNECT', 'connect_h2')),
+    made('post_h2', 'allow_post: true', overHttp2('POST', 'post_h2')),
   ];
 }
 
@@ -545,4 +635,5 @@ export const cases: readonly TcpCase[] = [
   },
   ...proxyCases(),
   ...tunnelCases(),
+  ...terminationCases(),
 ];
