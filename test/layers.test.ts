@@ -107,6 +107,7 @@ const hot: readonly string[] = [
   'src/data-plane/http/auto-sni.ts',
   'src/data-plane/upstream/tcp-codec.ts',
   'src/http/path.ts',
+  'src/http/forwarded-for.ts',
   'src/data-plane/http/internal-redirect.ts',
   'src/data-plane/http/request-checks.ts',
   'src/data-plane/http/async-request.ts',

@@ -12,6 +12,9 @@ const kinds: Readonly<Record<string, string>> = {
   upstream_transport_socket: 'Transport sockets of clusters',
   load_balancer: 'Load balancing policies',
   access_logger: 'Access loggers',
+  early_header_mutation: 'Early header mutations',
+  original_ip_detection: 'Detection of the client address',
+  request_id: 'Request ids',
 };
 
 /** The page as it should be. */

@@ -1,6 +1,7 @@
 // Header mutations: from messages to plain data, and from there to what runs.
 import { latin1OfUtf8 } from '#base/utf8.ts';
 import type { ParseContext } from '#config/parse-context.ts';
+import { isJoinedInRequests, isJoinedInResponses } from '#http/header-names.ts';
 import { headerField } from '#http/header-field.ts';
 import type { HeaderMutation } from '#schema/messages/envoy/config/common/mutation_rules/v3.ts';
 import type { HeaderValueOption } from '#schema/messages/envoy/config/core/v3.ts';
@@ -143,5 +144,7 @@ function compileWrite(data: HeaderMutationData & { kind: 'write' }): HeaderWrite
     value: literal ?? '',
     formatter: literal === undefined ? compileFormat(data.value, { omitEmptyValues: true }) : null,
     keepEmptyValue: data.keepEmptyValue,
+    joinsInRequests: isJoinedInRequests(data.name),
+    joinsInResponses: isJoinedInResponses(data.name),
   };
 }

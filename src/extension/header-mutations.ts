@@ -24,6 +24,9 @@ export interface HeaderWrite {
   readonly value: string;
   readonly formatter: Formatter | null;
   readonly keepEmptyValue: boolean;
+  /** Kept as one entry: a further value is joined to it. */
+  readonly joinsInRequests: boolean;
+  readonly joinsInResponses: boolean;
 }
 
 /** `..._headers_to_add` and `..._headers_to_remove` of one level of a route configuration. */
@@ -60,7 +63,7 @@ export class LevelHeaderMutations implements HeaderMutations {
     for (let i = 0; i < written.length; i++) {
       const write = written[i]!;
       if (values[i] !== undefined && write.action < AppendAction.OverwriteIfExistsOrAdd)
-        headers.add(write.name, values[i]!);
+        addValue(headers, write, values[i]!);
       values[i] = undefined;
     }
   }
@@ -109,8 +112,18 @@ export function writeHeader(headers: HeaderMap, write: HeaderWrite, context: For
   const value = write.formatter === null ? write.value : write.formatter.format(context);
   if ((value === '' && !write.keepEmptyValue) || !applies(headers, write)) return;
   if (write.field !== HeaderField.Listed) writePseudo(headers, write.field, value);
-  else if (write.action >= AppendAction.OverwriteIfExistsOrAdd) headers.set(write.name, value);
-  else headers.add(write.name, value);
+  else if (write.action >= AppendAction.OverwriteIfExistsOrAdd) {
+    // What is overwritten moves to the end, as in Envoy.
+    headers.remove(write.name);
+    headers.add(write.name, value);
+  } else addValue(headers, write, value);
+}
+
+function addValue(headers: HeaderMap, write: HeaderWrite, value: string): void {
+  const joins = headers.status === 0 ? write.joinsInRequests : write.joinsInResponses;
+  const before = joins ? headers.get(write.name) : undefined;
+  if (before === undefined) headers.add(write.name, value);
+  else headers.set(write.name, before === '' ? value : `${before},${value}`);
 }
 
 function applies(headers: HeaderMap, write: HeaderWrite): boolean {

@@ -4,6 +4,7 @@ import { fileAccessLogger } from './access-loggers/file/index.ts';
 import { httpGrpcAccessLogger } from './access-loggers/http-grpc/index.ts';
 import { stderrAccessLogger, stdoutAccessLogger } from './access-loggers/stream/index.ts';
 import { tcpGrpcAccessLogger } from './access-loggers/tcp-grpc/index.ts';
+import { earlyHeaderMutation } from './early-header-mutations/header-mutation/index.ts';
 import { buffer } from './http-filters/buffer/index.ts';
 import { cors } from './http-filters/cors/index.ts';
 import { csrf } from './http-filters/csrf/index.ts';
@@ -32,6 +33,9 @@ import { networkRateLimit } from './network-filters/ratelimit/index.ts';
 import { networkRbac } from './network-filters/rbac/index.ts';
 import { networkSetFilterState } from './network-filters/set-filter-state/index.ts';
 import { sniCluster } from './network-filters/sni-cluster/index.ts';
+import { customHeaderDetection } from './original-ip-detection/custom-header/index.ts';
+import { xffDetection } from './original-ip-detection/xff/index.ts';
+import { uuidRequestId } from './request-ids/uuid/index.ts';
 import { downstreamRawBuffer, upstreamRawBuffer } from './transport-sockets/raw-buffer/index.ts';
 import { downstreamTls, upstreamTls } from './transport-sockets/tls/index.ts';
 import { upstreamProxyProtocol } from './transport-sockets/upstream-proxy-protocol/index.ts';
@@ -50,6 +54,10 @@ export const extensions: readonly Extension[] = [
   roundRobin,
   leastRequest,
   random,
+  earlyHeaderMutation,
+  xffDetection,
+  customHeaderDetection,
+  uuidRequestId,
   buffer,
   cors,
   csrf,

@@ -65,6 +65,18 @@ export const headerNames: readonly string[] = [
 export const joinedInRequests: Uint8Array = new Uint8Array(headerNames.length);
 export const joinedInResponses: Uint8Array = new Uint8Array(headerNames.length);
 
+const requestJoined = new Set([framingNames, joinedInBoth, joinedInRequestsOnly].join(' ').split(' '));
+const responseJoined = new Set([framingNames, joinedInBoth, joinedInResponsesOnly].join(' ').split(' '));
+
+/** What `joinedInRequests` and `joinedInResponses` say, by name. */
+export function isJoinedInRequests(name: string): boolean {
+  return requestJoined.has(name);
+}
+
+export function isJoinedInResponses(name: string): boolean {
+  return responseJoined.has(name);
+}
+
 /** The interned string for a name, lower-cased: what configuration is compiled with. */
 export function headerName(name: string): string {
   const lower = name.toLowerCase();

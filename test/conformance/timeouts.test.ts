@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
 import { missing } from '#testing/peers.ts';
-import { type Behaviour, type Exchange, playBoth } from './http-exchanges.ts';
+import { type Behaviour, connectionKey, type Exchange, playBoth } from './http-exchanges.ts';
 
 /** By port: what the connection manager says beside the routes. */
 const managers: Readonly<Record<number, string>> = {
@@ -75,7 +75,7 @@ static_resources:
                       path: access.log
                       log_format:
                         text_format_source:
-                          inline_string: "%DOWNSTREAM_DIRECT_REMOTE_PORT% %REQ(:PATH)% %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% tries=%UPSTREAM_REQUEST_ATTEMPT_COUNT% rx=%BYTES_RECEIVED% tx=%BYTES_SENT%\\n"
+                          inline_string: "${connectionKey} %REQ(:PATH)% %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% tries=%UPSTREAM_REQUEST_ATTEMPT_COUNT% rx=%BYTES_RECEIVED% tx=%BYTES_SENT%\\n"
                 route_config:
                   virtual_hosts:
                     - name: all

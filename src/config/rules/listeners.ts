@@ -168,6 +168,16 @@ export const listenerRules: readonly Rule[] = [
           },
         );
       }
+      if (manager.original_ip_detection_extensions.length > 0 && manager.xff_num_trusted_hops > 0) {
+        at.field('xff_num_trusted_hops').fail(
+          '"xff_num_trusted_hops" and "original_ip_detection_extensions" exclude each other',
+          {
+            rule: 'http-config',
+            envoy: 'Original IP detection extensions and xff_num_trusted_hops may not be mixed',
+            suggestion: 'say it in the extension',
+          },
+        );
+      }
       const listener = around.inside('envoy.config.listener.v3.Listener') as Listener | undefined;
       if (
         manager.codec_type === 'HTTP3' &&

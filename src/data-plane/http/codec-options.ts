@@ -22,6 +22,7 @@ export function parseHttp1Options(
   common: HttpProtocolOptions | undefined,
   maxHeadersBytes: number,
   at: ParseContext,
+  side: 'server' | 'client' = 'server',
 ): Http1OptionsData {
   const { counts: _counts, ignoresUpgrade: _ignores, ...defaults } = defaultHttp1Options;
   if (message !== undefined)
@@ -35,6 +36,7 @@ export function parseHttp1Options(
       'allow_custom_methods',
       'send_fully_qualified_url',
       'use_balsa_parser',
+      ...(side === 'server' ? ['ignore_http_11_upgrade'] : []),
     ]);
   const format = message?.header_key_format;
   if (format?.stateful_formatter !== undefined) {

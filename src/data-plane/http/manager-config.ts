@@ -1,5 +1,6 @@
 // A connection manager as plain data: what `HttpConnectionManager` says, times in ms, sizes in bytes, defaults filled in.
 import type { AccessLogData } from '#extension/access-logger.ts';
+import type { StringMatcherData } from '#extension/matchers/matcher-config.ts';
 import type { Configured } from '#extension/registry.ts';
 import type { H2Options } from '#http/h2-options.ts';
 import type { Http1OptionsData } from './codec-options.ts';
@@ -46,6 +47,11 @@ export interface ConnectionManagerConfig {
   readonly internalUnixSockets: boolean;
   readonly generateRequestId: boolean;
   readonly preserveExternalRequestId: boolean;
+  readonly packTraceReason: boolean;
+  readonly earlyMutations: readonly Configured[];
+  readonly ipDetections: readonly Configured[];
+  /** `ignore_http_11_upgrade` */
+  readonly ignoredUpgrades: readonly StringMatcherData[];
   readonly alwaysSetRequestIdInResponse: boolean;
   readonly forwardClientCert: ForwardClientCert;
   readonly setCurrentClientCertDetails: {

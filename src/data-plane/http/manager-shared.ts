@@ -1,6 +1,8 @@
 // What all connections of one configured connection manager share in a worker: everything prepared, flat.
 import type { TimerWheel } from '#base/timer-wheel.ts';
 import type { AccessLogger } from '#extension/access-logger.ts';
+import type { HeaderMutations } from '#extension/header-mutations.ts';
+import type { OriginalIpDetection } from '#extension/original-ip-detection.ts';
 import type { Runtime } from '#extension/runtime.ts';
 import type { ByteSink, ServerCodec, ServerCodecOwner } from '#http/codec.ts';
 import type { HeaderMap } from '#http/header-map.ts';
@@ -36,6 +38,10 @@ export interface ManagerShared {
   readonly accessLogs: readonly AccessLogger[];
   readonly timers: TimerWheel;
   readonly runtime: Runtime;
+  /** Null: none. */
+  readonly earlyMutations: HeaderMutations | null;
+  /** Tried in this order; none when the connection manager's own rules hold. */
+  readonly ipDetections: readonly OriginalIpDetection[];
   /** Undefined: paths stay as they come. */
   readonly pathOptions: PathOptions | undefined;
   readonly localReplies: LocalReplyMapper | undefined;

@@ -3,6 +3,8 @@ import type { ParseContext } from '#config/parse-context.ts';
 import { parseAccessLogs } from '#extension/access-logger.ts';
 import type { HttpFilterExtension } from '#extension/http-filter.ts';
 import { durationMs, onlyFields, warnOthers } from '#extension/message-fields.ts';
+import type { RequestIdConfig } from '#extension/request-id.ts';
+import { parseStringMatcher } from '#extension/matchers/parse.ts';
 import { type Configured, type Registry, typeOf } from '#extension/registry.ts';
 import type { Router } from '#schema/messages/envoy/extensions/filters/http/router/v3.ts';
 import type { HttpConnectionManager } from '#schema/messages/envoy/extensions/filters/network/http_connection_manager/v3.ts';
@@ -47,6 +49,9 @@ const supported = [
   'via',
   'generate_request_id',
   'preserve_external_request_id',
+  'request_id_extension',
+  'early_header_mutation_extensions',
+  'original_ip_detection_extensions',
   'always_set_request_id_in_response',
   'forward_client_cert_details',
   'set_current_client_cert_details',
@@ -126,6 +131,18 @@ export function parseConnectionManager(
     internalUnixSockets: message.internal_address_config?.unix_sockets ?? false,
     generateRequestId: message.generate_request_id ?? true,
     preserveExternalRequestId: message.preserve_external_request_id,
+    packTraceReason: parseRequestId(message, at, registry),
+    earlyMutations: message.early_header_mutation_extensions.flatMap(
+      (it, i) =>
+        registry.parse('early_header_mutation', it, at.field('early_header_mutation_extensions', i)) ?? [],
+    ),
+    ipDetections: message.original_ip_detection_extensions.flatMap(
+      (it, i) =>
+        registry.parse('original_ip_detection', it, at.field('original_ip_detection_extensions', i)) ?? [],
+    ),
+    ignoredUpgrades: (message.http_protocol_options?.ignore_http_11_upgrade ?? []).map((it, i) =>
+      parseStringMatcher(it, at.field('http_protocol_options').field('ignore_http_11_upgrade', i)),
+    ),
     alwaysSetRequestIdInResponse: message.always_set_request_id_in_response,
     forwardClientCert: forwardModes[message.forward_client_cert_details] ?? ForwardClientCert.Sanitize,
     setCurrentClientCertDetails: {
@@ -179,6 +196,17 @@ const forwardModes: Readonly<Record<string, ForwardClientCert>> = {
   SANITIZE_SET: ForwardClientCert.SanitizeSet,
   ALWAYS_FORWARD_ONLY: ForwardClientCert.AlwaysForwardOnly,
 };
+
+function parseRequestId(message: HttpConnectionManager, at: ParseContext, registry: Registry): boolean {
+  const extension = message.request_id_extension;
+  if (extension?.typed_config === undefined) return true;
+  const parsed = registry.parse(
+    'request_id',
+    { name: '', typed_config: extension.typed_config },
+    at.field('request_id_extension'),
+  );
+  return (parsed?.config as RequestIdConfig | undefined)?.packTraceReason ?? true;
+}
 
 const routerType = 'envoy.extensions.filters.http.router.v3.Router';
 

@@ -2,7 +2,12 @@
 import { Cidr, CidrList } from '#base/cidr.ts';
 import { turnClock } from '#base/clock.ts';
 import { prepareAccessLogs } from '#extension/access-logger.ts';
+import type { EarlyHeaderMutationExtension } from '#extension/early-header-mutation.ts';
+import { type HeaderMutations, HeaderMutationLevels } from '#extension/header-mutations.ts';
 import type { FilterContext, HttpFilterExtension } from '#extension/http-filter.ts';
+import { compileStringMatcher } from '#extension/matchers/compile.ts';
+import type { OriginalIpDetectionExtension } from '#extension/original-ip-detection.ts';
+import type { Registry } from '#extension/registry.ts';
 import type { Http1Options } from '#http/h1-options.ts';
 import { H1ServerCodec } from '#http/h1-server-codec.ts';
 import { H2Session } from '#http/h2-session.ts';
@@ -44,7 +49,7 @@ export function prepareConnectionManager(
   );
   const http1: Http1Options = {
     ...config.http1,
-    ignoresUpgrade: undefined,
+    ignoresUpgrade: ignoresUpgrade(config),
     counts: http1Counts(stats.scope('http1')),
   };
   const plainHttp1: Http1Options = {
@@ -82,6 +87,12 @@ export function prepareConnectionManager(
     accessLogs: prepareAccessLogs(config.accessLogs, context.registry, context),
     timers: context.timers,
     runtime: context.runtime,
+    earlyMutations: earlyMutations(config, context.registry),
+    ipDetections: config.ipDetections.map((it) =>
+      context.registry
+        .byName<OriginalIpDetectionExtension>('original_ip_detection', it.extension)!
+        .prepare(it.config as never),
+    ),
     pathOptions: pathOptions(config.path, context.runtime, Math.floor(Math.random() * 100)),
     localReplies: config.localReply && new ConfiguredLocalReply(config.localReply, context.runtime),
     bufferLimitBytes: context.bufferLimitBytes,
@@ -106,4 +117,20 @@ export function prepareConnectionManager(
           )
         : new H1ServerCodec(owner, sink, isTls ? http1 : plainHttp1),
   };
+}
+
+function earlyMutations(config: ConnectionManagerConfig, registry: Registry): HeaderMutations | null {
+  const all = config.earlyMutations.flatMap(
+    (it) =>
+      registry
+        .byName<EarlyHeaderMutationExtension>('early_header_mutation', it.extension)!
+        .prepare(it.config as never) ?? [],
+  );
+  return all.length > 1 ? new HeaderMutationLevels(all) : (all[0] ?? null);
+}
+
+function ignoresUpgrade({ ignoredUpgrades }: ConnectionManagerConfig): Http1Options['ignoresUpgrade'] {
+  if (ignoredUpgrades.length === 0) return undefined;
+  const matchers = ignoredUpgrades.map(compileStringMatcher);
+  return (protocol) => matchers.some((it) => it.matches(protocol));
 }

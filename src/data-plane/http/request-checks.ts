@@ -1,4 +1,5 @@
 // What the connection manager refuses before any filter sees the request, and how it tidies host and path. Envoy's order.
+import { closesConnection } from '#http/connection-header.ts';
 import type { HeaderMap } from '#http/header-map.ts';
 import { normalizePath, PathVerdict } from '#http/path.ts';
 import type { ConnectionManagerConfig } from './manager-config.ts';
@@ -17,12 +18,12 @@ export function passesChecks(stream: Stream, headers: HeaderMap): boolean {
   const { path } = headers;
   if (path === '') {
     if (!isConnect) {
-      stream.sendLocalReply(404, '', 'missing_path_rejected');
+      answer(stream, 404, 'missing_path_rejected');
       return false;
     }
   } else if (path.charCodeAt(0) !== 47) {
     stats.downstreamRqNonRelativePath.value++;
-    stream.sendLocalReply(404, '', 'absolute_path_rejected');
+    answer(stream, 404, 'absolute_path_rejected');
     return false;
   }
   const fragment = path.indexOf('#');
@@ -44,9 +45,7 @@ export function passesChecks(stream: Stream, headers: HeaderMap): boolean {
     }
     if (verdict === PathVerdict.Redirect) {
       stats.downstreamRqRedirectedWithNormalizedPath.value++;
-      stream.sendLocalReply(307, '', 'path_normalization_failed', -1, (response) =>
-        response.add('location', headers.path),
-      );
+      answer(stream, 307, 'path_normalization_failed', (response) => response.add('location', headers.path));
       return false;
     }
   }
@@ -64,7 +63,26 @@ function isGrpc(headers: HeaderMap): boolean {
 function refuse(stream: Stream, details: string): void {
   stream.closeAfterResponse();
   stream.isRefused = true;
-  stream.sendLocalReply(400, '', details);
+  answer(stream, 400, details);
+}
+
+/** Before the headers were looked at otherwise: what the client asked for counts, and its route when it says how it was forwarded. */
+function answer(
+  stream: Stream,
+  status: number,
+  details: string,
+  modify?: (response: HeaderMap) => void,
+): void {
+  const { manager, requestHeaders } = stream;
+  if (
+    manager.protocol !== 'HTTP/2' &&
+    closesConnection(stream.info.protocol !== 'HTTP/1.0', requestHeaders)
+  ) {
+    manager.isClosing = true;
+    manager.sawConnectionClose = true;
+  }
+  if ((requestHeaders.get('x-forwarded-proto') ?? '') !== '') stream.findRoute();
+  stream.sendLocalReply(status, '', details, -1, modify);
 }
 
 function normalizeHost(headers: HeaderMap, config: ConnectionManagerConfig, localPort: string): void {

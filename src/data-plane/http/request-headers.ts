@@ -2,10 +2,11 @@
 // is, take away what a client must not say, add what upstreams rely on. The order of the steps is Envoy's.
 
 import { hasToken } from '#http/connection-header.ts';
+import { addressFromEnd } from '#http/forwarded-for.ts';
 import type { HeaderMap } from '#http/header-map.ts';
 import { setForwardedClientCert } from './forwarded-client-cert.ts';
 import { ForwardClientCert } from './manager-config.ts';
-import { newRequestId } from './request-id.ts';
+import { newRequestId, withoutTraceReason } from './request-id.ts';
 import { appendVia } from './response-headers.ts';
 import type { Stream } from './stream.ts';
 
@@ -64,11 +65,13 @@ const actions = new Map<string, number>([
   ['x-envoy-hedge-on-per-try-timeout', Action.Internal],
 ]);
 
-export function mutateRequestHeaders(stream: Stream, headers: HeaderMap): void {
+/** False when the request was answered: nobody knows where it is from. */
+export function mutateRequestHeaders(stream: Stream, headers: HeaderMap): boolean {
   const { manager } = stream;
   const { shared, connectionInfo } = manager;
   const { config } = shared;
   const list = headers.list;
+  if (shared.earlyMutations !== null) shared.earlyMutations.apply(headers, stream);
 
   // One look at every header: what is there, and what goes in any case.
   let xff = '';
@@ -154,14 +157,7 @@ export function mutateRequestHeaders(stream: Stream, headers: HeaderMap): void {
     isSingle = !hasXff;
     if (hops > 0 && hasXff) clientIp = addressFromEnd(xff, hops - 1);
     if (clientIp === '') clientIp = directIp;
-    if (!config.skipXffAppend) {
-      const own = manager.isLoopbackPeer ? shared.localAddress : directIp;
-      if (own !== '') {
-        const value = hasXff ? `${xff},${own}` : own;
-        if (hasXff) headers.set('x-forwarded-for', value);
-        else list.push('x-forwarded-for', value);
-      }
-    }
+    if (!config.skipXffAppend) appendXff(stream, headers, hasXff);
     if (hops === 0 || proto === '') {
       const scheme = manager.isTls ? 'https' : 'http';
       if (proto === '') list.push('x-forwarded-proto', scheme);
@@ -170,6 +166,21 @@ export function mutateRequestHeaders(stream: Stream, headers: HeaderMap): void {
     }
     if (config.appendXForwardedPort && (hops === 0 || !headers.has('x-forwarded-port')))
       headers.set('x-forwarded-port', manager.localPort);
+  } else if (shared.ipDetections.length > 0) {
+    const detections = shared.ipDetections;
+    for (let i = 0; i < detections.length && clientIp === ''; i++) {
+      const detection = detections[i]!;
+      clientIp = detection.detect(headers, directIp);
+      if (clientIp === '' && detection.rejectStatus !== 0) {
+        shared.stats.downstreamRqRejectedViaIpDetection.value++;
+        stream.sendLocalReply(detection.rejectStatus, '', 'rejecting_because_detection_failed');
+        return false;
+      }
+      isSingle = detection.isTrusted;
+      if (detection.appendsXff) appendXff(stream, headers, hasXff);
+    }
+    if (clientIp !== '')
+      stream.info.remoteAddress = clientIp.includes(':') ? `[${clientIp}]:0` : `${clientIp}:0`;
   } else if (hasXff) {
     clientIp = addressFromEnd(xff, hops);
     isSingle = clientIp !== '' && !xff.includes(',');
@@ -211,8 +222,11 @@ export function mutateRequestHeaders(stream: Stream, headers: HeaderMap): void {
     if (!hasRequestId) {
       stream.info.requestId = newRequestId();
       list.push('x-request-id', stream.info.requestId);
-    } else if (isEdge && !config.preserveExternalRequestId) {
+    } else if (stream.info.requestId === '' || (isEdge && !config.preserveExternalRequestId)) {
       stream.info.requestId = newRequestId();
+      headers.set('x-request-id', stream.info.requestId);
+    } else if (isEdge && config.packTraceReason) {
+      stream.info.requestId = withoutTraceReason(stream.info.requestId);
       headers.set('x-request-id', stream.info.requestId);
     }
   }
@@ -221,6 +235,15 @@ export function mutateRequestHeaders(stream: Stream, headers: HeaderMap): void {
     (connectionInfo.tls !== undefined && config.forwardClientCert >= ForwardClientCert.AppendForward)
   )
     setForwardedClientCert(headers, config, connectionInfo.tls);
+  return true;
+}
+
+function appendXff({ manager }: Stream, headers: HeaderMap, hasXff: boolean): void {
+  const own = manager.isLoopbackPeer ? manager.shared.localAddress : manager.remoteIp;
+  if (own === '') return;
+  const before = hasXff ? headers.joined('x-forwarded-for')! : '';
+  if (hasXff) headers.set('x-forwarded-for', before === '' ? own : `${before},${own}`);
+  else headers.list.push('x-forwarded-for', own);
 }
 
 function removeUntrusted(headers: HeaderMap, isEdge: boolean): void {
@@ -251,26 +274,6 @@ function sanitizeTe(headers: HeaderMap): void {
   }
   headers.remove('te');
 }
-
-/** The address that is `skip` from the end of the list; empty when there is none, or it is no IP address. */
-function addressFromEnd(xff: string, skip: number): string {
-  let end = xff.length;
-  for (let i = 0; i < skip; i++) {
-    end = xff.lastIndexOf(',', end - 1);
-    if (end < 0) return '';
-  }
-  const start = end === 0 ? -1 : xff.lastIndexOf(',', end - 1);
-  const text = xff.slice(start + 1, end).trim();
-  return isIp(text) ? text : '';
-}
-
-/** Cheap and strict enough: dotted quads, or hex groups with colons. */
-function isIp(text: string): boolean {
-  return text.includes(':') ? ipv6.test(text) : ipv4.test(text);
-}
-
-const ipv4 = /^(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)$/;
-const ipv6 = /^[0-9a-fA-F:]{2,39}$/;
 
 export function isGrpcContentType(value: string): boolean {
   return (

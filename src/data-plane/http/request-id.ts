@@ -17,3 +17,10 @@ export function newRequestId(): string {
   at += 16;
   return `${hex[pool[p]!]}${hex[pool[p + 1]!]}${hex[pool[p + 2]!]}${hex[pool[p + 3]!]}-${hex[pool[p + 4]!]}${hex[pool[p + 5]!]}-${hex[(pool[p + 6]! & 0x0f) | 0x40]}${hex[pool[p + 7]!]}-${hex[(pool[p + 8]! & 0x3f) | 0x80]}${hex[pool[p + 9]!]}-${hex[pool[p + 10]!]}${hex[pool[p + 11]!]}${hex[pool[p + 12]!]}${hex[pool[p + 13]!]}${hex[pool[p + 14]!]}${hex[pool[p + 15]!]}`;
 }
+
+const reasonAt = 14;
+
+/** A UUID that says it is not traced; anything else as it is. */
+export function withoutTraceReason(id: string): string {
+  return id.length !== 36 || id[reasonAt] === '4' ? id : `${id.slice(0, reasonAt)}4${id.slice(reasonAt + 1)}`;
+}

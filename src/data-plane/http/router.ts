@@ -435,9 +435,8 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
     const body = this.#body;
     const trailers = this.requestTrailers;
     const hasBody = body !== undefined && body.length > 0;
-    // What was told to have a body keeps its framing, however little came of it. A repeated attempt knows that nothing came.
-    const isEnd =
-      this.requestEnded && !hasBody && trailers === undefined && (this.#endsWithHeaders || attempt.isRetry);
+    // What was told to have a body keeps its framing, however little came of it.
+    const isEnd = this.requestEnded && !hasBody && trailers === undefined && this.#endsWithHeaders;
     attempt.requestSent = isEnd;
     if (isEnd) upstream.lastTxByteMs = nowMs;
     if (attempt.pool.protocol === rawPool) this.#sendProxyHeader(encoder);

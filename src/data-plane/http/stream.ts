@@ -131,7 +131,7 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
     }
     if (this.internalRedirects === 0) {
       if (!this.#receive(headers)) return;
-      mutateRequestHeaders(this, headers);
+      if (!mutateRequestHeaders(this, headers)) return;
     }
     if (shared.streamIdleTimeoutMs > 0) this.#active();
     const plan = this.plan;
@@ -772,6 +772,10 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
       }
     }
     return this.#route;
+  }
+
+  findRoute(): void {
+    void this.route;
   }
 
   /** The route, if it was asked for already. */

@@ -2,19 +2,27 @@
 import { AppendAction, writeHeader } from '#extension/header-mutations.ts';
 import type { HttpStream } from '#extension/http-filter.ts';
 import { firstValue, HeaderField, headerField } from '#http/header-field.ts';
+import { isJoinedInRequests, isJoinedInResponses } from '#http/header-names.ts';
 import type { HeaderMap } from '#http/header-map.ts';
 import type { HeaderChange } from './verdict.ts';
 
 export function applyChanges(headers: HeaderMap, changes: readonly HeaderChange[], stream: HttpStream): void {
   for (const { name, value, action, joins } of changes) {
     const field = headerField(name);
+    const common = {
+      name,
+      field,
+      formatter: null,
+      keepEmptyValue: true,
+      joinsInRequests: isJoinedInRequests(name),
+      joinsInResponses: isJoinedInResponses(name),
+    };
     if (joins) {
       const before = firstValue(headers, field, name);
       if (before === undefined) continue;
-      const write = { name, field, action: AppendAction.OverwriteIfExistsOrAdd, formatter: null };
-      writeHeader(headers, { ...write, value: `${before},${value}`, keepEmptyValue: true }, stream);
-    } else
-      writeHeader(headers, { name, field, action, value, formatter: null, keepEmptyValue: true }, stream);
+      const action = AppendAction.OverwriteIfExistsOrAdd;
+      writeHeader(headers, { ...common, action, value: `${before},${value}` }, stream);
+    } else writeHeader(headers, { ...common, action, value }, stream);
   }
 }
 
