@@ -3,7 +3,7 @@ import { connect, type Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { ReadPlace } from '#base/read-buffers.ts';
 import { Connection, type ConnectionOwner } from './connection.ts';
-import { onRead, readTlsByCall } from './read-by-call.ts';
+import { onRead, readByCall } from './read-by-call.ts';
 
 export interface DialOptions {
   /** IP address, or the path of a Unix socket when `port` is negative. */
@@ -60,7 +60,7 @@ export function dial(options: DialOptions, owner: ConnectionOwner): Connection {
     socket.on('connect', () => connection.owner.onConnected());
   } else {
     const wrapped = wrap(socket);
-    const readsByCall = wrapped !== socket && readTlsByCall(wrapped as TLSSocket, place, reader);
+    const readsByCall = wrapped !== socket && readByCall(wrapped, place, reader);
     const { bufferLimitBytes } = options;
     connection = new Connection(
       nextConnectionId(),

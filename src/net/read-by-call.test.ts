@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { connect, createSecureContext, TLSSocket } from 'node:tls';
 import { ReadPlace } from '#base/read-buffers.ts';
 import { certificatePath } from '#testing/certificates.ts';
-import { readTlsByCall } from './read-by-call.ts';
+import { readByCall } from './read-by-call.ts';
 
 test('reads an accepted TLS socket by call, and stops while it is paused', async (t) => {
   const secureContext = createSecureContext({
@@ -18,7 +18,7 @@ test('reads an accepted TLS socket by call, and stops while it is paused', async
   const server = createServer((raw) => {
     const socket = new TLSSocket(raw, { isServer: true, secureContext });
     socket.on('data', () => assert.fail('not by events'));
-    const isByCall = readTlsByCall(socket, new ReadPlace(), () => ({
+    const isByCall = readByCall(socket, new ReadPlace(), () => ({
       received(bytes) {
         received += bytes.toString('latin1');
         socket.pause();

@@ -1,7 +1,6 @@
 // Sockets read by call: into memory that we choose (`base/read-buffers.ts`), past the stream machinery and without an allocation of
-// 64 KiB for each read. Node offers that only to sockets one makes oneself, so an accepted one's handle gets a new socket.
-import { type OnReadOpts, Socket } from 'node:net';
-import type { TLSSocket } from 'node:tls';
+// 64 KiB for each read. Node offers that only to sockets one dials oneself: for the others we set what its option `onread` sets.
+import type { OnReadOpts, Socket } from 'node:net';
 import type { ReadPlace } from '#base/read-buffers.ts';
 
 /** Who gets the bytes; known only after the socket. */
@@ -21,36 +20,18 @@ export function onRead(place: ReadPlace, reader: () => Reader | undefined): OnRe
   };
 }
 
-/** In the place of `accepted`, which is not used any more. */
-export function readByCall(accepted: Socket, place: ReadPlace, reader: () => Reader | undefined): Socket {
-  const handle = (accepted as unknown as { _handle: object | null })._handle;
-  if (handle === null) return accepted;
-  const options = {
-    handle,
-    allowHalfOpen: true,
-    onread: onRead(place, reader),
-  };
-  const socket = new Socket(options as object);
-  (accepted as unknown as { _handle: object | null })._handle = null;
-  return socket;
-}
-
 interface CallReading {
   _handle: { useUserBuffer(buffer: Buffer): void } | null;
   [key: symbol]: unknown;
 }
 
-/** Where a socket keeps what the option `onread` gives it. Node does not pass that option on to a TLS socket that wraps another. */
+/** Where a socket keeps what the option `onread` gives it. */
 let bufferKey: symbol | undefined;
 let callbackKey: symbol | undefined;
 let nextBufferKey: symbol | undefined;
 
-/** The same for a TLS socket, in place. False where this Node keeps its sockets otherwise: then it has to be read by `data` events. */
-export function readTlsByCall(
-  socket: TLSSocket,
-  place: ReadPlace,
-  reader: () => Reader | undefined,
-): boolean {
+/** For a socket that was accepted, or wraps another. False where this Node keeps its sockets otherwise: then it has to be read by `data` events. */
+export function readByCall(socket: Socket, place: ReadPlace, reader: () => Reader | undefined): boolean {
   const own = socket as unknown as CallReading;
   if (bufferKey === undefined || callbackKey === undefined || nextBufferKey === undefined) {
     for (const it of Object.getOwnPropertySymbols(own)) {

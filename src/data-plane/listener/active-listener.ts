@@ -14,7 +14,7 @@ import type { DownstreamTransport, DownstreamTransportExtension } from '#extensi
 import { CloseType, Connection } from '#net/connection.ts';
 import { nextConnectionId } from '#net/dial.ts';
 import { ListeningSocket } from '#net/listening-socket.ts';
-import { readByCall, readTlsByCall } from '#net/read-by-call.ts';
+import { readByCall } from '#net/read-by-call.ts';
 import type { SocketAddressData } from '../address.ts';
 import type { RequestInfo } from '../http/request-info.ts';
 import type { DataPlaneFilterContext, WorkerContext } from '../worker-context.ts';
@@ -332,14 +332,13 @@ export class ActiveListener implements InspectionOwner {
       return;
     }
     const isPlain = wrapped === socket;
-    const reader = () => accepted.connection;
     const place = new ReadPlace();
     accepted.connection = new Connection(
       info.id,
-      isPlain ? readByCall(socket, place, reader) : wrapped,
+      wrapped,
       accepted,
       this.config.bufferLimitBytes,
-      isPlain || readTlsByCall(wrapped as TLSSocket, place, reader) ? place : undefined,
+      readByCall(wrapped, place, () => accepted.connection) ? place : undefined,
     );
     if (isPlain) {
       this.#begin(accepted, chain);
