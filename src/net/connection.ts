@@ -106,6 +106,8 @@ export class Connection implements ByteSink {
   #source: FlushSource | undefined = undefined;
   #hasWaited = false;
   #readDisables = 0;
+  /** When it was closed, nobody had looked at what the peer sent last. */
+  #mayHaveUnread = false;
   #unread: Buffer | undefined = undefined;
   #endAfterFlush = false;
   #closeAfterFlush: CloseType = CloseType.NoFlush;
@@ -213,6 +215,7 @@ export class Connection implements ByteSink {
     }
     this.#closeAfterFlush = type;
     // What the peer still sends is thrown away, but its FIN must be seen.
+    this.#mayHaveUnread = this.#readDisables > 0;
     this.#readDisables = 0;
     this.socket.resume();
     if (this.#bufferedBytes === 0) this.#flushed();
@@ -356,11 +359,11 @@ export class Connection implements ByteSink {
         this.#delayedClose = setTimeout(() => {
           this.delayedCloseTimeouts.value++;
           this.hasCloseTimedOut = true;
-          this.socket.destroySoon();
+          this.#endSocket();
           this.#closed();
         }, this.delayedCloseMs);
       } else {
-        this.socket.destroySoon();
+        this.#endSocket();
         this.#closed();
       }
     } else if (this.#endAfterFlush) this.socket.end();
@@ -375,8 +378,16 @@ export class Connection implements ByteSink {
     // Also when it answers a close that was waiting for it.
     this.#closeEvent = CloseEvent.Remote;
     this.isClosing = true;
-    this.socket.destroySoon();
+    this.#endSocket();
     this.#closed();
+  }
+
+  #endSocket(): void {
+    const { socket } = this;
+    // A plain socket that has sent everything needs no FIN of its own before the close, which costs a system call and a turn. With
+    // something unread the close is a reset, and the FIN has to come first.
+    if (socket.writableLength === 0 && !this.#mayHaveUnread && !('encrypted' in socket)) socket.destroy();
+    else socket.destroySoon();
   }
 
   #onError(error: NodeJS.ErrnoException): void {
