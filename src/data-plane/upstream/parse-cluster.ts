@@ -4,7 +4,11 @@ import type { ParseContext } from '#config/parse-context.ts';
 import { HostHealth } from '#extension/load-balancer.ts';
 import { durationMs, onlyFields, warnOthers } from '#extension/message-fields.ts';
 import { type Configured, type Registry, typeOf } from '#extension/registry.ts';
-import type { CircuitBreakers_Thresholds, Cluster } from '#schema/messages/envoy/config/cluster/v3.ts';
+import type {
+  CircuitBreakers_Thresholds,
+  Cluster,
+  LoadBalancingPolicy,
+} from '#schema/messages/envoy/config/cluster/v3.ts';
 import type { HttpProtocolOptions as CommonOptions } from '#schema/messages/envoy/config/core/v3.ts';
 import type { ClusterLoadAssignment } from '#schema/messages/envoy/config/endpoint/v3.ts';
 import type { HttpProtocolOptions } from '#schema/messages/envoy/extensions/upstreams/http/v3.ts';
@@ -28,6 +32,7 @@ const supported = [
   'connect_timeout',
   'per_connection_buffer_limit_bytes',
   'lb_policy',
+  'load_balancing_policy',
   'load_assignment',
   'circuit_breakers',
   'max_requests_per_connection',
@@ -89,9 +94,7 @@ export function parseCluster(message: Cluster, at: ParseContext, registry: Regis
     statName: message.alt_stat_name === '' ? message.name : message.alt_stat_name,
     connectTimeoutMs: durationMs(message.connect_timeout, 5000),
     bufferLimitBytes: message.per_connection_buffer_limit_bytes ?? 1024 * 1024,
-    lbPolicy: isOriginalDst
-      ? { name: '', extension: '', config: undefined }
-      : parsePolicy(message, at, registry),
+    lbPolicy: isOriginalDst ? noPolicy : parsePolicy(message, at, registry),
     originalDst: isOriginalDst ? parseOriginalDst(message, at) : undefined,
     thresholds: [thresholdsOf(message, 'DEFAULT'), thresholdsOf(message, 'HIGH')],
     http: parseHttp(message, at),
@@ -123,10 +126,12 @@ function parseOriginalDst(message: Cluster, at: ParseContext): OriginalDstConfig
 }
 
 function parsePolicy(message: Cluster, at: ParseContext, registry: Registry): Configured {
+  if (message.load_balancing_policy !== undefined)
+    return parseTypedPolicy(message.load_balancing_policy, at.field('load_balancing_policy'), registry);
   const name = policies[message.lb_policy];
   if (name === undefined) {
     at.field('lb_policy').unsupported(`${message.lb_policy} is not supported by chancery`);
-    return { name: '', extension: '', config: undefined };
+    return noPolicy;
   }
   const field = message.lb_policy === 'LEAST_REQUEST' ? 'least_request_lb_config' : 'round_robin_lb_config';
   const config = message.lb_policy === 'RANDOM' ? undefined : message[field];
@@ -137,6 +142,20 @@ function parsePolicy(message: Cluster, at: ParseContext, registry: Registry): Co
     config: extension?.parse((config ?? {}) as never, at.field(field), registry),
   };
 }
+
+/** The first one that Envoy knows is meant; names that it does not know are passed over. */
+function parseTypedPolicy(message: LoadBalancingPolicy, at: ParseContext, registry: Registry): Configured {
+  for (const [i, { typed_extension_config: it }] of message.policies.entries()) {
+    const here = at.field('policies', i).field('typed_extension_config');
+    if (it === undefined) continue;
+    const isKnown = typeOf(it.typed_config).startsWith('envoy.extensions.load_balancing_policies.');
+    if (isKnown) return registry.parse('load_balancer', it, here) ?? noPolicy;
+  }
+  at.fail('none of these load balancing policies exists');
+  return noPolicy;
+}
+
+const noPolicy: Configured = { name: '', extension: '', config: undefined };
 
 function thresholdsOf(message: Cluster, priority: 'DEFAULT' | 'HIGH'): Thresholds {
   const all = message.circuit_breakers?.thresholds ?? [];

@@ -91,7 +91,7 @@ test('weights beyond the table are scaled down', () => {
 for (const [name, make] of [
   ['round robin', () => new RoundRobin()],
   ['random', () => new RandomBalancer()],
-  ['least request', () => new LeastRequest({ choiceCount: 2 })],
+  ['least request', () => new LeastRequest({ choiceCount: 2, scansAll: false })],
 ] as const) {
   test(`${name} knows no host of an empty set, and leaves out unhealthy ones`, () => {
     const lb = make();
@@ -114,8 +114,18 @@ test('random spreads evenly, whatever the weights', () => {
   assert.ok(Math.abs(counts.a! - 5000) < 300, JSON.stringify(counts));
 });
 
+test('least request with a full scan takes the host with the least to do', () => {
+  const lb = new LeastRequest({ choiceCount: 2, scansAll: true });
+  const hosts = [host('busy', 1, 10), host('a', 1, 1), host('less', 1, 2), host('b', 1, 1), host('c', 1, 1)];
+  lb.update(hostSet(hosts));
+  const next = contexts(3);
+  const counts = count(9000, () => lb.pick(next()));
+  assert.deepEqual(Object.keys(counts).sort(), ['a', 'b', 'c']);
+  for (const it of Object.values(counts)) assert.ok(Math.abs(it - 3000) < 300, JSON.stringify(counts));
+});
+
 test('least request prefers the host with less to do', () => {
-  const lb = new LeastRequest({ choiceCount: 2 });
+  const lb = new LeastRequest({ choiceCount: 2, scansAll: false });
   lb.update(hostSet([host('busy', 1, 10), host('idle', 1, 0)]));
   const next = contexts(3);
   const counts = count(10_000, () => lb.pick(next()));

@@ -5,12 +5,14 @@ import type { LeastRequestConfig } from './config.ts';
 
 export class LeastRequest implements LoadBalancer {
   readonly #choices: number;
+  readonly #scansAll: boolean;
   #hosts: readonly Host[] = [];
   #weights = 0;
   #isWeighted = false;
 
   constructor(config: LeastRequestConfig) {
     this.#choices = config.choiceCount;
+    this.#scansAll = config.scansAll;
   }
 
   update(hosts: HostSet): void {
@@ -23,12 +25,30 @@ export class LeastRequest implements LoadBalancer {
   pick(context: PickContext): Host | undefined {
     const hosts = this.#hosts;
     if (hosts.length < 2) return hosts[0];
+    if (this.#scansAll) return this.#least(context.random);
     let random = context.random;
     let best = this.#choose(random);
     for (let i = 1; i < this.#choices; i++) {
       random = (Math.imul(random, 1103515245) + 12345) & 0x7fffffff;
       const other = this.#choose(random >>> 3);
       if (other.activeRequests < best.activeRequests) best = other;
+    }
+    return best;
+  }
+
+  /** Of several with as few requests each has the same chance. */
+  #least(random: number): Host {
+    const hosts = this.#hosts;
+    let best = hosts[0]!;
+    let equals = 1;
+    let next = random;
+    for (let i = 1; i < hosts.length; i++) {
+      const other = hosts[i]!;
+      if (other.activeRequests > best.activeRequests) continue;
+      if (other.activeRequests < best.activeRequests) equals = 0;
+      equals++;
+      next = (Math.imul(next, 1103515245) + 12345) & 0x7fffffff;
+      if ((next >>> 3) % equals === 0) best = other;
     }
     return best;
   }
