@@ -15,7 +15,7 @@ type Factory = (text: string) => FilterStateObject | undefined;
 
 const factories: Readonly<Record<string, Factory>> = {
   'envoy.string': filterStateText,
-  'envoy.hashable_string': filterStateText,
+  'envoy.hashable_string': (text) => ({ ...filterStateText(text), isHashable: true }),
   [filterStateKeys.tcpCluster]: filterStateText,
   [filterStateKeys.tcpIdleTimeout]: unsigned,
   [filterStateKeys.disableTunneling]: boolean,

@@ -175,6 +175,8 @@ export interface StreamInfo {
 export interface FilterStateObject {
   readonly text: string;
   field(name: string): string | number | undefined;
+  /** Policies of hashing may take the text. */
+  readonly isHashable?: boolean;
   /** Plain data, where the object is a message and not a text. */
   readonly typed?: unknown;
 }

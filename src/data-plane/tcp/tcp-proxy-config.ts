@@ -36,6 +36,8 @@ export interface TcpProxyConfig {
   readonly connectMode: ConnectMode;
   /** What may be received before there is an upstream; -1: nothing is read before. */
   readonly maxEarlyBytes: number;
+  /** What the choice of a host goes by: an object of filter state, or with an empty key the client's address. */
+  readonly hash: { readonly filterStateKey: string } | undefined;
   readonly maxConnectAttempts: number;
   /** Wait before the next attempt; undefined: none. */
   readonly backoff: { readonly baseMs: number; readonly maxMs: number } | undefined;
@@ -95,8 +97,7 @@ export function parseTcpProxy(message: TcpProxy, at: ParseContext, registry: Reg
   ]);
   for (const field of ['downstream_idle_timeout', 'upstream_idle_timeout'] as const)
     if (message[field] !== undefined) at.field(field).warn('has no effect, in Envoy neither', {});
-  if (message.hash_policy.length > 0)
-    at.field('hash_policy').warn('is not acted on by chancery yet', { rule: 'unsupported' });
+  const [hash] = message.hash_policy;
   const own = subset(message.metadata_match);
   const weighted = message.weighted_clusters?.clusters ?? [];
   const clusters: TcpClusterConfig[] =
@@ -134,6 +135,10 @@ export function parseTcpProxy(message: TcpProxy, at: ParseContext, registry: Reg
     durationJitter: (message.max_downstream_connection_duration_jitter_percentage?.value ?? 0) / 100,
     connectMode: connectModes[message.upstream_connect_mode],
     maxEarlyBytes: message.max_early_data_bytes ?? -1,
+    hash:
+      hash === undefined
+        ? undefined
+        : { filterStateKey: hash.filter_state === undefined ? '' : hash.filter_state.key },
     maxConnectAttempts: message.max_connect_attempts ?? 1,
     backoff: backoff && { baseMs, maxMs },
     checksDrain: message.check_drain_close ?? false,

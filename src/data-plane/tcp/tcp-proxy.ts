@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { type TimerOwner, WheelTimer } from '#base/timer-wheel.ts';
 import { turnMs } from '#base/turn.ts';
+import { xxHash64 } from '#base/xxhash64.ts';
 import type { AccessLogger } from '#extension/access-logger.ts';
 import { filterStateKeys } from '#extension/filter-state-keys.ts';
 import { AccessLogType, type FormatContext } from '#extension/formatter.ts';
@@ -193,7 +194,7 @@ export class TcpSession implements NetworkFilter, UpstreamOwner, TimerOwner, For
       this.#fail(ResponseFlag.UpstreamOverflow, Failure.Overflow);
       return;
     }
-    const host = cluster.pick(wanted(target, this.info));
+    const host = cluster.pick(wanted(target, this.#hash(), this.info));
     if (host === undefined) {
       cluster.stats.upstreamCxNoneHealthy.value++;
       this.#fail(ResponseFlag.NoHealthyUpstream, Failure.NoHealthyUpstream);
@@ -215,6 +216,14 @@ export class TcpSession implements NetworkFilter, UpstreamOwner, TimerOwner, For
       if (at < 0) return it;
     }
     return clusters[0]!;
+  }
+
+  #hash(): bigint | undefined {
+    const { hash } = this.#shared.config;
+    if (hash === undefined) return undefined;
+    if (hash.filterStateKey === '') return xxHash64(ipOf(this.info.connection.remoteAddress));
+    const object = this.#downstream.filterState.get(hash.filterStateKey);
+    return object?.isHashable === true ? xxHash64(object.text) : undefined;
   }
 
   #connect(cluster: Cluster, host: UpstreamHost): void {
@@ -407,14 +416,20 @@ export class TcpSession implements NetworkFilter, UpstreamOwner, TimerOwner, For
 
 const pickContext = {
   random: 0,
-  hash: undefined,
+  hash: undefined as bigint | undefined,
   metadataMatch: undefined as PickContext['metadataMatch'],
   streamInfo: undefined as StreamInfo | undefined,
 };
 
-function wanted(target: TcpClusterConfig, streamInfo: StreamInfo): PickContext {
+function wanted(target: TcpClusterConfig, hash: bigint | undefined, streamInfo: StreamInfo): PickContext {
+  pickContext.hash = hash;
   pickContext.random = (Math.random() * 0x7fffffff) | 0;
   pickContext.metadataMatch = target.metadataMatch;
   pickContext.streamInfo = streamInfo;
   return pickContext;
+}
+
+/** Of `ip:port` or `[ip6]:port`. */
+function ipOf(address: string): string {
+  return address.startsWith('[') ? address.slice(1, address.indexOf(']')) : address.split(':')[0]!;
 }
