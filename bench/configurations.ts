@@ -7,6 +7,8 @@ export interface Service {
   /** What clients speak on clear text, chosen by preface where the proxy can. */
   readonly tls?: { readonly certificate: string; readonly key: string; readonly alpn: 'h2' | 'http/1.1' };
   readonly upstream?: 'h1' | 'h2';
+  /** Bytes as they are, whatever they mean: tcp_proxy. */
+  readonly tcp?: boolean;
   readonly filters?: boolean;
   /** A log file, in the default format. */
   readonly accessLog?: string;
@@ -41,8 +43,17 @@ export function envoyYaml(service: Service): string {
     ],
     ...(service.accessLog ? { access_log: [fileLog(service.accessLog)] } : {}),
   };
+  const tcp = {
+    '@type': type('filters.network.tcp_proxy.v3.TcpProxy'),
+    stat_prefix: 'ingress',
+    cluster: 'up',
+  };
   const chain = {
-    filters: [{ name: 'envoy.filters.network.http_connection_manager', typed_config: manager }],
+    filters: [
+      service.tcp
+        ? { name: 'envoy.filters.network.tcp_proxy', typed_config: tcp }
+        : { name: 'envoy.filters.network.http_connection_manager', typed_config: manager },
+    ],
     ...(service.tls ? { transport_socket: downstreamTls(service.tls) } : {}),
   };
   // JSON is YAML, and every proxy here reads it.
@@ -154,6 +165,7 @@ const fiveFilters = [
 /** nginx as the proxy; undefined where it cannot do what is asked. */
 export function nginxProxy(service: Service, clientSpeaksH2: boolean): string | undefined {
   if (
+    service.tcp ||
     service.upstream === 'h2' ||
     service.filters ||
     service.routes ||
@@ -186,11 +198,11 @@ global
   nbthread 1
   maxconn 8000
 defaults
-  mode http
+  mode ${service.tcp ? 'tcp' : 'http'}
   timeout connect 5s
   timeout client 60s
   timeout server 60s
-  http-reuse always
+  ${service.tcp ? '' : 'http-reuse always'}
 frontend f
   bind 127.0.0.1:${service.port} ${pem} ${proto}
   default_backend b

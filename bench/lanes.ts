@@ -91,6 +91,20 @@ export const loadLanes: readonly LoadLane[] = [
     load: (to) => uploads({ seconds: to.seconds, url: http(to, '/upload') }, to.bigBody),
   },
   {
+    name: 'tcp-pingpong',
+    title: 'small messages there and back through tcp_proxy',
+    goal: 1.05,
+    service: { tcp: true },
+    load: (to) => wrk({ seconds: to.seconds, url: http(to) }),
+  },
+  {
+    name: 'tcp-bulk',
+    title: '1 MiB at a time through tcp_proxy',
+    goal: 1.1,
+    service: { tcp: true },
+    load: (to) => wrk({ seconds: to.seconds, url: http(to, '/big'), connections: 8 }),
+  },
+  {
     name: 'connect',
     title: 'one connection per request',
     goal: 1,
