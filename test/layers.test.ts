@@ -22,6 +22,7 @@ const hot: readonly string[] = [
   'src/base/turn.ts',
   'src/http/header-map.ts',
   'src/http/header-field.ts',
+  'src/http/header-validity.ts',
   'src/http/codec.ts',
   'src/http/h1-options.ts',
   'src/http/connection-header.ts',

@@ -27,6 +27,8 @@ export class HeaderMap {
   status = 0;
   /** Undefined unless the codec that read it preserves case. */
   spelling: HeaderSpelling | undefined = undefined;
+  /** A filter put something in that nobody has checked: it is looked at before it goes to an upstream. */
+  isUnchecked = false;
   /** [name, value, ...]. Hot code reads it by index; everybody else uses the methods. */
   readonly list: string[] = [];
 
@@ -110,6 +112,7 @@ export class HeaderMap {
     this.protocol = '';
     this.status = 0;
     this.spelling = undefined;
+    this.isUnchecked = false;
     this.list.length = 0;
   }
 
@@ -123,6 +126,7 @@ export class HeaderMap {
     copy.protocol = this.protocol;
     copy.status = this.status;
     copy.spelling = this.spelling;
+    copy.isUnchecked = this.isUnchecked;
     for (let i = 0; i < this.list.length; i++) copy.list.push(this.list[i]!);
     return copy;
   }

@@ -35,6 +35,7 @@ export class GrpcRecorder<
   readonly calls: RecordedCall[] = [];
   readonly #server = new Server();
   #onCall = () => {};
+  readonly #cancelled = Promise.withResolvers<void>();
   port = 0;
 
   /** `answer`: by the metadata of the call. Without it the method takes a stream of messages, which never gets an answer. */
@@ -70,6 +71,7 @@ export class GrpcRecorder<
               call.on('error', () => {});
             }
           : async (call: ServerUnaryCall<Buffer, Buffer>, reply: sendUnaryData<Buffer>) => {
+              call.on('cancelled', () => this.#cancelled.resolve());
               const recorded = record(call.metadata, call.getHost(), call.request);
               const given = await answer(recorded.metadata, recorded);
               if (given === 'never') return;
@@ -80,6 +82,11 @@ export class GrpcRecorder<
                 reply(null, Buffer.from(encodeMessage(message(response) as never, given.message as object)));
             },
     });
+  }
+
+  /** Resolves once a call was cancelled. */
+  untilCancelled(): Promise<void> {
+    return this.#cancelled.promise;
   }
 
   /** Resolves once there were so many calls. */

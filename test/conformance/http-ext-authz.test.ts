@@ -216,6 +216,12 @@ test('ext_authz over gRPC', { skip: missing('envoy') }, async (t) => {
     plain('invalid_query', {}, { validate_mutations: true }),
     plain('invalid_denied', {}, { validate_mutations: true }),
     plain('unchecked'),
+    plain('newline'),
+    plain('newline_response'),
+    plain('newline_denied'),
+    plain('bad_name'),
+    plain('pseudo'),
+    plain('hop_by_hop', { request: { method: 'POST', body: 'abc' } }),
     plain('service_cluster', { request: { headers: { 'x-envoy-downstream-service-cluster': 'mine' } } }),
   ];
   const header = (key: string, value: string, more: object = {}) => ({ header: { key, value }, ...more });
@@ -297,6 +303,58 @@ test('ext_authz over gRPC', { skip: missing('envoy') }, async (t) => {
                   header('x-once', 'a', { append_action: 'ADD_IF_ABSENT' }),
                   header('x-upstream', 'no', { append_action: 'ADD_IF_ABSENT' }),
                   header('server', 'mine', { append_action: 'OVERWRITE_IF_EXISTS' }),
+                ],
+              },
+            },
+          };
+        case 'newline':
+          return {
+            message: { status: { code: 0 }, ok_response: { headers: [header('x-bad', 'a\r\nx-evil: b')] } },
+          };
+        case 'newline_response':
+          return {
+            message: {
+              status: { code: 0 },
+              ok_response: { response_headers_to_add: [header('x-bad', 'a\r\nx-evil: b')] },
+            },
+          };
+        case 'newline_denied':
+          return {
+            message: {
+              status: { code: 7 },
+              denied_response: { headers: [header('x-bad', 'a\r\nx-evil: b')] },
+            },
+          };
+        case 'bad_name':
+          return {
+            message: {
+              status: { code: 0 },
+              ok_response: { headers: [header('x bad', 'a'), header('', 'b')] },
+            },
+          };
+        case 'pseudo':
+          return {
+            message: {
+              status: { code: 0 },
+              ok_response: {
+                headers: [
+                  header(':path', '/changed'),
+                  header(':method', 'PUT'),
+                  header(':scheme', 'https'),
+                  header(':authority', 'changed.test'),
+                ],
+              },
+            },
+          };
+        case 'hop_by_hop':
+          return {
+            message: {
+              status: { code: 0 },
+              ok_response: {
+                headers: [
+                  header('connection', 'close'),
+                  header('content-length', '1'),
+                  header('transfer-encoding', 'chunked'),
                 ],
               },
             },
@@ -432,6 +490,17 @@ test('ext_authz over HTTP', { skip: missing('envoy') }, async (t) => {
         },
       }),
       request: { path: '/allowed' },
+    },
+    {
+      name: 'retried_5xx',
+      filters: filter({
+        retry_policy: {
+          retry_on: '5xx',
+          num_retries: 2,
+          retry_back_off: { base_interval: '0.001s', max_interval: '1s' },
+        },
+      }),
+      request: { path: '/failing' },
     },
     { name: 'head', filters: filter(), request: { method: 'HEAD', path: '/denied' } },
   ];

@@ -9,6 +9,7 @@ import { ResponseFlag } from '#extension/response-flag.ts';
 import type { StreamInfo } from '#extension/stream-info.ts';
 import { ResetReason, type StreamEncoder } from '#http/codec.ts';
 import type { HeaderMap } from '#http/header-map.ts';
+import { headerProblem } from '#http/header-validity.ts';
 import type { Counter } from '#stats/metric.ts';
 import { type Cluster, rawPool } from '../upstream/cluster.ts';
 import { UpstreamProtocol } from '../upstream/cluster-config.ts';
@@ -430,6 +431,7 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
     const nowMs = turnMs();
     upstream.poolReadyMs = nowMs;
     upstream.firstTxByteMs = nowMs;
+    if (this.requestHeaders!.isUnchecked && !this.#canSend(attempt)) return;
     const maxMs = this.cluster!.config.http.maxStreamDurationMs;
     if (maxMs > 0) attempt.startMaxDuration(maxMs);
     const body = this.#body;
@@ -444,6 +446,18 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
     attempt.isInHandshake = this.#isWebSocket;
     if (!this.#isWebSocket) this.#sendBody(attempt);
     if (this.#isDownstreamBackedUp) attempt.readDisable(true);
+  }
+
+  /** Headers that a service told us to send may be none. */
+  #canSend(attempt: UpstreamRequest): boolean {
+    const problem = headerProblem(this.requestHeaders!);
+    if (problem === '') return true;
+    this.#attempt = undefined;
+    attempt.reset();
+    this.stream.info.flags |= 1 << ResponseFlag.DownstreamProtocolError;
+    const details = `filter_removed_required_request_headers{${problem.replaceAll(' ', '_')}}`;
+    this.#reply(503, problem, details);
+    return false;
   }
 
   /** What of the request came before the attempt could take it. */

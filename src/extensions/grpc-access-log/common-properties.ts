@@ -68,7 +68,9 @@ function addressOf(text: string): AddressInit | undefined {
   return { socket_address: { address: ip, port_value: portOfAddress(text) } };
 }
 
-function durationOf(ms: number): DurationInit {
+/** Times are read once per turn, so that one may lie before another that came first. */
+function durationOf(given: number): DurationInit {
+  const ms = Math.max(given, 0);
   const seconds = Math.floor(ms / 1000);
   return { seconds, nanos: Math.floor((ms - seconds * 1000) * 1e6) };
 }

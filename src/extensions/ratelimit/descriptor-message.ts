@@ -48,7 +48,8 @@ function limitOf(
   const found = valueAt(context.info.dynamicMetadata, policy.limitMetadata);
   const requests = valueAt(found, ['requests_per_unit']);
   const unit = valueAt(found, ['unit']);
-  if (typeof requests !== 'number' || typeof unit !== 'string') return undefined;
+  if (typeof requests !== 'number' || requests < 0 || requests > 0xffffffff) return undefined;
+  if (typeof unit !== 'string') return undefined;
   if (enumType('envoy.type.v3.RateLimitUnit')!.numberOf(unit) === undefined) return undefined;
-  return { requests_per_unit: requests, unit: unit as 'SECOND' };
+  return { requests_per_unit: Math.floor(requests), unit: unit as 'SECOND' };
 }

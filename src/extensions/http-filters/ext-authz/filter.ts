@@ -8,6 +8,7 @@ import type { MetadataMatcher } from '#extension/matchers/value-matcher.ts';
 import { ResponseFlag } from '#extension/response-flag.ts';
 import type { Runtime } from '#extension/runtime.ts';
 import type { HeaderMap } from '#http/header-map.ts';
+import { isHeaderName } from '#http/header-validity.ts';
 import type {
   AttributeContext_HttpRequestInit,
   CheckRequestInit,
@@ -16,7 +17,7 @@ import type { Counter } from '#stats/metric.ts';
 import type { Scope } from '#stats/store.ts';
 import { destinationPeer, metadataContext, sourcePeer, tlsSession } from '../../ext-authz/check-request.ts';
 import type { BodyConfig, ExtAuthzConfig, ExtAuthzRouteConfig } from './config.ts';
-import { applyChanges, areValid, isHeaderName, removeHeaders, replaceHeaders } from './header-changes.ts';
+import { applyChanges, areValid, removeHeaders, replaceHeaders } from './header-changes.ts';
 import { changedQuery } from './query.ts';
 import { type Checker, type HeaderChange, Outcome, type PendingCheck, type Verdict } from './verdict.ts';
 
@@ -298,6 +299,7 @@ export class ExtAuthzFilter implements HttpFilter {
     if (config.clearRouteCache && (requestHeaders.length > 0 || headersToRemove.length > 0 || changesQuery))
       stream.clearRouteCache();
     applyChanges(headers, requestHeaders, stream);
+    if (requestHeaders.length > 0) headers.isUnchecked = true;
     removeHeaders(
       headers,
       headersToRemove.filter((it) => !config.validateMutations || isHeaderName(it)),

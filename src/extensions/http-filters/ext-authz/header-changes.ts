@@ -4,6 +4,7 @@ import type { HttpStream } from '#extension/http-filter.ts';
 import { firstValue, HeaderField, headerField } from '#http/header-field.ts';
 import { isJoinedInRequests, isJoinedInResponses } from '#http/header-names.ts';
 import type { HeaderMap } from '#http/header-map.ts';
+import { isHeaderName, isHeaderValue } from '#http/header-validity.ts';
 import type { HeaderChange } from './verdict.ts';
 
 export function applyChanges(headers: HeaderMap, changes: readonly HeaderChange[], stream: HttpStream): void {
@@ -43,13 +44,7 @@ export function removeHeaders(headers: HeaderMap, names: readonly string[]): voi
 
 /** `validate_mutations` */
 export function areValid(changes: readonly HeaderChange[]): boolean {
-  return changes.every(({ name, value }) => isHeaderName(name) && isHeaderValue(value));
-}
-
-export function isHeaderName(name: string): boolean {
-  return /^:?[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(name);
-}
-
-function isHeaderValue(value: string): boolean {
-  return !/[\0\r\n]/.test(value);
+  return changes.every(
+    ({ name, value }) => isHeaderName(name.startsWith(':') ? name.slice(1) : name) && isHeaderValue(value),
+  );
 }

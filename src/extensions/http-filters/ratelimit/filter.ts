@@ -120,7 +120,7 @@ export class RateLimitFilter implements HttpFilter, MethodCallbacks<RateLimitRes
       {
         domain: this.#own?.config.domain || this.#shared.config.domain,
         descriptors,
-        hits_addend: Number.isInteger(hits) && hits > 0 ? hits : 0,
+        hits_addend: Number.isInteger(hits) && hits > 0 && hits <= maxUint32 ? hits : 0,
       },
       stream,
       callbacks,
@@ -233,6 +233,7 @@ export class RateLimitFilter implements HttpFilter, MethodCallbacks<RateLimitRes
     if (this.#isStarting) return;
     const headers = response === undefined ? nothing : flat(response.request_headers_to_add);
     for (let i = 0; i < headers.length; i += 2) stream.requestHeaders.add(headers[i]!, headers[i + 1]!);
+    if (headers.length > 0) stream.requestHeaders.isUnchecked = true;
     stream.continueDecoding(this);
   }
 
@@ -250,6 +251,8 @@ export class RateLimitFilter implements HttpFilter, MethodCallbacks<RateLimitRes
     clusters.count(this.#cluster, `${clusterStatPrefix}${name}`);
   }
 }
+
+const maxUint32 = 0xffffffff;
 
 const nothing: readonly string[] = [];
 
