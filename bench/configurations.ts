@@ -16,6 +16,8 @@ export interface Service {
   readonly routes?: number;
   readonly virtualHosts?: number;
   readonly clusters?: number;
+  /** Also for datagrams. */
+  readonly udp?: boolean;
 }
 
 /** For Envoy and chancery. */
@@ -61,13 +63,34 @@ export function envoyYaml(service: Service): string {
     {
       admin: { address: address(service.adminPort) },
       static_resources: {
-        listeners: [{ name: 'listener', address: address(service.port), filter_chains: [chain] }],
+        listeners: [
+          { name: 'listener', address: address(service.port), filter_chains: [chain] },
+          ...(service.udp ? [udpListener(service.port)] : []),
+        ],
         clusters,
       },
     },
     null,
     1,
   );
+}
+
+function udpListener(port: number) {
+  const { socket_address } = address(port);
+  return {
+    name: 'udp',
+    address: { socket_address: { ...socket_address, protocol: 'UDP' } },
+    listener_filters: [
+      {
+        name: 'envoy.filters.udp_listener.udp_proxy',
+        typed_config: {
+          '@type': type('filters.udp.udp_proxy.v3.UdpProxyConfig'),
+          stat_prefix: 'udp',
+          cluster: 'up',
+        },
+      },
+    ],
+  };
 }
 
 const type = (name: string) => `type.googleapis.com/envoy.extensions.${name}`;
@@ -166,6 +189,7 @@ const fiveFilters = [
 export function nginxProxy(service: Service, clientSpeaksH2: boolean): string | undefined {
   if (
     service.tcp ||
+    service.udp ||
     service.upstream === 'h2' ||
     service.filters ||
     service.routes ||
@@ -190,7 +214,8 @@ export function nginxProxy(service: Service, clientSpeaksH2: boolean): string | 
 
 /** haproxy as the proxy; undefined where it cannot do what is asked. */
 export function haproxyProxy(service: Service, clientSpeaksH2: boolean): string | undefined {
-  if (service.filters || service.routes || service.virtualHosts || service.clusters) return undefined;
+  const { udp, filters, routes, virtualHosts, clusters } = service;
+  if (udp || filters || routes || virtualHosts || clusters) return undefined;
   const pem = service.tls ? `ssl crt ${service.tls.certificate}.pem alpn ${service.tls.alpn}` : '';
   const proto = !service.tls && clientSpeaksH2 ? 'proto h2' : '';
   return `

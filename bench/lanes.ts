@@ -1,9 +1,10 @@
 // What is measured. A load lane gives CPU per request of the proxy; the others give a number of their own.
 import type { Service } from './configurations.ts';
-import { fixedRate, h2load, handshakes, type LoadResult, uploads, wrk } from './load.ts';
+import { datagrams, fixedRate, h2load, handshakes, type LoadResult, uploads, wrk } from './load.ts';
 
 export interface Target {
   readonly port: number;
+  readonly upstreamPort: number;
   readonly seconds: number;
   /** 1 MiB. */
   readonly bigBody: Buffer;
@@ -138,6 +139,13 @@ export const loadLanes: readonly LoadLane[] = [
     goal: 0.65,
     service: { virtualHosts: 5000 },
     load: (to) => wrk({ seconds: to.seconds, url: http(to), headers: { Host: 'host-4999.example.com' } }),
+  },
+  {
+    name: 'udp',
+    title: 'UDP round trips of 64 bytes, 32 sessions',
+    goal: 1.15,
+    service: { udp: true },
+    load: (to) => datagrams(to.port, to.upstreamPort, to.seconds),
   },
   {
     name: 'latency',

@@ -1,5 +1,6 @@
 // Load from outside: wrk and h2load in a closed loop, and small clients of our own for what these cannot do. Each returns how many requests were answered well.
 import { execFile } from 'node:child_process';
+import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { connect as tlsConnect } from 'node:tls';
@@ -166,4 +167,37 @@ export async function uploads(
   };
   await Promise.all(Array.from({ length: connections }, client));
   return { requests, failed };
+}
+
+/** Each of some clients sends a datagram and waits for its echo, which the upstream here gives. */
+export async function datagrams(port: number, upstreamPort: number, seconds: number): Promise<LoadResult> {
+  const payload = Buffer.alloc(64, 'x');
+  const upstream = createSocket('udp4').bind(upstreamPort, '127.0.0.1');
+  await once(upstream, 'listening');
+  upstream.on('message', (bytes, from) => upstream.send(bytes, from.port, from.address));
+  let requests = 0;
+  let isOver = false;
+  const clients: UdpSocket[] = [];
+  for (let i = 0; i < 32; i++) {
+    const client = createSocket('udp4');
+    client.connect(port, '127.0.0.1');
+    await once(client, 'connect');
+    client.on('message', () => {
+      requests++;
+      if (!isOver) client.send(payload);
+    });
+    clients.push(client);
+  }
+  for (const client of clients) client.send(payload);
+  // A datagram may get lost: its client starts again.
+  let seen = 0;
+  const watch = setInterval(() => {
+    if (requests === seen) for (const client of clients) client.send(payload);
+    seen = requests;
+  }, 100);
+  await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+  isOver = true;
+  clearInterval(watch);
+  for (const socket of [upstream, ...clients]) socket.close();
+  return { requests, failed: 0 };
 }

@@ -84,8 +84,10 @@ async function measureLoad(lane: LoadLane): Promise<Figure[]> {
       const proxy = await startProxy(kind, lane, upstream.port, workshop);
       if (proxy) running.push(proxy);
     }
+    const upstreamPort = upstream.port;
     const target = (proxy: Running, time: number) => ({
       port: proxy.port,
+      upstreamPort,
       seconds: time,
       bigBody: workshop.bigBody,
     });
@@ -140,6 +142,7 @@ async function profile(lane: LoadLane): Promise<void> {
   try {
     const { requests } = await lane.load({
       port: proxy!.port,
+      upstreamPort: upstream.port,
       seconds: seconds + 1,
       bigBody: workshop.bigBody,
     });
