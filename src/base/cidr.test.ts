@@ -1,7 +1,16 @@
 import assert from 'node:assert/strict';
 import { BlockList, isIP } from 'node:net';
 import { test } from 'node:test';
-import { Cidr, CidrList, canonicalIp, ipOfAddress, ipVersion, maskedIp, portOfAddress } from './cidr.ts';
+import {
+  canonicalIp,
+  Cidr,
+  CidrList,
+  ipBytes,
+  ipOfAddress,
+  ipVersion,
+  maskedIp,
+  portOfAddress,
+} from './cidr.ts';
 
 const valid = [
   '1.2.3.4',
@@ -93,4 +102,10 @@ test('takes addresses apart', () => {
     '::1',
   ]);
   assert.deepEqual(['1.2.3.4:80', '[::1]:443', '/run/x.sock', '::1'].map(portOfAddress), [80, 443, 0, 0]);
+});
+
+test('gives the bytes of an address', () => {
+  assert.deepEqual([...ipBytes('10.0.255.1')], [10, 0, 255, 1]);
+  assert.deepEqual([...ipBytes('2001:db8::1')], [0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+  assert.deepEqual([...ipBytes('x')], []);
 });

@@ -114,6 +114,15 @@ export function canonicalIp(text: string): string | undefined {
   return version === 4 ? ipv4Text(words[3]!) : ipv6Text(words);
 }
 
+/** The address as it is sent: 4 or 16 bytes, none when `text` is no IP address. */
+export function ipBytes(text: string): Uint8Array {
+  const version = parseInto(text);
+  const bytes = new Uint8Array(version === 0 ? 0 : version === 4 ? 4 : 16);
+  const first = (16 - bytes.length) / 4;
+  for (let i = 0; i < bytes.length; i++) bytes[i] = words[first + (i >> 2)]! >>> (24 - 8 * (i & 3));
+  return bytes;
+}
+
 /** The address with all but the first `prefixLength` bits zero, in canonical text. */
 export function maskedIp(text: string, prefixLength: number): string | undefined {
   const version = parseInto(text);

@@ -3,6 +3,7 @@
 import type { NetworkFilterExtension } from '#extension/network-filter.ts';
 import type { Extension } from '#extension/registry.ts';
 import type { UdpFilterExtension } from '#extension/udp-filter.ts';
+import { parseDnsFilter } from './dns-filter/dns-filter-config.ts';
 import { parseConnectionManager } from './http/parse-manager.ts';
 import { parseTcpProxy } from './tcp/tcp-proxy-config.ts';
 import { parseUdpProxy } from './udp/udp-proxy-config.ts';
@@ -30,4 +31,11 @@ export const udpProxy = {
   parse: parseUdpProxy,
 } as const satisfies Omit<UdpFilterExtension<never, unknown>, 'prepare'>;
 
-export const coreExtensions: readonly Extension[] = [httpConnectionManager, tcpProxy, udpProxy];
+export const dnsFilter = {
+  kind: 'udp_filter',
+  name: 'envoy.filters.udp.dns_filter',
+  type: 'envoy.extensions.filters.udp.dns_filter.v3.DnsFilterConfig',
+  parse: parseDnsFilter,
+} as const satisfies Omit<UdpFilterExtension<never, unknown>, 'prepare'>;
+
+export const coreExtensions: readonly Extension[] = [httpConnectionManager, tcpProxy, udpProxy, dnsFilter];

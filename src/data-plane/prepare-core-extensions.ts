@@ -2,7 +2,8 @@
 import { defineNetworkFilter } from '#extension/network-filter.ts';
 import type { Extension } from '#extension/registry.ts';
 import { defineUdpFilter } from '#extension/udp-filter.ts';
-import { httpConnectionManager, tcpProxy, udpProxy } from './core-extensions.ts';
+import { dnsFilter, httpConnectionManager, tcpProxy, udpProxy } from './core-extensions.ts';
+import { prepareDnsFilter } from './dns-filter/prepare-dns-filter.ts';
 import { ConnectionManager } from './http/connection-manager.ts';
 import { prepareConnectionManager } from './http/prepare-manager.ts';
 import { prepareTcpProxy } from './tcp/prepare-tcp-proxy.ts';
@@ -28,5 +29,9 @@ export const preparedCoreExtensions: readonly Extension[] = [
   defineUdpFilter({
     ...udpProxy,
     prepare: (config, context) => prepareUdpProxy(config, context as DataPlaneUdpContext),
+  }),
+  defineUdpFilter({
+    ...dnsFilter,
+    prepare: (config, context) => prepareDnsFilter(config, context as DataPlaneUdpContext),
   }),
 ];

@@ -11,7 +11,7 @@ import { frontProxyYaml } from '#testing/start-proxy.ts';
 const registry = await loadRegistry([import.meta.resolve('#extensions/all.ts')]);
 const pages = globSync([
   'src/extensions/{http-filters,network-filters,listener-filters,udp-filters}/*/README.md',
-  'src/data-plane/udp/README.md',
+  'src/data-plane/{udp,dns-filter}/README.md',
 ]);
 const address = { socket_address: { address: '127.0.0.1', port_value: 0 } };
 const echo = {
@@ -21,7 +21,7 @@ const echo = {
 
 function bootstrapOf(page: string, example: { name: string }): string {
   if (page.includes('http-filters')) return frontProxyYaml({ to: 1, httpFilters: [example] });
-  if (page.includes('udp'))
+  if (/udp|dns-filter/.test(page))
     return JSON.stringify({
       static_resources: {
         listeners: [

@@ -65,19 +65,22 @@ const withoutParameters = new Set([
 const command = /%(?:%|([A-Z]+[A-Z0-9_]*)(?:\(([^)]*)\))?(?::([0-9]+))?%)/y;
 
 export const formatRules: readonly Rule[] = [
-  rule('envoy.config.core.v3.SubstitutionFormatString', (format, at) => {
+  rule('envoy.config.core.v3.SubstitutionFormatString', (format, at, _scope, around) => {
     // Formatters from plug-ins bring commands of their own.
     if (format.formatters.length > 0) return;
-    if (format.text_format !== undefined) checkFormat(format.text_format, at.field('text_format'));
+    const isDns = around.inside(dnsFilter) !== undefined;
+    if (format.text_format !== undefined) checkFormat(format.text_format, at.field('text_format'), isDns);
     const inline = format.text_format_source?.inline_string;
-    if (inline !== undefined) checkFormat(inline, at.field('text_format_source').field('inline_string'));
-    if (format.json_format !== undefined) checkJsonFormat(format.json_format, at.field('json_format'));
+    if (inline !== undefined)
+      checkFormat(inline, at.field('text_format_source').field('inline_string'), isDns);
+    if (format.json_format !== undefined) checkJsonFormat(format.json_format, at.field('json_format'), isDns);
   }),
-  rule('envoy.extensions.access_loggers.file.v3.FileAccessLog', (log, at) => {
-    if (log.format !== undefined) checkFormat(log.format, at.field('format'));
-    if (log.json_format !== undefined) checkJsonFormat(log.json_format, at.field('json_format'));
+  rule('envoy.extensions.access_loggers.file.v3.FileAccessLog', (log, at, _scope, around) => {
+    const isDns = around.inside(dnsFilter) !== undefined;
+    if (log.format !== undefined) checkFormat(log.format, at.field('format'), isDns);
+    if (log.json_format !== undefined) checkJsonFormat(log.json_format, at.field('json_format'), isDns);
     if (log.typed_json_format !== undefined)
-      checkJsonFormat(log.typed_json_format, at.field('typed_json_format'));
+      checkJsonFormat(log.typed_json_format, at.field('typed_json_format'), isDns);
   }),
   rule('envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.TunnelingConfig', (tunnel, at) =>
     checkFormat(tunnel.hostname, at.field('hostname')),
@@ -152,16 +155,27 @@ export function checkRegex(pattern: string, at: ParseContext): void {
   });
 }
 
-function checkJsonFormat(format: unknown, at: ParseContext): void {
-  if (typeof format === 'string') checkFormat(format, at);
+function checkJsonFormat(format: unknown, at: ParseContext, isDns: boolean): void {
+  if (typeof format === 'string') checkFormat(format, at, isDns);
   else if (Array.isArray(format)) {
-    for (const [i, item] of format.entries()) checkJsonFormat(item, at.index(i));
+    for (const [i, item] of format.entries()) checkJsonFormat(item, at.index(i), isDns);
   } else if (typeof format === 'object' && format !== null) {
-    for (const [key, value] of Object.entries(format)) checkJsonFormat(value, at.key(key));
+    for (const [key, value] of Object.entries(format)) checkJsonFormat(value, at.key(key), isDns);
   }
 }
 
-export function checkFormat(format: string, at: ParseContext): void {
+/** Its access logs have commands of their own, and no others. */
+const dnsFilter = 'envoy.extensions.filters.udp.dns_filter.v3.DnsFilterConfig';
+const dnsCommands: ReadonlySet<string> = new Set([
+  'QUERY_NAME',
+  'QUERY_TYPE',
+  'QUERY_CLASS',
+  'ANSWER_COUNT',
+  'RESPONSE_CODE',
+  'PARSE_STATUS',
+]);
+
+export function checkFormat(format: string, at: ParseContext, isDns = false): void {
   for (let from = format.indexOf('%'); from >= 0; from = format.indexOf('%', from)) {
     command.lastIndex = from;
     const match = command.exec(format);
@@ -181,7 +195,17 @@ export function checkFormat(format: string, at: ParseContext): void {
     const name = match[1];
     if (name === undefined) continue;
     const parameters = match[2];
-    if (!commands.has(name)) {
+    if (isDns) {
+      if (dnsCommands.has(name)) continue;
+      const similar = nearest(name, dnsCommands);
+      fail(
+        at,
+        `there is no command "${name}" for DNS`,
+        `Invalid format substitution: ${name}`,
+        format,
+        similar && `did you mean "%${similar}%"?`,
+      );
+    } else if (!commands.has(name)) {
       const similar = nearest(name, commands);
       fail(
         at,

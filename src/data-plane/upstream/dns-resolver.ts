@@ -61,6 +61,11 @@ export class DnsResolver {
     throw failure;
   }
 
+  /** What is under way rejects. */
+  cancel(): void {
+    this.#resolver.cancel();
+  }
+
   async #query(name: string, family: LookupFamily): Promise<DnsAnswer> {
     switch (family) {
       case LookupFamily.V4Only:
