@@ -1,4 +1,8 @@
 // The `chancery` command: picks the command's module and runs it. Nothing is loaded that the command does not need.
+import { resolveOwnModules } from '#base/own-modules.ts';
+
+resolveOwnModules();
+
 /** Runs with the arguments behind the command's name and gives the exit code, or nothing when it keeps running. */
 type Command = (args: readonly string[]) => Promise<number | undefined>;
 

@@ -1,11 +1,13 @@
 // Where a worker thread starts.
 import { parentPort, workerData } from 'node:worker_threads';
-import { logs } from '#base/logger.ts';
+import { resolveOwnModules } from '#base/own-modules.ts';
 import type { Extension } from '#extension/registry.ts';
-import { Worker } from './worker.ts';
 import type { ToWorker, WorkerData } from './worker-protocol.ts';
 import type { ThreadData } from './worker-thread.ts';
 
+resolveOwnModules();
+const { logs } = await import('#base/logger.ts');
+const { Worker } = await import('./worker.ts');
 const { extensionModules } = workerData as ThreadData;
 const modules = await Promise.all(
   extensionModules.map((url) => import(url) as Promise<{ readonly extensions: readonly Extension[] }>),
