@@ -47,4 +47,6 @@ export interface AsyncCallbacks {
   onTrailers(trailers: HeaderMap): void;
   /** The response broke off. The last call, as is an end of the stream. */
   onReset(): void;
+  /** As `isBackedUp`. */
+  onBackedUp?(isBackedUp: boolean): void;
 }

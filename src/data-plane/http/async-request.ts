@@ -50,6 +50,9 @@ export class AsyncRequest implements AsyncStream, AttemptOwner, PickContext, Tim
   #trailers: HeaderMap | undefined = undefined;
   #isGrpc = false;
   #requestEnded = false;
+  #endsWithHeaders = false;
+  /** Too much waits for a connection. */
+  #isPoolBackedUp = false;
   #startMs = 0;
   #requestEndMs = 0;
   #attempt: UpstreamRequest | undefined = undefined;
@@ -106,6 +109,7 @@ export class AsyncRequest implements AsyncStream, AttemptOwner, PickContext, Tim
     this.#setExpectedTimeout(0);
     this.#retry = retryStateOf(this.#retryPolicy, 0, headers, cluster, noGroups);
     this.#requestEnded = endStream;
+    this.#endsWithHeaders = endStream;
     this.#startAttempt(host, false);
     if (endStream) this.#onRequestComplete();
   }
@@ -144,21 +148,29 @@ export class AsyncRequest implements AsyncStream, AttemptOwner, PickContext, Tim
     const body = this.#body;
     const trailers = this.#trailers;
     const ends = this.#requestEnded;
-    const isEnd = ends && body === undefined && trailers === undefined;
+    const isEnd = ends && body === undefined && trailers === undefined && this.#endsWithHeaders;
     attempt.requestSent = isEnd;
     encoder.encodeHeaders(this.#headers, isEnd);
     if (body !== undefined) {
       for (let i = 0; i < body.length; i++)
         attempt.sendData(body[i]!, ends && i === body.length - 1 && trailers === undefined);
       if (this.#retry === undefined) this.#body = undefined;
-    }
+    } else if (ends && !isEnd && trailers === undefined) attempt.sendData(noBytes, true);
     if (trailers !== undefined) attempt.sendTrailers(trailers);
+    this.#poolDrained();
+  }
+
+  #poolDrained(): void {
+    if (!this.#isPoolBackedUp) return;
+    this.#isPoolBackedUp = false;
+    this.onUpstreamBackedUp(false);
   }
 
   onRequestSent(): void {}
 
   onUpstreamBackedUp(isBackedUp: boolean): void {
     this.isBackedUp = isBackedUp;
+    this.#callbacks.onBackedUp?.(isBackedUp);
   }
 
   on1xx(headers: HeaderMap): void {
@@ -283,6 +295,10 @@ export class AsyncRequest implements AsyncStream, AttemptOwner, PickContext, Tim
   #keep(data: Buffer, isWaiting: boolean): void {
     (this.#body ??= []).push(data);
     this.#bodyBytes += data.length;
+    if (isWaiting && !this.isBackedUp && this.#bodyBytes > retryBufferBytes) {
+      this.#isPoolBackedUp = true;
+      this.onUpstreamBackedUp(true);
+    }
     if (this.#retry === undefined || this.#bodyBytes <= retryBufferBytes) return;
     this.#cluster.stats.retryOrShadowAbandoned.value++;
     this.#retry.release();
@@ -368,6 +384,7 @@ export class AsyncRequest implements AsyncStream, AttemptOwner, PickContext, Tim
 
   #end(): void {
     this.#isOver = true;
+    this.#poolDrained();
     const { timers } = this.#shared;
     timers.cancel(this.#timer);
     if (this.#backoffTimer !== undefined) timers.cancel(this.#backoffTimer);
@@ -387,5 +404,6 @@ export class AsyncRequest implements AsyncStream, AttemptOwner, PickContext, Tim
 /** Of a body that is kept for another attempt. */
 const retryBufferBytes = 65_536;
 
+const noBytes = Buffer.alloc(0);
 const noHeaders = new HeaderMap();
 const noGroups: readonly never[] = [];

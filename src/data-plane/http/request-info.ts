@@ -42,7 +42,7 @@ export class RequestUpstreamInfo implements UpstreamInfo {
 }
 
 export class RequestInfo implements StreamInfo {
-  readonly startMs: number;
+  startMs: number;
   flags = 0;
   details = '';
   responseCode = 0;
@@ -85,6 +85,15 @@ export class RequestInfo implements StreamInfo {
     this.startMs = startMs;
     this.remoteAddress = connection.remoteAddress;
     if (connection.filterState !== undefined) this.filterState = new Map(connection.filterState);
+  }
+
+  /** After an internal redirect the request is still the one that the client has sent. */
+  continueFrom(before: RequestInfo): void {
+    this.startMs = before.startMs;
+    this.lastDownstreamRxMs = before.lastDownstreamRxMs;
+    this.bytesReceived = before.bytesReceived;
+    this.requestId = before.requestId;
+    this.remoteAddress = before.remoteAddress;
   }
 
   get startTime(): number {

@@ -25,7 +25,7 @@ import { type RetryState, RetryVerdict, retryStateOf } from './retry-state.ts';
 import { RouteActionKind, type RouteEntry } from './route-entry.ts';
 import { clusterOf, finalizeRequestHeaders, finalizeResponseHeaders, setHost } from './route-rewrite.ts';
 import { type RouteStats, virtualClusterOf } from './route-stats.ts';
-import { startShadows } from './shadow.ts';
+import { Shadows } from './shadow.ts';
 import type { Stream } from './stream.ts';
 import { type AttemptOwner, UpstreamRequest } from './upstream-request.ts';
 
@@ -57,6 +57,7 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
   #isHedging = false;
   #hasResponse = false;
   #endsWithHeaders = false;
+  #shadows: Shadows | undefined = undefined;
   #has1xx = false;
   /** The upstream gets only the headers until it has agreed to the upgrade, and the timeouts run until then. */
   #isWebSocket = false;
@@ -147,18 +148,22 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
       this.#timeoutStatus = 204;
       headers.remove('x-envoy-upstream-rq-timeout-alt-response');
     }
-    this.#keepsBody =
-      this.#retry !== undefined || route.mirrorPolicies.length > 0 || route.internalRedirectPolicy !== null;
+    this.#keepsBody = this.#retry !== undefined || route.internalRedirectPolicy !== null;
     this.requestEnded = endStream;
     this.#endsWithHeaders = endStream;
     this.#isWebSocket = stream.upgrade === 'websocket';
     this.#startAttempt(first, false);
+    if (route.mirrorPolicies.length > 0 && !this.isDone) {
+      this.#shadows = new Shadows(stream);
+      this.#shadows.start(route, headers, endStream);
+    }
     if (endStream) this.#onRequestComplete();
     else if (this.#isWebSocket) this.#startRouteTimer();
   }
 
   decodeData(data: Buffer, endStream: boolean): void {
     if (this.isDone) return;
+    if (this.#shadows !== undefined) this.#shadows.sendData(data, endStream);
     const attempt = this.#attempt;
     const isWaiting = attempt === undefined || attempt.isWaiting || attempt.isInHandshake;
     if (this.#keepsBody || isWaiting) {
@@ -198,6 +203,7 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
   decodeTrailers(trailers: HeaderMap): void {
     if (this.isDone) return;
     this.requestTrailers = trailers;
+    this.#shadows?.sendTrailers(trailers);
     const attempt = this.#attempt;
     if (attempt !== undefined && !attempt.isWaiting && !attempt.isInHandshake) attempt.sendTrailers(trailers);
     this.#onRequestComplete();
@@ -207,6 +213,7 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
   abandon(): void {
     if (this.isDone) return;
     this.isDone = true;
+    this.#shadows?.end();
     const { timers } = this.shared;
     timers.cancel(this.#routeTimer);
     const others = this.#otherTimers;
@@ -325,10 +332,7 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
   #onRequestComplete(): void {
     if (this.isDone) return;
     this.requestEnded = true;
-    const { route } = this;
     this.#requestEndMs = turnMs();
-    if (this.route!.mirrorPolicies.length > 0)
-      startShadows(this.stream, route!, this.requestHeaders!, this.#body, this.requestTrailers);
     this.#startRouteTimer();
     const attempt = this.#attempt;
     if (attempt !== undefined) this.#startAttemptTimers(attempt);
@@ -536,6 +540,11 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
         return;
       }
       this.#flagRefusedRetry(verdict);
+      if (verdict !== RetryVerdict.No && this.#awaitsOther(attempt)) {
+        attempt.host.rqError.value++;
+        this.#drop(attempt, endStream);
+        return;
+      }
     }
     if (
       route.internalRedirectPolicy !== null &&
@@ -603,12 +612,7 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
     const status = reason === ResetReason.ProtocolError ? 502 : 503;
     const isOverflow = reason === ResetReason.Overflow;
     this.#chargeAbort(attempt.host, status, isOverflow);
-    if (
-      this.#isRetryPending ||
-      this.#attempt !== undefined ||
-      (this.#others !== undefined && this.#others.length > 0)
-    )
-      return;
+    if (this.#awaitsOther(attempt)) return;
     info.flags |= 1 << flagOf(reason);
     const text = resetTexts[reason]!;
     this.#reply(
@@ -617,6 +621,15 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
       `upstream_reset_before_response_started{${text.replaceAll(' ', '_')}${details === '' ? '' : `|${details}`}}`,
       isOverflow && !shared.config.routerConfig.suppressEnvoyHeaders,
     );
+  }
+
+  /** Another attempt may still have an answer, or will be made. */
+  #awaitsOther(attempt: UpstreamRequest): boolean {
+    if (this.#isRetryPending || (this.#attempt !== undefined && this.#attempt !== attempt)) return true;
+    const others = this.#others;
+    if (others === undefined) return false;
+    for (let i = 0; i < others.length; i++) if (others[i] !== attempt) return true;
+    return false;
   }
 
   /** True when another attempt was started or will be. */

@@ -245,8 +245,7 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
     this.#successor = successor;
     successor.isInternal = this.isInternal;
     successor.isGrpc = this.isGrpc;
-    successor.info.requestId = this.info.requestId;
-    successor.info.remoteAddress = this.info.remoteAddress;
+    successor.info.continueFrom(this.info);
     for (let i = 0; i < this.downstreamBackUps; i++) successor.onAboveWriteBufferHighWatermark();
     this.#destroy();
     const hasBody = body !== undefined && body.length > 0;
