@@ -86,6 +86,13 @@ export const loadLanes: readonly LoadLane[] = [
     load: (to) => wrk({ seconds: to.seconds, url: http(to, '/big'), connections: 8 }),
   },
   {
+    name: 'h2-download',
+    title: '1 MiB responses over HTTP/2, from HTTP/1.1',
+    goal: 1.1,
+    clientSpeaksH2: true,
+    load: (to) => h2load({ seconds: to.seconds, url: http(to, '/big'), connections: 2, streams: 4 }),
+  },
+  {
     name: 'upload',
     title: '1 MiB requests over HTTP/1.1',
     goal: 1.1,
