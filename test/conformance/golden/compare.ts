@@ -38,7 +38,7 @@ export function sameLine(recorded: string, actual: string): boolean {
   if (recorded.replace(number, '⟨ms⟩') !== actual.replace(number, '⟨ms⟩')) return false;
   const expected = [...recorded.matchAll(number)].map((it) => Number(it[1]));
   const got = [...actual.matchAll(number)].map((it) => Number(it[1]));
-  return expected.every((ms, i) => got[i]! >= ms * 0.8 - 60 && got[i]! <= ms * 1.2 + 400);
+  return expected.every((ms, i) => got[i]! >= ms * 0.8 - 60 && got[i]! <= ms * 1.2 + 1000);
 }
 
 export function compareText(where: string, aspect: Aspect, recorded: string, actual: string): Difference[] {
