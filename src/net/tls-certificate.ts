@@ -1,6 +1,7 @@
 // What logs, matchers and x-forwarded-client-cert want of a certificate, in BoringSSL's spelling.
 import type { X509Certificate } from 'node:crypto';
 import { canonicalIp } from '#base/cidr.ts';
+import { contextTag, type DerElement, DerTag, derElements } from './der.ts';
 
 export interface SubjectAltNames {
   readonly uri: readonly string[];
@@ -74,6 +75,44 @@ export class CertificateFacts {
 
 const certificateBlock =
   /-----BEGIN (?:TRUSTED )?CERTIFICATE-----[\s\S]*?-----END (?:TRUSTED )?CERTIFICATE-----/g;
+
+const subjectAltNameId = Buffer.from([0x06, 0x03, 0x55, 0x1d, 0x11]);
+
+/** The values of names of the kind otherName with this object identifier (its content in DER), as text. Node does not offer them. */
+export function otherNames({ raw }: X509Certificate, id: Buffer): string[] {
+  const at = raw.indexOf(subjectAltNameId);
+  if (at < 0) return [];
+  try {
+    // Behind the id: perhaps `critical`, and an OCTET STRING with the list.
+    const rest = raw.subarray(at + subjectAltNameId.length);
+    const extension = firstElement(rest[0] === DerTag.Boolean ? rest.subarray(3) : rest);
+    const [list] = derElements(extension);
+    return derElements(list!.content).flatMap(({ tag, content }) => {
+      if (tag !== contextTag(0)) return [];
+      const [type, explicit] = derElements(content);
+      return type!.content.equals(id) ? [valueText(derElements(explicit!.content)[0]!)] : [];
+    });
+  } catch {
+    // OpenSSL takes a certificate with names that cannot be read, too.
+    return [];
+  }
+}
+
+/** The content of the first element; others follow. */
+function firstElement(bytes: Buffer): Buffer {
+  const size = bytes[1]! > 0x80 ? bytes[1]! & 0x7f : 0;
+  const length = size === 0 ? bytes[1]! : bytes.readUIntBE(2, size);
+  return bytes.subarray(2 + size, 2 + size + length);
+}
+
+/** Numbers and truth values as words, whatever else as the bytes it has. */
+function valueText({ tag, content }: DerElement): string {
+  if (tag === DerTag.Boolean) return content[0] === 0 ? 'false' : 'true';
+  if (tag === DerTag.Integer || tag === DerTag.Enumerated)
+    return String(BigInt.asIntN(content.length * 8, BigInt(`0x${content.toString('hex') || '0'}`)));
+  if (tag === DerTag.BmpString) return Buffer.from(content).swap16().toString('utf16le');
+  return content.toString(tag === DerTag.Utf8String ? 'utf8' : 'latin1');
+}
 
 /** The certificates of a PEM text, one text each. */
 export function pemCertificates(pem: string): readonly string[] {

@@ -70,12 +70,33 @@ const contexts = {
   ),
   hash: served(validating({ trusted_ca, verify_certificate_hash: ['00'.repeat(32)] })),
   spiffe: served(validating(spiffe('example.com'))),
+  otherName: otherName('1.3.6.1.4.1.311.20.2.3', 'user@example.com'),
+  otherNumber: otherName('1.2.3.4', '258'),
+  otherTruth: otherName('1.2.3.4', 'true'),
+  otherNameOfOthers: otherName('1.3.6.1.4.1.311.20.2.3', 'nobody@example.com'),
+  staple: stapled('server-rsa-ocsp.der', 'LENIENT_STAPLING'),
+  strictStaple: stapled('server-rsa-ocsp.der', 'STRICT_STAPLING'),
+  mustStaple: stapled('server-rsa-ocsp.der', 'MUST_STAPLE'),
+  oldStaple: stapled('server-rsa-ocsp-expired.der', 'LENIENT_STAPLING'),
+  strictOldStaple: stapled('server-rsa-ocsp-expired.der', 'STRICT_STAPLING'),
+  mustOldStaple: stapled('server-rsa-ocsp-expired.der', 'MUST_STAPLE'),
+  noStaple: { ocsp_staple_policy: 'STRICT_STAPLING', ...served({}) },
   otherSpiffe: served(validating(spiffe('example.org'))),
 };
 type ContextName = keyof typeof contexts;
 
 function served(common: object) {
   return { common_tls_context: { tls_certificates: [certificateFiles('server-rsa')], ...common } };
+}
+
+function otherName(oid: string, exact: string) {
+  const san = { san_type: 'OTHER_NAME', oid, matcher: { exact } };
+  return served(validating({ trusted_ca: file('other-name'), match_typed_subject_alt_names: [san] }));
+}
+
+function stapled(name: string, ocsp_staple_policy: string) {
+  const certificate = { ...certificateFiles('server-rsa'), ocsp_staple: file(name) };
+  return { ocsp_staple_policy, common_tls_context: { tls_certificates: [certificate] } };
 }
 
 function validating(validation_context: object) {
@@ -131,9 +152,29 @@ const clients = [
   }),
 ];
 
+const staples = [['-status'], ['-status', '-tls1_2'], ['-status', '-noservername'], []];
+
+const named = ['other-name', 'client'].map((it) => [
+  '-cert',
+  certificatePath(it),
+  '-key',
+  certificatePath(`${it}-key`),
+]);
+
 const matrix: Partial<Record<ContextName, readonly (readonly string[])[]>> = {
   names: [...names, ...unnamed, ...ciphers],
   scan: [...names, ...unnamed],
+  otherName: named,
+  otherNumber: named,
+  otherTruth: named,
+  otherNameOfOthers: named,
+  staple: staples,
+  strictStaple: staples,
+  mustStaple: staples,
+  oldStaple: staples,
+  strictOldStaple: staples,
+  mustOldStaple: staples,
+  noStaple: staples,
   sni: [...unnamed, ['-servername', 'a.example.com']],
   old: [...versions, ...ciphers],
   new: [...versions, ...groups],
@@ -146,6 +187,7 @@ interface Verdict {
   readonly version: string;
   readonly certificate: string;
   readonly key: string;
+  readonly isStapled: boolean;
 }
 
 /** Asks with `openssl s_client`. */
@@ -166,6 +208,7 @@ async function ask(port: number, args: readonly string[]): Promise<Verdict> {
     version: found(/^New, (\S+),|^Reused, (\S+),/m),
     certificate: found(/^subject=(.*)$/m),
     key: found(/^Server public key is (\d+) bit/m),
+    isStapled: output.includes('OCSP Response Status: successful'),
   };
 }
 

@@ -1,6 +1,7 @@
 // `TlsCertificate` and `TlsSessionTicketKeys` -> plain data. Files are read here, encrypted keys decrypted.
 import { createHash, createPrivateKey, X509Certificate } from 'node:crypto';
 import type { ParseContext } from '#config/parse-context.ts';
+import { parseOcspResponse } from '#net/ocsp-response.ts';
 import type { DataSource } from '#schema/messages/envoy/config/core/v3.ts';
 import type {
   TlsCertificate,
@@ -16,7 +17,14 @@ export function parseCertificate(
   at: ParseContext,
   name: string,
 ): CertificateData | undefined {
-  onlyFields(message, at, ['certificate_chain', 'private_key', 'pkcs12', 'password', 'watched_directory']);
+  onlyFields(message, at, [
+    'certificate_chain',
+    'private_key',
+    'pkcs12',
+    'password',
+    'watched_directory',
+    'ocsp_staple',
+  ]);
   const password =
     message.password === undefined ? '' : readDataSource(message.password, at.field('password'))?.toString();
   if (password === undefined) return undefined;
@@ -27,7 +35,9 @@ export function parseCertificate(
       return undefined;
     }
     const pkcs12 = readDataSource(message.pkcs12, at.field('pkcs12'));
-    return pkcs12 && { name, chain: '', key: '', pkcs12: new Uint8Array(pkcs12), password };
+    if (message.ocsp_staple !== undefined)
+      at.field('ocsp_staple').unsupported('is not supported with PKCS#12 by chancery');
+    return pkcs12 && { name, chain: '', key: '', pkcs12: new Uint8Array(pkcs12), password, ...withoutStaple };
   }
   const chain = message.certificate_chain && read(message.certificate_chain, at.field('certificate_chain'));
   const encrypted = message.private_key && read(message.private_key, at.field('private_key'));
@@ -39,20 +49,50 @@ export function parseCertificate(
   }
   try {
     const key = createPrivateKey({ key: encrypted, ...(password === '' ? {} : { passphrase: password }) });
-    if (!new X509Certificate(chain).checkPrivateKey(key)) {
+    const leaf = new X509Certificate(chain);
+    if (!leaf.checkPrivateKey(key)) {
       at.field('private_key').fail('the private key does not belong to the certificate', {
         envoy: `Failed to load private key from ${nameOf(message.private_key)}, Cause: error:0b000074:X.509 certificate routines:OPENSSL_internal:KEY_VALUES_MISMATCH`,
       });
       return undefined;
     }
     const pem = key.export({ type: 'pkcs8', format: 'pem' }) as string;
-    return { name, chain, key: pem, pkcs12: undefined, password: '' };
+    const staple = parseStaple(message.ocsp_staple, leaf, at.field('ocsp_staple'));
+    return { name, chain, key: pem, pkcs12: undefined, password: '', ...staple };
   } catch (cause) {
     at.fail(`the certificate or its key cannot be read: ${(cause as Error).message}`, {
       envoy: `Failed to load certificate chain from ${nameOf(message.certificate_chain)}`,
       cause,
     });
     return undefined;
+  }
+}
+
+const withoutStaple = { ocspStaple: undefined, ocspExpiresMs: 0, mustStaple: false };
+/** id-pe-tlsfeature, in DER. */
+const tlsFeature = Buffer.from('06082b06010505070118', 'hex');
+
+function parseStaple(
+  source: DataSource | undefined,
+  leaf: X509Certificate,
+  at: ParseContext,
+): Pick<CertificateData, 'ocspStaple' | 'ocspExpiresMs' | 'mustStaple'> {
+  const none = { ...withoutStaple, mustStaple: leaf.raw.includes(tlsFeature) };
+  if (source === undefined) return none;
+  const fail = (envoy: string) => {
+    at.fail(envoy, { envoy });
+    return none;
+  };
+  if (source.inline_string !== undefined) return fail('OCSP staple cannot be provided via inline_string');
+  const der = readDataSource(source, at);
+  if (der === undefined) return none;
+  try {
+    const { serial, nextUpdateMs = 0 } = parseOcspResponse(der);
+    if (serial !== leaf.serialNumber.toLowerCase().replace(/^0+(?=.)/, ''))
+      return fail('OCSP response does not match its TLS certificate');
+    return { ...none, ocspStaple: new Uint8Array(der), ocspExpiresMs: nextUpdateMs };
+  } catch (error) {
+    return fail((error as Error).message);
   }
 }
 

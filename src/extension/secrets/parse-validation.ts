@@ -1,6 +1,8 @@
 // `CertificateValidationContext` -> plain data: which certificates of a peer are taken.
 import { X509Certificate } from 'node:crypto';
+import { getCACertificates } from 'node:tls';
 import type { ParseContext } from '#config/parse-context.ts';
+import { objectIdentifier } from '#net/der.ts';
 import type { DataSource } from '#schema/messages/envoy/config/core/v3.ts';
 import type {
   CertificateValidationContext,
@@ -17,6 +19,7 @@ const sanTypes: Readonly<Record<string, SanMatcherData['type']>> = {
   URI: 'uri',
   IP_ADDRESS: 'ip',
   EMAIL: 'email',
+  OTHER_NAME: 'other',
 };
 
 export function parseValidation(
@@ -26,6 +29,7 @@ export function parseValidation(
 ): ValidationData {
   onlyFields(message, at, [
     'trusted_ca',
+    'system_root_certs',
     'watched_directory',
     'verify_certificate_spki',
     'verify_certificate_hash',
@@ -50,14 +54,27 @@ export function parseValidation(
     if (type === undefined) {
       here.field('san_type').unsupported(`${it.san_type} is not supported by chancery`);
     } else if (it.matcher === undefined) here.fail('"matcher" is missing');
-    else sans.push({ type, matcher: parseStringMatcher(it.matcher, here.field('matcher')) });
+    else {
+      if (type === 'other' && objectIdentifier(it.oid) === undefined) {
+        const envoy = `Failed to create SAN matcher for OTHER_NAME with OID: ${it.oid}`;
+        here.field('oid').fail(envoy, { envoy });
+      }
+      sans.push({ type, oid: it.oid, matcher: parseStringMatcher(it.matcher, here.field('matcher')) });
+    }
   });
   message.match_subject_alt_names.forEach((it, i) => {
-    sans.push({ type: 'any', matcher: parseStringMatcher(it, at.field('match_subject_alt_names', i)) });
+    sans.push({
+      type: 'any',
+      oid: '',
+      matcher: parseStringMatcher(it, at.field('match_subject_alt_names', i)),
+    });
   });
   return {
     name,
-    trustedCa: certificates(message.trusted_ca, at.field('trusted_ca')),
+    trustedCa:
+      message.trusted_ca === undefined && message.system_root_certs !== undefined
+        ? getCACertificates('system').join('\n')
+        : certificates(message.trusted_ca, at.field('trusted_ca')),
     crl: revoked(message.crl, at.field('crl')),
     sans,
     hashes: message.verify_certificate_hash.map((it) => it.replaceAll(':', '').toLowerCase()),

@@ -11,10 +11,17 @@ export interface CertificateData {
   readonly pkcs12: Uint8Array | undefined;
   /** Of `pkcs12`. */
   readonly password: string;
+  /** An OCSP response to staple, DER, and when it expires (ms since the epoch). */
+  readonly ocspStaple: Uint8Array | undefined;
+  readonly ocspExpiresMs: number;
+  /** RFC 7633: clients expect a response. */
+  readonly mustStaple: boolean;
 }
 
 export interface SanMatcherData {
-  readonly type: 'dns' | 'uri' | 'ip' | 'email' | 'any';
+  readonly type: 'dns' | 'uri' | 'ip' | 'email' | 'other' | 'any';
+  /** Of `other`: the object identifier. */
+  readonly oid: string;
   readonly matcher: StringMatcherData;
 }
 

@@ -36,6 +36,17 @@ cat intermediate.pem >> under-intermediate.pem
 sign revoked /CN=revoked "$uri" ca 24
 openssl ca -config config -cert ca.pem -keyfile ca-key.pem -revoke revoked.pem 2>/dev/null
 openssl ca -config config -cert ca.pem -keyfile ca-key.pem -gencrl -crldays 36500 -out ca-crl.pem 2>/dev/null
+key other-name
+openssl req -x509 -new -key other-name-key.pem -days 36500 -subj /CN=other-name -out other-name.pem -addext keyUsage=critical,digitalSignature \
+  -addext 'subjectAltName=DNS:x.example.com,otherName:1.3.6.1.4.1.311.20.2.3;UTF8:user@example.com,otherName:1.2.3.4;INTEGER:258,otherName:1.2.3.4;BOOLEAN:TRUE'
 openssl pkcs8 -topk8 -in server-ec-key.pem -out server-ec-encrypted-key.pem -passout pass:secret
 openssl pkcs12 -export -inkey server-ec-key.pem -in server-ec.pem -passout pass:secret -out server-ec.p12
-rm -f request config index.txt* serial* [0-9]*.pem other-ca-key.pem intermediate-key.pem ca-key.pem
+# staple NAME LIFETIME: an OCSP response for server-rsa. Servers do not look at its signature.
+staple() {
+  printf 'V\t361231235959Z\t\t%s\tunknown\t/CN=x\n' "$(openssl x509 -in server-rsa.pem -noout -serial | cut -d= -f2)" > responses
+  openssl ocsp -issuer ca.pem -cert server-rsa.pem -reqout request 2>/dev/null
+  openssl ocsp -index responses -rsigner server-ec.pem -rkey server-ec-key.pem -CA ca.pem -reqin request -respout "$1" $2 >/dev/null 2>&1
+}
+staple server-rsa-ocsp.der '-ndays 36500'
+staple server-rsa-ocsp-expired.der '-nmin 1'
+rm -f responses request config index.txt* serial* [0-9]*.pem other-ca-key.pem intermediate-key.pem ca-key.pem

@@ -12,6 +12,7 @@ import type {
   DownstreamTlsContext,
   UpstreamTlsContext,
 } from '#schema/messages/envoy/extensions/transport_sockets/tls/v3.ts';
+import { type KeyLogData, parseKeyLog } from './key-log.ts';
 import { parseParameters, type TlsParametersData } from './parameters.ts';
 
 export interface TlsConfig extends TlsParametersData {
@@ -23,12 +24,14 @@ export interface TlsConfig extends TlsParametersData {
   /** Key of the secret, empty when there is none. */
   readonly validationSecret: string;
   readonly alpn: readonly string[];
+  readonly keyLog: KeyLogData | undefined;
 }
 
 export interface DownstreamTlsConfig extends TlsConfig {
   readonly requireClientCertificate: boolean;
   readonly fullScan: boolean;
   readonly prefersClientCiphers: boolean;
+  readonly staplePolicy: DownstreamTlsContext['ocsp_staple_policy'];
   readonly stateless: boolean;
   /** The same for all workers of the process. */
   readonly ticketKey: TicketKey;
@@ -60,14 +63,20 @@ export function parseDownstreamTls(message: DownstreamTlsContext, at: ParseConte
     'session_timeout',
     'full_scan_certs_on_sni_mismatch',
     'prefer_client_ciphers',
+    'ocsp_staple_policy',
   ]);
-  if (message.ocsp_staple_policy !== 'LENIENT_STAPLING' && typeof message.ocsp_staple_policy === 'string')
-    at.field('ocsp_staple_policy').unsupported(`${message.ocsp_staple_policy} is not supported by chancery`);
   if (message.require_sni) at.field('require_sni').warn('has no effect, as in Envoy');
   const common = parseCommon(message.common_tls_context, at.field('common_tls_context'), true);
   if (common.certificates.length + common.certificateSecrets.length === 0 && at.ok) {
     const problem = 'No TLS certificates found for server context';
     at.fail(problem, { envoy: problem });
+  }
+  for (const { ocspStaple, mustStaple } of common.certificates) {
+    if (ocspStaple !== undefined || (!mustStaple && message.ocsp_staple_policy !== 'MUST_STAPLE')) continue;
+    const envoy = mustStaple
+      ? 'OCSP response is required for must-staple certificate'
+      : 'Required OCSP response is missing from TLS context';
+    at.field('common_tls_context').field('tls_certificates').fail(envoy, { envoy });
   }
   if (message.require_client_certificate && common.validation === undefined && common.validationSecret === '')
     at.field('require_client_certificate').warn('has no effect without a validation context, as in Envoy');
@@ -79,6 +88,7 @@ export function parseDownstreamTls(message: DownstreamTlsContext, at: ParseConte
     requireClientCertificate: message.require_client_certificate ?? false,
     fullScan: message.full_scan_certs_on_sni_mismatch ?? false,
     prefersClientCiphers: message.prefer_client_ciphers,
+    staplePolicy: message.ocsp_staple_policy,
     stateless: !(message.disable_stateless_session_resumption ?? false),
     ticketKey:
       ownKeys ??
@@ -132,6 +142,7 @@ function parseCommon(message: CommonTlsContext | undefined, at: ParseContext, is
       'validation_context_sds_secret_config',
       'combined_validation_context',
       'alpn_protocols',
+      'key_log',
     ]);
   const certificates: CertificateData[] = [];
   message?.tls_certificates.forEach((it, i) => {
@@ -169,5 +180,6 @@ function parseCommon(message: CommonTlsContext | undefined, at: ParseContext, is
             ),
           ),
     alpn: message?.alpn_protocols ?? [],
+    keyLog: message?.key_log && parseKeyLog(message.key_log, at.field('key_log')),
   };
 }

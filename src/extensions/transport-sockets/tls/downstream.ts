@@ -9,9 +9,11 @@ import type { CertificateInfo, TlsInfo } from '#extension/stream-info.ts';
 import type { DownstreamTransport, TransportSocketContext } from '#extension/transport-socket.ts';
 import { CertificateFacts } from '#net/tls-certificate.ts';
 import { tlsErrorReason, tlsErrorText } from '#net/tls-error.ts';
+import { type CertificateChoice, onClientHello } from '#net/tls-handle.ts';
 import type { Scope } from '#stats/store.ts';
 import type { DownstreamTlsConfig } from './config.ts';
 import { certificatesNow, validationDigest, validationNow } from './current-secrets.ts';
+import { KeyLog } from './key-log.ts';
 import { leafOf } from './secure-context.ts';
 import { ServerContexts } from './server-contexts.ts';
 import { SocketTlsInfo } from './socket-info.ts';
@@ -28,6 +30,7 @@ export class DownstreamTls implements DownstreamTransport {
   readonly #stats: SslStats;
   readonly #factoryStats: SocketFactoryStats;
   readonly #selectProtocol: ((offer: { protocols: string[] }) => string | undefined) | undefined;
+  readonly #keyLog: KeyLog | undefined;
   readonly #infos = new WeakMap<object, SocketTlsInfo>();
   /** Undefined while a secret has not come. */
   #contexts: ServerContexts | undefined = undefined;
@@ -44,6 +47,7 @@ export class DownstreamTls implements DownstreamTransport {
     this.#sslScope = context.stats.scope(`${prefix}ssl`);
     this.#stats = this.#sslScope.stats(SslStats);
     this.#factoryStats = context.stats.scope(`${prefix}server_ssl_socket_factory`).stats(SocketFactoryStats);
+    this.#keyLog = config.keyLog && new KeyLog(config.keyLog, context.accessLogFiles);
     const own = config.alpn;
     this.#selectProtocol =
       own.length === 0
@@ -72,17 +76,47 @@ export class DownstreamTls implements DownstreamTransport {
       rejectUnauthorized: this.#demandsCertificate,
     };
     if (this.#selectProtocol !== undefined) options.ALPNCallback = this.#selectProtocol;
-    if (contexts.isChoice) {
-      options.SNICallback = (servername, done) => {
-        const takesEc = tls.getSharedSigalgs().some((it) => it.startsWith('ECDSA'));
-        done(null, contexts.select(servername, takesEc));
-      };
-    }
     const tls = new TLSSocket(socket, options);
+    this.#keyLog?.follow(tls, socket);
+    onClientHello(tls, (serverName, asksForStaple) => this.#choose(contexts, tls, serverName, asksForStaple));
     tls.on('error', (error) => this.#onError(socket, error));
     const local = this.#onlyCertificate;
     tls.on('secure', () => this.#onSecure(tls, local));
     return tls;
+  }
+
+  /** Which certificate, and whether an OCSP response goes with it. Undefined: none may go without. */
+  #choose(
+    contexts: ServerContexts,
+    tls: TLSSocket,
+    serverName: string,
+    asksForStaple: boolean,
+  ): CertificateChoice | undefined {
+    const isNamed = contexts.isChoice && serverName !== '';
+    if (!isNamed && !asksForStaple) return asItIs;
+    const takesEc = contexts.isChoice && tls.getSharedSigalgs().some((it) => it.startsWith('ECDSA'));
+    const { context, data } = isNamed
+      ? contexts.select(serverName, takesEc)
+      : contexts.selectUnnamed(takesEc);
+    const chosen = isNamed ? context : undefined;
+    if (!asksForStaple) return { context: chosen, staple: undefined };
+    const stats = this.#stats;
+    stats.ocspStapleRequests.value++;
+    const policy = data.mustStaple ? 'MUST_STAPLE' : this.#config.staplePolicy;
+    const isExpired = data.ocspStaple !== undefined && data.ocspExpiresMs < Date.now();
+    if (
+      policy === 'MUST_STAPLE'
+        ? isExpired || data.ocspStaple === undefined
+        : isExpired && policy === 'STRICT_STAPLING'
+    ) {
+      stats.ocspStapleFailed.value++;
+      stats.connectionError.value++;
+      tls.destroy(new Error(tlsErrorText('CERT_CB_ERROR')));
+      return undefined;
+    }
+    if (data.ocspStaple === undefined || isExpired) stats.ocspStapleOmitted.value++;
+    else stats.ocspStapleResponses.value++;
+    return { context: chosen, staple: isExpired ? undefined : data.ocspStaple };
   }
 
   tlsInfo(socket: Socket | TLSSocket): TlsInfo | undefined {
@@ -153,6 +187,8 @@ export class DownstreamTls implements DownstreamTransport {
     listExpirations(this.#sslScope, certificates, validation);
   }
 }
+
+const asItIs: CertificateChoice = { context: undefined, staple: undefined };
 
 function ticketKeyNow(config: DownstreamTlsConfig, secrets: SecretStore): Uint8Array | undefined {
   if (config.ticketKeySecret === '') return config.ticketKey;

@@ -6,10 +6,16 @@ import { serverNames } from '#net/tls-certificate.ts';
 import type { DownstreamTlsConfig } from './config.ts';
 import { contextOptions, leafOf } from './secure-context.ts';
 
-/** The contexts that a name has for each type of key. */
+/** A certificate and the context that has it alone. */
+export interface ServerCertificate {
+  readonly context: SecureContext;
+  readonly data: CertificateData;
+}
+
+/** What a name has for each type of key. */
 interface KeyTypes {
-  rsa: SecureContext | undefined;
-  ec: SecureContext | undefined;
+  rsa: ServerCertificate | undefined;
+  ec: ServerCertificate | undefined;
 }
 
 export class ServerContexts {
@@ -21,7 +27,8 @@ export class ServerContexts {
   readonly #byName = new Map<string, KeyTypes>();
   /** `full_scan_certs_on_sni_mismatch`: for names that nobody has. */
   readonly #unknown: KeyTypes | undefined;
-  readonly #first: SecureContext;
+  readonly #all: KeyTypes;
+  readonly #first: ServerCertificate;
 
   constructor(
     config: DownstreamTlsConfig,
@@ -34,29 +41,35 @@ export class ServerContexts {
       serverContext(config, own, validation, ticketKey, sessionIdContext);
     const all: KeyTypes = { rsa: undefined, ec: undefined };
     const ofEachType: CertificateData[] = [];
-    let first: SecureContext | undefined;
+    let first: ServerCertificate | undefined;
     for (const certificate of certificates) {
       const x509 = leafOf(certificate);
       const type = x509.publicKey.asymmetricKeyType === 'ec' ? 'ec' : 'rsa';
-      const context = contextOf([certificate]);
-      first ??= context;
+      const own = { context: contextOf([certificate]), data: certificate };
+      first ??= own;
       if (all[type] === undefined) ofEachType.push(certificate);
-      all[type] ??= context;
+      all[type] ??= own;
       for (const name of serverNames(x509)) {
         const key = name.startsWith('*.') ? name.slice(1) : name;
         const types = this.#byName.get(key) ?? { rsa: undefined, ec: undefined };
         this.#byName.set(key, types);
-        types[type] ??= context;
+        types[type] ??= own;
       }
     }
     this.isChoice = certificates.length > 1;
     this.#first = first!;
-    this.unnamed = ofEachType.length > 1 ? contextOf(ofEachType) : first!;
+    this.#all = all;
+    this.unnamed = ofEachType.length > 1 ? contextOf(ofEachType) : first!.context;
     this.#unknown = config.fullScan ? all : undefined;
   }
 
+  /** What `unnamed` comes to. */
+  selectUnnamed(takesEc: boolean): ServerCertificate {
+    return fitting(this.#all, takesEc) ?? this.#first;
+  }
+
   /** The exact name, in its case as Envoy has it, else a wildcard for its first label, else the first certificate. */
-  select(servername: string, takesEc: boolean): SecureContext {
+  select(servername: string, takesEc: boolean): ServerCertificate {
     const dot = servername.indexOf('.');
     return (
       fitting(this.#byName.get(servername), takesEc) ??
@@ -67,7 +80,7 @@ export class ServerContexts {
   }
 }
 
-function fitting(types: KeyTypes | undefined, takesEc: boolean): SecureContext | undefined {
+function fitting(types: KeyTypes | undefined, takesEc: boolean): ServerCertificate | undefined {
   return takesEc ? (types?.ec ?? types?.rsa) : types?.rsa;
 }
 

@@ -1,8 +1,10 @@
 // The two transports against `node:tls` peers and each other, on real sockets.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import {
   type ConnectionOptions,
@@ -95,7 +97,8 @@ function downstream(message: DownstreamTlsContextInit, secrets?: Secrets) {
   );
   assert.deepEqual(problems, []);
   const services = context(secrets);
-  return { transport: new DownstreamTls(config, services), store: services.store };
+  const { store, accessLogFiles: files } = services;
+  return { transport: new DownstreamTls(config, services), store, files };
 }
 
 interface Accepted {
@@ -418,7 +421,16 @@ test('takes another certificate for new handshakes when the secret changes', asy
   const secrets = new Secrets();
   const certificate = (name: string): SecretData => ({
     kind: 'certificate',
-    value: { name: 'front', chain: pem(name), key: pem(`${name}-key`), pkcs12: undefined, password: '' },
+    value: {
+      name: 'front',
+      chain: pem(name),
+      key: pem(`${name}-key`),
+      pkcs12: undefined,
+      password: '',
+      ocspStaple: undefined,
+      ocspExpiresMs: 0,
+      mustStaple: false,
+    },
   });
   const { transport, store } = downstream(
     { common_tls_context: { tls_certificate_sds_secret_configs: [{ name: 'front' }] } },
@@ -552,6 +564,25 @@ test('refuses an upstream of another CA', async (t) => {
   });
   assert.match(error, /^TLS_error:\|268435581:SSL routines:OPENSSL_internal:CERTIFICATE_VERIFY_FAILED:/);
   assert.equal(counters().fail_verify_error, 1);
+});
+
+test('writes the secrets of the connections it is asked for to the key log', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'key-log-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const lines = async (remote: string) => {
+    const path = join(folder, remote);
+    const key_log = { path, remote_address_range: [{ address_prefix: remote, prefix_len: 32 }] };
+    const { transport, files } = downstream({
+      common_tls_context: { tls_certificates: [certificateFiles('server-rsa')], key_log },
+    });
+    const server = await listen(t, transport);
+    await dial(t, server.port);
+    await new Promise<void>((resolve) => files.close(resolve));
+    return readFileSync(path, 'utf8').trim().split('\n');
+  };
+  const kinds = (await lines('127.0.0.1')).map((it) => it.split(' ')[0]);
+  assert.ok(kinds.includes('CLIENT_HANDSHAKE_TRAFFIC_SECRET'), kinds.join());
+  assert.deepEqual(await lines('127.0.0.2'), ['']);
 });
 
 test('parses the example of the README', async () => {

@@ -20,6 +20,7 @@ import { tlsErrorReason, tlsErrorText } from '#net/tls-error.ts';
 import type { Scope } from '#stats/store.ts';
 import type { UpstreamTlsConfig } from './config.ts';
 import { certificatesNow, validationNow } from './current-secrets.ts';
+import { KeyLog } from './key-log.ts';
 import { contextOptions } from './secure-context.ts';
 import { SocketTlsInfo } from './socket-info.ts';
 import { listExpirations, SocketFactoryStats, SslStats } from './stats.ts';
@@ -44,6 +45,7 @@ export class UpstreamTls implements UpstreamTransport {
   readonly #sslScope: Scope;
   readonly #stats: SslStats;
   readonly #factoryStats: SocketFactoryStats;
+  readonly #keyLog: KeyLog | undefined;
   readonly #infos = new WeakMap<object, SocketTlsInfo>();
   /** By what was asked of the server, the last used at the end; each is offered once (RFC 8446 C.4). */
   readonly #sessions = new Map<string, KeptSession[]>();
@@ -53,6 +55,7 @@ export class UpstreamTls implements UpstreamTransport {
   constructor(config: UpstreamTlsConfig, context: TransportSocketContext) {
     this.#config = config;
     this.#context = context;
+    this.#keyLog = config.keyLog && new KeyLog(config.keyLog, context.accessLogFiles);
     const prefix = context.statPrefix;
     this.#sslScope = context.stats.scope(`${prefix}ssl`);
     this.#stats = this.#sslScope.stats(SslStats);
@@ -96,6 +99,7 @@ export class UpstreamTls implements UpstreamTransport {
     if (protocols.length > 0) options.ALPNProtocols = [...protocols];
     if (kept !== undefined) options.session = kept.session;
     const tls = connect(options);
+    this.#keyLog?.follow(tls, socket);
     tls.on('error', (error) => this.#onError(socket, error));
     // Before the peer is known to be the right one (TLS 1.2), or afterwards.
     const early: Buffer[] = [];

@@ -4,7 +4,8 @@ import type { TLSSocket } from 'node:tls';
 import { compileStringMatcher } from '#extension/matchers/compile.ts';
 import type { StringMatcher } from '#extension/matchers/string-matcher.ts';
 import type { SanMatcherData, ValidationData } from '#extension/secrets/secret-data.ts';
-import { CertificateFacts, pemCertificates } from '#net/tls-certificate.ts';
+import { objectIdentifier } from '#net/der.ts';
+import { CertificateFacts, otherNames, pemCertificates } from '#net/tls-certificate.ts';
 import { chainVerdict } from '#net/tls-handle.ts';
 import type { SslStats } from './stats.ts';
 
@@ -22,6 +23,8 @@ interface SanMatcher {
   readonly type: SanMatcherData['type'];
   /** Set for an exact DNS name: a wildcard of the certificate covers it. */
   readonly dnsName: string;
+  /** Of `other`, in DER. */
+  readonly oid: Buffer;
   readonly matcher: StringMatcher;
 }
 
@@ -33,9 +36,10 @@ export class PeerValidator {
 
   constructor(data: ValidationData) {
     this.#data = data;
-    this.#sans = data.sans.map(({ type, matcher }) => ({
+    this.#sans = data.sans.map(({ type, oid, matcher }) => ({
       type,
       dnsName: type === 'dns' && matcher.kind === 'exact' ? matcher.value.toLowerCase() : '',
+      oid: objectIdentifier(oid) ?? Buffer.alloc(0),
       matcher: compileStringMatcher(matcher),
     }));
     this.#roots = certificatesOf(data.trustedCa);
@@ -155,7 +159,8 @@ function certificatesOf(pem: string): readonly X509Certificate[] {
   return pemCertificates(pem).map((it) => new X509Certificate(it));
 }
 
-function matches({ type, dnsName, matcher }: SanMatcher, facts: CertificateFacts): boolean {
+function matches({ type, dnsName, oid, matcher }: SanMatcher, facts: CertificateFacts): boolean {
+  if (type === 'other') return otherNames(facts.x509, oid).some((it) => matcher.matches(it));
   const { dnsSans, uriSans, ipSans, emailSans } = facts;
   if (type === 'dns')
     return dnsName === ''
