@@ -8,16 +8,18 @@ export type UdpFilterStatus = (typeof UdpFilterStatus)[keyof typeof UdpFilterSta
 
 /** One per listener and worker: it serves every peer. StopIteration: later filters see nothing of this datagram. */
 export interface UdpFilter {
-  /** Hot. `bytes` may be kept; `address` and `port` are the sender's. */
-  onDatagram(bytes: Buffer, address: string, port: number): UdpFilterStatus;
+  /** Hot. `bytes` may be kept; `address` and `port` are the sender's. What is answered goes out through `listener`. */
+  onDatagram(bytes: Buffer, address: string, port: number, listener: UdpListener): UdpFilterStatus;
   /** Reading the listener's socket failed. */
   onReceiveError?(): UdpFilterStatus;
   /** The listener is gone. The last call. */
   onClose?(): void;
 }
 
-/** The listener as its filters see it. */
+/** An address of the listener as its filters see it. */
 export interface UdpListener {
+  /** Tells the addresses of one listener apart; empty for the only or first one. */
+  readonly key: string;
   /** Hot. To a peer. False: it could not be sent. `bytes` must not change any more. */
   send(bytes: Buffer, address: string, port: number): boolean;
   /** The address that a peer sees as this listener's: on a wildcard address the one its answers come from. */
@@ -29,7 +31,6 @@ export interface UdpFilterContext extends WorkerServices {
   readonly name: string;
   readonly registry: Registry;
   readonly listenerName: string;
-  readonly listener: UdpListener;
   /** `listener.<address>.`, with the trailing dot. */
   readonly statPrefix: string;
 }

@@ -27,7 +27,6 @@ import {
 export interface DnsFilterParts {
   readonly config: DnsFilterConfig;
   readonly stats: DnsFilterStats;
-  readonly listener: UdpListener;
   readonly clusters: ClusterLookup;
   readonly timers: TimerWheel;
   /** Rejects, or resolves to nothing, when the name has no such address. */
@@ -42,6 +41,7 @@ interface Asked {
   readonly query: DnsQuery;
   readonly address: string;
   readonly port: number;
+  readonly listener: UdpListener;
 }
 
 export class DnsFilter implements UdpFilter {
@@ -59,12 +59,12 @@ export class DnsFilter implements UdpFilter {
     this.#ttls = new Map(parts.config.ttlSeconds);
   }
 
-  onDatagram(bytes: Buffer, address: string, port: number): UdpFilterStatus {
+  onDatagram(bytes: Buffer, address: string, port: number, listener: UdpListener): UdpFilterStatus {
     const { stats } = this.parts;
     stats.downstreamRxBytes.record(bytes.length);
     stats.downstreamRxQueries.value++;
     const query = readQuery(bytes);
-    const asked = { query, address, port };
+    const asked = { query, address, port, listener };
     switch (query.verdict) {
       case QueryVerdict.Fine:
         stats.queries.count(query.type);
@@ -270,11 +270,11 @@ export class DnsFilter implements UdpFilter {
   }
 
   #respond(
-    { query, address, port }: Asked,
+    { query, address, port, listener }: Asked,
     answers: readonly DnsRecord[],
     additional: readonly DnsRecord[],
   ): void {
-    const { stats, listener, config, log } = this.parts;
+    const { stats, config, log } = this.parts;
     const { bytes, code } = writeResponse(
       query,
       config.forward !== undefined,

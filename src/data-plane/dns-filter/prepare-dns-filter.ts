@@ -23,7 +23,6 @@ export function prepareDnsFilter(config: DnsFilterConfig, context: DataPlaneUdpC
   return new DnsFilter({
     config,
     stats: context.stats.scope(`dns_filter.${config.statPrefix}`).stats(DnsFilterStats),
-    listener: context.listener,
     clusters: context.worker.clusters,
     timers: context.timers,
     resolve: async (name, version) =>

@@ -126,6 +126,7 @@ export function parseListener(message: Listener, at: ParseContext, registry: Reg
 }
 
 function parseUdp(message: Listener, at: ParseContext, registry: Registry): UdpListenerConfig {
+  if (message.bind_to_port === false) at.field('bind_to_port').unsupported();
   const { udp_listener_config: udp } = message;
   if (udp !== undefined) {
     const here = at.field('udp_listener_config');

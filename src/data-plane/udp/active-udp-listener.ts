@@ -1,6 +1,6 @@
-// A UDP listener in a worker: for each of its addresses a socket and the filters that run on its datagrams. Workers share an address
-// by `reusePort`: the system keeps the datagrams of one peer on one of them.
-import type { Registry } from '#extension/registry.ts';
+// A UDP listener in a worker: its sockets, and the filters that run on what they receive. Workers share an address by `reusePort`: the
+// system keeps the datagrams of one peer on one of them.
+import { networkInterfaces } from 'node:os';
 import {
   type UdpFilter,
   type UdpFilterContext,
@@ -8,7 +8,7 @@ import {
   UdpFilterStatus,
   type UdpListener,
 } from '#extension/udp-filter.ts';
-import { type DatagramReader, UdpSocket } from '#net/udp-socket.ts';
+import { type DatagramReader, type UdpBindOptions, UdpSocket } from '#net/udp-socket.ts';
 import type { Counter } from '#stats/metric.ts';
 import type { Scope } from '#stats/store.ts';
 import type { SocketAddressData } from '../address.ts';
@@ -31,7 +31,9 @@ export class ActiveUdpListener {
   readonly #udp: UdpListenerConfig;
   readonly #worker: WorkerContext;
   readonly #scope: Scope;
+  readonly #stats: UdpListenerStats;
   readonly #endpoints: UdpEndpoint[] = [];
+  readonly #filters: UdpFilter[] = [];
 
   constructor(config: ListenerConfig, udp: UdpListenerConfig, worker: WorkerContext) {
     this.#config = config;
@@ -41,6 +43,7 @@ export class ActiveUdpListener {
     // Envoy lists them for every listener.
     this.#scope.stats(ListenerStats);
     this.#scope.scope(`worker_${worker.index}`).stats(ListenerWorkerStats);
+    this.#stats = this.#scope.scope('udp').stats(UdpListenerStats);
   }
 
   /** As `ActiveListener.listen`. */
@@ -57,15 +60,14 @@ export class ActiveUdpListener {
         onListening(ports, []);
         return;
       }
-      const endpoint = new UdpEndpoint(address, this.#udp, this.#scope.scope('udp').stats(UdpListenerStats));
-      UdpSocket.bind(
-        { ...address, reusePort: this.#config.reusePort },
-        endpoint,
-        (socket, port) => {
-          this.#endpoints.push(endpoint);
-          endpoint.start(socket, port, this.#context(endpoint));
+      const filters = this.#prepareFilters();
+      const options = { ...address, reusePort: this.#config.reusePort };
+      this.#open(
+        options,
+        filters,
+        (port) => {
           ports.push(port);
-          openNext();
+          this.#openInterfaces({ ...options, port }, filters, openNext);
         },
         (error) => onError(error, address),
       );
@@ -73,23 +75,67 @@ export class ActiveUdpListener {
     openNext();
   }
 
-  #context(listener: UdpListener): Omit<DataPlaneUdpContext, 'name'> {
+  /** Each address of a listener has its own filters. */
+  #prepareFilters(): readonly UdpFilter[] {
     const { services, registry } = this.#worker;
-    return {
+    const context: Omit<DataPlaneUdpContext, 'name'> = {
       ...services,
       registry,
       listenerName: this.#config.name,
-      listener,
       statPrefix: this.#scope.prefix,
       worker: this.#worker,
     };
+    const filters = this.#udp.filters.map((it) =>
+      registry
+        .byName<UdpFilterExtension>('udp_filter', it.extension)!
+        .prepare(it.config as never, { ...context, name: it.name } as UdpFilterContext),
+    );
+    this.#filters.push(...filters);
+    return filters;
+  }
+
+  #open(
+    options: UdpBindOptions,
+    filters: readonly UdpFilter[],
+    onBound: (port: number) => void,
+    onError: (error: NodeJS.ErrnoException) => void,
+  ): void {
+    const key = this.#endpoints.length === 0 ? '' : ` ${this.#endpoints.length}`;
+    const endpoint = new UdpEndpoint(key, options, filters, this.#udp.maxDatagramBytes, this.#stats);
+    UdpSocket.bind(
+      options,
+      endpoint,
+      (socket, port) => {
+        this.#endpoints.push(endpoint);
+        endpoint.start(socket, port);
+        onBound(port);
+      },
+      onError,
+    );
+  }
+
+  /**
+   * Beside a wildcard address a socket for each address that the machine has now, so that answers come from where the question went: one
+   * socket for all would leave that to the system. What has no socket of its own, such as a later address, is the wildcard's.
+   */
+  #openInterfaces(options: UdpBindOptions, filters: readonly UdpFilter[], onDone: () => void): void {
+    const found = options.reusePort ? interfaceAddresses(options) : [];
+    const own = found.length <= maxInterfaceAddresses ? found : [];
+    const openNext = () => {
+      const address = own.pop();
+      if (address === undefined) onDone();
+      // Somebody else may have it: then it is theirs.
+      else this.#open({ ...options, address }, filters, openNext, openNext);
+    };
+    openNext();
   }
 
   /** Sessions have no goodbye to say. */
   drain(): void {}
 
-  /** There is nothing to go on without the socket: sessions end. */
+  /** There is nothing to go on without the sockets: sessions end. */
   stopListening(): void {
+    for (const it of this.#filters.splice(0)) it.onClose?.();
     for (const it of this.#endpoints.splice(0)) it.close();
   }
 
@@ -98,37 +144,66 @@ export class ActiveUdpListener {
   }
 }
 
-/** One address of a listener. */
+/** A machine with more is a router of some kind; it is not worth so many sockets. */
+const maxInterfaceAddresses = 64;
+
+/** Those that a wildcard address stands for. */
+function interfaceAddresses({ address, ipv4Compat }: UdpBindOptions): string[] {
+  if (!isWildcard(address)) return [];
+  return Object.values(networkInterfaces()).flatMap((all) =>
+    (all ?? []).flatMap((it) => {
+      // One of a link needs the name of the link too, and IPv4 in IPv6 the other kind of socket.
+      if (it.family === 'IPv6') return address === '::' && !it.address.startsWith('fe80:') ? it.address : [];
+      return address === '0.0.0.0' ? it.address : ipv4Compat ? `${mapped}${it.address}` : [];
+    }),
+  );
+}
+
+const isWildcard = (address: string) => address === '0.0.0.0' || address === '::';
+
+/** How IPv4 addresses look on an IPv6 socket. */
+const mapped = '::ffff:';
+
+/** One socket of a listener. */
 class UdpEndpoint implements DatagramReader, UdpListener {
+  readonly key: string;
   localPort = 0;
   readonly #address: string;
-  readonly #isWildcard: boolean;
-  readonly #config: UdpListenerConfig;
+  readonly #isDualStack: boolean;
+  readonly #filters: readonly UdpFilter[];
+  readonly #maxDatagramBytes: number;
   readonly #stats: UdpListenerStats;
   #socket: UdpSocket | undefined = undefined;
-  #filters: readonly UdpFilter[] = [];
 
-  constructor({ address }: SocketAddressData, config: UdpListenerConfig, stats: UdpListenerStats) {
+  constructor(
+    key: string,
+    { address, ipv4Compat }: UdpBindOptions,
+    filters: readonly UdpFilter[],
+    maxDatagramBytes: number,
+    stats: UdpListenerStats,
+  ) {
+    this.key = key;
     this.#address = address;
-    this.#isWildcard = address === '0.0.0.0' || address === '::';
-    this.#config = config;
+    this.#isDualStack = ipv4Compat && address.includes(':');
+    this.#filters = filters;
+    this.#maxDatagramBytes = maxDatagramBytes;
     this.#stats = stats;
   }
 
-  start(socket: UdpSocket, port: number, context: Omit<UdpFilterContext, 'name'>): void {
+  start(socket: UdpSocket, port: number): void {
     this.#socket = socket;
     this.localPort = port;
-    this.#filters = prepareFilters(this.#config, context.registry, context);
   }
 
-  onDatagram(bytes: Buffer, address: string, port: number): void {
-    if (bytes.length > this.#config.maxDatagramBytes) {
+  onDatagram(bytes: Buffer, from: string, port: number): void {
+    if (bytes.length > this.#maxDatagramBytes) {
       this.#stats.downstreamRxDatagramDropped.value++;
       return;
     }
+    const address = this.#isDualStack && from.startsWith(mapped) ? from.slice(mapped.length) : from;
     const filters = this.#filters;
     for (let i = 0; i < filters.length; i++) {
-      if (filters[i]!.onDatagram(bytes, address, port) === UdpFilterStatus.StopIteration) return;
+      if (filters[i]!.onDatagram(bytes, address, port, this) === UdpFilterStatus.StopIteration) return;
     }
   }
 
@@ -140,28 +215,17 @@ class UdpEndpoint implements DatagramReader, UdpListener {
   }
 
   send(bytes: Buffer, address: string, port: number): boolean {
-    return this.#socket?.sendTo(bytes, address, port) === true;
+    const to = this.#isDualStack && !address.includes(':') ? `${mapped}${address}` : address;
+    return this.#socket?.sendTo(bytes, to, port) === true;
   }
 
   localIp(peer: string): string {
-    return this.#isWildcard ? (UdpSocket.sourceAddress(peer) ?? this.#address) : this.#address;
+    if (isWildcard(this.#address)) return UdpSocket.sourceAddress(peer) ?? this.#address;
+    return this.#address.startsWith(mapped) ? this.#address.slice(mapped.length) : this.#address;
   }
 
   close(): void {
-    for (const it of this.#filters) it.onClose?.();
     this.#socket?.close();
     this.#socket = undefined;
   }
-}
-
-function prepareFilters(
-  config: UdpListenerConfig,
-  registry: Registry,
-  context: Omit<UdpFilterContext, 'name'>,
-): UdpFilter[] {
-  return config.filters.map((it) =>
-    registry
-      .byName<UdpFilterExtension>('udp_filter', it.extension)!
-      .prepare(it.config as never, { ...context, name: it.name }),
-  );
 }

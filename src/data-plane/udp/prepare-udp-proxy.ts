@@ -31,7 +31,7 @@ export interface DataPlaneUdpContext extends UdpFilterContext {
 }
 
 export function prepareUdpProxy(config: UdpProxyConfig, context: DataPlaneUdpContext): UdpProxy {
-  const { worker, listener } = context;
+  const { worker } = context;
   const stats = context.stats.scope(`udp.${config.statPrefix}`).stats(UdpProxyStats);
   const clusterStats = ({ config: { statName } }: Cluster) =>
     context.stats.scope(`cluster.${statName}.udp`).stats(UdpClusterStats);
@@ -43,7 +43,6 @@ export function prepareUdpProxy(config: UdpProxyConfig, context: DataPlaneUdpCon
   return new UdpProxy({
     config,
     stats,
-    listener,
     clusters: worker.clusters,
     timers: context.timers,
     matcher:
@@ -126,8 +125,8 @@ class UdpAccessLogs implements UdpLogs {
 
   #log(session: UdpSession, isRefused: boolean, logType: AccessLogType): void {
     if (this.#session.length === 0) return;
-    const { listener, listenerName } = this.#context;
-    const { address, port, cluster, host } = session;
+    const { listenerName } = this.#context;
+    const { address, port, listener, cluster, host } = session;
     const local = addressText(listener.localIp(address), listener.localPort);
     const remote = addressText(address, port);
     const info = new RequestInfo(

@@ -3,11 +3,14 @@ import assert from 'node:assert/strict';
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LogLevel, logs } from '#base/logger.ts';
+import type { ConfigError } from '#config/config-error.ts';
+import { loadBootstrap } from '#config/load.ts';
+import { loadRegistry, parseBootstrap } from '#data-plane/server.ts';
 import { startProxy, type TestProxy } from '#testing/start-proxy.ts';
 
 logs.configure({ level: LogLevel.Off });
@@ -36,13 +39,15 @@ async function ask(client: Socket, port: number, text: string): Promise<string> 
   return String((await answer)[0]);
 }
 
+const address = (port: number, protocol = 'TCP', ip = '127.0.0.1') => ({
+  socket_address: { address: ip, port_value: port, protocol },
+});
+
 function bootstrap(
   filter: object,
   clusters: Readonly<Record<string, { readonly ports: readonly number[]; readonly maxConnections?: number }>>,
+  listener: object = address(0, 'UDP'),
 ): string {
-  const address = (port: number, protocol = 'TCP') => ({
-    socket_address: { address: '127.0.0.1', port_value: port, protocol },
-  });
   return JSON.stringify({
     admin: { address: address(0) },
     static_resources: {
@@ -50,7 +55,7 @@ function bootstrap(
         {
           name: 'udp',
           stat_prefix: 'l',
-          address: address(0, 'UDP'),
+          address: listener,
           listener_filters: [
             { name: 'udp', typed_config: { '@type': `${udp}.UdpProxyConfig`, stat_prefix: 'p', ...filter } },
           ],
@@ -248,4 +253,60 @@ test('a flood of peers is bounded by the circuit breaker', async (t) => {
     'udp.p.downstream_sess_active': 10,
   });
   assert.equal(await ask(first, proxy.port(), 'y'), 'a:y');
+});
+
+const ownAddress = Object.values(networkInterfaces())
+  .flat()
+  .find((it) => it?.family === 'IPv4' && !it.internal)?.address;
+
+test('answers from the address that was asked', { skip: ownAddress === undefined }, async (t) => {
+  const clusters = { c: { ports: [await upstream(t, 'a')] } };
+  for (const listener of [
+    address(0, 'UDP', '0.0.0.0'),
+    { socket_address: { address: '::', port_value: 0, protocol: 'UDP', ipv4_compat: true } },
+  ]) {
+    const proxy = await startProxy(t, bootstrap({ cluster: 'c' }, clusters, listener));
+    const client = await socket(t);
+    const answer = once(client, 'message');
+    client.send('x', proxy.port(), ownAddress!);
+    const [bytes, from] = (await answer) as [Buffer, { address: string; port: number }];
+    assert.deepEqual([String(bytes), from.address, from.port], ['a:x', ownAddress, proxy.port()]);
+    await proxy.close();
+  }
+});
+
+test('refuses by name what sockets of datagrams cannot have', async () => {
+  const yaml = JSON.parse(bootstrap({ cluster: 'c', use_original_src_ip: true }, {})) as {
+    static_resources: { listeners: object[] };
+  };
+  Object.assign(yaml.static_resources.listeners[0]!, {
+    transparent: true,
+    bind_to_port: false,
+    udp_listener_config: {
+      udp_packet_packet_writer_config: {
+        name: 'gso',
+        typed_config: {
+          '@type': 'type.googleapis.com/envoy.extensions.udp_packet_writer.v3.UdpGsoBatchWriterFactory',
+        },
+      },
+    },
+  });
+  const loaded = await loadBootstrap({ yaml: JSON.stringify(yaml) });
+  const problems: ConfigError[] = [];
+  parseBootstrap(
+    loaded.bootstrap as never,
+    await loadRegistry([import.meta.resolve('#extensions/all.ts')]),
+    problems,
+  );
+  assert.deepEqual(
+    problems
+      .filter((it) => it.severity === 'error')
+      .map((it) => it.path.replace('static_resources.listeners[0].', '')),
+    [
+      'static_resources.listeners[0]',
+      'bind_to_port',
+      'udp_listener_config.udp_packet_packet_writer_config',
+      'listener_filters[0].typed_config.use_original_src_ip',
+    ],
+  );
 });

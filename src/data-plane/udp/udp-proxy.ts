@@ -22,7 +22,6 @@ export interface UdpAddresses {
 export interface UdpProxyParts {
   readonly config: UdpProxyConfig;
   readonly stats: UdpProxyStats;
-  readonly listener: UdpListener;
   readonly clusters: ClusterLookup;
   readonly timers: TimerWheel;
   readonly matcher: MatcherTree<UdpAddresses, string> | undefined;
@@ -43,7 +42,6 @@ let nextSessionId = 0;
 export class UdpProxy implements UdpFilter {
   readonly config: UdpProxyConfig;
   readonly stats: UdpProxyStats;
-  readonly listener: UdpListener;
   readonly timers: TimerWheel;
   readonly #parts: UdpProxyParts;
   readonly #sessions = new Map<string, UdpSession>();
@@ -52,15 +50,14 @@ export class UdpProxy implements UdpFilter {
   constructor(parts: UdpProxyParts) {
     this.config = parts.config;
     this.stats = parts.stats;
-    this.listener = parts.listener;
     this.timers = parts.timers;
     this.#parts = parts;
   }
 
-  onDatagram(bytes: Buffer, address: string, port: number): UdpFilterStatus {
+  onDatagram(bytes: Buffer, address: string, port: number, listener: UdpListener): UdpFilterStatus {
     const session = this.config.usesPerPacketLoadBalancing
-      ? this.#sessionOfPacket(address, port)
-      : this.#sessionOfPeer(address, port);
+      ? this.#sessionOfPacket(address, port, listener)
+      : this.#sessionOfPeer(address, port, listener);
     session?.onDownstream(bytes);
     return UdpFilterStatus.StopIteration;
   }
@@ -75,36 +72,33 @@ export class UdpProxy implements UdpFilter {
     this.#parts.logs.proxyEnded();
   }
 
-  #sessionOfPeer(address: string, port: number): UdpSession | undefined {
-    const key = `${address} ${port}`;
+  #sessionOfPeer(address: string, port: number, listener: UdpListener): UdpSession | undefined {
+    const key = `${address} ${port}${listener.key}`;
     const session = this.#sessions.get(key);
     if (session === undefined) {
-      const cluster = this.#cluster(address, port);
+      const cluster = this.#cluster(address, port, listener);
       const host = cluster && this.#host(cluster, address);
-      return host && this.#open(key, address, port, cluster!, host);
+      return host && this.#open(key, address, port, listener, cluster!, host);
     }
     if (session.host.health !== HostHealth.Unhealthy) return session;
     // The peer moves to a better host, where there is one.
     const host = session.cluster.pick(this.#pickContext(address));
     if (host === undefined || host === session.host || host.health === HostHealth.Unhealthy) return session;
     session.end();
-    return this.#open(key, address, port, session.cluster, host);
+    return this.#open(key, address, port, listener, session.cluster, host);
   }
 
-  #sessionOfPacket(address: string, port: number): UdpSession | undefined {
-    const cluster = this.#cluster(address, port);
+  #sessionOfPacket(address: string, port: number, listener: UdpListener): UdpSession | undefined {
+    const cluster = this.#cluster(address, port, listener);
     const host = cluster && this.#host(cluster, address);
     if (host === undefined) return undefined;
-    const key = `${address} ${port} ${host.address}`;
-    return this.#sessions.get(key) ?? this.#open(key, address, port, cluster!, host);
+    const key = `${address} ${port}${listener.key} ${host.address}`;
+    return this.#sessions.get(key) ?? this.#open(key, address, port, listener, cluster!, host);
   }
 
-  #cluster(address: string, port: number): Cluster | undefined {
+  #cluster(address: string, port: number, listener: UdpListener): Cluster | undefined {
     const { route } = this.config;
-    const name =
-      typeof route === 'string'
-        ? route
-        : this.#parts.matcher!.find({ listener: this.listener, address, port });
+    const name = typeof route === 'string' ? route : this.#parts.matcher!.find({ listener, address, port });
     const cluster = name === undefined ? undefined : this.#parts.clusters.get(name);
     if (cluster === undefined) this.stats.downstreamSessNoRoute.value++;
     return cluster;
@@ -127,6 +121,7 @@ export class UdpProxy implements UdpFilter {
     key: string,
     address: string,
     port: number,
+    listener: UdpListener,
     cluster: Cluster,
     host: UpstreamHost,
   ): UdpSession | undefined {
@@ -138,6 +133,7 @@ export class UdpProxy implements UdpFilter {
       id,
       address,
       port,
+      listener,
       cluster,
       host,
       this.#parts.clusterStats(cluster),

@@ -1,6 +1,7 @@
 // A session of udp_proxy: one peer, one host, a socket of its own between them. It ends when neither has sent anything for the
 // idle timeout, and with its host, its cluster or its listener.
 import { type TimerOwner, WheelTimer } from '#base/timer-wheel.ts';
+import type { UdpListener } from '#extension/udp-filter.ts';
 import type { DatagramReader, UdpSocket } from '#net/udp-socket.ts';
 import type { Cluster } from '../upstream/cluster.ts';
 import type { HostUser, UpstreamHost } from '../upstream/host.ts';
@@ -15,6 +16,8 @@ export class UdpSession implements DatagramReader, HostUser, TimerOwner {
   readonly id: number;
   readonly address: string;
   readonly port: number;
+  /** Where the peer sends to, and is answered from. */
+  readonly listener: UdpListener;
   readonly cluster: Cluster;
   readonly host: UpstreamHost;
   readonly startMs: number = performance.now();
@@ -39,6 +42,7 @@ export class UdpSession implements DatagramReader, HostUser, TimerOwner {
     id: number,
     address: string,
     port: number,
+    listener: UdpListener,
     cluster: Cluster,
     host: UpstreamHost,
     clusterStats: UdpClusterStats,
@@ -48,6 +52,7 @@ export class UdpSession implements DatagramReader, HostUser, TimerOwner {
     this.id = id;
     this.address = address;
     this.port = port;
+    this.listener = listener;
     this.cluster = cluster;
     this.host = host;
     this.#clusterStats = clusterStats;
@@ -82,7 +87,7 @@ export class UdpSession implements DatagramReader, HostUser, TimerOwner {
 
   /** Hot. From the host to the peer. */
   onDatagram(bytes: Buffer): void {
-    const { stats, timers, config, listener } = this.#proxy;
+    const { stats, timers, config } = this.#proxy;
     const { length } = bytes;
     timers.start(this.#idle, config.idleTimeoutMs);
     if (length > config.maxUpstreamDatagramBytes) {
@@ -91,7 +96,7 @@ export class UdpSession implements DatagramReader, HostUser, TimerOwner {
     }
     this.#clusterStats.sessRxDatagrams.value++;
     this.cluster.stats.upstreamCxRxBytesTotal.value += length;
-    if (!listener.send(bytes, this.address, this.port)) {
+    if (!this.listener.send(bytes, this.address, this.port)) {
       stats.downstreamSessTxErrors.value++;
       this.txErrors++;
       return;
