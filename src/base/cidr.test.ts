@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { BlockList, isIP } from 'node:net';
 import { test } from 'node:test';
 import {
-  canonicalIp,
   Cidr,
   CidrList,
+  canonicalIp,
   ipBytes,
   ipOfAddress,
   ipVersion,

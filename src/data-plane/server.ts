@@ -216,7 +216,7 @@ export class Server {
       this.#pool.postAll({ type: 'secret', key, secret }),
     );
     const { root } = this.operator.store;
-    this.#clusters = new ClusterManager(config.clusters, root, systemClock, (message) =>
+    this.#clusters = new ClusterManager(config.clusters, workers, root, systemClock, (message) =>
       this.#pool.postAll(message),
     );
     for (const { statName, transportSocket } of config.clusters.map((it) => it.config)) {
@@ -313,8 +313,9 @@ export class Server {
       this.#pool.post(index, { type: 'secret', key, secret });
     for (const [key, secret] of this.#secrets.current())
       this.#pool.post(index, { type: 'secret', key, secret });
-    for (const { config, hosts } of this.#clusters.clusters)
-      this.#pool.post(index, { type: 'cluster', config, hosts });
+    for (const chunk of this.#clusters.usage) this.#pool.post(index, { type: 'usage', chunk });
+    for (const { config, hosts, slot } of this.#clusters.clusters)
+      this.#pool.post(index, { type: 'cluster', config, hosts, slot });
     for (const config of this.config.listeners) {
       const ports = this.#ports.get(config.name);
       const addresses: readonly ListenerAddress[] =

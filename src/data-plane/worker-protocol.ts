@@ -27,7 +27,14 @@ export interface WorkerData {
 }
 
 export type ToWorker =
-  | { readonly type: 'cluster'; readonly config: ClusterConfig; readonly hosts: readonly LocalityConfig[] }
+  /** Before the clusters that count there; see `cluster-usage.ts`. */
+  | { readonly type: 'usage'; readonly chunk: SharedArrayBuffer }
+  | {
+      readonly type: 'cluster';
+      readonly config: ClusterConfig;
+      readonly hosts: readonly LocalityConfig[];
+      readonly slot: number;
+    }
   /** Before the listeners and clusters that name it, and whenever it changes. */
   | { readonly type: 'secret'; readonly key: string; readonly secret: SecretData }
   | { readonly type: 'hosts'; readonly cluster: string; readonly hosts: readonly LocalityConfig[] }

@@ -84,8 +84,11 @@ export class Worker implements WorkerContext, Lifecycle {
       case 'secret':
         this.#secrets.set(message.key, message.secret);
         break;
+      case 'usage':
+        this.clusters.addUsage(message.chunk);
+        break;
       case 'cluster':
-        this.clusters.set(message.config, message.hosts);
+        this.clusters.set(message.config, message.hosts, message.slot);
         this.#inflated.value = this.clusters.size;
         break;
       case 'hosts':
@@ -110,6 +113,7 @@ export class Worker implements WorkerContext, Lifecycle {
         this.runtime.values = new Map(Object.entries(message.values));
         break;
       case 'scrape': {
+        for (const { breakers } of this.clusters.prepared()) for (const it of breakers) it.refreshStats();
         const snapshot = this.#snapshots.take();
         this.#post({ type: 'stats', id: message.id, snapshot }, transferOf(snapshot));
         break;

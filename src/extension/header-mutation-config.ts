@@ -1,8 +1,8 @@
 // Header mutations: from messages to plain data, and from there to what runs.
 import { latin1OfUtf8 } from '#base/utf8.ts';
 import type { ParseContext } from '#config/parse-context.ts';
-import { isJoinedInRequests, isJoinedInResponses } from '#http/header-names.ts';
 import { headerField } from '#http/header-field.ts';
+import { isJoinedInRequests, isJoinedInResponses } from '#http/header-names.ts';
 import type { HeaderMutation } from '#schema/messages/envoy/config/common/mutation_rules/v3.ts';
 import type { HeaderValueOption } from '#schema/messages/envoy/config/core/v3.ts';
 import { checkFormat } from './format-config.ts';

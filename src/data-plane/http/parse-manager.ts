@@ -2,10 +2,10 @@
 import type { ParseContext } from '#config/parse-context.ts';
 import { parseAccessLogs } from '#extension/access-logger.ts';
 import type { HttpFilterExtension } from '#extension/http-filter.ts';
-import { durationMs, onlyFields, warnOthers } from '#extension/message-fields.ts';
-import type { RequestIdConfig } from '#extension/request-id.ts';
 import { parseStringMatcher } from '#extension/matchers/parse.ts';
+import { durationMs, onlyFields, warnOthers } from '#extension/message-fields.ts';
 import { type Configured, type Registry, typeOf } from '#extension/registry.ts';
+import type { RequestIdConfig } from '#extension/request-id.ts';
 import type { Router } from '#schema/messages/envoy/extensions/filters/http/router/v3.ts';
 import type { HttpConnectionManager } from '#schema/messages/envoy/extensions/filters/network/http_connection_manager/v3.ts';
 import { parseHttp1Options, parseHttp2Options } from './codec-options.ts';

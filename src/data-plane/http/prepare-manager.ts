@@ -3,7 +3,7 @@ import { Cidr, CidrList } from '#base/cidr.ts';
 import { turnClock } from '#base/clock.ts';
 import { prepareAccessLogs } from '#extension/access-logger.ts';
 import type { EarlyHeaderMutationExtension } from '#extension/early-header-mutation.ts';
-import { type HeaderMutations, HeaderMutationLevels } from '#extension/header-mutations.ts';
+import { HeaderMutationLevels, type HeaderMutations } from '#extension/header-mutations.ts';
 import type { FilterContext, HttpFilterExtension } from '#extension/http-filter.ts';
 import { compileStringMatcher } from '#extension/matchers/compile.ts';
 import type { OriginalIpDetectionExtension } from '#extension/original-ip-detection.ts';

@@ -8,6 +8,7 @@ import { ClusterManagerStats, MembershipStats } from '../observe/server-stats.ts
 import type { ToWorker } from '../worker-protocol.ts';
 import type { ClusterConfig, HostConfig, LocalityConfig } from './cluster-config.ts';
 import { CircuitBreakerStats, ClusterStats } from './cluster-stats.ts';
+import { clustersPerChunk, forgetUsage, usageChunk } from './cluster-usage.ts';
 import type { DiscoveryConfig } from './discovery-config.ts';
 import { DnsDiscovery } from './dns-discovery.ts';
 
@@ -18,6 +19,8 @@ export interface StaticCluster {
 
 export class ManagedCluster {
   readonly source: StaticCluster;
+  /** Its place among what the workers count. */
+  readonly slot: number;
   readonly config: ClusterConfig;
   hosts: readonly LocalityConfig[] = [];
   readonly #stats: MembershipStats;
@@ -26,8 +29,15 @@ export class ManagedCluster {
   #known = new Set<string>();
   readonly #ownHosts = new Map<number, readonly HostConfig[]>();
 
-  constructor(source: StaticCluster, scope: Scope, clock: Clock, post: (message: ToWorker) => void) {
+  constructor(
+    source: StaticCluster,
+    slot: number,
+    scope: Scope,
+    clock: Clock,
+    post: (message: ToWorker) => void,
+  ) {
     this.source = source;
+    this.slot = slot;
     this.config = source.config;
     this.#post = post;
     this.#stats = scope.stats(MembershipStats);
@@ -110,16 +120,22 @@ export class ManagedCluster {
 
 export class ClusterManager {
   readonly clusters: readonly ManagedCluster[];
+  /** What the workers count together, by the clusters' slots. */
+  readonly usage: readonly SharedArrayBuffer[];
 
   constructor(
     sources: readonly StaticCluster[],
+    workers: number,
     root: Scope,
     clock: Clock,
     post: (message: ToWorker) => void,
   ) {
     const stats = root.scope('cluster_manager').stats(ClusterManagerStats);
     this.clusters = sources.map(
-      (it) => new ManagedCluster(it, root.scope(`cluster.${it.config.statName}`), clock, post),
+      (it, slot) => new ManagedCluster(it, slot, root.scope(`cluster.${it.config.statName}`), clock, post),
+    );
+    this.usage = Array.from({ length: Math.ceil(sources.length / clustersPerChunk) }, () =>
+      usageChunk(workers),
     );
     stats.clusterAdded.value += sources.length;
     stats.activeClusters.value = sources.length;
@@ -131,6 +147,7 @@ export class ClusterManager {
   }
 
   forgetWorker(worker: number): void {
+    for (const chunk of this.usage) forgetUsage(chunk, worker);
     for (const it of this.clusters) if (it.makesItsHosts) it.setOwnHosts(worker, []);
   }
 

@@ -211,10 +211,11 @@ export class CircuitBreakerStats {
   readonly rqRetryOpen: Gauge;
 
   constructor(scope: Scope) {
-    this.cxOpen = scope.gauge('cx_open');
-    this.cxPoolOpen = scope.gauge('cx_pool_open');
-    this.rqOpen = scope.gauge('rq_open');
-    this.rqPendingOpen = scope.gauge('rq_pending_open');
-    this.rqRetryOpen = scope.gauge('rq_retry_open');
+    // Every worker knows what all of them use: it does not add up.
+    this.cxOpen = scope.gauge('cx_open', 'never_import');
+    this.cxPoolOpen = scope.gauge('cx_pool_open', 'never_import');
+    this.rqOpen = scope.gauge('rq_open', 'never_import');
+    this.rqPendingOpen = scope.gauge('rq_pending_open', 'never_import');
+    this.rqRetryOpen = scope.gauge('rq_retry_open', 'never_import');
   }
 }

@@ -9,6 +9,7 @@ import type { Connection, ConnectionOwner } from '#net/connection.ts';
 import { CircuitBreaker } from './circuit-breaker.ts';
 import type { ClusterConfig } from './cluster-config.ts';
 import type { CircuitBreakerStats, ClusterStats } from './cluster-stats.ts';
+import type { ClusterUsage } from './cluster-usage.ts';
 import type { ClusterCodeStats } from './code-stats.ts';
 import type { UpstreamHost } from './host.ts';
 import { HttpPool } from './http-pool.ts';
@@ -59,6 +60,7 @@ export class Cluster {
     stats: ClusterStats,
     codes: ClusterCodeStats,
     breakerStats: readonly [CircuitBreakerStats, CircuitBreakerStats],
+    usage: readonly [ClusterUsage, ClusterUsage],
     transport: UpstreamTransport,
     lb: LoadBalancer,
     timers: TimerWheel,
@@ -68,8 +70,8 @@ export class Cluster {
     this.stats = stats;
     this.codes = codes;
     this.breakers = [
-      new CircuitBreaker(config.thresholds[0], breakerStats[0]),
-      new CircuitBreaker(config.thresholds[1], breakerStats[1]),
+      new CircuitBreaker(config.thresholds[0], breakerStats[0], usage[0]),
+      new CircuitBreaker(config.thresholds[1], breakerStats[1], usage[1]),
     ];
     this.transport = transport;
     this.lb = lb;

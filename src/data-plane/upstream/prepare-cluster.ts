@@ -15,12 +15,17 @@ import type { WorkerContext } from '../worker-context.ts';
 import { alpnOfHttp1, alpnOfHttp2, Cluster, type Dialer } from './cluster.ts';
 import type { ClusterConfig, LocalityConfig } from './cluster-config.ts';
 import { CircuitBreakerStats, ClusterStats } from './cluster-stats.ts';
+import type { ClusterUsage } from './cluster-usage.ts';
 import { ClusterCodeStats } from './code-stats.ts';
 import { UpstreamHost } from './host.ts';
 import { MatchedTransport } from './matched-transport.ts';
 import { OriginalDst } from './original-dst.ts';
 
-export function prepareCluster(config: ClusterConfig, worker: WorkerContext): Cluster {
+export function prepareCluster(
+  config: ClusterConfig,
+  usage: readonly [ClusterUsage, ClusterUsage],
+  worker: WorkerContext,
+): Cluster {
   const root = worker.store.root;
   const scope = root.scope(`cluster.${config.statName}`);
   const { services } = worker;
@@ -97,6 +102,7 @@ export function prepareCluster(config: ClusterConfig, worker: WorkerContext): Cl
       scope.scope('circuit_breakers.default').stats(CircuitBreakerStats),
       scope.scope('circuit_breakers.high').stats(CircuitBreakerStats),
     ],
+    usage,
     transport,
     lb,
     worker.timers,

@@ -4,10 +4,12 @@ import { HostHealth } from '#extension/load-balancer.ts';
 import type { WorkerContext } from '../worker-context.ts';
 import type { Cluster } from './cluster.ts';
 import type { ClusterConfig, LocalityConfig } from './cluster-config.ts';
+import { ClusterUsage, clustersPerChunk } from './cluster-usage.ts';
 import { prepareCluster, updateHosts } from './prepare-cluster.ts';
 
 interface KnownCluster {
   readonly config: ClusterConfig;
+  readonly slot: number;
   hosts: readonly LocalityConfig[];
   cluster: Cluster | undefined;
 }
@@ -15,6 +17,7 @@ interface KnownCluster {
 export class WorkerClusters {
   readonly #worker: WorkerContext;
   readonly #known = new Map<string, KnownCluster>();
+  readonly #usage: Int32Array[] = [];
 
   constructor(worker: WorkerContext) {
     this.#worker = worker;
@@ -29,10 +32,15 @@ export class WorkerClusters {
     return known === undefined ? undefined : (known.cluster ?? this.#prepare(known));
   }
 
-  /** Adds the cluster, in the place of one of that name. */
-  set(config: ClusterConfig, hosts: readonly LocalityConfig[]): void {
+  /** Where clusters count their use; each piece follows the one before. */
+  addUsage(chunk: SharedArrayBuffer): void {
+    this.#usage.push(new Int32Array(chunk));
+  }
+
+  /** Adds the cluster, in the place of one of that name. `slot`: its place among the counts. */
+  set(config: ClusterConfig, hosts: readonly LocalityConfig[], slot: number): void {
     this.#known.get(config.name)?.cluster?.close();
-    this.#known.set(config.name, { config, hosts, cluster: undefined });
+    this.#known.set(config.name, { config, hosts, slot, cluster: undefined });
   }
 
   updateHosts(name: string, hosts: readonly LocalityConfig[]): void {
@@ -63,7 +71,14 @@ export class WorkerClusters {
   }
 
   #prepare(known: KnownCluster): Cluster {
-    known.cluster = prepareCluster(known.config, this.#worker);
+    const counts = this.#usage[Math.floor(known.slot / clustersPerChunk)]!;
+    const slot = known.slot % clustersPerChunk;
+    const { index } = this.#worker;
+    const usage = [
+      new ClusterUsage(counts, slot, index, 0),
+      new ClusterUsage(counts, slot, index, 1),
+    ] as const;
+    known.cluster = prepareCluster(known.config, usage, this.#worker);
     updateHosts(known.cluster, known.hosts);
     return known.cluster;
   }

@@ -2,8 +2,8 @@
 import { AppendAction, writeHeader } from '#extension/header-mutations.ts';
 import type { HttpStream } from '#extension/http-filter.ts';
 import { firstValue, HeaderField, headerField } from '#http/header-field.ts';
-import { isJoinedInRequests, isJoinedInResponses } from '#http/header-names.ts';
 import type { HeaderMap } from '#http/header-map.ts';
+import { isJoinedInRequests, isJoinedInResponses } from '#http/header-names.ts';
 import { isHeaderName, isHeaderValue } from '#http/header-validity.ts';
 import type { HeaderChange } from './verdict.ts';
 

@@ -1,7 +1,7 @@
 import type { ParseContext } from '#config/parse-context.ts';
 import { defineOriginalIpDetection } from '#extension/original-ip-detection.ts';
-import { enumType } from '#schema/registry.ts';
 import type { CustomHeaderConfig } from '#schema/messages/envoy/extensions/http/original_ip_detection/custom_header/v3.ts';
+import { enumType } from '#schema/registry.ts';
 import { type CustomHeaderData, CustomHeaderDetection } from './custom-header.ts';
 
 export const customHeaderDetection = defineOriginalIpDetection({
