@@ -55,7 +55,7 @@ function startsLike(input: Buffer, signature: Buffer): boolean {
 function readVersion1(input: Buffer): ProxyResult {
   const end = input.subarray(0, line1Limit).indexOf('\r\n', 0, 'latin1');
   if (end < 0) return input.length >= line1Limit ? invalid('no end of line within 108 bytes') : needMore;
-  const line = input.toString('latin1', 0, end);
+  const line = input.toString('latin1', 0, end).trimEnd();
   const bytes = end + 2;
   const [, family, source = '', destination = '', sourcePort = '', destinationPort = '', ...rest] =
     line.split(' ');
@@ -67,6 +67,7 @@ function readVersion1(input: Buffer): ProxyResult {
     return invalid(`malformed line "${line}"`);
   const isAddress = family === 'TCP4' ? isIpv4 : isIpv6;
   if (!isAddress(source) || !isAddress(destination)) return invalid(`malformed address in "${line}"`);
+  if (!isOfOne(source) || !isOfOne(destination)) return invalid(`not an address of one host in "${line}"`);
   return {
     status: ProxyStatus.Done,
     bytes,
@@ -92,7 +93,7 @@ function readVersion2(input: Buffer): ProxyResult {
   const length = input.readUInt16BE(14);
   const bytes = 16 + length;
   const addressBytes = family === 1 ? 12 : family === 2 ? 36 : family === 3 ? 216 : 0;
-  if (command === 1 && (transport !== 1 || (family !== 1 && family !== 2))) {
+  if (command === 1 && ((transport !== 1 && transport !== 2) || (family !== 1 && family !== 2))) {
     return invalid(`unsupported address family ${family} or transport ${transport}`);
   }
   if (command === 1 && length < addressBytes) return invalid(`${length} bytes are too few for the addresses`);
@@ -110,19 +111,29 @@ function readVersion2(input: Buffer): ProxyResult {
   if (command === 0) return { status: ProxyStatus.Done, bytes, header: local(2, tlvs) };
   const size = family === 1 ? 4 : 16;
   const ports = 16 + 2 * size;
+  const sourceAddress = addressText(input.subarray(16, 16 + size));
+  const destinationAddress = addressText(input.subarray(16 + size, 16 + 2 * size));
+  if (!isOfOne(sourceAddress) || !isOfOne(destinationAddress)) return invalid('not an address of one host');
   return {
     status: ProxyStatus.Done,
     bytes,
     header: {
       version: 2,
       isLocal: false,
-      sourceAddress: addressText(input.subarray(16, 16 + size)),
+      sourceAddress,
       sourcePort: input.readUInt16BE(ports),
-      destinationAddress: addressText(input.subarray(16 + size, 16 + 2 * size)),
+      destinationAddress,
       destinationPort: input.readUInt16BE(ports + 2),
       tlvs,
     },
   };
+}
+
+/** Not of all, of many or of none: connections come from one host and go to one. */
+function isOfOne(address: string): boolean {
+  if (address.includes(':')) return !/^ff/i.test(address) && address !== '::';
+  const first = Number(address.slice(0, address.indexOf('.')));
+  return (first < 224 || first > 239) && address !== '255.255.255.255' && address !== '0.0.0.0';
 }
 
 function local(version: 1 | 2, tlvs: readonly ProxyTlv[]): ProxyHeader {

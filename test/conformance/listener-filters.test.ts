@@ -53,6 +53,8 @@ const byTransport = [
 const both = [filter('tls_inspector'), filter('http_inspector')];
 const timeout = '0.6s';
 
+const rule = (tlv_type: number, on_tlv_present: object) => ({ tlv_type, on_tlv_present });
+
 const input = (name: string, config: object = {}) => ({
   name,
   typed_config: { '@type': type(`matching.common_inputs.network.v3.${name}`), ...config },
@@ -231,9 +233,42 @@ const listeners = {
     filter_chains: byTransport,
   },
   proxied: { listener_filters: [filter('proxy_protocol')], filter_chains: [chain('all')] },
+  tlvs: {
+    listener_filters: [
+      filter('proxy_protocol', {
+        rules: [
+          rule(0xe0, { key: 'first' }),
+          rule(0xe1, { key: 'second', metadata_namespace: 'other' }),
+          rule(2, { key: 'first' }),
+          rule(3, { key: 'coded', value_string_encoding: 'BASE64' }),
+        ],
+      }),
+    ],
+    filter_chains: [chain('all')],
+  },
   empty: { filter_chains: [{ name: 'empty', filters: [] }] },
 };
 type ListenerName = keyof typeof listeners;
+
+/** A PROXY header of version 2: command and version, family and transport, what follows. */
+function proxy2(command: number, family: number, ...parts: readonly (readonly number[])[]): Buffer {
+  const body = Buffer.from(parts.flat());
+  const head = Buffer.from('0d0a0d0a000d0a515549540a00000000', 'hex');
+  head[12] = command;
+  head[13] = family;
+  head.writeUInt16BE(body.length, 14);
+  return Buffer.concat([head, body, Buffer.from('hello')]);
+}
+
+const v4 = [10, 1, 2, 3, 10, 0, 0, 1, 0x03, 0xe8, 0, 80];
+const v6 = [
+  ...Array.from({ length: 32 }, (_, i) => (i % 16 === 15 ? 1 + (i >> 4) : i % 16 === 0 ? 0xfd : 0)),
+  3,
+  0xe8,
+  0,
+  80,
+];
+const tlv = (kind: number, text: string) => [kind, 0, text.length, ...Buffer.from(text, 'latin1')];
 
 const preface = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n';
 /** RFC 8448 3: the ClientHello of a simple handshake. */
@@ -342,6 +377,57 @@ const cases: readonly Case[] = [
   { name: 'four bytes', to: ['timeout', 'goesOn'], bytes: ['HELO'] },
   { name: 'silence', to: ['timeout', 'goesOn'], bytes: [] },
   { name: 'no PROXY header', to: ['proxied'], bytes: ['GET / HTTP/1.1\r\n'] },
+  ...[
+    'PROXY UNKNOWN\r\nhello',
+    'PROXY UNKNOWN 1.2.3.4 whatever\r\nhello',
+    'PROXY TCP4 10.1.2.3 10.0.0.1 1000 80 more\r\nhello',
+    'PROXY TCP4 10.1.2.3 10.0.0.1 1000\r\nhello',
+    'PROXY TCP4 10.1.2.300 10.0.0.1 1000 80\r\nhello',
+    'PROXY TCP4 10.1.2.3 10.0.0.1 70000 80\r\nhello',
+    'PROXY TCP4 10.1.2.3 10.0.0.1 1000 -1\r\nhello',
+    'PROXY TCP4 224.0.0.1 10.0.0.1 1000 80\r\nhello',
+    'PROXY TCP4 255.255.255.255 10.0.0.1 1000 80\r\nhello',
+    'PROXY TCP4 0.0.0.0 10.0.0.1 1000 80\r\nhello',
+    'PROXY TCP6 ff02::1 fd00::1 1000 80\r\nhello',
+    'PROXY TCP6 fd00::2 fd00::1 1000 80\r\nhello',
+    'PROXY TCP6 10.1.2.3 10.0.0.1 1000 80\r\nhello',
+    'PROXY TCP4 fd00::2 fd00::1 1000 80\r\nhello',
+    'PROXY  TCP4 10.1.2.3 10.0.0.1 1000 80\r\nhello',
+    'PROXY TCP4 10.1.2.3  10.0.0.1 1000 80\r\nhello',
+    'PROXY TCP4 10.1.2.3 10.0.0.1 1000 80 \r\nhello',
+    'PROXY TCP4 10.1.2.3 10.0.0.1 01000 080\r\nhello',
+    'PROXY TCP4 10.1.2.3 10.0.0.1 1000 80\nhello\r\n',
+    'PROXY\r\nhello',
+    'PROXX TCP4 10.1.2.3 10.0.0.1 1000 80\r\n',
+    `PROXY UNKNOWN ${'x'.repeat(92)}\r\nhello`,
+    `PROXY UNKNOWN ${'x'.repeat(93)}\r\nhello`,
+    `PROXY UNKNOWN ${'x'.repeat(200)}`,
+  ].map((text) => ({ name: JSON.stringify(text), to: ['proxied'] as const, bytes: [text] })),
+  ...Object.entries({
+    'v2 IPv4': proxy2(0x21, 0x11, v4),
+    'v2 IPv6': proxy2(0x21, 0x21, v6),
+    'v2 IPv4 datagrams': proxy2(0x21, 0x12, v4),
+    'v2 unspecified': proxy2(0x21, 0x00),
+    'v2 Unix': proxy2(
+      0x21,
+      0x31,
+      Array.from({ length: 216 }, () => 0),
+    ),
+    'v2 local': proxy2(0x20, 0x00),
+    'v2 local with addresses': proxy2(0x20, 0x11, v4),
+    'v2 local with TLVs': proxy2(0x20, 0x11, v4, tlv(0xe0, 'local')),
+    'v2 of another command': proxy2(0x22, 0x11, v4),
+    'v2 of another version': proxy2(0x31, 0x11, v4),
+    'v2 with too few bytes': proxy2(0x21, 0x11, v4.slice(0, 8)),
+    'v2 with an address of many': proxy2(0x21, 0x11, [224, 0, 0, 1], v4.slice(4)),
+    'v2 with TLVs': proxy2(0x21, 0x11, v4, tlv(0xe0, 'one'), tlv(0xe1, 'two'), tlv(1, 'h2')),
+    'v2 with TLVs of one key': proxy2(0x21, 0x11, v4, tlv(0xe0, 'one'), tlv(2, 'two'), tlv(0xe0, 'three')),
+    'v2 with an empty TLV': proxy2(0x21, 0x11, v4, tlv(0xe0, '')),
+    'v2 with bytes that are no text': proxy2(0x21, 0x11, v4, tlv(0xe0, 'a\xffb\xc3\xa9')),
+    'v2 with a TLV in base64': proxy2(0x21, 0x11, v4, tlv(3, 'a\xffb')),
+    'v2 with half a TLV': proxy2(0x21, 0x11, v4, [0xe0, 0]),
+    'v2 with a TLV that is too long': proxy2(0x21, 0x11, v4, [0xe0, 0, 9, 1]),
+  }).map(([name, bytes]) => ({ name, to: ['proxied', 'tlvs'] as const, bytes: [bytes] })),
   { name: 'a PROXY header', to: ['proxied'], bytes: ['PROXY TCP4 10.1.2.3 10.0.0.1 1000 80\r\nhello'] },
   { name: 'a bad PROXY header', to: ['proxied'], bytes: ['PROXY TCP5 10.1.2.3 10.0.0.1 1000 80\r\nhello'] },
   {
@@ -381,6 +467,8 @@ const logFormat = [
   '%DOWNSTREAM_LOCAL_CLOSE_REASON%',
   '%CONNECTION_TERMINATION_DETAILS%',
   '%DYNAMIC_METADATA(envoy.filters.listener.tls_inspector)%',
+  '%DYNAMIC_METADATA(envoy.filters.listener.proxy_protocol)%',
+  '%DYNAMIC_METADATA(other)%',
 ].join(' ');
 
 function yaml(folder: string, ports: readonly number[]): string {

@@ -1,4 +1,5 @@
 import { addressText } from '#base/address-text.ts';
+import { latin1OfUtf8, utf8OfLatin1 } from '#base/utf8.ts';
 import type { ParseContext } from '#config/parse-context.ts';
 import {
   type AcceptedSocket,
@@ -6,9 +7,13 @@ import {
   type ListenerFilter,
   ListenerFilterStatus,
 } from '#extension/listener-filter.ts';
+import { onlyFields } from '#extension/message-fields.ts';
 import { isPassed, type PassThroughData, parsePassThrough } from '#extension/proxy-protocol-config.ts';
-import { ProxyStatus, readProxyHeader } from '#net/proxy-protocol.ts';
-import type { ProxyProtocol } from '#schema/messages/envoy/extensions/filters/listener/proxy_protocol/v3.ts';
+import { ProxyStatus, type ProxyTlv, readProxyHeader } from '#net/proxy-protocol.ts';
+import type {
+  ProxyProtocol,
+  ProxyProtocol_Rule,
+} from '#schema/messages/envoy/extensions/filters/listener/proxy_protocol/v3.ts';
 import type { Counter } from '#stats/metric.ts';
 import type { Scope } from '#stats/store.ts';
 
@@ -17,7 +22,30 @@ interface ProxyProtocolConfig {
   readonly allowsOthers: boolean;
   readonly disallowedVersions: readonly number[];
   readonly passThrough: PassThroughData;
+  readonly rules: readonly TlvRule[];
 }
+
+/** A TLV that becomes metadata. */
+interface TlvRule {
+  readonly type: number;
+  readonly namespace: string;
+  readonly key: string;
+  readonly isBase64: boolean;
+}
+
+function parseRule(message: ProxyProtocol_Rule, at: ParseContext): TlvRule | undefined {
+  const { on_tlv_present: pair } = message;
+  if (pair === undefined) return undefined;
+  onlyFields(pair, at.field('on_tlv_present'), ['metadata_namespace', 'key', 'value_string_encoding']);
+  return {
+    type: message.tlv_type & 0xff,
+    namespace: pair.metadata_namespace || name,
+    key: pair.key,
+    isBase64: pair.value_string_encoding === 'BASE64',
+  };
+}
+
+const name = 'envoy.filters.listener.proxy_protocol';
 
 class ProxyProtocolStats {
   readonly notFoundDisallowed: Counter;
@@ -42,14 +70,16 @@ class ProxyProtocolStats {
 /** Takes the PROXY header off and the addresses from it. */
 export const proxyProtocol = defineListenerFilter({
   kind: 'listener_filter',
-  name: 'envoy.filters.listener.proxy_protocol',
+  name,
   type: 'envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol',
   parse(message: ProxyProtocol, at: ParseContext): ProxyProtocolConfig {
-    if (message.rules.length > 0) at.field('rules').unsupported();
+    if (message.tlv_location === 'FILTER_STATE')
+      at.field('tlv_location').unsupported('FILTER_STATE is not supported by chancery');
     return {
       statPrefix: message.stat_prefix,
       allowsOthers: message.allow_requests_without_proxy_protocol,
       passThrough: parsePassThrough(message.pass_through_tlvs),
+      rules: message.rules.flatMap((it, i) => parseRule(it, at.field('rules', i)) ?? []),
       disallowedVersions: message.disallowed_versions.map((it) => (it === 'V1' ? 1 : 2)),
     };
   },
@@ -97,6 +127,7 @@ class ProxyProtocolFilter implements ListenerFilter {
         if (!header.isLocal) {
           const { passThrough } = this.#config;
           socket.info.proxyTlvs = header.tlvs.filter(({ type }) => isPassed(passThrough, type));
+          this.#setMetadata(socket, header.tlvs);
           socket.restoreAddresses(
             addressText(header.sourceAddress, header.sourcePort),
             addressText(header.destinationAddress, header.destinationPort),
@@ -105,5 +136,22 @@ class ProxyProtocolFilter implements ListenerFilter {
         return ListenerFilterStatus.Continue;
       }
     }
+  }
+
+  /** Of several rules for a type the last one counts, of several values of a key the first. */
+  #setMetadata(socket: AcceptedSocket, tlvs: readonly ProxyTlv[]): void {
+    const { rules } = this.#config;
+    if (rules.length === 0) return;
+    const found = new Map<string, Record<string, unknown>>();
+    for (const { type, value } of tlvs) {
+      const rule = rules.findLast((it) => it.type === type);
+      if (rule === undefined) continue;
+      const values = found.get(rule.namespace) ?? {};
+      found.set(rule.namespace, values);
+      values[rule.key] ??= rule.isBase64
+        ? value.toString('base64')
+        : latin1OfUtf8(utf8OfLatin1(value.toString('latin1')));
+    }
+    for (const [namespace, values] of found) socket.setMetadata(namespace, values);
   }
 }
