@@ -33,6 +33,7 @@ export interface ConnectionManagerConfig {
   readonly filters: readonly (Configured & { readonly disabled: boolean })[];
   readonly routerConfig: RouterConfig;
   readonly accessLogs: readonly AccessLogData[];
+  readonly accessLogMoments: AccessLogMoments;
   readonly serverName: string;
   readonly serverHeader: ServerHeader;
   readonly schemeOverwrite: string;
@@ -81,6 +82,14 @@ export interface ConnectionManagerConfig {
   readonly http1: Http1OptionsData;
   readonly http2: H2Options;
   readonly localReply: LocalReplyData | undefined;
+}
+
+/** `access_log_options`: when a request is logged besides at its end. */
+export interface AccessLogMoments {
+  readonly start: boolean;
+  readonly tunnel: boolean;
+  /** Again and again while it runs; 0: not. */
+  readonly intervalMs: number;
 }
 
 export interface RouterConfig {

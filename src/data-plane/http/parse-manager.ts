@@ -42,6 +42,9 @@ const supported = [
   'drain_timeout',
   'delayed_close_timeout',
   'access_log',
+  'access_log_options',
+  'access_log_flush_interval',
+  'flush_access_log_on_new_request',
   'use_remote_address',
   'xff_num_trusted_hops',
   'internal_address_config',
@@ -111,6 +114,16 @@ export function parseConnectionManager(
         : parseScopedRoutes(message.scoped_routes, at.field('scoped_routes'), registry),
     ...parseFilters(message, at, registry),
     accessLogs: parseAccessLogs(message.access_log, at.field('access_log'), registry),
+    accessLogMoments: {
+      start:
+        message.access_log_options?.flush_access_log_on_new_request ??
+        message.flush_access_log_on_new_request,
+      tunnel: message.access_log_options?.flush_log_on_tunnel_successfully_established ?? false,
+      intervalMs: durationMs(
+        message.access_log_options?.access_log_flush_interval ?? message.access_log_flush_interval,
+        0,
+      ),
+    },
     serverName: message.server_name === '' ? 'envoy' : message.server_name,
     serverHeader:
       message.server_header_transformation === 'APPEND_IF_ABSENT'

@@ -68,7 +68,7 @@ export function appendVia(headers: HeaderMap, via: string): void {
   headers.set('via', before === undefined || before === '' ? via : `${before}, ${via}`);
 }
 
-function isUpgradeResponse(stream: Stream, headers: HeaderMap): boolean {
+export function isUpgradeResponse(stream: Stream, headers: HeaderMap): boolean {
   return stream.upgrade === 'connect'
     ? headers.status >= 200 && headers.status < 300
     : isUpgrade(headers.get('connection'), headers.get('upgrade'));

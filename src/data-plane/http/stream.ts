@@ -21,7 +21,7 @@ import { localReply } from './local-reply.ts';
 import { passesChecks } from './request-checks.ts';
 import { mutateRequestHeaders } from './request-headers.ts';
 import { RequestInfo } from './request-info.ts';
-import { mutateResponseHeaders } from './response-headers.ts';
+import { isUpgradeResponse, mutateResponseHeaders } from './response-headers.ts';
 import type { RouteContext, RouteEntry } from './route-entry.ts';
 import { Router } from './router.ts';
 import { NOT_SET, streamDurationMs, UNLIMITED } from './stream-duration.ts';
@@ -42,7 +42,7 @@ class Hold {
   isFull = false;
 }
 
-const Timer = { Idle: 0, Request: 1, MaxDuration: 2, Headers: 3 } as const;
+const Timer = { Idle: 0, Request: 1, MaxDuration: 2, Headers: 3, Log: 4 } as const;
 
 export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatContext, TimerOwner {
   readonly manager: ConnectionManager;
@@ -114,6 +114,8 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
     if (shared.streamIdleTimeoutMs > 0) shared.timers.start(this.#idleTimer, shared.streamIdleTimeoutMs);
     if (shared.requestTimeoutMs > 0) this.startTimer(Timer.Request, shared.requestTimeoutMs);
     if (shared.maxStreamDurationMs > 0) this.startTimer(Timer.MaxDuration, shared.maxStreamDurationMs);
+    const { intervalMs } = shared.config.accessLogMoments;
+    if (intervalMs > 0) this.startTimer(Timer.Log, intervalMs);
   }
 
   // Request, from the codec -------------------------------------------------------------------------------------------------
@@ -137,6 +139,8 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
     const plan = this.plan;
     const { route } = this;
     if (this.upgrade !== '' && !this.#acceptsUpgrade(route)) return;
+    if (shared.config.accessLogMoments.start && this.internalRedirects === 0)
+      this.#log(AccessLogType.DownstreamStart);
     if (plan.count > 0) {
       this.#filters = plan.instances();
       if (plan.hasDisabled || (route !== undefined && route.perFilterConfigs !== null)) this.#findDisabled();
@@ -660,10 +664,13 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
     this.responseStarted = true;
     const { info, manager } = this;
     info.responseCode = headers.status;
+    const opensTunnel =
+      this.isUpgrade && manager.shared.config.accessLogMoments.tunnel && isUpgradeResponse(this, headers);
     mutateResponseHeaders(this, headers);
     manager.countResponse(headers.status);
     info.firstDownstreamTxMs = turnMs();
     this.encoder.encodeHeaders(headers, endStream);
+    if (opensTunnel) this.#log(AccessLogType.DownstreamTunnelSuccessfullyEstablished);
     if (endStream) this.#responseEnd();
   }
 
@@ -850,8 +857,12 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
 
   startTimer(id: number, delayMs: number): void {
     const timers = (this.#otherTimers ??= []);
-    const timer = new WheelTimer(this, id);
-    timers.push(timer);
+    let timer: WheelTimer | undefined;
+    for (let i = 0; i < timers.length; i++) if (timers[i]!.id === id) timer = timers[i];
+    if (timer === undefined) {
+      timer = new WheelTimer(this, id);
+      timers.push(timer);
+    }
     this.manager.shared.timers.start(timer, delayMs);
   }
 
@@ -901,7 +912,18 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
     } else if (id === Timer.Headers) {
       stats.downstreamRqHeaderTimeout.value++;
       this.sendLocalReply(408, 'request header timeout', 'request_header_timeout');
+    } else {
+      this.#log(AccessLogType.DownstreamPeriodic);
+      this.startTimer(Timer.Log, manager.shared.config.accessLogMoments.intervalMs);
     }
+  }
+
+  /** While it runs; at its end the connection manager does. */
+  #log(type: AccessLogType): void {
+    const { accessLogs } = this.manager.shared;
+    this.logType = type;
+    for (let i = 0; i < accessLogs.length; i++) accessLogs[i]!.log(this);
+    this.logType = AccessLogType.DownstreamEnd;
   }
 
   // Helpers -----------------------------------------------------------------------------------------------------------------
