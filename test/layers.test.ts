@@ -75,6 +75,7 @@ const hot: readonly string[] = [
   'src/extension/udp-filter.ts',
   'src/extension/response-flag.ts',
   'src/net/connection.ts',
+  'src/net/reset-socket.ts',
   'src/net/udp-socket.ts',
   'src/base/address-text.ts',
   'src/base/random.ts',

@@ -6,6 +6,7 @@ import type { TLSSocket } from 'node:tls';
 import { type ReadPlace, written } from '#base/read-buffers.ts';
 import { atTurnEnd, scheduleTurnEnd } from '#base/turn.ts';
 import type { ByteSink, FlushSource } from '#http/codec.ts';
+import { resetSocket } from './reset-socket.ts';
 
 /** Who caused the end of a connection. */
 export const CloseEvent = { Remote: 0, Local: 1 } as const;
@@ -202,9 +203,7 @@ export class Connection implements ByteSink {
     this.isClosing = true;
     this.#closeEvent = CloseEvent.Local;
     if (type === CloseType.Abort) {
-      // A TLS socket has no reset of its own; its plain parent has.
-      if (this.socket.connecting) this.socket.destroy();
-      else this.socket.resetAndDestroy();
+      resetSocket(this.socket);
       this.#closed();
       return;
     }

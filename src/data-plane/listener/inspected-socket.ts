@@ -8,6 +8,7 @@ import {
 } from '#extension/listener-filter.ts';
 import type { ConnectionInfo, StreamInfo } from '#extension/stream-info.ts';
 import { nativeSockets } from '#net/native-sockets.ts';
+import { resetSocket } from '#net/reset-socket.ts';
 import type { AcceptedConnectionInfo } from './accepted-connection.ts';
 
 /** What came of it. Called once. */
@@ -167,7 +168,7 @@ export class InspectedSocket implements AcceptedSocket, TimerOwner {
     this.#leave();
     this.socket.on('error', () => {}); // It is being destroyed: what else goes wrong with it concerns nobody.
     // What was sent and not wanted makes it a reset, as if it had not been read.
-    if (this.#bytes.length > 0) this.socket.resetAndDestroy();
+    if (this.#bytes.length > 0) resetSocket(this.socket);
     else this.socket.destroy();
     this.#owner.onInspectionFailed(this, reason);
   }

@@ -163,6 +163,8 @@ export class TcpSession implements NetworkFilter, UpstreamOwner, TimerOwner, For
     const { config, stats } = this.#shared;
     if (data.length > 0) (this.#early ??= []).push(data);
     this.#earlyBytes += data.length;
+    // A TLS socket may have deciphered more than was to be read.
+    if (config.maxEarlyBytes < 0) return;
     stats.earlyDataReceivedCountTotal.value++;
     if (!this.#isEarlyFull && this.#earlyBytes >= config.maxEarlyBytes) {
       this.#isEarlyFull = true;

@@ -1,5 +1,6 @@
 // What is tried. A case has a listener of its own; its name is in the statistics and is the name of its access log.
 import { connect as connectHttp2 } from 'node:http2';
+import { certificateFiles } from '#testing/certificates.ts';
 import type { ClientOptions, TcpClient } from './client.ts';
 import { accessLog, cluster, listenerFilter, network, tcpProxy } from './configuration.ts';
 import type { Upstreams } from './upstreams.ts';
@@ -292,6 +293,65 @@ function terminationCases(): TcpCase[] {
     ),
     made('connect_h2', '', overHttp2('CONNECT', 'connect_h2')),
     made('post_h2', 'allow_post: true', overHttp2('POST', 'post_h2')),
+  ];
+}
+
+/** tcp_proxy behind TLS. Envoy connects upstream before the handshake, and reads nothing before that. */
+function tlsCases(): TcpCase[] {
+  const socket = `transport_socket: {name: tls, typed_config: {"@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext, common_tls_context: {tls_certificates: [${JSON.stringify(certificateFiles('server-ec'))}]}}}`;
+  const made = (
+    name: string,
+    upstream: number,
+    run: TcpCase['run'],
+    fields = '',
+    first: readonly string[] = [],
+  ): TcpCase => ({
+    name,
+    upstream,
+    // Session tickets and what a broken handshake wrote are not the same.
+    ignored: /ssl\.|bytes_total/,
+    chain: `{${socket}, filters: [${[...first, tcpProxy(name, `cluster: ${name}${fields}`)].join(', ')}]}`,
+    run,
+  });
+  const serverName = 'tls.test';
+  return [
+    made('tls_echo', 21201, ({ open }) => open({ serverName }).send('hello').until('hello')),
+    made('tls_ends', 21201, async ({ open }) => {
+      const client = open({ serverName }).send('hello');
+      await client.until('hello');
+      return client.finish().ended();
+    }),
+    made('tls_left', 21201, async ({ open }) => {
+      const client = open({ serverName }).send('hello');
+      await client.until('hello');
+      client.destroy();
+    }),
+    made('tls_upstream_ends', 21202, async ({ open }) => {
+      const client = open({ serverName });
+      await client.until('hello');
+      return client.send('x').ended();
+    }),
+    made('tls_upstream_resets', 21203, async ({ open }) => (await open({ serverName }).send('x').ended())[0]),
+    made('tls_idle', 21204, ({ open }) => open({ serverName }).send('x').ended(), ', idle_timeout: 0.4s'),
+    made(
+      'tls_late',
+      21201,
+      ({ open }) => open({ serverName }).send('hello').until('hello'),
+      ', upstream_connect_mode: ON_DOWNSTREAM_TLS_HANDSHAKE, max_early_data_bytes: 100',
+    ),
+    made(
+      'tls_data',
+      21201,
+      ({ open }) => open({ serverName }).send('hello').until('hello'),
+      ', upstream_connect_mode: ON_DOWNSTREAM_DATA, max_early_data_bytes: 100',
+    ),
+    made('tls_nobody', 21999, async ({ open }) => (await open({ serverName }).ended())[0]),
+    made('tls_state', 21201, ({ open }) => open({ serverName }).send('hello').until('hello'), '', [
+      network(
+        'state',
+        `set_filter_state.v3.Config, on_downstream_tls_handshake: [{object_key: first, factory_key: envoy.string, ${text('%DOWNSTREAM_TLS_VERSION%')}}], on_downstream_data: [{object_key: second, factory_key: envoy.string, ${text('data')}}]`,
+      ),
+    ]),
   ];
 }
 
@@ -636,4 +696,5 @@ export const cases: readonly TcpCase[] = [
   ...proxyCases(),
   ...tunnelCases(),
   ...terminationCases(),
+  ...tlsCases(),
 ];

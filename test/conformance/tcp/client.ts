@@ -1,10 +1,13 @@
 // A TCP client that remembers what it got and how the connection ended.
 import { connect, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 
 export interface ClientOptions {
   readonly localAddress?: string;
   /** Instead of the listener of the case. */
   readonly port?: number;
+  /** The name to ask for; undefined: plaintext. */
+  readonly serverName?: string;
 }
 
 export class TcpClient {
@@ -15,7 +18,11 @@ export class TcpClient {
   #wake: (() => void)[] = [];
 
   constructor(options: ClientOptions & { readonly port: number }) {
-    this.socket = connect({ host: '127.0.0.1', allowHalfOpen: true, noDelay: true, ...options });
+    const raw = connect({ host: '127.0.0.1', allowHalfOpen: true, noDelay: true, ...options });
+    this.socket =
+      options.serverName === undefined
+        ? raw
+        : connectTls({ socket: raw, servername: options.serverName, rejectUnauthorized: false });
     this.socket.setEncoding('latin1');
     this.socket.on('data', (text: string) => {
       this.text += text;
