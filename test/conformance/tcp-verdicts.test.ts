@@ -8,7 +8,7 @@ import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { missing } from '#testing/peers.ts';
-import { type ProxyKind, startProxyProcess } from '#testing/proxy-process.ts';
+import { type ProxyKind, type ProxyProcess, startProxyProcess } from '#testing/proxy-process.ts';
 import { portsFor } from './black-box.ts';
 import { cases } from './tcp/cases.ts';
 import { TcpClient } from './tcp/client.ts';
@@ -63,8 +63,10 @@ async function play(t: TestContext, kind: ProxyKind): Promise<Played> {
     return out;
   };
   const seen = new Map<string, unknown>();
-  await Promise.all(
-    played.map(async (it, i) => {
+  const queue = [...played.entries()];
+  const playQueued = async () => {
+    for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+      const [i, it] = next;
       const opened: TcpClient[] = [];
       const run = it.run({
         open: (options) => {
@@ -79,8 +81,10 @@ async function play(t: TestContext, kind: ProxyKind): Promise<Played> {
       const result = await Promise.race([run, sleep(patienceMs, 'hangs', { ref: false })]);
       for (const client of opened) client.destroy();
       seen.set(it.name, JSON.parse(normal(JSON.stringify(result ?? null))));
-    }),
-  );
+    }
+  };
+  await Promise.all(Array.from({ length: 12 }, playQueued));
+  await untilAllClosed(proxy);
   // Everything is written when the proxy ends.
   const { body } = await proxy.admin('/stats');
   await proxy.stop();
@@ -101,6 +105,17 @@ async function play(t: TestContext, kind: ProxyKind): Promise<Played> {
       .split('\n')
       .filter((line) => isCompared(line, names)),
   };
+}
+
+/** The proxy has seen every client go. */
+async function untilAllClosed(proxy: ProxyProcess): Promise<void> {
+  for (const deadline = performance.now() + patienceMs; performance.now() < deadline; await sleep(20)) {
+    const { body } = await proxy.admin(
+      '/stats?filter=^listener\\..*\\.downstream_(pre_)?cx_active$&usedonly',
+    );
+    const open = body.split('\n').filter((line) => !/worker_|admin/.test(line) && /: [1-9]/.test(line));
+    if (open.length === 0) return;
+  }
 }
 
 /** Counters and gauges of the cases; bytes of gauges and histograms depend on time. */

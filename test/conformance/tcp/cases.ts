@@ -527,7 +527,7 @@ export const cases: readonly TcpCase[] = [
   {
     name: 'duration',
     upstream: 21204,
-    filters: [tcpProxy('duration', 'cluster: duration, max_downstream_connection_duration: 0.3s')],
+    filters: [tcpProxy('duration', 'cluster: duration, max_downstream_connection_duration: 1s')],
     run: ({ open }) => open().send('hello').ended(),
   },
   {
