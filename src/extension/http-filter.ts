@@ -61,6 +61,8 @@ export type HttpFilterFactory = () => HttpFilter;
 export interface HttpStream extends FormatContext {
   readonly info: StreamInfo;
   readonly requestHeaders: HeaderMap;
+  /** They are more or longer than the connection manager takes: for filters that let a service write them. */
+  requestHeadersExceedLimits(): boolean;
   /** Undefined until they came, or a local reply made them. */
   readonly responseHeaders: HeaderMap | undefined;
   /** Undefined before a matching route was asked for, and when there is none. Asking computes it once. */

@@ -35,6 +35,28 @@ test('ext_authz over gRPC', { skip: missing('envoy') }, async (t) => {
     filters: filter(to, fields),
     ...more,
   });
+  const rules = (to: string, decoder_header_mutation_rules: object) =>
+    plain(
+      to,
+      { request: { headers: { 'x-a': 'old', 'x-b': 'old', 'x-gone': 'old', 'x-envoy-old': 'old' } } },
+      { decoder_header_mutation_rules },
+    );
+  const routed = (to: string, clear_route_cache_headers: readonly string[]) =>
+    plain(
+      to,
+      {
+        virtualHost: {
+          routes: [
+            {
+              match: { prefix: '/', headers: [{ name: 'x-routed', present_match: true }] },
+              direct_response: { status: 201, body: { inline_string: 'routed' } },
+            },
+            { match: { prefix: '/' }, route: { cluster: 'upstream' } },
+          ],
+        },
+      },
+      { clear_route_cache: true, clear_route_cache_headers },
+    );
   const cases: HttpCase[] = [
     plain('allowed', {
       request: { path: '/a?b=c', headers: { 'x-one': ['1', '2'], 'x-text': 'caf\xc3\xa9' } },
@@ -222,9 +244,48 @@ test('ext_authz over gRPC', { skip: missing('envoy') }, async (t) => {
     plain('bad_name'),
     plain('pseudo'),
     plain('hop_by_hop', { request: { method: 'POST', body: 'abc' } }),
+    plain('order', { request: { headers: { 'x-a': 'old' } } }),
+    plain('many_headers'),
+    plain('long_headers'),
+    plain('many_response_headers'),
+    plain('many_denied_headers'),
+    ...[
+      'many_sent',
+      'many_set',
+      'many_joined',
+      'many_joined_absent',
+      'many_removed',
+      'many_removed_absent',
+      'many_removed_host',
+      'many_query',
+      'many_answered',
+    ].map((to) =>
+      plain(to, {
+        request: { headers: Object.fromEntries(Array.from({ length: 97 }, (_, i) => [`x-h${i}`, 'a'])) },
+      }),
+    ),
+    rules('rules_default', {}),
+    rules('rules_all', { disallow_all: true }),
+    rules('rules_all_but', { disallow_all: true, allow_expression: { regex: 'x-.*|host' } }),
+    rules('rules_none_of', {
+      allow_expression: { regex: 'x-.*' },
+      disallow_expression: { regex: 'x-[ab]' },
+    }),
+    rules('rules_routing', { allow_all_routing: true, allow_envoy: true }),
+    rules('rules_system', { allow_all_routing: true, disallow_system: true }),
+    rules('rules_error', { disallow_is_error: true }),
+    rules('rules_error_remove', { disallow_is_error: true }),
+    rules('rules_error_none', { disallow_is_error: true, allow_all_routing: true, allow_envoy: true }),
+    rules('rules_invalid', { allow_all_routing: true }),
+    routed('routed_listed', ['X-Routed', 'x-other']),
+    routed('routed_unlisted', ['x-other']),
+    routed('routed_removed', ['x-other']),
+    routed('routed_query', ['x-other']),
     plain('service_cluster', { request: { headers: { 'x-envoy-downstream-service-cluster': 'mine' } } }),
   ];
   const header = (key: string, value: string, more: object = {}) => ({ header: { key, value }, ...more });
+  const okWith = (ok_response: object) => ({ message: { status: { code: 0 }, ok_response } });
+  const many = Array.from({ length: 120 }, (_, i) => header(`x-many-${i}`, 'a'));
   const denied = {
     status: { code: 7 },
     denied_response: {
@@ -359,6 +420,83 @@ test('ext_authz over gRPC', { skip: missing('envoy') }, async (t) => {
               },
             },
           };
+        case 'many_set':
+          return okWith({ headers: [header('x-h1', 'b')] });
+        case 'many_joined':
+          return okWith({ headers: [header('x-h1', 'b', { append: true })] });
+        case 'many_joined_absent':
+          return okWith({ headers: [header('x-new', 'b', { append: true })] });
+        case 'many_removed':
+          return okWith({ headers_to_remove: ['x-h1'] });
+        case 'many_removed_absent':
+          return okWith({ headers_to_remove: ['x-absent'] });
+        case 'many_removed_host':
+          return okWith({ headers_to_remove: ['host'] });
+        case 'many_query':
+          return okWith({ query_parameters_to_set: [{ key: 'a', value: 'b' }] });
+        case 'many_answered':
+          return okWith({ response_headers_to_add: [header('x-new', 'b')] });
+        case 'order':
+          return okWith({
+            headers: [
+              header('x-a', '1', { append: true }),
+              header('x-a', '2', { append: false }),
+              header('x-a', '3', { append: true }),
+            ],
+          });
+        case 'many_headers':
+          return okWith({ headers: many });
+        case 'long_headers':
+          return okWith({ headers: [header('x-long', 'x'.repeat(60_500))] });
+        case 'many_response_headers':
+          return okWith({ response_headers_to_add: many });
+        case 'many_denied_headers':
+          return { message: { status: { code: 7 }, denied_response: { headers: many } } };
+        case 'rules_default':
+        case 'rules_all':
+        case 'rules_all_but':
+        case 'rules_none_of':
+        case 'rules_routing':
+        case 'rules_system':
+        case 'rules_error':
+          return okWith({
+            headers: [
+              header('x-a', 'new', { append: false }),
+              header('X-B', 'new', { append: true }),
+              header('x-c', 'new'),
+              header('host', 'new.test'),
+              header(':path', '/new'),
+              header(':method', 'PUT'),
+              header(':scheme', 'https'),
+              header('x-envoy-new', 'new'),
+            ],
+            headers_to_remove: ['x-gone', 'host', ':path', 'x-envoy-old'],
+          });
+        case 'rules_error_remove':
+          return okWith({ headers_to_remove: ['x-gone', 'host'] });
+        case 'rules_error_none':
+          return okWith({ headers: [header('x-envoy-new', 'new')], headers_to_remove: ['x-envoy-old'] });
+        case 'rules_invalid':
+          return okWith({
+            headers: [
+              header(':authority', 'a b'),
+              header('host', 'a/b'),
+              header(':scheme', 'ftp'),
+              header('x-a', 'a\nb'),
+              header('x b', 'b'),
+              header(':path', '/joined', { append: true }),
+            ],
+          });
+        case 'routed_listed':
+        case 'routed_unlisted':
+          return okWith({ headers: [header('x-routed', 'yes', { append: false })] });
+        case 'routed_removed':
+          return okWith({ headers: [header('x-routed', 'yes')], headers_to_remove: ['X-Other'] });
+        case 'routed_query':
+          return okWith({
+            headers: [header('x-routed', 'yes')],
+            query_parameters_to_set: [{ key: 'a', value: 'b' }],
+          });
         case 'routed':
           return {
             message: {

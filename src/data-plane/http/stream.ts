@@ -15,6 +15,7 @@ import { FilterStatus, type HttpFilter, type HttpRoute, type HttpStream } from '
 import { ResponseFlag } from '#extension/response-flag.ts';
 import { ResetReason, type StreamDecoder, type StreamEncoder } from '#http/codec.ts';
 import { HeaderMap } from '#http/header-map.ts';
+import { exceeds } from '#http/header-validity.ts';
 import type { ConnectionManager } from './connection-manager.ts';
 import { type FilterPlan, Has } from './filter-plan.ts';
 import { localReply } from './local-reply.ts';
@@ -787,6 +788,11 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
   /** The route, if it was asked for already. */
   get knownRoute(): RouteEntry | undefined {
     return this.#route;
+  }
+
+  requestHeadersExceedLimits(): boolean {
+    const { maxHeadersBytes, maxHeadersCount } = this.manager.shared.config.http1;
+    return exceeds(this.requestHeaders, maxHeadersCount, maxHeadersBytes);
   }
 
   clearRouteCache(): void {

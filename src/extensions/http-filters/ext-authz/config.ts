@@ -1,4 +1,5 @@
 // Plain configuration of the ext_authz filter, of the chain and per route.
+import { latin1OfUtf8 } from '#base/utf8.ts';
 import type { ParseContext } from '#config/parse-context.ts';
 import {
   type GrpcServiceData,
@@ -7,6 +8,7 @@ import {
   parseHeadersToSet,
 } from '#extension/grpc-service.ts';
 import type { HeaderMutationData } from '#extension/header-mutation-config.ts';
+import { type HeaderRulesData, parseHeaderRules } from '#extension/header-mutation-rules.ts';
 import type { MetadataMatcherData, StringMatcherData } from '#extension/matchers/matcher-config.ts';
 import { parseMetadataMatcher, parseStringMatcher } from '#extension/matchers/parse.ts';
 import { durationMs, onlyFields } from '#extension/message-fields.ts';
@@ -29,8 +31,11 @@ export interface ExtAuthzConfig {
   readonly failureModeAllowHeaderAdd: boolean;
   readonly body: BodyConfig | undefined;
   readonly clearRouteCache: boolean;
+  /** Lower-case; only these headers' change clears it. Empty: any. */
+  readonly clearRouteCacheHeaders: readonly string[];
   readonly statusOnError: number;
   readonly validateMutations: boolean;
+  readonly requestHeaderRules: HeaderRulesData | undefined;
   readonly metadataNamespaces: readonly string[];
   readonly routeMetadataNamespaces: readonly string[];
   /** Undefined: every request is checked. */
@@ -92,6 +97,7 @@ const supported = [
   'failure_mode_allow_header_add',
   'with_request_body',
   'clear_route_cache',
+  'clear_route_cache_headers',
   'status_on_error',
   'validate_mutations',
   'metadata_context_namespaces',
@@ -107,6 +113,7 @@ const supported = [
   'include_tls_session',
   'charge_cluster_response_stats',
   'encode_raw_headers',
+  'decoder_header_mutation_rules',
   'enable_dynamic_metadata_ingestion',
   'max_denied_response_body_bytes',
 ];
@@ -133,8 +140,12 @@ export function parseExtAuthz(message: ExtAuthz, at: ParseContext): ExtAuthzConf
     failureModeAllowHeaderAdd: message.failure_mode_allow_header_add,
     body: message.with_request_body && parseBody(message.with_request_body),
     clearRouteCache: message.clear_route_cache,
+    clearRouteCacheHeaders: message.clear_route_cache_headers.map((it) => latin1OfUtf8(it).toLowerCase()),
     statusOnError: statusNumber(message.status_on_error?.code),
     validateMutations: message.validate_mutations,
+    requestHeaderRules:
+      message.decoder_header_mutation_rules &&
+      parseHeaderRules(message.decoder_header_mutation_rules, at.field('decoder_header_mutation_rules')),
     metadataNamespaces: message.metadata_context_namespaces,
     routeMetadataNamespaces: message.route_metadata_context_namespaces,
     enabled: message.filter_enabled && runtimeFraction(message.filter_enabled),

@@ -2,6 +2,8 @@
 import { utf8OfLatin1 } from '#base/utf8.ts';
 import type { ClusterCounters } from '#extension/cluster-counters.ts';
 import { addDynamicMetadata } from '#extension/dynamic-metadata.ts';
+import { HeaderOperation, type HeaderRules } from '#extension/header-mutation-rules.ts';
+import { AppendAction } from '#extension/header-mutations.ts';
 import { FilterStatus, type HttpFilter, type HttpStream } from '#extension/http-filter.ts';
 import type { StringMatcher } from '#extension/matchers/string-matcher.ts';
 import type { MetadataMatcher } from '#extension/matchers/value-matcher.ts';
@@ -29,6 +31,7 @@ export class ExtAuthzStats {
   readonly ignoredDynamicMetadata: Counter;
   readonly invalid: Counter;
   readonly ok: Counter;
+  readonly requestHeaderLimitsReached: Counter;
 
   constructor(scope: Scope) {
     this.denied = scope.counter('denied');
@@ -38,10 +41,10 @@ export class ExtAuthzStats {
     this.ignoredDynamicMetadata = scope.counter('ignored_dynamic_metadata');
     this.invalid = scope.counter('invalid');
     this.ok = scope.counter('ok');
+    this.requestHeaderLimitsReached = scope.counter('request_header_limits_reached');
     for (const name of [
       'filter_state_name_collision',
       'omitted_response_headers',
-      'request_header_limits_reached',
       'response_header_limits_reached',
       'shadow_denied',
       'shadow_error',
@@ -65,6 +68,7 @@ export interface ExtAuthzShared {
   /** `ext_authz.` or `ext_authz.<stat_prefix>.` */
   readonly clusterStatPrefix: string;
   readonly runtime: Runtime;
+  readonly requestHeaderRules: HeaderRules | undefined;
   readonly enabledMetadata: MetadataMatcher | undefined;
   readonly labels: Readonly<Record<string, string>>;
   /** Undefined: all. */
@@ -286,29 +290,58 @@ export class ExtAuthzFilter implements HttpFilter {
 
   #allow(stream: HttpStream, verdict: Verdict): void {
     const { config, stats } = this.#shared;
-    const { headersToRemove, queryToRemove, queryToSet, requestHeaders, responseHeaders } = verdict;
-    if (
-      config.validateMutations &&
-      !(areValid(requestHeaders) && areValid(responseHeaders) && queryToSet.every(isEncoded))
-    ) {
+    const { queryToRemove, queryToSet, requestHeaders, responseHeaders } = verdict;
+    const isValid =
+      !config.validateMutations ||
+      (areValid(requestHeaders) && areValid(responseHeaders) && queryToSet.every(isEncoded));
+    const headersToRemove = config.validateMutations
+      ? verdict.headersToRemove.filter(isHeaderName)
+      : verdict.headersToRemove;
+    const changes = requestHeaders.filter((it) => this.#mayChange(it));
+    const removals = headersToRemove.filter((it) => this.#mayRemove(it));
+    const wasRefused = changes.length < requestHeaders.length || removals.length < headersToRemove.length;
+    if (!isValid || (wasRefused && this.#shared.requestHeaderRules!.disallowIsError)) {
       this.#reject(stream);
       return;
     }
+    if (config.clearRouteCache && this.#affectsRoute(verdict)) stream.clearRouteCache();
     const headers = stream.requestHeaders;
+    const wroteHeaders = applyChanges(headers, changes, stream);
+    if (wroteHeaders) headers.isUnchecked = true;
+    const removedHeaders = removeHeaders(headers, removals);
     const changesQuery = queryToSet.length > 0 || queryToRemove.length > 0;
-    if (config.clearRouteCache && (requestHeaders.length > 0 || headersToRemove.length > 0 || changesQuery))
-      stream.clearRouteCache();
-    applyChanges(headers, requestHeaders, stream);
-    if (requestHeaders.length > 0) headers.isUnchecked = true;
-    removeHeaders(
-      headers,
-      headersToRemove.filter((it) => !config.validateMutations || isHeaderName(it)),
-    );
     if (changesQuery) headers.path = changedQuery(headers.path, queryToSet, queryToRemove);
+    if ((wroteHeaders || removedHeaders || changesQuery) && stream.requestHeadersExceedLimits()) {
+      stats.requestHeaderLimitsReached.value++;
+      this.#reject(stream);
+      return;
+    }
     this.#responseHeaders = responseHeaders;
     this.#count('ok');
     stats.ok.value++;
     this.#continue(stream);
+  }
+
+  #mayChange({ name, value, action, joins }: HeaderChange): boolean {
+    const appends = joins || action === AppendAction.AppendIfExistsOrAdd;
+    const operation = appends ? HeaderOperation.Append : HeaderOperation.Set;
+    return this.#shared.requestHeaderRules?.allows(operation, name, value) ?? true;
+  }
+
+  #mayRemove(name: string): boolean {
+    return this.#shared.requestHeaderRules?.allows(HeaderOperation.Remove, name, '') ?? true;
+  }
+
+  /** Asked of what the service said, whatever of it the rules leave. */
+  #affectsRoute({ headersToRemove, queryToRemove, queryToSet, requestHeaders }: Verdict): boolean {
+    const { clearRouteCacheHeaders: listed } = this.#shared.config;
+    const counts = (name: string) => listed.length === 0 || listed.includes(name);
+    return (
+      queryToSet.length > 0 ||
+      queryToRemove.length > 0 ||
+      headersToRemove.some(counts) ||
+      requestHeaders.some((it) => counts(it.name))
+    );
   }
 
   #deny(stream: HttpStream, verdict: Verdict): void {

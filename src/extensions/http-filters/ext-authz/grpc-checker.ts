@@ -44,8 +44,10 @@ function verdictOfResponse(response: CheckResponse): Verdict {
     const answer = changes(ok?.response_headers_to_add ?? []);
     return verdictOf({
       outcome: Outcome.Allowed,
-      // Whatever their action says, headers of the request are overwritten, unless `append` joins them.
-      requestHeaders: request.changes.map((it) => ({ ...it, action: AppendAction.OverwriteIfExistsOrAdd })),
+      // Whatever their action says, headers of the request are overwritten; what `append` joins comes after all others.
+      requestHeaders: [...request.changes]
+        .sort((a, b) => Number(a.joins) - Number(b.joins))
+        .map((it) => ({ ...it, action: AppendAction.OverwriteIfExistsOrAdd })),
       headersToRemove: (ok?.headers_to_remove ?? []).map((it) => latin1OfUtf8(it).toLowerCase()),
       queryToSet: (ok?.query_parameters_to_set ?? []).map(({ key, value }) => ({
         key: latin1OfUtf8(key),

@@ -7,7 +7,13 @@ import { isJoinedInRequests, isJoinedInResponses } from '#http/header-names.ts';
 import { isHeaderName, isHeaderValue } from '#http/header-validity.ts';
 import type { HeaderChange } from './verdict.ts';
 
-export function applyChanges(headers: HeaderMap, changes: readonly HeaderChange[], stream: HttpStream): void {
+/** False when there was nothing to do. */
+export function applyChanges(
+  headers: HeaderMap,
+  changes: readonly HeaderChange[],
+  stream: HttpStream,
+): boolean {
+  let hasChanged = false;
   for (const { name, value, action, joins } of changes) {
     const field = headerField(name);
     const common = {
@@ -18,13 +24,18 @@ export function applyChanges(headers: HeaderMap, changes: readonly HeaderChange[
       joinsInRequests: isJoinedInRequests(name),
       joinsInResponses: isJoinedInResponses(name),
     };
-    if (joins) {
-      const before = firstValue(headers, field, name);
-      if (before === undefined) continue;
-      const action = AppendAction.OverwriteIfExistsOrAdd;
-      writeHeader(headers, { ...common, action, value: `${before},${value}` }, stream);
-    } else writeHeader(headers, { ...common, action, value }, stream);
+    const before = joins ? firstValue(headers, field, name) : undefined;
+    if (joins && before === undefined) continue;
+    hasChanged = true;
+    if (joins)
+      writeHeader(
+        headers,
+        { ...common, action: AppendAction.OverwriteIfExistsOrAdd, value: `${before},${value}` },
+        stream,
+      );
+    else writeHeader(headers, { ...common, action, value }, stream);
   }
+  return hasChanged;
 }
 
 /** What the message has of these names is replaced; a name that is named twice comes twice. */
@@ -38,8 +49,11 @@ export function replaceHeaders(headers: HeaderMap, changes: readonly HeaderChang
   }
 }
 
-export function removeHeaders(headers: HeaderMap, names: readonly string[]): void {
-  for (const name of names) if (headerField(name) === HeaderField.Listed) headers.remove(name);
+/** False when none of the names may be removed. */
+export function removeHeaders(headers: HeaderMap, names: readonly string[]): boolean {
+  const removable = names.filter((it) => headerField(it) === HeaderField.Listed);
+  for (const name of removable) headers.remove(name);
+  return removable.length > 0;
 }
 
 /** `validate_mutations` */

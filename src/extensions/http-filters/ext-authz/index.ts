@@ -1,4 +1,5 @@
 import { ClusterCounters } from '#extension/cluster-counters.ts';
+import { HeaderRules } from '#extension/header-mutation-rules.ts';
 import { defineHttpFilter } from '#extension/http-filter.ts';
 import { compileMetadataMatcher, compileStringMatcher } from '#extension/matchers/compile.ts';
 import type { WorkerServices } from '#extension/worker-services.ts';
@@ -32,6 +33,7 @@ export const extAuthz = defineHttpFilter({
       clusters: new ClusterCounters(context.stats),
       clusterStatPrefix: `${prefix}.`,
       runtime: context.runtime,
+      requestHeaderRules: config.requestHeaderRules && new HeaderRules(config.requestHeaderRules),
       enabledMetadata: config.enabledMetadata && compileMetadataMatcher(config.enabledMetadata),
       labels: labelsOf(context.node.metadata ?? {}, config.labelsKey),
       allowed: config.allowedHeaders?.map(compileStringMatcher),
