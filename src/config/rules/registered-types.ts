@@ -299,6 +299,7 @@ export const registeredTypes: Readonly<Record<string, readonly string[]>> = {
   'envoy.resource_monitors': [
     'envoy.extensions.resource_monitors.cgroup_memory.v3.CgroupMemoryConfig',
     'envoy.extensions.resource_monitors.cpu_utilization.v3.CpuUtilizationConfig',
+    'envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig',
     'envoy.extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig',
     'envoy.extensions.resource_monitors.injected_resource.v3.InjectedResourceConfig',
   ],
