@@ -19,7 +19,6 @@ const refused: readonly (keyof Bootstrap)[] = [
 
 /** With what is missing without them. */
 const warned: Partial<Record<keyof Bootstrap, string>> = {
-  overload_manager: 'there is no overload manager: no resource is monitored, no action taken',
   stats_sinks: 'statistics are served by the admin interface only',
   tracing: 'requests are not traced',
   watchdog: 'there is no watchdog',

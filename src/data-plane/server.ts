@@ -23,6 +23,7 @@ import {
   parseOperatorConfig,
   unnamedProcess,
 } from './operator.ts';
+import { parseMaxConnections } from './overload.ts';
 import { ownNode } from './own-node.ts';
 import { FileSecrets } from './secrets/file-secrets.ts';
 import { parseSecrets, type SecretsConfig } from './secrets/secrets-config.ts';
@@ -59,6 +60,8 @@ export interface ServerConfig {
   readonly clusters: readonly StaticCluster[];
   readonly operator: OperatorConfig;
   readonly secrets: SecretsConfig;
+  /** Downstream connections, -1: any number. */
+  readonly maxConnections: number;
   /** `application_log_config`, as `--log-format` takes it. */
   readonly logFormat: string | undefined;
 }
@@ -87,6 +90,7 @@ export function parseBootstrap(
     clusters,
     operator: parseOperatorConfig(bootstrap, root, registry),
     secrets: parseSecrets(bootstrap.static_resources, at),
+    maxConnections: parseMaxConnections(bootstrap.overload_manager, root.field('overload_manager')),
     logFormat: applicationLogFormat(bootstrap, root),
   };
 }
@@ -171,6 +175,7 @@ export class Server {
       options.extensionModules,
       {
         connections: this.#connections,
+        maxConnections: config.maxConnections,
         nodeId: bootstrap.node?.id ?? '',
         nodeCluster: bootstrap.node?.cluster ?? '',
         node,

@@ -7,7 +7,7 @@ import type { WorkerServices } from '#extension/worker-services.ts';
 import type { StatsStore } from '#stats/store.ts';
 import type { ClusterAsyncClient } from './http/async-client.ts';
 import type { ActiveListener } from './listener/active-listener.ts';
-import type { ConnectionCounts } from './listener/connection-counts.ts';
+import type { ConnectionCounts, ConnectionLimit } from './listener/connection-counts.ts';
 import type { ClusterLookup } from './upstream/cluster.ts';
 import type { HostConfig } from './upstream/cluster-config.ts';
 
@@ -23,6 +23,7 @@ export interface WorkerContext {
   readonly asyncClient: ClusterAsyncClient;
   /** Of all listeners and all workers. */
   readonly connectionCounts: ConnectionCounts;
+  readonly connectionLimit: ConnectionLimit | undefined;
   /** The listener of an address, else one of all addresses with its port. */
   listenerOf(address: string): ActiveListener | undefined;
   /** The hosts that a cluster of this worker has made by itself, whenever they change. */

@@ -24,6 +24,8 @@ export interface WorkerData {
   readonly logs: LogSettings | undefined;
   /** Open connections; see `ConnectionCounts`. */
   readonly connections: SharedArrayBuffer;
+  /** How many there may be; -1: any number. */
+  readonly maxConnections: number;
 }
 
 export type ToWorker =

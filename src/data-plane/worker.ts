@@ -14,7 +14,11 @@ import { SnapshotWriter, transferOf } from '#stats/snapshot.ts';
 import { StatsStore } from '#stats/store.ts';
 import { ClusterAsyncClient } from './http/async-client.ts';
 import { ActiveListener } from './listener/active-listener.ts';
-import { ConnectionCounts } from './listener/connection-counts.ts';
+import {
+  ConnectionCounts,
+  type ConnectionLimit,
+  ConnectionLimitStats,
+} from './listener/connection-counts.ts';
 import { statsFilter } from './observe/stats-config.ts';
 import { preparedCoreExtensions } from './prepare-core-extensions.ts';
 import { WorkerSecrets } from './secrets/worker-secrets.ts';
@@ -33,6 +37,7 @@ export class Worker implements WorkerContext, Lifecycle {
   readonly registry: Registry;
   isHealthCheckFailed = false;
   readonly connectionCounts: ConnectionCounts;
+  readonly connectionLimit: ConnectionLimit | undefined;
   readonly clusters: WorkerClusters;
   readonly asyncClient: ClusterAsyncClient;
   readonly nodeId: string;
@@ -57,6 +62,15 @@ export class Worker implements WorkerContext, Lifecycle {
     this.nodeCluster = data.nodeCluster;
     this.localAddress = data.localAddress;
     this.connectionCounts = new ConnectionCounts(data.connections, data.index);
+    this.connectionLimit =
+      data.maxConnections < 0
+        ? undefined
+        : {
+            max: data.maxConnections,
+            stats: this.store.root
+              .scope('overload.envoy.resource_monitors.global_downstream_max_connections')
+              .stats(ConnectionLimitStats),
+          };
     this.clusters = new WorkerClusters(this);
     this.asyncClient = new ClusterAsyncClient(this.clusters, this.timers, this.store.root, data.localAddress);
     this.registry = new Registry([...preparedCoreExtensions, ...extensions]);

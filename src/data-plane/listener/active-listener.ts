@@ -58,6 +58,8 @@ export class ActiveListener implements InspectionOwner {
   readonly #limitKey: string;
   readonly #counts: ConnectionCounts;
   readonly #allCounts: ConnectionCounts;
+  /** Among all. */
+  readonly #isCounted: boolean;
   #acceptedNow = 0;
 
   /** `counts`: of this listener, over all workers. */
@@ -68,6 +70,7 @@ export class ActiveListener implements InspectionOwner {
     this.#limitKey = `envoy.resource_limits.listener.${config.name}.connection_limit`;
     this.#counts = counts;
     this.#allCounts = worker.connectionCounts;
+    this.#isCounted = worker.connectionLimit === undefined || !config.ignoresGlobalLimit;
     const scope = worker.store.root.scope(`listener.${config.statPrefix}`);
     this.stats = scope.stats(ListenerStats);
     this.workerStats = scope.scope(`worker_${worker.index}`).stats(ListenerWorkerStats);
@@ -199,18 +202,21 @@ export class ActiveListener implements InspectionOwner {
       : addressText(plainIp(socket.localAddress!), socket.localPort!);
     const remote = isPipe ? '' : addressText(plainIp(socket.remoteAddress!), socket.remotePort!);
     const info = new AcceptedConnectionInfo(nextConnectionId(), local, remote, this.config.name);
-    this.#allCounts.add(1);
+    if (this.#isCounted) this.#allCounts.add(1);
     this.#inspect(socket, info, noBytes);
   }
 
   /** Global limits count what is open, this listener's own what it has not passed on. */
   #isFull(): boolean {
-    const { runtime } = this.worker;
+    const { runtime, connectionLimit } = this.worker;
     const { stats } = this;
-    const global = runtime.integer('overload.global_downstream_max_connections', -1);
-    if (global >= 0 && !this.config.ignoresGlobalLimit && this.#allCounts.total >= global) {
-      stats.downstreamGlobalCxOverflow.value++;
-      return true;
+    if (!this.config.ignoresGlobalLimit) {
+      const max = connectionLimit?.max ?? runtime.integer('overload.global_downstream_max_connections', -1);
+      if (max >= 0 && this.#allCounts.total >= max) {
+        if (connectionLimit !== undefined) connectionLimit.stats.failedUpdates.value++;
+        stats.downstreamGlobalCxOverflow.value++;
+        return true;
+      }
     }
     const own = runtime.integer(this.#limitKey, -1);
     if (own < 0 || this.#counts.total < own) return false;
@@ -220,7 +226,7 @@ export class ActiveListener implements InspectionOwner {
 
   #release(): void {
     this.#counts.add(-1);
-    this.#allCounts.add(-1);
+    if (this.#isCounted) this.#allCounts.add(-1);
   }
 
   /** How many each wake-up of the socket brought, as if there had been no more than allowed. */

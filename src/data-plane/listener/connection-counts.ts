@@ -1,5 +1,8 @@
 // How many connections are open, over all workers: one number per worker in memory that all of them see. Listeners refuse above their
 // limits by it.
+import type { Counter, Gauge } from '#stats/metric.ts';
+import type { Scope } from '#stats/store.ts';
+
 export class ConnectionCounts {
   readonly #byWorker: Int32Array;
   readonly #own: number;
@@ -18,6 +21,23 @@ export class ConnectionCounts {
     let total = 0;
     for (let i = 0; i < this.#byWorker.length; i++) total += Atomics.load(this.#byWorker, i);
     return total;
+  }
+}
+
+/** The limit of the overload manager. Unlike that of the runtime, it does not count connections of listeners that ignore it. */
+export interface ConnectionLimit {
+  readonly max: number;
+  readonly stats: ConnectionLimitStats;
+}
+
+export class ConnectionLimitStats {
+  readonly failedUpdates: Counter;
+  readonly pressure: Gauge;
+
+  constructor(scope: Scope) {
+    this.failedUpdates = scope.counter('failed_updates');
+    // Envoy does not set it either for what is only asked for.
+    this.pressure = scope.gauge('pressure');
   }
 }
 

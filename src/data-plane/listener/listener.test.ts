@@ -169,6 +169,39 @@ test('closes connections above the limits of the listener and of the process', a
   assert.ok(isServed);
 });
 
+test('keeps to the limit of connections of the overload manager', async (t) => {
+  const monitor = 'envoy.resource_monitors.global_downstream_max_connections';
+  const type = 'envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig';
+  const typed_config = { '@type': `type.googleapis.com/${type}`, max_active_downstream_connections: 2 };
+  const listener = (name: string, more: object = {}) => ({
+    name,
+    stat_prefix: name,
+    address: tcp('127.0.0.1'),
+    filter_chains: [echoes()],
+    ...more,
+  });
+  const proxy = await start(
+    t,
+    [listener('limited'), listener('free', { ignore_global_conn_limit: true })],
+    {},
+    { overload_manager: { resource_monitors: [{ name: monitor, typed_config }] } },
+  );
+  const served: string[] = [];
+  for (const name of ['free', 'free', 'free', 'limited', 'limited', 'limited', 'free']) {
+    const socket = await opened(proxy.port(name));
+    t.after(() => socket.destroy());
+    socket.write('x');
+    const isServed = await Promise.race([
+      once(socket, 'data').then(() => true),
+      once(socket, 'close').then(() => false),
+    ]);
+    if (isServed) served.push(name);
+  }
+  assert.deepEqual(served, ['free', 'free', 'free', 'limited', 'limited', 'free']);
+  assert.equal(await stat(proxy, 'listener.limited.downstream_global_cx_overflow'), 1);
+  assert.equal(await stat(proxy, `overload.${monitor}.failed_updates`), 1);
+});
+
 test('hands a connection on to the listener of the address it was meant for', {
   skip: transparentSkip,
 }, async (t) => {
