@@ -10,7 +10,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { missing } from '#testing/peers.ts';
 import { type ProxyKind, type ProxyProcess, startProxyProcess } from '#testing/proxy-process.ts';
 import { portsFor } from './black-box.ts';
-import { cases } from './tcp/cases.ts';
+import { cases, withoutIds } from './tcp/cases.ts';
 import { TcpClient } from './tcp/client.ts';
 import { configuration } from './tcp/configuration.ts';
 import { startUpstreams } from './tcp/upstreams.ts';
@@ -58,7 +58,7 @@ async function play(t: TestContext, kind: ProxyKind): Promise<Played> {
   });
   const written = [...new Set(configuration(played).match(/(?<!\d)21\d{3}(?!\d)/g) ?? [])].map(Number);
   const normal = (text: string) => {
-    let out = text;
+    let out = withoutIds(text);
     for (const it of written) out = out.replaceAll(String(port(it)), String(it));
     return out;
   };

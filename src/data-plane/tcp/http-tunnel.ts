@@ -1,4 +1,5 @@
 // A session's way through an HTTP proxy: a CONNECT or POST on a connection of the cluster's pool, whose body is the bytes.
+import { randomUUID } from 'node:crypto';
 import type { FilterState } from '#extension/filter-state.ts';
 import type { FormatContext } from '#extension/formatter.ts';
 import type { FilterStateObject } from '#extension/stream-info.ts';
@@ -9,7 +10,7 @@ import { CloseType } from '#net/connection.ts';
 import type { RequestUpstreamInfo } from '../http/request-info.ts';
 import type { HttpPool, PoolClient, PooledConnection } from '../upstream/http-pool.ts';
 import type { SessionUpstream, UpstreamOwner } from './session-upstream.ts';
-import type { Tunnel } from './tunnel-config.ts';
+import type { Tunnel, TunnelConfig } from './tunnel-config.ts';
 
 const responseHeadersKey = 'envoy.tcp_proxy.propagate_response_headers';
 const responseTrailersKey = 'envoy.tcp_proxy.propagate_response_trailers';
@@ -106,7 +107,16 @@ export class HttpTunnel implements SessionUpstream, PoolClient {
       if (this.#isHttp2) headers.scheme = connection.tls === undefined ? 'http' : 'https';
     }
     headersToAdd?.apply(headers, this.#session);
+    if (config.requestId !== undefined) this.#addId(headers, config.requestId);
     encoder.encodeHeaders(headers, false);
+  }
+
+  #addId(headers: HeaderMap, { header, metadataKey }: NonNullable<TunnelConfig['requestId']>): void {
+    const { info } = this.#session;
+    const id = randomUUID();
+    headers.set(header, id);
+    info.dynamicMetadata ??= {};
+    info.dynamicMetadata['envoy.filters.network.tcp_proxy'] = { [metadataKey]: id };
   }
 
   onPoolFailure(reason: ResetReason, details: string): void {

@@ -9,6 +9,7 @@ import {
 } from '#extension/header-mutation-config.ts';
 import type { HeaderMutations } from '#extension/header-mutations.ts';
 import { onlyFields } from '#extension/message-fields.ts';
+import { typeOf } from '#extension/registry.ts';
 import { compileFormat } from '#extension/substitution/compile.ts';
 import type { TcpProxy_TunnelingConfig } from '#schema/messages/envoy/extensions/filters/network/tcp_proxy/v3.ts';
 
@@ -20,6 +21,8 @@ export interface TunnelConfig {
   readonly headersToAdd: readonly HeaderMutationData[];
   readonly keepsHeaders: boolean;
   readonly keepsTrailers: boolean;
+  /** Each tunnel gets an id, under these names; undefined: none does. */
+  readonly requestId: { readonly header: string; readonly metadataKey: string } | undefined;
 }
 
 export interface Tunnel {
@@ -36,6 +39,9 @@ export function parseTunnel(message: TcpProxy_TunnelingConfig, at: ParseContext)
     'propagate_response_headers',
     'post_path',
     'propagate_response_trailers',
+    'request_id_extension',
+    'request_id_header',
+    'request_id_metadata_key',
   ]);
   checkFormat(message.hostname, at.field('hostname'));
   if (message.post_path !== '' && !message.use_post) {
@@ -56,6 +62,19 @@ export function parseTunnel(message: TcpProxy_TunnelingConfig, at: ParseContext)
     }),
     keepsHeaders: message.propagate_response_headers,
     keepsTrailers: message.propagate_response_trailers,
+    requestId: parseRequestId(message, at),
+  };
+}
+
+function parseRequestId(message: TcpProxy_TunnelingConfig, at: ParseContext): TunnelConfig['requestId'] {
+  const config = message.request_id_extension?.typed_config;
+  if (config === undefined) return undefined;
+  const type = typeOf(config);
+  if (type !== 'envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig')
+    at.field('request_id_extension').field('typed_config').unsupported();
+  return {
+    header: message.request_id_header.toLowerCase() || 'x-request-id',
+    metadataKey: message.request_id_metadata_key || 'tunnel_request_id',
   };
 }
 

@@ -5,6 +5,10 @@ import type { ClientOptions, TcpClient } from './client.ts';
 import { accessLog, cluster, listenerFilter, network, tcpProxy } from './configuration.ts';
 import type { Upstreams } from './upstreams.ts';
 
+/** Request ids are random. */
+export const withoutIds = (text: string): string =>
+  text.replace(/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g, 'ID');
+
 export interface TcpCase {
   readonly name: string;
   /** Network filters, or a whole chain. */
@@ -163,6 +167,8 @@ function tunnelCases(): TcpCase[] {
   const header = (key: string, value: string, action = 'APPEND_IF_EXISTS_OR_ADD') =>
     `{header: {key: ${key}, value: "${value}"}, append_action: ${action}}`;
   const added = `headers_to_add: [${header('x-to', '%UPSTREAM_CLUSTER%')}, ${header('x-from', '%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%')}]`;
+  const uuid =
+    '{typed_config: {"@type": type.googleapis.com/envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig}}';
   const off = network(
     'state',
     `set_filter_state.v3.Config, on_new_connection: [{object_key: envoy.tcp_proxy.disable_tunneling, ${text('true')}}]`,
@@ -192,6 +198,14 @@ function tunnelCases(): TcpCase[] {
       const seen = await client.until('hello');
       const head = heads(upstreams, 21210, 'tunnel_h1_post');
       return [seen, head, await client.finish().ended()];
+    }),
+    ...['', ', request_id_header: x-tunnel, request_id_metadata_key: mine'].map((fields, i) => {
+      const name = `tunnel_id_${i}`;
+      const made21206 = made(name, 21206, false, `request_id_extension: ${uuid}${fields}`, async (here) => {
+        const seen = await talk(21206, `${name}:1`)(here);
+        return JSON.parse(withoutIds(JSON.stringify(seen)));
+      });
+      return made21206;
     }),
     made('tunnel_h2', 21211, true, added, talk(21211, 'tunnel_h2:1')),
     made('tunnel_h2_post', 21211, true, 'use_post: true', talk(21211, 'tunnel_h2_post:1')),

@@ -20,6 +20,7 @@ const format = [
   'SNI %REQUESTED_SERVER_NAME%',
   'STATE %FILTER_STATE(first)% %FILTER_STATE(second:PLAIN)%',
   'TUNNEL %FILTER_STATE(envoy.tcp_proxy.propagate_response_headers)% %FILTER_STATE(envoy.tcp_proxy.propagate_response_trailers:TYPED)%',
+  'IDS %DYNAMIC_METADATA(envoy.filters.network.tcp_proxy)%',
   'CODE %RESPONSE_CODE%',
   'TYPE %ACCESS_LOG_TYPE%',
 ].join(' ');
