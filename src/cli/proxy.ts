@@ -2,7 +2,7 @@
 import { LogLevel, type LogSettings, logger, logs, parseLogLevel } from '#base/logger.ts';
 import type { ConfigError } from '#config/config-error.ts';
 import { formatProblems } from '#config/format-problems.ts';
-import { type LoadedBootstrap, loadBootstrap } from '#config/load.ts';
+import type { LoadedBootstrap } from '#config/load.ts';
 import { type EnvoyOptions, parseEnvoyFlags } from './envoy-flags.ts';
 import { hotRestartVersion, versionLine } from './version.ts';
 import { startThreads } from './worker-threads.ts';
@@ -40,7 +40,9 @@ async function runWith(options: EnvoyOptions): Promise<number | undefined> {
       'At least one of --config-path or --config-yaml or Options::configProto() should be non-empty',
     );
   }
+  // Before the schema and the rules are even imported.
   const threads = options.mode === 'serve' ? startThreads(options) : [];
+  const { loadBootstrap } = await import('#config/load.ts');
   const loaded = await loadBootstrap(
     { file: options.configPath, yaml: options.configYaml },
     {
