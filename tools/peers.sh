@@ -66,6 +66,7 @@ have nginx || packages="$packages nginx-light"
 have haproxy || packages="$packages haproxy"
 have openssl || packages="$packages openssl"
 have curl || packages="$packages curl"
+have iptables || packages="$packages iptables"
 if [ -n "$packages" ]; then
   if ! have apt-get; then
     say_missing "no apt-get: install these yourself:$packages"

@@ -27,7 +27,10 @@ export interface AcceptedSocket {
   setMetadata(name: string, values: Record<string, unknown>): void;
   /** The addresses before a load balancer: `ip:port`. */
   restoreAddresses(remote: string, local: string): void;
-  /** Where a connection wanted to go before a rule of the system redirected it; undefined when none did. */
+  /**
+   * Where a connection wanted to go before rules of the system redirected it. Undefined without such rules; where there are some, also
+   * connections that none of them touched have one.
+   */
   originalDestination(): string | undefined;
   restoreLocalAddress(local: string): void;
 }

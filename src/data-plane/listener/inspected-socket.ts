@@ -108,11 +108,10 @@ export class InspectedSocket implements AcceptedSocket, TimerOwner {
     if (localAddress === '' || descriptor < 0) return undefined;
     const isIpv6 = localAddress.includes(':') && !localAddress.includes('.');
     const native = nativeSockets();
-    const { directLocalAddress } = this.info;
     // Of a transparent socket it is the local address itself.
-    if (native.isTransparent(descriptor, isIpv6)) return directLocalAddress;
-    const address = native.originalDestination(descriptor, isIpv6);
-    return address === directLocalAddress ? undefined : address;
+    return native.isTransparent(descriptor, isIpv6)
+      ? this.info.directLocalAddress
+      : native.originalDestination(descriptor, isIpv6);
   }
 
   onTimeout(): void {
