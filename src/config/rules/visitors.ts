@@ -11,6 +11,7 @@ import { routeRules } from './routes.ts';
 import type { Rule } from './rule.ts';
 import type { RuleScope } from './scope.ts';
 import { tlsRules } from './tls.ts';
+import { udpRules } from './udp.ts';
 import { xdsRules } from './xds.ts';
 
 export const allRules: readonly Rule[] = [
@@ -23,6 +24,7 @@ export const allRules: readonly Rule[] = [
   ...referenceRules,
   ...tlsRules,
   ...overloadRules,
+  ...udpRules,
 ];
 
 export function visitorsOf(scope: RuleScope): ReadonlyMap<string, readonly Visitor[]> {
