@@ -5,6 +5,7 @@ import type { ParseContext } from '../parse-context.ts';
 import { isIpAddress } from './clusters.ts';
 import { type Rule, rule } from './rule.ts';
 
+type Bootstrap = MessageTypes['envoy.config.bootstrap.v3.Bootstrap'];
 type Listener = MessageTypes['envoy.config.listener.v3.Listener'];
 type FilterChain = MessageTypes['envoy.config.listener.v3.FilterChain'];
 type FilterChainMatch = MessageTypes['envoy.config.listener.v3.FilterChainMatch'];
@@ -42,7 +43,7 @@ export const listenerRules: readonly Rule[] = [
         );
     }
   }),
-  rule('envoy.config.listener.v3.Listener', (listener, at) => {
+  rule('envoy.config.listener.v3.Listener', (listener, at, _scope, around) => {
     const name =
       listener.name !== '' ? listener.name : (listener.address && addressText(listener.address)) || '';
     const fail = (field: string, problem: string, words: string, suggestion?: string) =>
@@ -68,6 +69,10 @@ export const listenerRules: readonly Rule[] = [
       failAddress(socket.address, at.field('address').field('socket_address').field('address'));
     }
     if (listener.api_listener !== undefined) return;
+    // Envoy never builds the second of two static listeners with one name.
+    const bootstrap = around.inside('envoy.config.bootstrap.v3.Bootstrap') as Bootstrap | undefined;
+    const namesake = bootstrap?.static_resources?.listeners.find((it) => it.name === listener.name);
+    if (listener.name !== '' && namesake !== undefined && namesake !== listener) return;
     const isUdp = socket?.protocol === 'UDP' && listener.udp_listener_config?.quic_options === undefined;
     if (isUdp && listener.filter_chains.length > 0) {
       fail(
