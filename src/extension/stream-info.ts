@@ -93,6 +93,8 @@ export interface UpstreamInfo {
   transportFailureReason: string;
   tls: TlsInfo | undefined;
   /** Times as `StreamInfo.startMs`; 0 until it happened. */
+  /** When the latest attempt began to look for a connection; 0 where that is not known. */
+  startMs: number;
   connectStartMs: number;
   connectEndMs: number;
   tlsEndMs: number;

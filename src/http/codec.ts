@@ -81,6 +81,9 @@ export interface StreamEncoder {
   /** Bytes of the message as they were on the wire so far, for %...BYTES% log operators. */
   readonly wireBytesSent: number;
   readonly wireBytesReceived: number;
+  /** Of these: header lines of HTTP/1, frames with header blocks of HTTP/2. */
+  readonly headerBytesSent: number;
+  readonly headerBytesReceived: number;
 }
 
 /** The peer broke the protocol. `status` is what a server answers before it closes, 0 when there is no answer (HTTP/2). */

@@ -113,6 +113,7 @@ export class H1ClientCodec implements ClientCodec, H1Receiver {
     if (stream === undefined) return Body.Failed;
     const headers = parser.headers;
     const status = headers.status;
+    stream.headerBytesReceived += parser.fieldBytes;
     const hasLength = parser.hasContentLength;
     let isRaw = stream.isUpgrade && isUpgrade(parser.connection, parser.upgrade);
     if (parser.transferEncoding !== undefined) {
@@ -226,6 +227,8 @@ export class H1ClientCodec implements ClientCodec, H1Receiver {
 class H1ClientStream implements StreamEncoder {
   wireBytesSent = 0;
   wireBytesReceived = 0;
+  headerBytesSent = 0;
+  headerBytesReceived = 0;
   readonly decoder: StreamDecoder;
   isHead = false;
   isConnect = false;
@@ -265,7 +268,8 @@ class H1ClientStream implements StreamEncoder {
     this.isHead = method === 'HEAD';
     this.isConnect = method === 'CONNECT';
     this.isUpgrade = this.isExtendedConnect || isUpgrade(connection, upgrade);
-    let text = `${method} ${this.#target(headers)} HTTP/1.1\r\n`;
+    const line = `${method} ${this.#target(headers)} HTTP/1.1\r\n`;
+    let text = line;
     if (headers.authority !== '' || headers.isAuthorityEmpty)
       text += headerLine('host', headers.authority, headers, options);
     text += headerLines(headers, options);
@@ -283,6 +287,7 @@ class H1ClientStream implements StreamEncoder {
         text += headerLine('content-length', '0', headers, options);
       }
     }
+    this.headerBytesSent += text.length - line.length;
     text += '\r\n';
     this.#write(text);
     if (endStream) this.#end();

@@ -52,6 +52,8 @@ export class H1Parser {
   isHttp11 = true;
   /** Length of the head on the wire. */
   headBytes = 0;
+  /** Of its lines behind the first, as Envoy counts them: name, colon, value, line end. */
+  fieldBytes = 0;
   /** 0 when there is none. It may be broken in a chunked message. */
   contentLength = 0;
   hasContentLength = false;
@@ -266,6 +268,7 @@ export class H1Parser {
     const headers = new HeaderMap();
     this.headers = headers;
     this.headBytes = bodyStart - start;
+    this.fieldBytes = isLineOnly ? 0 : bodyStart - i - 2 - lineCount;
     this.isHttp11 = isHttp11;
     headers.status = status;
     if (isRequest) {

@@ -187,6 +187,7 @@ export class H1ServerCodec implements ServerCodec, H1Receiver {
     stream.isRequestComplete = body === Body.None;
     stream.isRaw = isRaw;
     stream.wireBytesReceived = this.#received + parser.headBytes;
+    stream.headerBytesReceived = parser.fieldBytes;
     stream.decoder.decodeHeaders(headers, stream.isRequestComplete);
     return this.isClosing ? Body.Failed : body;
   }
@@ -280,6 +281,8 @@ export class H1ServerCodec implements ServerCodec, H1Receiver {
 class H1ServerStream implements StreamEncoder {
   wireBytesSent = 0;
   wireBytesReceived = 0;
+  headerBytesSent = 0;
+  headerBytesReceived = 0;
   /** Set as soon as the owner has answered to `newStream`. */
   decoder!: StreamDecoder;
   isHead = false;
@@ -318,7 +321,8 @@ class H1ServerStream implements StreamEncoder {
       else if (name === 'upgrade') upgrade = list[i + 1];
     }
     const isTunnel = (this.isConnect && status < 300) || isUpgrade(connection, upgrade);
-    let text = statusLine(headers, this.isHttp10) + headerLines(headers, options);
+    const line = statusLine(headers, this.isHttp10);
+    let text = line + headerLines(headers, options);
     if (codec.isGoingAway && !isTunnel) {
       if (connection === undefined) text += headerLine('connection', 'close', headers, options);
       codec.isLast = true;
@@ -338,6 +342,7 @@ class H1ServerStream implements StreamEncoder {
         this.#isChunked = !this.isHead && !isTunnel;
       }
     }
+    this.headerBytesSent += text.length - line.length;
     text += '\r\n';
     this.#write(text);
     if (endStream) this.#end();

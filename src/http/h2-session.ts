@@ -655,7 +655,10 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
     }
     if (!this.#checkContent(to - from)) return;
     const stream = this.#streams.get(id);
-    if (stream !== undefined) stream.wireBytesReceived += end - start + frameHeaderBytes;
+    if (stream !== undefined) {
+      stream.wireBytesReceived += end - start + frameHeaderBytes;
+      stream.headerBytesReceived += end - start + frameHeaderBytes;
+    }
     this.#blockEnds = (flags & Flag.EndStream) !== 0;
     if ((flags & Flag.EndHeaders) !== 0) {
       this.#headerBlock(id, bytes, from, to, end - start + frameHeaderBytes);
@@ -689,7 +692,10 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
       );
     }
     const stream = this.#streams.get(this.#blockStream);
-    if (stream !== undefined) stream.wireBytesReceived += end - start + frameHeaderBytes;
+    if (stream !== undefined) {
+      stream.wireBytesReceived += end - start + frameHeaderBytes;
+      stream.headerBytesReceived += end - start + frameHeaderBytes;
+    }
     if ((this.#flags & Flag.EndHeaders) === 0) return;
     const id = this.#blockStream;
     const block = Buffer.concat(this.#block!);
@@ -754,6 +760,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
     const verdict = message.finish();
     const stream = this.#newStream(id, nobody);
     stream.wireBytesReceived = wireBytes;
+    stream.headerBytesReceived = wireBytes;
     this.#streams.add(stream);
     stream.decoder = this.#serverOwner!.newStream(stream);
     if (stream.gone) return;
@@ -1139,6 +1146,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
       output.at = end;
       this.#constraints.framesWritten++;
       stream.wireBytesSent += length + frameHeaderBytes;
+      stream.headerBytesSent += length + frameHeaderBytes;
       return;
     }
     const block = Buffer.from(output.bytes.subarray(start + frameHeaderBytes, end));
@@ -1149,6 +1157,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
       else this.#begin(part, FrameType.Continuation, last, stream.id);
       output.at += block.copy(output.bytes, output.at, at, at + part);
       stream.wireBytesSent += part + frameHeaderBytes;
+      stream.headerBytesSent += part + frameHeaderBytes;
       at += part;
     }
   }

@@ -52,6 +52,8 @@ export class H2Stream implements StreamEncoder {
 
   wireBytesSent = 0;
   wireBytesReceived = 0;
+  headerBytesSent = 0;
+  headerBytesReceived = 0;
 
   constructor(
     session: H2Session,

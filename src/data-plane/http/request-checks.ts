@@ -81,7 +81,8 @@ function answer(
     manager.isClosing = true;
     manager.sawConnectionClose = true;
   }
-  if ((requestHeaders.get('x-forwarded-proto') ?? '') !== '') stream.findRoute();
+  if (requestHeaders.authority !== '' && (requestHeaders.get('x-forwarded-proto') ?? '') !== '')
+    stream.findRoute();
   stream.sendLocalReply(status, '', details, -1, modify);
 }
 

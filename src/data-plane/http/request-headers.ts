@@ -142,7 +142,7 @@ export function mutateRequestHeaders(stream: Stream, headers: HeaderMap): boolea
     kept += 2;
   }
   if (kept !== list.length) list.length = kept;
-  if (te) sanitizeTe(headers);
+  if (te && !isUpgrade) sanitizeTe(headers);
   if (closes || (!keepsAlive && stream.info.protocol === 'HTTP/1.0')) {
     manager.isClosing = true;
     manager.sawConnectionClose = true;

@@ -18,6 +18,8 @@ export class RequestUpstreamInfo implements UpstreamInfo {
   protocol = '';
   transportFailureReason = '';
   tls: TlsInfo | undefined = undefined;
+  /** When the latest attempt began to look for a connection. */
+  startMs = 0;
   connectStartMs = 0;
   connectEndMs = 0;
   tlsEndMs = 0;

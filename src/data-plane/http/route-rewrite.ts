@@ -44,7 +44,7 @@ export function setHost(
       before === undefined ? headers.authority : `${before},${headers.authority}`,
     );
   }
-  if (keepOriginal) headers.set('x-envoy-original-host', headers.authority);
+  if (keepOriginal && headers.authority !== '') headers.set('x-envoy-original-host', headers.authority);
   headers.authority = host;
 }
 

@@ -228,6 +228,8 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
       if (encoder !== undefined) {
         upstream.wireBytesSent = encoder.wireBytesSent;
         upstream.wireBytesReceived = encoder.wireBytesReceived;
+        upstream.headerBytesSent = encoder.headerBytesSent;
+        upstream.headerBytesReceived = encoder.headerBytesReceived;
       }
     }
     this.#resetOthers(undefined);
@@ -372,6 +374,7 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
     const route = this.route!;
     const { upstream } = stream.info;
     upstream.attempts++;
+    upstream.startMs = turnMs();
     upstream.hostAddress = host.address;
     upstream.hostname = host.hostname;
     stream.info.hostMetadata = host.metadata;
@@ -727,6 +730,8 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
     const encoder = attempt.encoder!;
     upstream.wireBytesSent = encoder.wireBytesSent;
     upstream.wireBytesReceived = encoder.wireBytesReceived;
+    upstream.headerBytesSent = encoder.headerBytesSent;
+    upstream.headerBytesReceived = encoder.headerBytesReceived;
     if (attempt.requestSent) {
       attempt.finish();
       if (this.#attempt === attempt) this.#attempt = undefined;

@@ -163,6 +163,7 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
       const headers100 = new HeaderMap();
       headers100.status = 100;
       manager.countResponse(100);
+      this.info.responseCode = 100;
       this.encoder.encode1xx(headers100);
       headers.remove('expect');
     }
@@ -460,6 +461,7 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
       }
     }
     manager.countResponse(headers.status);
+    this.info.responseCode = headers.status;
     this.encoder.encode1xx(headers);
   }
 
@@ -975,6 +977,8 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
     if (this.isUpgrade) manager.shared.stats.downstreamCxUpgradesActive.value--;
     info.wireBytesReceived = this.encoder.wireBytesReceived;
     info.wireBytesSent = this.encoder.wireBytesSent;
+    info.headerBytesReceived = this.encoder.headerBytesReceived;
+    info.headerBytesSent = this.encoder.headerBytesSent;
     if ((plan.hasAny & Has.OnStreamComplete) !== 0) {
       for (let i = 0; i < this.#filters.length; i++) {
         if ((plan.has[i]! & Has.OnStreamComplete) !== 0) this.#filters[i]!.onStreamComplete!(this);

@@ -15,6 +15,8 @@ export class TcpCodec implements ClientCodec, StreamEncoder, FlushSource {
   readonly protocol = 'HTTP/1.1';
   wireBytesSent = 0;
   wireBytesReceived = 0;
+  readonly headerBytesSent = 0;
+  readonly headerBytesReceived = 0;
   readonly #owner: ClientCodecOwner;
   readonly #connection: Connection;
   #decoder: StreamDecoder | undefined = undefined;

@@ -107,6 +107,9 @@ const plainCommands: Readonly<Record<string, Operator>> = {
 
   REQUEST_DURATION: count((it) => between(it.startMs, it.lastDownstreamRxMs)),
   REQUEST_TX_DURATION: count((it) => between(it.startMs, it.upstream.lastTxByteMs)),
+  UPSTREAM_CONNECTION_POOL_READY_DURATION: count((it) =>
+    between(it.upstream.startMs, it.upstream.poolReadyMs),
+  ),
   RESPONSE_DURATION: count((it) => between(it.startMs, it.upstream.firstRxByteMs)),
   RESPONSE_TX_DURATION: count((it) => between(it.upstream.firstRxByteMs, it.lastDownstreamTxMs)),
   DOWNSTREAM_HANDSHAKE_DURATION: count((it) => between(it.connection.startMs, it.connection.handshakeEndMs)),
@@ -351,15 +354,15 @@ const parameterCommands: Readonly<Record<string, Make>> = {
   PATH: pathCommand,
   QUERY_PARAM: (name, command) => {
     if (name === '') return { problem: `${command} requires parameters` };
-    return text((context) => queryParameter(context.requestHeaders?.path ?? '', name));
+    return new TextOperator((context) => queryParameter(context.requestHeaders?.path ?? '', name), true);
   },
   QUERY_PARAMS: (option) => {
     if (option !== '' && option !== 'ORIG' && option !== 'DECODED')
       return { problem: `Invalid QUERY_PARAMS option: '${option}', only 'ORIG'/'DECODED' are allowed` };
-    return text((context) => {
+    return new TextOperator((context) => {
       const query = queryOf(context.requestHeaders?.path ?? '');
-      return option === 'DECODED' ? percentDecoded(query) : query;
-    });
+      return query !== undefined && option === 'DECODED' ? readableQuery(query) : query;
+    }, true);
   },
   COALESCE: coalesce,
   DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT: addressCommand((it) => it.remoteAddress),
@@ -614,17 +617,20 @@ function pathCommand(argument: string): Operator | Problem {
   });
 }
 
-function queryOf(path: string): string {
+/** Undefined: the path has none. */
+function queryOf(path: string): string | undefined {
   const start = path.indexOf('?');
-  if (start < 0) return '';
-  const end = path.indexOf('#', start);
-  return path.slice(start + 1, end < 0 ? path.length : end);
+  return start < 0 ? undefined : path.slice(start + 1);
 }
 
+/** The first value of a parameter, both decoded. */
 function queryParameter(path: string, name: string): string | undefined {
-  for (const part of queryOf(path).split('&')) {
+  const query = queryOf(path);
+  if (query === undefined) return undefined;
+  for (const part of query.split('&')) {
     const equals = part.indexOf('=');
-    if ((equals < 0 ? part : part.slice(0, equals)) === name) return equals < 0 ? '' : part.slice(equals + 1);
+    if (percentDecoded(equals < 0 ? part : part.slice(0, equals)) === name)
+      return equals < 0 ? '' : percentDecoded(part.slice(equals + 1));
   }
   return undefined;
 }
@@ -633,6 +639,15 @@ function percentDecoded(text: string): string {
   return text.replace(/%([0-9A-Fa-f]{2})/g, (_, hex: string) =>
     String.fromCharCode(Number.parseInt(hex, 16)),
   );
+}
+
+/** As Envoy shows it: escapes of visible ASCII are undone, others stay, a percent sign in front of something else goes. */
+function readableQuery(text: string): string {
+  return text.replace(/%(?:([0-9A-Fa-f]{2})|(?=..))/g, (sequence: string, hex: string | undefined) => {
+    if (hex === undefined) return '';
+    const code = Number.parseInt(hex, 16);
+    return code > 0x20 && code < 0x7f ? String.fromCharCode(code) : sequence;
+  });
 }
 
 function coalesce(argument: string, command: string): Operator | Problem {

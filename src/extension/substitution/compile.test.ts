@@ -286,3 +286,22 @@ test('commands of formatter extensions exist only with the extension', () => {
   const extensions = ['REQ_WITHOUT_QUERY'];
   assert.equal(compileFormat('%REQ_WITHOUT_QUERY(:PATH)%', { extensions }).format(from), '/a');
 });
+
+// What Envoy prints for `[%QUERY_PARAM(a)%] [%QUERY_PARAM(b)%] [%QUERY_PARAM(c)%] [%QUERY_PARAMS(DECODED)%] [%QUERY_PARAMS%]`.
+const queries: readonly (readonly [string, string])[] = [
+  ['/x', '[-] [-] [-] [-] [-]'],
+  ['/x?', '[-] [-] [-] [] []'],
+  ['/x?a=%41&b=%20c&a=2&c', '[A] [ c] [] [a=A&b=%20c&a=2&c] [a=%41&b=%20c&a=2&c]'],
+  ['/x?d=x+y&b=%zz&=1&c=', '[-] [%zz] [] [d=x+y&b=zz&=1&c=] [d=x+y&b=%zz&=1&c=]'],
+  ['/x?a%41=%26%3D&a=b=c&&', '[b=c] [-] [-] [aA=&=&a=b=c&&] [a%41=%26%3D&a=b=c&&]'],
+  ['/x?a=%21%7E%7F%1F%2', '[!~\x7f\x1f%2] [-] [-] [a=!~%7F%1F%2] [a=%21%7E%7F%1F%2]'],
+];
+for (const [path, printed] of queries) {
+  test(`the query of ${path}`, () => {
+    const headers = new HeaderMap();
+    headers.path = path;
+    const format =
+      '[%QUERY_PARAM(a)%] [%QUERY_PARAM(b)%] [%QUERY_PARAM(c)%] [%QUERY_PARAMS(DECODED)%] [%QUERY_PARAMS%]';
+    assert.equal(compileFormat(format).format({ ...context(), requestHeaders: headers }), printed);
+  });
+}

@@ -1,4 +1,5 @@
 import type { ParseContext } from '#config/parse-context.ts';
+import { openProblem } from '#extension/access-log-files.ts';
 import { defaultAccessLogFormat, parseLogFormat, textFormat } from '#extension/access-log-format.ts';
 import { checkFormat, type FormatData } from '#extension/format-config.ts';
 import { jsonFormatProblems } from '#extension/substitution/compile.ts';
@@ -11,6 +12,8 @@ export interface FileLoggerConfig {
 }
 
 export function parseFileAccessLog(message: FileAccessLog, at: ParseContext): FileLoggerConfig {
+  const problem = openProblem(message.path);
+  if (problem !== undefined) at.field('path').fail(problem, { got: message.path, envoy: problem });
   return { path: message.path, format: parseFormat(message, at) };
 }
 
