@@ -217,7 +217,7 @@ export function mutateRequestHeaders(stream: Stream, headers: HeaderMap): boolea
     if (shared.nodeName !== '') headers.set('x-envoy-downstream-service-node', shared.nodeName);
   }
   if (config.via !== '') appendVia(headers, config.via);
-  if (isEdge && clientIp !== '' && !manager.isUnixPeer) headers.set('x-envoy-external-address', clientIp);
+  if (isEdge && clientIp !== '') headers.set('x-envoy-external-address', clientIp);
   if (config.generateRequestId) {
     if (!hasRequestId) {
       stream.info.requestId = newRequestId();

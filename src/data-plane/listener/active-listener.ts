@@ -119,7 +119,7 @@ export class ActiveListener implements InspectionOwner {
           backlog: this.config.backlog,
           descriptor: descriptors[at] ?? -1,
         },
-        (socket) => this.#onAccept(socket),
+        (socket) => this.#onAccept(socket, address),
         (listening) => {
           sockets.push(listening);
           this.addresses = this.addresses.map((it, i) => (i === at ? { ...it, port: listening.port } : it));
@@ -189,18 +189,23 @@ export class ActiveListener implements InspectionOwner {
     };
   }
 
-  #onAccept(socket: Socket): void {
+  #onAccept(socket: Socket, { address, port }: ListenerAddress): void {
     if (this.#acceptedNow++ === 0) setImmediate(() => this.#recordAccepts());
     if (this.#isFull()) {
       socket.on('error', () => {});
       socket.destroy();
       return;
     }
-    const isPipe = socket.remoteAddress === undefined;
-    const local = isPipe
-      ? this.config.addresses[0]!.address
-      : addressText(plainIp(socket.localAddress!), socket.localPort!);
-    const remote = isPipe ? '' : addressText(plainIp(socket.remoteAddress!), socket.remotePort!);
+    // The clients of a Unix socket have no names: the system says that of the socket, and so does Envoy.
+    let local = address;
+    let remote = address;
+    if (port >= 0) {
+      const { localAddress = unknownIp, localPort = 0, remoteAddress = unknownIp, remotePort = 0 } = socket;
+      // Where IPv4 was asked for as IPv6, it stays that.
+      const shown = address.startsWith('::ffff:') ? asItIs : plainIp;
+      local = addressText(shown(localAddress), localPort);
+      remote = addressText(shown(remoteAddress), remotePort);
+    }
     const info = new AcceptedConnectionInfo(nextConnectionId(), local, remote, this.config.name);
     if (this.#isCounted) this.#allCounts.add(1);
     this.#inspect(socket, info, noBytes);
@@ -409,6 +414,11 @@ export class ActiveListener implements InspectionOwner {
 }
 
 const noBytes = Buffer.alloc(0);
+
+/** Of a socket whose client is gone before anybody could ask. */
+const unknownIp = '0.0.0.0';
+
+const asItIs = (ip: string): string => ip;
 
 /** IPv4 as a dual-stack socket shows it. */
 function plainIp(ip: string): string {

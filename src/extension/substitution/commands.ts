@@ -1,7 +1,7 @@
 // Every command operator of Envoy 1.40: from its name and argument to an operator. Problems come back in Envoy's words.
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
-import { ipOfAddress, ipVersion, maskedIp, portOfAddress } from '#base/cidr.ts';
+import { ipOfAddress, ipVersion, maskedIp } from '#base/cidr.ts';
 import { headerField } from '#http/header-field.ts';
 import type { FormatContext } from '../formatter.ts';
 import { AccessLogType } from '../formatter.ts';
@@ -13,9 +13,11 @@ import {
   HeaderOperator,
   type HeaderSource,
   headerBytes,
+  isPath,
   MetadataOperator,
   NumberOperator,
   type Operator,
+  PortOperator,
   TextOperator,
   ValueOperator,
 } from './operator.ts';
@@ -59,6 +61,8 @@ const number = (read: Read<number | undefined>) => new NumberOperator(read);
 const info = (read: (info: StreamInfo) => string | undefined) => text((context) => read(context.info));
 const count = (read: (info: StreamInfo) => number | undefined) => number((context) => read(context.info));
 
+const port = (read: (info: StreamInfo) => string) => new PortOperator((context) => read(context.info));
+
 /** Between two clocks of one stream, in whole ms; undefined until both happened. */
 function between(from: number, to: number): number | undefined {
   return from > 0 && to > 0 && to >= from ? Math.floor(to - from) : undefined;
@@ -79,13 +83,6 @@ function flagText({ flags, protocol }: StreamInfo, names: readonly string[]): st
       all += all === '' ? names[bit] : `,${names[bit]}`;
   }
   return all;
-}
-
-/** Undefined for a Unix socket. */
-function portOf(address: string): number | undefined {
-  return address === '' || address.startsWith('/') || address.startsWith('@')
-    ? undefined
-    : portOfAddress(address);
 }
 
 const iso = new IsoTime();
@@ -168,23 +165,23 @@ const plainCommands: Readonly<Record<string, Operator>> = {
   ),
   UPSTREAM_REQUEST_ATTEMPT_COUNT: count((it) => it.attemptCount),
   UPSTREAM_LOCAL_ADDRESS: info((it) => it.upstream.localAddress),
-  UPSTREAM_LOCAL_PORT: count((it) => portOf(it.upstream.localAddress)),
+  UPSTREAM_LOCAL_PORT: port((it) => it.upstream.localAddress),
   UPSTREAM_REMOTE_ADDRESS: info((it) => connectedAddress(it)),
-  UPSTREAM_REMOTE_PORT: count((it) => portOf(connectedAddress(it))),
+  UPSTREAM_REMOTE_PORT: port((it) => connectedAddress(it)),
   UPSTREAM_TRANSPORT_FAILURE_REASON: info((it) => it.upstream.transportFailureReason.replaceAll(/\s/g, '_')),
   UPSTREAM_SERVER_NAME: info((it) => it.upstream.serverName),
   UPSTREAM_DETECTED_CLOSE_TYPE: info((it) => it.upstream.detectedCloseType),
   UPSTREAM_LOCAL_CLOSE_REASON: info((it) => it.upstream.localCloseReason),
 
   DOWNSTREAM_LOCAL_ADDRESS: info((it) => it.connection.localAddress),
-  DOWNSTREAM_LOCAL_PORT: count((it) => portOf(it.connection.localAddress)),
+  DOWNSTREAM_LOCAL_PORT: port((it) => it.connection.localAddress),
   DOWNSTREAM_DIRECT_LOCAL_ADDRESS: info((it) => it.connection.directLocalAddress),
   DOWNSTREAM_DIRECT_LOCAL_ADDRESS_WITHOUT_PORT: info((it) => ipOfAddress(it.connection.directLocalAddress)),
-  DOWNSTREAM_DIRECT_LOCAL_PORT: count((it) => portOf(it.connection.directLocalAddress)),
+  DOWNSTREAM_DIRECT_LOCAL_PORT: port((it) => it.connection.directLocalAddress),
   DOWNSTREAM_REMOTE_ADDRESS: info((it) => it.remoteAddress),
-  DOWNSTREAM_REMOTE_PORT: count((it) => portOf(it.remoteAddress)),
+  DOWNSTREAM_REMOTE_PORT: port((it) => it.remoteAddress),
   DOWNSTREAM_DIRECT_REMOTE_ADDRESS: info((it) => it.connection.directRemoteAddress),
-  DOWNSTREAM_DIRECT_REMOTE_PORT: count((it) => portOf(it.connection.directRemoteAddress)),
+  DOWNSTREAM_DIRECT_REMOTE_PORT: port((it) => it.connection.directRemoteAddress),
   // Internal listeners, which have endpoint ids, do not exist here.
   DOWNSTREAM_LOCAL_ADDRESS_ENDPOINT_ID: text(() => undefined),
   DOWNSTREAM_DIRECT_LOCAL_ADDRESS_ENDPOINT_ID: text(() => undefined),
@@ -690,11 +687,14 @@ function addressCommand(read: (info: StreamInfo) => string): Make {
     const bits = Number(argument);
     if (!/^\d{1,3}$/.test(argument) || bits > 128)
       return { problem: `${command}: invalid mask prefix length: ${argument}` };
-    return info((it) => {
+    const masked = (it: StreamInfo) => {
       const ip = ipOfAddress(read(it));
       const version = ipVersion(ip);
-      if (version === 0 || (version === 4 && bits > 32)) return undefined;
-      return `${maskedIp(ip, bits)}/${bits}`;
-    });
+      if (isPath(ip)) return '';
+      if (version === 0) return undefined;
+      const own = version === 4 ? Math.min(bits, 32) : bits;
+      return `${maskedIp(ip, own)}/${own}`;
+    };
+    return new TextOperator((context) => masked(context.info), true);
   };
 }

@@ -234,7 +234,7 @@ const texts: [string, FormatContext, string][] = [
   ['%RESPONSE_CODE_DETAILS%', context({ details: 'a b' }), 'a_b'],
   ['%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%', context({ remoteAddress: '[::1]:80' }), '::1'],
   ['%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT(16)%', context({ remoteAddress: '10.1.2.3:80' }), '10.1.0.0/16'],
-  ['%DOWNSTREAM_REMOTE_PORT%', context({ remoteAddress: '/tmp/x' }), '-'],
+  ['%DOWNSTREAM_REMOTE_PORT%', context({ remoteAddress: '/tmp/x' }), ''],
   [
     '%DYNAMIC_METADATA(a:b)%',
     context({ dynamicMetadata: { a: { b: { z: 1, c: 'x' } } } }),

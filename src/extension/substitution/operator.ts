@@ -1,4 +1,5 @@
 // What a command of a format string does when it runs. Operators are made once; a call reads the context and allocates its result.
+import { portOfAddress } from '#base/cidr.ts';
 import { firstValue, type HeaderField } from '#http/header-field.ts';
 import type { HeaderMap } from '#http/header-map.ts';
 import type { FormatContext } from '../formatter.ts';
@@ -48,6 +49,31 @@ export class NumberOperator implements Operator {
     const number = this.#read(context);
     return number === undefined || number < 0 ? undefined : number;
   }
+}
+
+/** The port of an address: of a path, nothing. */
+export class PortOperator implements Operator {
+  readonly #read: (context: FormatContext) => string;
+
+  constructor(read: (context: FormatContext) => string) {
+    this.#read = read;
+  }
+
+  text(context: FormatContext): string | undefined {
+    const address = this.#read(context);
+    if (address === '') return undefined;
+    return isPath(address) ? '' : String(portOfAddress(address));
+  }
+
+  value(context: FormatContext): unknown {
+    const address = this.#read(context);
+    return address === '' || isPath(address) ? undefined : portOfAddress(address);
+  }
+}
+
+/** Of a Unix socket. */
+export function isPath(address: string): boolean {
+  return address.startsWith('/') || address.startsWith('@');
 }
 
 /** A field of any JSON type: text is itself, the rest is written as JSON. */
