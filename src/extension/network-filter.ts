@@ -13,6 +13,8 @@ export type NetworkFilterStatus = (typeof NetworkFilterStatus)[keyof typeof Netw
 export interface NetworkFilter {
   /** Before the first byte. StopIteration: later filters see nothing of the connection until `continueReading(this)`. */
   onNewConnection?(): NetworkFilterStatus;
+  /** TLS is agreed on: certificates, server name and protocol are known. Comes after `onNewConnection` and before the first byte. */
+  onHandshake?(): void;
   /** StopIteration keeps the bytes: they are held and come to the next filter with `continueReading(this)`. `end`: FIN, half close. */
   onData?(data: Buffer, end: boolean): NetworkFilterStatus;
   /** Bytes on their way to the peer. StopIteration drops them: the filter has its own plan for them. */
@@ -38,6 +40,8 @@ export interface DownstreamConnection {
   close(type: CloseType, reason: string): void;
   /** Resumes after StopIteration of `filter`. */
   continueReading(filter: NetworkFilter): void;
+  /** Also while the handshake lasts, when `info.tls` is not known yet. */
+  readonly isTls: boolean;
   /** True while the listener drains: new work is refused politely. */
   readonly isDraining: boolean;
 }

@@ -138,6 +138,8 @@ export class Connection implements ByteSink {
   /** Bytes from the socket. */
   received(bytes: Buffer): void {
     if (this.isClosing) return;
+    // A TLS socket that was paused before its handshake reads on.
+    if (this.#readDisables > 0) this.socket.pause();
     this.bytesReceived += bytes.length;
     this.rxBytes.value += bytes.length;
     this.rxBuffered.value += bytes.length - this.#lastRead;

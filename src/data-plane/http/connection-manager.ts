@@ -61,7 +61,7 @@ export class ConnectionManager implements NetworkFilter, ServerCodecOwner, Timer
     this.downstream = downstream;
     const { connection, info } = downstream;
     this.connectionInfo = info;
-    this.isTls = info.tls !== undefined;
+    this.isTls = downstream.isTls;
     const remote = info.remoteAddress;
     this.isUnixPeer = remote.startsWith('/') || remote.startsWith('@') || remote === '';
     this.remoteIp = this.isUnixPeer ? '' : ipOf(remote);

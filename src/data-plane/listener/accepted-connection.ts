@@ -76,6 +76,7 @@ export class AcceptedConnection implements DownstreamConnection, ConnectionOwner
   readonly info: AcceptedConnectionInfo;
   connection: Connection = undefined as never;
   filters: readonly NetworkFilter[] = [];
+  isTls = false;
   #handshakeTimer: WheelTimer | undefined = undefined;
   /** The filter that stopped reading, and what it has kept; -1 when none. */
   #stoppedAt = -1;
@@ -102,6 +103,8 @@ export class AcceptedConnection implements DownstreamConnection, ConnectionOwner
   endHandshake(): void {
     this.info.handshakeEndMs = turnMs();
     this.#cancelHandshakeTimer();
+    for (let i = 0; i < this.filters.length && !this.connection.isClosing; i++)
+      this.filters[i]!.onHandshake?.();
   }
 
   #cancelHandshakeTimer(): void {

@@ -356,21 +356,22 @@ export class ActiveListener implements InspectionOwner {
       const { connection } = accepted;
       if (rest.length > 0 && !connection.isClosed) connection.unread(rest);
       // Inspection has paused it.
-      if (this.#filters.length > 0 && !connection.isReadDisabled) connection.socket.resume();
+      if (socket.isPaused() && !connection.isReadDisabled) socket.resume();
       return;
     }
     accepted.startHandshake(chain.config.transportConnectTimeoutMs);
     wrapped.once('secure', () => {
-      accepted.endHandshake();
+      // A transport that refuses its peer destroys the socket at the end of the handshake.
+      if (accepted.connection.isClosed || wrapped.destroyed) return;
       info.tls = chain.transport.tlsInfo(wrapped);
       info.applicationProtocol = (wrapped as TLSSocket).alpnProtocol || '';
-      this.#begin(accepted, chain);
+      accepted.endHandshake();
     });
+    accepted.isTls = true;
+    this.#begin(accepted, chain);
   }
 
   #begin(accepted: AcceptedConnection, chain: PreparedChain): void {
-    // A transport that refuses its peer destroys the socket at the end of the handshake.
-    if (accepted.connection.isClosed || accepted.connection.socket.destroyed) return;
     accepted.info.transportProtocol = chain.transport.protocol;
     accepted.filters = chain.factories.map((make) => make(accepted));
     accepted.start();

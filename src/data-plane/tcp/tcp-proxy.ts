@@ -63,6 +63,7 @@ export class TcpSession implements NetworkFilter, UpstreamOwner, TimerOwner, For
   #idleTimeoutMs: number;
   #timers: WheelTimer[] | undefined = undefined;
   #cluster: Cluster | undefined = undefined;
+  #host: UpstreamHost | undefined = undefined;
   /** Undefined before the first attempt and between two. */
   #upstream: SessionUpstream | undefined = undefined;
   #attempts = 0;
@@ -108,10 +109,17 @@ export class TcpSession implements NetworkFilter, UpstreamOwner, TimerOwner, For
     this.#active();
     this.info.requestId = randomUUID();
     if (config.logsStart) this.#log(AccessLogType.TcpConnectionStart);
-    // With TLS the handshake is over by now.
-    if (config.connectMode !== ConnectMode.OnDownstreamData) this.#begin();
+    const mode = config.connectMode;
+    const waits =
+      mode === ConnectMode.OnDownstreamData ||
+      (mode === ConnectMode.OnDownstreamTlsHandshake && this.#downstream.isTls);
+    if (!waits) this.#begin();
     // The end of the chain: there is nobody behind who would have to wait.
     return NetworkFilterStatus.Continue;
+  }
+
+  onHandshake(): void {
+    if (this.#shared.config.connectMode === ConnectMode.OnDownstreamTlsHandshake) this.#begin();
   }
 
   onData(data: Buffer, end: boolean): NetworkFilterStatus {
@@ -234,10 +242,8 @@ export class TcpSession implements NetworkFilter, UpstreamOwner, TimerOwner, For
     this.#attempts++;
     this.info.attemptCount = this.#attempts;
     upstream.attempts = this.#attempts;
-    upstream.hostAddress = host.address;
     (upstream.hostsAttempted ??= []).push(host.address);
-    upstream.hostname = host.hostname;
-    this.info.hostMetadata = host.metadata;
+    this.#host = host;
     const options = transportOptionsOf(
       cluster.transport,
       this.info.connection,
@@ -270,6 +276,7 @@ export class TcpSession implements NetworkFilter, UpstreamOwner, TimerOwner, For
   onUpstreamConnected(upstream: SessionUpstream): void {
     const { config } = this.#shared;
     this.#stopTimer(Timer.Connect);
+    this.#settled();
     this.info.upstream.transportFailureReason = '';
     const early = this.#early;
     if (early !== undefined) {
@@ -282,6 +289,14 @@ export class TcpSession implements NetworkFilter, UpstreamOwner, TimerOwner, For
     this.#isEarlyFull = false;
     if (config.logsConnected) this.#log(AccessLogType.TcpUpstreamConnected);
     this.#active();
+  }
+
+  /** The attempt has succeeded or failed: only now the host is one that was used. */
+  #settled(): void {
+    const host = this.#host!;
+    this.info.upstream.hostAddress = host.address;
+    this.info.upstream.hostname = host.hostname;
+    this.info.hostMetadata = host.metadata;
   }
 
   onUpstreamData(data: Buffer): void {
@@ -320,6 +335,7 @@ export class TcpSession implements NetworkFilter, UpstreamOwner, TimerOwner, For
     if (this.#isOver) return;
     const { config } = this.#shared;
     this.#stopTimer(Timer.Connect);
+    this.#settled();
     this.#upstreamSent += this.#upstream?.ownBytesSent ?? 0;
     this.#upstreamReceived += this.#upstream?.ownBytesReceived ?? 0;
     this.#upstream = undefined;

@@ -30,6 +30,8 @@ export class TcpUpstream implements SessionUpstream, ConnectionOwner {
   readonly #startMs = turnMs();
   #connection: Connection = undefined as never;
   #isFlushing = false;
+  /** The session went before there was a connection. */
+  #isCancelled = false;
   /** Its end closed the connection, though it is us who close it. */
   #endedLast = false;
 
@@ -77,7 +79,8 @@ export class TcpUpstream implements SessionUpstream, ConnectionOwner {
 
   close(event: CloseEvent): void {
     if (this.isGone) return;
-    if (event === CloseEvent.Local || !this.isConnected) {
+    this.#isCancelled = !this.isConnected;
+    if (event === CloseEvent.Local || this.#isCancelled) {
       this.#connection.close(CloseType.NoFlush);
       return;
     }
@@ -153,7 +156,8 @@ export class TcpUpstream implements SessionUpstream, ConnectionOwner {
     if (this.#isFlushing) this.#stats.upstreamFlushActive.value--;
     if (!this.isConnected) {
       this.#settled();
-      stats.upstreamRqPendingFailureEject.value++;
+      if (this.#isCancelled) stats.upstreamRqCancelled.value++;
+      else stats.upstreamRqPendingFailureEject.value++;
       stats.upstreamCxConnectFail.value++;
       this.#host.cxConnectFail.value++;
       const reason = this.#connection.failureReason;

@@ -310,6 +310,14 @@ function terminationCases(): TcpCase[] {
   ];
 }
 
+/** A connection manager whose statistics carry the case's name, as does the cluster it sends everything to. */
+function manager(name: string): string {
+  return network(
+    'http',
+    `http_connection_manager.v3.HttpConnectionManager, stat_prefix: ${name}, http_filters: [{name: r, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router, suppress_envoy_headers: true}}], route_config: {virtual_hosts: [{name: v, domains: ["*"], routes: [{match: {prefix: /}, route: {cluster: ${name}}}]}]}, access_log: ${accessLog(name, 'HTTP')}`,
+  );
+}
+
 /** tcp_proxy behind TLS. Envoy connects upstream before the handshake, and reads nothing before that. */
 function tlsCases(): TcpCase[] {
   const socket = `transport_socket: {name: tls, typed_config: {"@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext, common_tls_context: {tls_certificates: [${JSON.stringify(certificateFiles('server-ec'))}]}}}`;
@@ -359,6 +367,35 @@ function tlsCases(): TcpCase[] {
       ({ open }) => open({ serverName }).send('hello').until('hello'),
       ', upstream_connect_mode: ON_DOWNSTREAM_DATA, max_early_data_bytes: 100',
     ),
+    made('tls_garbage', 21215, async ({ open, upstreams }) => {
+      const client = open();
+      await upstreams.opened(21215, 1);
+      return (await client.send('GET / HTTP/1.1\r\n\r\n').ended())[1];
+    }),
+    {
+      name: 'tls_http_garbage',
+      ignored: /ssl\.|bytes_total/,
+      upstream: 21205,
+      chain: `{${socket}, filters: [${manager('tls_http_garbage')}]}`,
+      run: async ({ open }) => (await open().send('GET / HTTP/1.1\r\n\r\n').ended())[1],
+    },
+    {
+      name: 'tls_http',
+      upstream: 21205,
+      ignored: /ssl\.|bytes_total/,
+      chain: `{${socket}, filters: [${manager('tls_http')}]}`,
+      async run({ open }) {
+        const client = open({ serverName });
+        await client.send('GET / HTTP/1.1\r\nhost: a\r\n\r\n').until('end');
+        return client.finish().end;
+      },
+    },
+    {
+      name: 'tls_timeout',
+      ignored: /ssl\.|bytes_total/,
+      chain: `{transport_socket_connect_timeout: 0.3s, ${socket}, filters: [${tcpProxy('tls_timeout', 'cluster: echo')}]}`,
+      run: ({ open }) => open().ended(),
+    },
     made('tls_nobody', 21999, async ({ open }) => (await open({ serverName }).ended())[0]),
     made('tls_state', 21201, ({ open }) => open({ serverName }).send('hello').until('hello'), '', [
       network(

@@ -36,6 +36,8 @@ function afterHead(answer: string, then: (socket: Socket, bytes: Buffer) => void
 export interface Upstreams {
   /** What the connections to a port sent so far, in the order they came, as latin1. */
   readonly seen: (port: number) => readonly string[];
+  /** Resolves when so many connections to that port were opened. */
+  readonly opened: (port: number, count: number) => Promise<void>;
   /** Resolves when a connection to that port has sent something with `part` in it. */
   readonly until: (port: number, part: string) => Promise<string>;
 }
@@ -60,6 +62,7 @@ const servers: Readonly<Record<number, Serve>> = {
   },
   // Takes everything and says nothing.
   21204: () => {},
+  21215: () => {},
   // HTTP/1.1, with an answer for every request.
   21205: (socket) => {
     socket.on('data', (bytes) => {
@@ -104,6 +107,7 @@ export async function startUpstreams(t: TestContext, port: (written: number) => 
     const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
       const state = { text: '' };
       states.push(state);
+      for (const it of wake.splice(0)) it();
       sockets.add(socket);
       socket.on('error', () => {});
       socket.on('close', () => sockets.delete(socket));
@@ -145,6 +149,9 @@ export async function startUpstreams(t: TestContext, port: (written: number) => 
   }
   return {
     seen: (it) => seen.get(it)!.map(({ text }) => text),
+    async opened(it, count) {
+      while (seen.get(it)!.length < count) await new Promise<void>((resolve) => wake.push(resolve));
+    },
     async until(it, part) {
       for (;;) {
         const found = seen.get(it)!.find(({ text }) => text.includes(part));

@@ -49,8 +49,10 @@ export const networkSetFilterState = defineNetworkFilter({
       return {
         onNewConnection() {
           update(onNewConnection);
-          if (downstream.info.tls !== undefined) update(onTlsHandshake);
           return NetworkFilterStatus.Continue;
+        },
+        onHandshake() {
+          update(onTlsHandshake);
         },
         onData() {
           if (!hasData) update(onData);
