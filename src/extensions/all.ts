@@ -5,6 +5,7 @@ import { httpGrpcAccessLogger } from './access-loggers/http-grpc/index.ts';
 import { stderrAccessLogger, stdoutAccessLogger } from './access-loggers/stream/index.ts';
 import { tcpGrpcAccessLogger } from './access-loggers/tcp-grpc/index.ts';
 import { earlyHeaderMutation } from './early-header-mutations/header-mutation/index.ts';
+import { basicAuth } from './http-filters/basic-auth/index.ts';
 import { buffer } from './http-filters/buffer/index.ts';
 import { cors } from './http-filters/cors/index.ts';
 import { csrf } from './http-filters/csrf/index.ts';
@@ -58,6 +59,7 @@ export const extensions: readonly Extension[] = [
   xffDetection,
   customHeaderDetection,
   uuidRequestId,
+  basicAuth,
   buffer,
   cors,
   csrf,
