@@ -32,6 +32,8 @@ export async function supportedPage(): Promise<string> {
     'proxy starts, and so is every field that a page does not list; `chancery validate` accepts all that Envoy 1.40 accepts. Clusters are',
     '`STATIC`, `STRICT_DNS`, `LOGICAL_DNS`, `ORIGINAL_DST` or the typed `DnsCluster`; resources come from the bootstrap.',
     '',
+    'What a listener takes is in [listeners.md](listeners.md).',
+    '',
     'Next: xDS, active health checks, outlier detection, hash policies, tracing. Differences are in [differences.md](differences.md).',
   ];
   const unknown = registry.all.filter((it) => kinds[it.kind] === undefined);

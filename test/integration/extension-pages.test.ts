@@ -74,3 +74,17 @@ for (const page of pages) {
     );
   });
 }
+
+for (const [i, [, yaml]] of [
+  ...readFileSync('docs/listeners.md', 'utf8').matchAll(/```yaml\n([^`]*)```/g),
+].entries()) {
+  test(`example ${i + 1} of docs/listeners.md is accepted`, async () => {
+    const loaded = await loadBootstrap({ yaml: yaml! });
+    const problems: ConfigError[] = [...loaded.problems];
+    parseBootstrap(loaded.bootstrap as never, registry, problems);
+    assert.deepEqual(
+      problems.map((it) => it.message),
+      [],
+    );
+  });
+}

@@ -30,9 +30,13 @@ function says(name: string): object {
   return { name, filters: [{ name, typed_config: { '@type': type, response } }] };
 }
 
+const echo = {
+  name: 'echo',
+  typed_config: { '@type': 'type.googleapis.com/envoy.extensions.filters.network.echo.v3.Echo' },
+};
+
 function echoes(): object {
-  const type = 'type.googleapis.com/envoy.extensions.filters.network.echo.v3.Echo';
-  return { name: 'echo', filters: [{ name: 'echo', typed_config: { '@type': type } }] };
+  return { name: 'echo', filters: [echo] };
 }
 
 const tcp = (address: string, port = 0, more: object = {}) => ({
@@ -248,4 +252,47 @@ test('hands a connection on to the listener of the address it was meant for', {
     `front 127.0.0.3:${port}`,
     `two 127.0.0.2:${port} 127.0.0.2:${port}`,
   ]);
+});
+
+/** A network filter that throws when it sees `crash`, in the place of one that is not there. */
+const crashType = 'envoy.extensions.filters.network.mongo_proxy.v3.MongoProxy';
+const crash = `export const extensions = [{
+  kind: 'network_filter', name: 'crash', type: '${crashType}', parse: () => ({}),
+  prepare: () => () => ({
+    onData(bytes) {
+      if (bytes.toString() === 'crash') throw new Error('crashed as told');
+      return 0;
+    },
+  }),
+}];`;
+
+test('a shared socket serves on while workers die and are replaced', { skip: nativeSkip }, async (t) => {
+  const path = join(folder(t), 'l.sock');
+  const typed_config = { '@type': `type.googleapis.com/${crashType}`, stat_prefix: 'x' };
+  const crashes = { name: 'crash', typed_config };
+  const proxy = await start(
+    t,
+    [{ name: 'l', address: { pipe: { path } }, filter_chains: [{ filters: [crashes, echo] }] }],
+    { workers: 2, extensionModules: [`data:text/javascript,${encodeURIComponent(crash)}`] },
+  );
+  /** What comes back on a new connection; empty when it breaks off. */
+  const say = async (text: string) => {
+    const socket = connect({ path });
+    socket.on('error', () => {});
+    socket.write(text);
+    const [bytes = ''] = await Promise.race([once(socket, 'data'), once(socket, 'close').then(() => [])]);
+    socket.destroy();
+    return String(bytes);
+  };
+  let deaths = 0;
+  for (let i = 0; i < 3; i++) {
+    if ((await say('crash')) === '') deaths++;
+    // One of the two may be on its way out with a connection it has taken; the path stays, and somebody answers.
+    let text = '';
+    while (text === '') text = await say('hello');
+    assert.equal(text, 'hello');
+  }
+  assert.equal(deaths, 3);
+  assert.ok(statSync(path).isSocket());
+  await proxy.close();
 });
