@@ -442,7 +442,8 @@ const pickContext = {
 function wanted(target: TcpClusterConfig, hash: bigint | undefined, streamInfo: StreamInfo): PickContext {
   pickContext.hash = hash;
   pickContext.random = (Math.random() * 0x7fffffff) | 0;
-  pickContext.metadataMatch = target.metadataMatch;
+  const own = streamInfo.dynamicMetadata?.['envoy.lb'];
+  pickContext.metadataMatch = own === undefined ? target.metadataMatch : { ...target.metadataMatch, ...own };
   pickContext.streamInfo = streamInfo;
   return pickContext;
 }

@@ -1,6 +1,6 @@
 // What is tried. A case has a listener of its own; its name is in the statistics and is the name of its access log.
 import { connect as connectHttp2 } from 'node:http2';
-import { certificateFiles } from '#testing/certificates.ts';
+import { certificateFiles, certificatePath } from '#testing/certificates.ts';
 import type { ClientOptions, TcpClient } from './client.ts';
 import { accessLog, cluster, listenerFilter, network, tcpProxy } from './configuration.ts';
 import type { Upstreams } from './upstreams.ts';
@@ -406,6 +406,47 @@ function tlsCases(): TcpCase[] {
   ];
 }
 
+/** What filter state says about TLS to the host. The host says what it was asked for. */
+function upstreamTlsCases(): TcpCase[] {
+  const made = (name: string, state: Readonly<Record<string, string>>, validation = ''): TcpCase => ({
+    name,
+    ignored: /ssl\.|bytes_total/,
+    clusters: [
+      cluster(
+        name,
+        21216,
+        `transport_socket: {name: tls, typed_config: {"@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext, sni: configured.test, common_tls_context: {alpn_protocols: [one]${validation}}}}`,
+      ),
+    ],
+    filters: [
+      network(
+        'state',
+        `set_filter_state.v3.Config, on_new_connection: [${Object.entries(state)
+          .map(([key, value]) => `{object_key: ${key}, ${text(value)}}`)
+          .join(', ')}]`,
+      ),
+      tcpProxy(name, `cluster: ${name}`),
+    ],
+    async run({ open }) {
+      const client = open();
+      await client.until('!');
+      return client.finish().ended();
+    },
+  });
+  const validation = `, validation_context: {trusted_ca: {filename: ${certificatePath('ca')}}}`;
+  return [
+    made('up_tls', { 'envoy.string': 'x' }),
+    made('up_tls_name', { 'envoy.network.upstream_server_name': 'state.test' }),
+    made('up_tls_alpn', { 'envoy.network.application_protocols': 'two,one' }),
+    made(
+      'up_tls_san',
+      { 'envoy.network.upstream_subject_alt_names': 'nobody.test,a.example.com' },
+      validation,
+    ),
+    made('up_tls_no_san', { 'envoy.network.upstream_subject_alt_names': 'nobody.test' }, validation),
+  ];
+}
+
 export const cases: readonly TcpCase[] = [
   {
     name: 'limited',
@@ -748,4 +789,5 @@ export const cases: readonly TcpCase[] = [
   ...tunnelCases(),
   ...terminationCases(),
   ...tlsCases(),
+  ...upstreamTlsCases(),
 ];

@@ -1,5 +1,6 @@
 // Upstreams for the TCP cases. Each remembers the bytes it got, connection by connection.
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import {
   constants,
   createServer as createHttp2Server,
@@ -8,6 +9,8 @@ import {
 } from 'node:http2';
 import { createServer, type Socket } from 'node:net';
 import type { TestContext } from 'node:test';
+import { createServer as createTlsServer } from 'node:tls';
+import { certificatePath } from '#testing/certificates.ts';
 
 type Serve = (socket: Socket) => void;
 
@@ -125,6 +128,27 @@ export async function startUpstreams(t: TestContext, port: (written: number) => 
       for (const socket of sockets) socket.destroy();
       server.close();
     });
+  }
+  const tlsPort = port(21216);
+  if (tlsPort > 0) {
+    const server = createTlsServer(
+      {
+        cert: readFileSync(certificatePath('server-ec')),
+        key: readFileSync(certificatePath('server-ec-key')),
+        ALPNProtocols: ['one', 'two'],
+        allowHalfOpen: true,
+      },
+      (socket) => {
+        socket.on('error', () => {});
+        socket.write(`${socket.servername} ${socket.alpnProtocol}!`);
+        socket.on('end', () => socket.end());
+        socket.resume();
+      },
+    );
+    server.on('tlsClientError', () => {});
+    server.listen(tlsPort, '127.0.0.1');
+    await once(server, 'listening');
+    t.after(() => server.close());
   }
   for (const [written, serve] of Object.entries(http2Servers)) {
     const states: { text: string }[] = [];

@@ -100,7 +100,13 @@ export class PeerValidator {
     }
     if (names.length > 0 && !names.some((it) => hasName(facts, it))) {
       stats.failVerifySan.value++;
-      return isAnyoneTaken ? unchecked : refused('verify cert failed: verify SAN list');
+      const { dnsSans, uriSans, ipSans, emailSans } = facts;
+      const own = [...dnsSans, ...uriSans, ...ipSans, ...emailSans];
+      return isAnyoneTaken
+        ? unchecked
+        : refused(
+            `verify cert failed: verify SAN list, expected SANs: [${names.join(', ')}], certificate SANs: [${own.join(', ')}]`,
+          );
     }
     if (sni !== '' && !facts.dnsSans.some((it) => isNameCovered(it, sni))) {
       stats.failVerifySan.value++;
