@@ -43,19 +43,23 @@ export function staticSections(bootstrap: Bootstrap, node: Node, acceptedMs: num
         static_listeners: wrapped('listener', 'envoy.config.listener.v3.Listener', listeners, matches),
       }),
     },
-    { order: 50, type: 'envoy.admin.v3.ScopedRoutesConfigDump', dump: () => ({}) },
-    {
-      order: 60,
-      type: 'envoy.admin.v3.RoutesConfigDump',
-      dump: (matches) => ({
-        static_route_configs: wrapped(
-          'route_config',
-          'envoy.config.route.v3.RouteConfiguration',
-          inlineRouteConfigs(listeners),
-          matches,
-        ),
-      }),
-    },
+    ...(hasConnectionManager(listeners)
+      ? [
+          { order: 50, type: 'envoy.admin.v3.ScopedRoutesConfigDump', dump: () => ({}) },
+          {
+            order: 60,
+            type: 'envoy.admin.v3.RoutesConfigDump',
+            dump: (matches: (name: string) => boolean) => ({
+              static_route_configs: wrapped(
+                'route_config',
+                'envoy.config.route.v3.RouteConfiguration',
+                inlineRouteConfigs(listeners),
+                matches,
+              ),
+            }),
+          },
+        ]
+      : []),
     {
       order: 70,
       type: 'envoy.admin.v3.SecretsConfigDump',
@@ -90,6 +94,15 @@ export function endpointsSection(assignments: () => readonly object[]): ConfigDu
 
 function byName(a: Named, b: Named): number {
   return a.name < b.name ? -1 : a.name > b.name ? 1 : 0;
+}
+
+/** Without one nothing has to do with routes, and nothing is said of them. */
+function hasConnectionManager(listeners: readonly object[]): boolean {
+  let isFound = false;
+  visitPacked(listeners, (type) => {
+    isFound ||= type.endsWith('.HttpConnectionManager');
+  });
+  return isFound;
 }
 
 /** The `route_config` of every connection manager, however deep its filter chain stands. */

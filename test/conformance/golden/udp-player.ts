@@ -45,6 +45,12 @@ export async function playDatagrams(play: Play): Promise<Difference[]> {
     ] as const) {
       compare(file, sorted(recorded.file(file)!), sorted(await page(path)));
     }
+    const dump = recorded.file('admin-config_dump.json');
+    if (dump !== undefined)
+      compare('admin-config_dump.json', withoutNode(dump), withoutNode(await page('/config_dump')));
+    const metrics = recorded.file('admin-stats-prometheus.txt');
+    if (metrics !== undefined)
+      compare('admin-stats-prometheus.txt', udpMetrics(metrics), udpMetrics(await page('/stats/prometheus')));
     await proxy.stop();
     for (const file of ['access-default.log', 'access-fields.log', 'access-proxy.log']) {
       const expected = recorded.file(file);
@@ -128,6 +134,21 @@ const withoutUpdates = (text: string) =>
     )
     // One more resolution may make the first that changes nothing.
     .replace(/^\S+\.update_no_rebuild: .*\n/gm, '');
+
+/** The node has the build's versions and extensions. */
+function withoutNode(text: string): string {
+  const dump = JSON.parse(text) as { readonly configs: { bootstrap?: { node?: unknown } }[] };
+  delete dump.configs[0]?.bootstrap?.node;
+  return normalize(JSON.stringify(dump, null, 1));
+}
+
+const udpMetrics = (text: string) =>
+  text
+    .split('\n')
+    .filter((line) => line.includes('udp'))
+    .map((line) => line.replace(/ \d+$/, ''))
+    .sort()
+    .join('\n');
 
 const sorted = (text: string) => text.split('\n').filter(Boolean).sort().join('\n');
 
