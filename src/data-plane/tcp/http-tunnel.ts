@@ -19,6 +19,7 @@ export class HttpTunnel implements SessionUpstream, PoolClient {
   isConnected = false;
   isGone = false;
   hasEnded = false;
+  readonly isFlushing = false;
   readonly #session: UpstreamOwner & FormatContext;
   readonly #pool: HttpPool;
   readonly #tunnel: Tunnel;

@@ -16,6 +16,8 @@ export interface SessionUpstream {
   end(): void;
   /** The client is gone: after its end (`Remote`) what was received is still sent on. */
   close(event: CloseEvent): void;
+  /** The client is gone, and something is still being sent: `onFlushed` tells its end. */
+  readonly isFlushing: boolean;
   /** Both sides have ended, this one last or not. */
   closeEnded(wasLast: boolean): void;
   /** No connection in time. */
@@ -31,6 +33,8 @@ export interface UpstreamOwner {
   onUpstreamData(data: Buffer): void;
   onUpstreamEnd(): void;
   onUpstreamWatermark(isHigh: boolean): void;
+  /** After `isFlushing`. */
+  onFlushed(): void;
   /** After it was connected. */
   onUpstreamGone(wasReset: boolean): void;
 }

@@ -163,6 +163,8 @@ export class TcpSession implements NetworkFilter, UpstreamOwner, TimerOwner, For
     const { timers } = this.#shared.worker;
     timers.cancel(this.#idle);
     for (const timer of this.#timers ?? []) timers.cancel(timer);
+    if (upstream?.isFlushing === true && !upstream.isGone && this.#idleTimeoutMs > 0)
+      timers.start(this.#idle, this.#idleTimeoutMs);
     this.info.endMs = turnMs();
     this.#log(AccessLogType.TcpConnectionEnd);
   }
@@ -325,6 +327,10 @@ export class TcpSession implements NetworkFilter, UpstreamOwner, TimerOwner, For
     if (!isHigh) this.#active();
   }
 
+  onFlushed(): void {
+    this.#shared.worker.timers.cancel(this.#idle);
+  }
+
   onUpstreamGone(wasReset: boolean): void {
     if (this.#isOver) return;
     if (wasReset) this.info.flags |= 1 << ResponseFlag.UpstreamRemoteReset;
@@ -400,6 +406,7 @@ export class TcpSession implements NetworkFilter, UpstreamOwner, TimerOwner, For
     switch (id) {
       case Timer.Idle:
         stats.idleTimeout.value++;
+        if (this.#isOver) this.#upstream!.close(CloseEvent.Local);
         this.#downstream.close(CloseType.NoFlush, 'tcp_session_idle_timeout');
         break;
       case Timer.MaxDuration:

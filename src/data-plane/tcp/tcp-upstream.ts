@@ -29,7 +29,7 @@ export class TcpUpstream implements SessionUpstream, ConnectionOwner {
   readonly #stats: TcpProxyStats;
   readonly #startMs = turnMs();
   #connection: Connection = undefined as never;
-  #isFlushing = false;
+  isFlushing = false;
   /** The session went before there was a connection. */
   #isCancelled = false;
   /** Its end closed the connection, though it is us who close it. */
@@ -86,7 +86,7 @@ export class TcpUpstream implements SessionUpstream, ConnectionOwner {
     }
     this.#connection.close(CloseType.FlushWrite);
     if (this.#connection.isClosed) return;
-    this.#isFlushing = true;
+    this.isFlushing = true;
     this.#stats.upstreamFlushTotal.value++;
     this.#stats.upstreamFlushActive.value++;
   }
@@ -153,7 +153,10 @@ export class TcpUpstream implements SessionUpstream, ConnectionOwner {
     if (event === CloseEvent.Remote) stats.upstreamCxDestroyRemote.value++;
     else stats.upstreamCxDestroyLocal.value++;
     stats.upstreamCxLengthMs.record(turnMs() - this.#startMs);
-    if (this.#isFlushing) this.#stats.upstreamFlushActive.value--;
+    if (this.isFlushing) {
+      this.#stats.upstreamFlushActive.value--;
+      this.#session.onFlushed();
+    }
     if (!this.isConnected) {
       this.#settled();
       if (this.#isCancelled) stats.upstreamRqCancelled.value++;
