@@ -9,6 +9,8 @@ export function workerCount(options: EnvoyOptions): number {
   return options.concurrency ?? availableParallelism();
 }
 
+/** Those that have a processor while the main thread is busy with another; the server starts the rest. */
 export function startThreads(options: EnvoyOptions): Thread[] {
-  return Array.from({ length: workerCount(options) }, (_, i) => startThread(i, extensionModules));
+  const length = Math.min(workerCount(options), Math.max(availableParallelism() - 1, 1));
+  return Array.from({ length }, (_, i) => startThread(i, extensionModules));
 }
