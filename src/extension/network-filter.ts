@@ -51,6 +51,8 @@ export type NetworkFilterFactory = (connection: DownstreamConnection) => Network
 
 /** What a network filter gets to prepare with, once per filter chain and worker. */
 export interface NetworkFilterContext extends WorkerServices {
+  /** From 0; a worker that replaces another has its number. */
+  readonly workerIndex: number;
   readonly name: string;
   readonly registry: Registry;
   readonly listenerName: string;

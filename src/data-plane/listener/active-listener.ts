@@ -159,6 +159,7 @@ export class ActiveListener implements InspectionOwner {
     const { worker } = this;
     const context: DataPlaneFilterContext = {
       ...worker.services,
+      workerIndex: worker.index,
       name: '',
       registry: worker.registry,
       listenerName: this.config.name,

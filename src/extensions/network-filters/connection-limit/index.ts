@@ -20,7 +20,7 @@ interface ConnectionLimitConfig {
   /** How long a refused connection waits for its end. */
   readonly delayMs: number;
   readonly enabled: RuntimeFlag;
-  /** Connections of all workers. */
+  /** Connections by worker. */
   readonly connections: SharedArrayBuffer;
 }
 
@@ -34,11 +34,20 @@ class ConnectionLimitStats {
   }
 }
 
+const mostWorkers = 64;
+
+function total(connections: Int32Array): number {
+  let all = 0;
+  for (let i = 0; i < connections.length; i++) all += Atomics.load(connections, i);
+  return all;
+}
+
 /** What the connections of one worker share. */
 interface Shared {
   readonly config: ConnectionLimitConfig;
   readonly stats: ConnectionLimitStats;
   readonly connections: Int32Array;
+  readonly slot: number;
   readonly runtime: Runtime;
   readonly timers: TimerWheel;
 }
@@ -53,13 +62,18 @@ export const connectionLimit = defineNetworkFilter({
     maxConnections: Number(message.max_connections ?? 0),
     delayMs: durationMs(message.delay, 0),
     enabled: runtimeFlag(message.runtime_enabled),
-    connections: new SharedArrayBuffer(4),
+    connections: new SharedArrayBuffer(mostWorkers * Int32Array.BYTES_PER_ELEMENT),
   }),
-  prepare(config, { stats, runtime, timers }) {
+  prepare(config, { stats, runtime, timers, workerIndex }) {
+    const connections = new Int32Array(config.connections);
+    const slot = workerIndex % mostWorkers;
+    // Those of a worker that died are gone.
+    Atomics.store(connections, slot, 0);
     const shared: Shared = {
       config,
       stats: stats.scope(`connection_limit.${config.statPrefix}`).stats(ConnectionLimitStats),
-      connections: new Int32Array(config.connections),
+      connections,
+      slot,
       runtime,
       timers,
     };
@@ -80,11 +94,12 @@ class ConnectionLimitFilter implements NetworkFilter, TimerOwner {
   }
 
   onNewConnection(): NetworkFilterStatus {
-    const { config, stats, connections, runtime, timers } = this.#shared;
+    const { config, stats, connections, slot, runtime, timers } = this.#shared;
     if (!runtime.flag(config.enabled)) return NetworkFilterStatus.Continue;
     stats.activeConnections.value++;
     this.#isCounted = true;
-    if (Atomics.add(connections, 0, 1) < config.maxConnections) return NetworkFilterStatus.Continue;
+    Atomics.add(connections, slot, 1);
+    if (total(connections) <= config.maxConnections) return NetworkFilterStatus.Continue;
     stats.limitedConnections.value++;
     this.#isRefused = true;
     if (config.delayMs > 0) {
@@ -103,11 +118,11 @@ class ConnectionLimitFilter implements NetworkFilter, TimerOwner {
   }
 
   onClose(): void {
-    const { stats, connections, timers } = this.#shared;
+    const { stats, connections, slot, timers } = this.#shared;
     if (this.#delay !== undefined) timers.cancel(this.#delay);
     if (!this.#isCounted) return;
     stats.activeConnections.value--;
-    Atomics.sub(connections, 0, 1);
+    Atomics.sub(connections, slot, 1);
   }
 
   #close(): void {
