@@ -113,7 +113,7 @@ export class ProxyHeaderWriter {
   readonly #addedTypes: ReadonlySet<number>;
   readonly #onTooLong: () => void;
 
-  /** `onTooLong`: the TLVs do not fit, and all of them are left out. */
+  /** `onTooLong`: not all TLVs fit, and some are left out. */
   constructor(data: ProxyProtocolData, onTooLong: () => void) {
     this.#data = data;
     this.#added = data.addedTlvs.map(({ type, value }) => ({
@@ -136,9 +136,14 @@ export class ProxyHeaderWriter {
     const tlvs = [...this.#added];
     for (const it of clients)
       if (isPassed(passThrough, it.type) && !this.#addedTypes.has(it.type)) tlvs.push(it);
-    if (tlvs.reduce((bytes, { value }) => bytes + 3 + value.length, 0) <= longestTlvs) return tlvs;
-    this.#onTooLong();
-    return [];
+    let bytes = 0;
+    const fitting = tlvs.filter(({ value }) => {
+      if (bytes + 3 + value.length > longestTlvs) return false;
+      bytes += 3 + value.length;
+      return true;
+    });
+    if (fitting.length < tlvs.length) this.#onTooLong();
+    return fitting;
   }
 }
 

@@ -105,6 +105,19 @@ function proxyCases(): TcpCase[] {
       proxy: own('APPEND_IF_EXISTS_OR_ADD'),
     }),
     {
+      ...made('proxy_v2_long', `version: V2, ${all}, added_tlvs: [${tlv(0xe9, 'added')}]`, {
+        head: Buffer.alloc(0),
+        proxy: `, proxy_protocol_tlvs: [${[0xe1, 0xe2].map((type) => tlv(type, 'x'.repeat(40_000))).join(', ')}, ${tlv(0xe3, 'short')}]`,
+      }),
+      async run({ open, upstreams }) {
+        const client = open().send('!proxy_v2_long!');
+        await client.until('!proxy_v2_long!');
+        const seen = Buffer.from(await upstreams.until(21201, '!proxy_v2_long!'), 'latin1');
+        // Ports are those of this connection.
+        return [seen.subarray(0, 24).toString('hex'), seen.length, seen.subarray(28, 60).toString('hex')];
+      },
+    },
+    {
       name: 'proxy_http',
       clusters: [cluster('proxy_http', 21205, socket(`version: V1`))],
       listener: through(all),
