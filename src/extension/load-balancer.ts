@@ -1,6 +1,7 @@
 // The contract of load-balancing policies. A policy is told about hosts when they change and asked for one per request.
 import type { ParseContext } from '#config/parse-context.ts';
 import type { HeaderMap } from '#http/header-map.ts';
+import type { TlvData } from './proxy-protocol-config.ts';
 import type { Extension, Registry } from './registry.ts';
 import type { StreamInfo } from './stream-info.ts';
 import type { WorkerServices } from './worker-services.ts';
@@ -18,6 +19,8 @@ export interface Host {
   readonly health: HostHealth;
   readonly locality: Locality | undefined;
   readonly metadata: Readonly<Record<string, Readonly<Record<string, unknown>>>> | undefined;
+  /** Of its own for a PROXY header. */
+  readonly proxyTlvs?: readonly TlvData[] | undefined;
   /** Requests under way on this thread. */
   readonly activeRequests: number;
 }

@@ -110,32 +110,37 @@ const longestTlvs = 65_535 - 36;
 export class ProxyHeaderWriter {
   readonly #data: ProxyProtocolData;
   readonly #added: readonly ProxyTlv[];
-  readonly #addedTypes: ReadonlySet<number>;
   readonly #onTooLong: () => void;
 
   /** `onTooLong`: not all TLVs fit, and some are left out. */
   constructor(data: ProxyProtocolData, onTooLong: () => void) {
     this.#data = data;
-    this.#added = data.addedTlvs.map(({ type, value }) => ({
-      type,
-      value: Buffer.from(value ?? '', 'latin1'),
-    }));
-    this.#addedTypes = new Set(this.#added.map(({ type }) => type));
+    this.#added = data.addedTlvs.map(tlvOf);
     this.#onTooLong = onTooLong;
   }
 
-  /** `connection` undefined: nobody's, our own (a health check). Version 1 then shows `own`. */
-  write(connection: ProxiedConnection | undefined, own: ProxiedConnection): Buffer {
+  /**
+   * `connection` undefined: nobody's, our own (a health check). Version 1 then shows `own`. `hostTlvs`: what the host has of its own.
+   */
+  write(
+    connection: ProxiedConnection | undefined,
+    own: ProxiedConnection,
+    hostTlvs: readonly TlvData[] = [],
+  ): Buffer {
     const { version } = this.#data;
     if (connection === undefined) return writeProxyHeader(version === 1 ? headerOf(1, own, []) : local);
-    return writeProxyHeader(headerOf(version, connection, version === 1 ? [] : this.#tlvs(connection.tlvs)));
+    return writeProxyHeader(
+      headerOf(version, connection, version === 1 ? [] : this.#tlvs(connection.tlvs, hostTlvs)),
+    );
   }
 
-  #tlvs(clients: readonly ProxyTlv[]): readonly ProxyTlv[] {
+  #tlvs(clients: readonly ProxyTlv[], hostTlvs: readonly TlvData[]): readonly ProxyTlv[] {
     const { passThrough } = this.#data;
-    const tlvs = [...this.#added];
-    for (const it of clients)
-      if (isPassed(passThrough, it.type) && !this.#addedTypes.has(it.type)) tlvs.push(it);
+    // A type that one of them has is not taken from those behind.
+    const tlvs = hostTlvs.map(tlvOf);
+    const has = (type: number) => tlvs.some((it) => it.type === type);
+    tlvs.push(...this.#added.filter(({ type }) => !has(type)));
+    tlvs.push(...clients.filter(({ type }) => isPassed(passThrough, type) && !has(type)));
     let bytes = 0;
     const fitting = tlvs.filter(({ value }) => {
       if (bytes + 3 + value.length > longestTlvs) return false;
@@ -145,6 +150,10 @@ export class ProxyHeaderWriter {
     if (fitting.length < tlvs.length) this.#onTooLong();
     return fitting;
   }
+}
+
+function tlvOf({ type, value }: TlvData): ProxyTlv {
+  return { type, value: Buffer.from(value ?? '', 'latin1') };
 }
 
 const local: ProxyHeader = {

@@ -1,5 +1,6 @@
 // A cluster as plain data: what the main thread makes of the message and posts to the workers. Hosts come apart from it, as they
 // change more often.
+import type { TlvData } from '#extension/proxy-protocol-config.ts';
 import type { Configured } from '#extension/registry.ts';
 import type { H2Options } from '#http/h2-options.ts';
 import type { HealthStatus } from '#schema/messages/envoy/config/core/v3.ts';
@@ -95,6 +96,8 @@ export interface HostConfig {
   /** What the configuration or EDS says: a name of envoy.config.core.v3.HealthStatus. */
   readonly healthStatus: HealthStatus;
   readonly metadata: Metadata | undefined;
+  /** For a PROXY header, before those of the transport socket. */
+  readonly proxyTlvs?: readonly TlvData[];
 }
 
 export interface LocalityConfig {

@@ -22,6 +22,7 @@ export class UpstreamHost implements Host {
   health: HostHealth;
   readonly locality: Locality | undefined;
   metadata: Metadata | undefined;
+  proxyTlvs: HostConfig['proxyTlvs'];
   activeRequests = 0;
   /** Removed from its cluster: connections finish what they carry and close. */
   isRemoved = false;
@@ -65,5 +66,6 @@ export class UpstreamHost implements Host {
     this.health = config.health as HostHealth;
     this.locality = locality;
     this.metadata = config.metadata;
+    this.proxyTlvs = config.proxyTlvs;
   }
 }

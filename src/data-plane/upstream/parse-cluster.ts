@@ -3,13 +3,18 @@ import { canonicalIp } from '#base/cidr.ts';
 import type { ParseContext } from '#config/parse-context.ts';
 import { HostHealth } from '#extension/load-balancer.ts';
 import { durationMs, onlyFields, warnOthers } from '#extension/message-fields.ts';
+import { parseTlvs } from '#extension/proxy-protocol-config.ts';
 import { type Configured, type Registry, typeOf } from '#extension/registry.ts';
 import type {
   CircuitBreakers_Thresholds,
   Cluster,
   LoadBalancingPolicy,
 } from '#schema/messages/envoy/config/cluster/v3.ts';
-import type { HttpProtocolOptions as CommonOptions } from '#schema/messages/envoy/config/core/v3.ts';
+import type {
+  HttpProtocolOptions as CommonOptions,
+  Metadata,
+  PerHostConfig,
+} from '#schema/messages/envoy/config/core/v3.ts';
 import type { ClusterLoadAssignment } from '#schema/messages/envoy/config/endpoint/v3.ts';
 import type { HttpProtocolOptions } from '#schema/messages/envoy/extensions/upstreams/http/v3.ts';
 import { parseAddress } from '../address.ts';
@@ -290,6 +295,7 @@ export function parseLoadAssignment(
               : HostHealth.Healthy,
         healthStatus: it.health_status,
         metadata: it.metadata?.filter_metadata as HostConfig['metadata'],
+        ...hostTlvs(it.metadata, host.field('metadata').field('typed_filter_metadata')),
       });
     });
     localities.push({
@@ -307,4 +313,22 @@ export function parseLoadAssignment(
 /** A STATIC cluster's addresses must be IP addresses. */
 export function isResolved(host: HostConfig): boolean {
   return host.port < 0 || canonicalIp(host.address) !== undefined;
+}
+
+/** Typed metadata of a host: only TLVs for its PROXY header are read. */
+function hostTlvs(metadata: Metadata | undefined, at: ParseContext): Pick<HostConfig, 'proxyTlvs'> {
+  let found: Pick<HostConfig, 'proxyTlvs'> = {};
+  for (const [key, any] of Object.entries<object>(metadata?.typed_filter_metadata ?? {})) {
+    const here = at.key(key);
+    if (
+      key !== 'envoy.transport_sockets.proxy_protocol' ||
+      typeOf(any) !== 'envoy.config.core.v3.PerHostConfig'
+    )
+      here.warn('is read by no extension of chancery');
+    else
+      found = {
+        proxyTlvs: parseTlvs((any as PerHostConfig).added_tlvs, here, 'added_tlvs', false),
+      };
+  }
+  return found;
 }

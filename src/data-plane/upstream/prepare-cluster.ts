@@ -133,6 +133,7 @@ export function updateHosts(cluster: Cluster, localities: readonly LocalityConfi
         known.health = fresh.health;
         known.priority = it.priority;
         known.metadata = config.metadata;
+        known.proxyTlvs = config.proxyTlvs;
       }
       if (hosts.has(host.address)) continue;
       hosts.set(host.address, host);

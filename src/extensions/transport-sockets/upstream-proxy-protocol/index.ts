@@ -83,7 +83,7 @@ class UpstreamProxyProtocol implements UpstreamTransport {
       local: host.address,
       tlvs: [],
     };
-    return this.#writer.write(options?.proxied, own);
+    return this.#writer.write(options?.proxied, own, host.proxyTlvs);
   }
 
   wrap(
