@@ -130,6 +130,7 @@ const files = globSync('src/**/*.ts', { exclude: ['**/*.test.ts'] });
 interface Import {
   readonly specifier: string;
   readonly isType: boolean;
+  readonly isDynamic: boolean;
 }
 
 function imports(file: string): Import[] {
@@ -138,6 +139,7 @@ function imports(file: string): Import[] {
   return [...readFileSync(file, 'utf8').matchAll(statement)].map((match) => ({
     specifier: match[3] ?? match[4] ?? match[5]!,
     isType: /^type\b/.test(match[2] ?? ''),
+    isDynamic: match[5] !== undefined,
   }));
 }
 
@@ -190,4 +192,31 @@ test('hot files import values only from hot files and node:, and never wait or t
     }
   }
   assert.deepEqual(wrong, []);
+});
+
+/** Everything that `file` loads, by static imports. */
+function loadedBy(file: string, known = new Set<string>()): ReadonlySet<string> {
+  if (known.has(file)) return known;
+  known.add(file);
+  for (const { specifier, isType, isDynamic } of imports(file)) {
+    if (isType || isDynamic || !/^[.#]/.test(specifier)) continue;
+    loadedBy(
+      specifier.startsWith('.') ? normalize(join(dirname(file), specifier)) : join('src', specifier.slice(1)),
+      known,
+    );
+  }
+  return known;
+}
+
+test('the main thread loads no codecs and routers, workers load no readers of configuration', () => {
+  const main = loadedBy('src/cli/serve.ts');
+  const worker = [...loadedBy('src/data-plane/worker.ts')];
+  assert.ok(main.has('src/data-plane/http/parse-manager.ts'));
+  assert.ok(worker.includes('src/data-plane/http/router.ts'));
+  for (const file of ['http/router.ts', 'http/connection-manager.ts', 'upstream/http-pool.ts', 'worker.ts'])
+    assert.ok(!main.has(`src/data-plane/${file}`), file);
+  assert.deepEqual(
+    worker.filter((it) => roomOf(it) === 'config'),
+    [],
+  );
 });

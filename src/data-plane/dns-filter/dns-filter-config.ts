@@ -22,6 +22,7 @@ import type { CaresDnsResolverConfig } from '#schema/messages/envoy/extensions/n
 import { message as messageType } from '#schema/registry.ts';
 import { parseAddress } from '../address.ts';
 import { withMetadataOperators } from './dns-filter-log-format.ts';
+import { defaultTtlSeconds, domainSuffix } from './dns-table.ts';
 
 const log = logger('filter');
 
@@ -181,15 +182,6 @@ function parseTable(
     suffixes: [...suffixes].map(([suffix, domains]) => [suffix, [...domains]]),
     ttlSeconds: [...ttls],
   };
-}
-
-export const defaultTtlSeconds = 300;
-
-/** The last two labels; a name of one label is its own. */
-export function domainSuffix(name: string): string {
-  const last = name.lastIndexOf('.');
-  if (last <= 0) return name;
-  return name.slice(name.lastIndexOf('.', last - 1) + 1);
 }
 
 function parseService(service: DnsTable_DnsService, cased: (name: string) => string): DnsService {

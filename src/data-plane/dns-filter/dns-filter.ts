@@ -5,14 +5,8 @@ import { ipBytes, ipVersion } from '#base/cidr.ts';
 import { type TimerOwner, type TimerWheel, WheelTimer } from '#base/timer-wheel.ts';
 import { type UdpFilter, UdpFilterStatus, type UdpListener } from '#extension/udp-filter.ts';
 import type { ClusterLookup } from '../upstream/cluster.ts';
-import {
-  type DnsEndpoint,
-  type DnsFilterConfig,
-  type DnsForwardConfig,
-  type DnsService,
-  defaultTtlSeconds,
-  domainSuffix,
-} from './dns-filter-config.ts';
+import type { DnsEndpoint, DnsFilterConfig, DnsForwardConfig, DnsService } from './dns-filter-config.ts';
+import { defaultTtlSeconds, domainSuffix } from './dns-table.ts';
 import type { DnsFilterStats } from './dns-filter-stats.ts';
 import {
   type DnsQuery,

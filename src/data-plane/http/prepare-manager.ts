@@ -22,7 +22,7 @@ import type { ManagerShared } from './manager-shared.ts';
 import { pathOptions } from './path-options.ts';
 import { type CompileServices, compileRoutes } from './route-compile.ts';
 import { noRoutes } from './route-config.ts';
-import { compileScopedRoutes } from './scoped-routes-config.ts';
+import { compileScopedRoutes } from './scoped-routes-compile.ts';
 
 export function prepareConnectionManager(
   config: ConnectionManagerConfig,

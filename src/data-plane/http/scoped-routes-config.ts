@@ -1,14 +1,13 @@
-// `scoped_routes` with its configurations inline, as plain data: from the message, and to a table.
+// `scoped_routes` with its configurations inline: from the message to plain data.
 import type { ParseContext } from '#config/parse-context.ts';
 import type { Registry } from '#extension/registry.ts';
 import type {
   ScopedRoutes_ScopeKeyBuilder_FragmentBuilder as FragmentBuilder,
   ScopedRoutes,
 } from '#schema/messages/envoy/extensions/filters/network/http_connection_manager/v3.ts';
-import { type CompileServices, compileRoutes } from './route-compile.ts';
 import type { RouteConfigData } from './route-config.ts';
 import { parseRouteConfiguration } from './route-parse.ts';
-import { fragmentSeparator, type KeyFragment, ScopedRouteTable } from './scoped-routes.ts';
+import { fragmentSeparator, type KeyFragment } from './scoped-routes.ts';
 
 export interface ScopedRoutesData {
   readonly name: string;
@@ -70,11 +69,4 @@ function parseFragment(message: FragmentBuilder, at: ParseContext): KeyFragment[
       key: element?.key ?? '',
     },
   ];
-}
-
-export function compileScopedRoutes(data: ScopedRoutesData, services: CompileServices): ScopedRouteTable {
-  const tables = new Map(
-    data.scopes.map(({ key, routes }) => [key.join(fragmentSeparator), compileRoutes(routes, services)]),
-  );
-  return new ScopedRouteTable(data.name, data.fragments, tables);
 }

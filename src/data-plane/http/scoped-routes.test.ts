@@ -8,7 +8,8 @@ import type { StreamInfo } from '#extension/stream-info.ts';
 import { HeaderMap } from '#http/header-map.ts';
 import { create } from '#schema/create.ts';
 import { StatsStore } from '#stats/store.ts';
-import { compileScopedRoutes, parseScopedRoutes } from './scoped-routes-config.ts';
+import { compileScopedRoutes } from './scoped-routes-compile.ts';
+import { parseScopedRoutes } from './scoped-routes-config.ts';
 
 const type = 'envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes';
 
