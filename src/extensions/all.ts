@@ -38,6 +38,7 @@ import { customHeaderDetection } from './original-ip-detection/custom-header/ind
 import { xffDetection } from './original-ip-detection/xff/index.ts';
 import { uuidRequestId } from './request-ids/uuid/index.ts';
 import { downstreamRawBuffer, upstreamRawBuffer } from './transport-sockets/raw-buffer/index.ts';
+import { downstreamStartTls, upstreamStartTls } from './transport-sockets/starttls/index.ts';
 import { downstreamTls, upstreamTls } from './transport-sockets/tls/index.ts';
 import { upstreamProxyProtocol } from './transport-sockets/upstream-proxy-protocol/index.ts';
 
@@ -47,6 +48,8 @@ export const extensions: readonly Extension[] = [
   downstreamTls,
   upstreamTls,
   upstreamProxyProtocol,
+  downstreamStartTls,
+  upstreamStartTls,
   fileAccessLogger,
   stdoutAccessLogger,
   stderrAccessLogger,

@@ -415,6 +415,19 @@ function tlsCases(): TcpCase[] {
       chain: `{transport_socket_connect_timeout: 0.3s, ${socket}, filters: [${tcpProxy('tls_timeout', 'cluster: echo')}]}`,
       run: ({ open }) => open().ended(),
     },
+    {
+      name: 'start_tls',
+      ignored: /ssl\./,
+      clusters: [
+        cluster(
+          'start_tls',
+          21201,
+          'transport_socket: {name: s, typed_config: {"@type": type.googleapis.com/envoy.extensions.transport_sockets.starttls.v3.UpstreamStartTlsConfig, tls_socket_config: {}}}',
+        ),
+      ],
+      chain: `{transport_socket: {name: s, typed_config: {"@type": type.googleapis.com/envoy.extensions.transport_sockets.starttls.v3.StartTlsConfig, tls_socket_config: {common_tls_context: {tls_certificates: [${JSON.stringify(certificateFiles('server-ec'))}]}}}}, filters: [${tcpProxy('start_tls', 'cluster: start_tls')}]}`,
+      run: ({ open }) => open().send('hello').finish().ended(),
+    },
     made('tls_nobody', 21999, async ({ open }) => (await open({ serverName }).ended())[0]),
     made('tls_state', 21201, ({ open }) => open({ serverName }).send('hello').until('hello'), '', [
       network(
