@@ -23,6 +23,8 @@ const hot: readonly string[] = [
   'src/http/header-map.ts',
   'src/http/header-field.ts',
   'src/http/header-validity.ts',
+  'src/http/header-size.ts',
+  'src/http/byte-counts.ts',
   'src/http/codec.ts',
   'src/http/h1-options.ts',
   'src/http/connection-header.ts',

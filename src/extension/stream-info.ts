@@ -1,5 +1,6 @@
 // What is known about one request (or one TCP / UDP session) while it runs and when it has ended: the input of access loggers,
 // tracers and formatters. Fields are written on the request path and read by whoever formats; nothing here is computed early.
+import type { ByteCounts } from '#http/byte-counts.ts';
 import type { ProxyTlv } from '#net/proxy-protocol.ts';
 
 /** Facts of a downstream connection, shared by all of its streams. Certificates and the like are asked for, not stored. */
@@ -103,10 +104,7 @@ export interface UpstreamInfo {
   firstRxByteMs: number;
   lastRxByteMs: number;
   poolReadyMs: number;
-  wireBytesSent: number;
-  wireBytesReceived: number;
-  headerBytesSent: number;
-  headerBytesReceived: number;
+  readonly bytes: Readonly<ByteCounts>;
   attempts: number;
   requestsOnConnection: number;
   /** Every host an attempt went to, for `%UPSTREAM_HOSTS_ATTEMPTED%`. Undefined unless there was a retry. */
@@ -144,10 +142,7 @@ export interface StreamInfo {
   /** Body bytes. */
   bytesReceived: number;
   bytesSent: number;
-  wireBytesReceived: number;
-  wireBytesSent: number;
-  headerBytesReceived: number;
-  headerBytesSent: number;
+  readonly bytes: Readonly<ByteCounts>;
   retransmittedBytes: number;
   lastDownstreamRxMs: number;
   firstDownstreamTxMs: number;

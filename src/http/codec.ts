@@ -1,5 +1,6 @@
 // The contract between the codecs (bytes <-> messages, no sockets) and those who own a connection: the connection manager
 // downstream, the pools upstream. HTTP/1 and HTTP/2 look the same from here.
+import type { ByteCounts } from './byte-counts.ts';
 import type { HeaderMap } from './header-map.ts';
 
 /** Why a stream ended without its end. Envoy's stream reset reasons. */
@@ -67,7 +68,7 @@ export interface StreamDecoder {
 }
 
 /** The other direction of the same stream. Implemented by a codec, called by the proxy. */
-export interface StreamEncoder {
+export interface StreamEncoder extends ByteCounts {
   encode1xx(headers: HeaderMap): void;
   /** The codec reads `headers` before it returns and keeps nothing of it. */
   encodeHeaders(headers: HeaderMap, endStream: boolean): void;
@@ -78,12 +79,6 @@ export interface StreamEncoder {
   reset(reason: ResetReason): void;
   /** True: deliver no more data of this stream (HTTP/2: grant no window; HTTP/1: the owner stops reading). Counted, as Envoy's readDisable. */
   readDisable(disable: boolean): void;
-  /** Bytes of the message as they were on the wire so far, for %...BYTES% log operators. */
-  readonly wireBytesSent: number;
-  readonly wireBytesReceived: number;
-  /** Of these: header lines of HTTP/1, frames with header blocks of HTTP/2. */
-  readonly headerBytesSent: number;
-  readonly headerBytesReceived: number;
 }
 
 /** The peer broke the protocol. `status` is what a server answers before it closes, 0 when there is no answer (HTTP/2). */

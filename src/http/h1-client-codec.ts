@@ -12,7 +12,7 @@ import { closesConnection, isUpgrade } from './connection-header.ts';
 import { h1Errors as errors } from './h1-error.ts';
 import type { Http1Options } from './h1-options.ts';
 import { Body, H1Parser, type H1Receiver, isChunked } from './h1-parser.ts';
-import { headerLine, headerLines, writeBody, writeTrailers } from './h1-writer.ts';
+import { headerLine, headerLines, writeBody, writeHead, writeTrailers } from './h1-writer.ts';
 import type { HeaderMap } from './header-map.ts';
 
 export class H1ClientCodec implements ClientCodec, H1Receiver {
@@ -111,9 +111,11 @@ export class H1ClientCodec implements ClientCodec, H1Receiver {
     const parser = this.#parser;
     const stream = this.#stream;
     if (stream === undefined) return Body.Failed;
+    stream.headerBytesReceived += parser.headerBytes;
+    // Envoy counts what came before once more.
+    stream.decompressedHeaderBytesReceived += stream.headerBytesReceived;
     const headers = parser.headers;
     const status = headers.status;
-    stream.headerBytesReceived += parser.fieldBytes;
     const hasLength = parser.hasContentLength;
     let isRaw = stream.isUpgrade && isUpgrade(parser.connection, parser.upgrade);
     if (parser.transferEncoding !== undefined) {
@@ -171,6 +173,7 @@ export class H1ClientCodec implements ClientCodec, H1Receiver {
     const stream = this.#stream;
     if (stream === undefined) return;
     stream.isResponseComplete = true;
+    stream.headerBytesReceived += this.#parser.headerBytes;
     stream.decoder.decodeTrailers(trailers);
   }
 
@@ -229,6 +232,8 @@ class H1ClientStream implements StreamEncoder {
   wireBytesReceived = 0;
   headerBytesSent = 0;
   headerBytesReceived = 0;
+  decompressedHeaderBytesSent = 0;
+  decompressedHeaderBytesReceived = 0;
   readonly decoder: StreamDecoder;
   isHead = false;
   isConnect = false;
@@ -268,8 +273,7 @@ class H1ClientStream implements StreamEncoder {
     this.isHead = method === 'HEAD';
     this.isConnect = method === 'CONNECT';
     this.isUpgrade = this.isExtendedConnect || isUpgrade(connection, upgrade);
-    const line = `${method} ${this.#target(headers)} HTTP/1.1\r\n`;
-    let text = line;
+    let text = '';
     if (headers.authority !== '' || headers.isAuthorityEmpty)
       text += headerLine('host', headers.authority, headers, options);
     text += headerLines(headers, options);
@@ -287,9 +291,7 @@ class H1ClientStream implements StreamEncoder {
         text += headerLine('content-length', '0', headers, options);
       }
     }
-    this.headerBytesSent += text.length - line.length;
-    text += '\r\n';
-    this.#write(text);
+    writeHead(this.#codec.sink, `${method} ${this.#target(headers)} HTTP/1.1\r\n`, text, this);
     if (endStream) this.#end();
   }
 
@@ -301,7 +303,7 @@ class H1ClientStream implements StreamEncoder {
 
   encodeTrailers(trailers: HeaderMap): void {
     if (this.isOver) return;
-    this.wireBytesSent += writeTrailers(this.#codec.sink, trailers, this.#isChunked, this.#codec.options);
+    writeTrailers(this.#codec.sink, trailers, this.#isChunked, this.#codec.options, this);
     this.#end();
   }
 
@@ -322,11 +324,6 @@ class H1ClientStream implements StreamEncoder {
     return this.#codec.options.sendFullyQualifiedUrl
       ? `${headers.scheme}://${headers.authority}${headers.path}`
       : headers.path;
-  }
-
-  #write(text: string): void {
-    this.wireBytesSent += text.length;
-    this.#codec.sink.writeText(text);
   }
 
   #end(): void {

@@ -52,8 +52,8 @@ export class H1Parser {
   isHttp11 = true;
   /** Length of the head on the wire. */
   headBytes = 0;
-  /** Of its lines behind the first, as Envoy counts them: name, colon, value, line end. */
-  fieldBytes = 0;
+  /** What the log operators count of the head or the trailers: name, value, colon and line end of each line. */
+  headerBytes = 0;
   /** 0 when there is none. It may be broken in a chunked message. */
   contentLength = 0;
   hasContentLength = false;
@@ -268,7 +268,7 @@ export class H1Parser {
     const headers = new HeaderMap();
     this.headers = headers;
     this.headBytes = bodyStart - start;
-    this.fieldBytes = isLineOnly ? 0 : bodyStart - i - 2 - lineCount;
+    this.headerBytes = isLineOnly ? 3 : lineBytes();
     this.isHttp11 = isHttp11;
     headers.status = status;
     if (isRequest) {
@@ -559,6 +559,7 @@ export class H1Parser {
     }
     const trailers = new HeaderMap();
     const text = bytes.toString('latin1', start, next);
+    this.headerBytes = lineBytes();
     for (let line = 0; line < lineCount; line++) {
       const id = headerId(bytes, nameStarts[line]!, nameEnds[line]!, nameHashes[line]!);
       const name =
@@ -624,6 +625,14 @@ const valueStarts = new Int32Array(MAX_LINES);
 const valueEnds = new Int32Array(MAX_LINES);
 const isFolded = new Uint8Array(MAX_LINES);
 let lineCount = 0;
+
+/** Envoy counts a line even where there is none. */
+function lineBytes(): number {
+  let bytes = Math.max(lineCount, 1) * 3;
+  for (let i = 0; i < lineCount; i++)
+    bytes += nameEnds[i]! - nameStarts[i]! + valueEnds[i]! - valueStarts[i]!;
+  return bytes;
+}
 
 /** Number of the head in which a joined header was seen last, by id. */
 const seen = new Float64Array(headerNames.length);

@@ -12,7 +12,7 @@ import { isUpgrade, removeNominatedHeaders, removeUpgrade } from './connection-h
 import { h1Errors as errors } from './h1-error.ts';
 import type { Http1Options } from './h1-options.ts';
 import { Body, H1Parser, type H1Receiver, isChunked, nothing } from './h1-parser.ts';
-import { headerLine, headerLines, statusLine, writeBody, writeTrailers } from './h1-writer.ts';
+import { headerLine, headerLines, statusLine, writeBody, writeHead, writeTrailers } from './h1-writer.ts';
 import type { HeaderMap } from './header-map.ts';
 import { isAuthorityValid, isConnectTarget, parseAbsoluteUrl } from './url.ts';
 
@@ -187,7 +187,8 @@ export class H1ServerCodec implements ServerCodec, H1Receiver {
     stream.isRequestComplete = body === Body.None;
     stream.isRaw = isRaw;
     stream.wireBytesReceived = this.#received + parser.headBytes;
-    stream.headerBytesReceived = parser.fieldBytes;
+    stream.headerBytesReceived = parser.headerBytes;
+    stream.decompressedHeaderBytesReceived = parser.headerBytes;
     stream.decoder.decodeHeaders(headers, stream.isRequestComplete);
     return this.isClosing ? Body.Failed : body;
   }
@@ -236,6 +237,7 @@ export class H1ServerCodec implements ServerCodec, H1Receiver {
     const stream = this.#stream;
     if (stream === undefined) return;
     stream.isRequestComplete = true;
+    stream.headerBytesReceived += this.#parser.headerBytes;
     stream.decoder.decodeTrailers(trailers);
     this.#endWhenComplete(stream);
   }
@@ -283,6 +285,8 @@ class H1ServerStream implements StreamEncoder {
   wireBytesReceived = 0;
   headerBytesSent = 0;
   headerBytesReceived = 0;
+  decompressedHeaderBytesSent = 0;
+  decompressedHeaderBytesReceived = 0;
   /** Set as soon as the owner has answered to `newStream`. */
   decoder!: StreamDecoder;
   isHead = false;
@@ -302,7 +306,7 @@ class H1ServerStream implements StreamEncoder {
   encode1xx(headers: HeaderMap): void {
     if (this.isResponseComplete) return;
     const { options } = this.#codec;
-    this.#write(`${statusLine(headers, this.isHttp10)}${headerLines(headers, options)}\r\n`);
+    writeHead(this.#codec.sink, statusLine(headers, this.isHttp10), headerLines(headers, options), this);
   }
 
   encodeHeaders(headers: HeaderMap, endStream: boolean): void {
@@ -321,8 +325,7 @@ class H1ServerStream implements StreamEncoder {
       else if (name === 'upgrade') upgrade = list[i + 1];
     }
     const isTunnel = (this.isConnect && status < 300) || isUpgrade(connection, upgrade);
-    const line = statusLine(headers, this.isHttp10);
-    let text = line + headerLines(headers, options);
+    let text = headerLines(headers, options);
     if (codec.isGoingAway && !isTunnel) {
       if (connection === undefined) text += headerLine('connection', 'close', headers, options);
       codec.isLast = true;
@@ -342,9 +345,7 @@ class H1ServerStream implements StreamEncoder {
         this.#isChunked = !this.isHead && !isTunnel;
       }
     }
-    this.headerBytesSent += text.length - line.length;
-    text += '\r\n';
-    this.#write(text);
+    writeHead(codec.sink, statusLine(headers, this.isHttp10), text, this);
     if (endStream) this.#end();
   }
 
@@ -356,7 +357,7 @@ class H1ServerStream implements StreamEncoder {
 
   encodeTrailers(trailers: HeaderMap): void {
     if (this.isResponseComplete) return;
-    this.wireBytesSent += writeTrailers(this.#codec.sink, trailers, this.#isChunked, this.#codec.options);
+    writeTrailers(this.#codec.sink, trailers, this.#isChunked, this.#codec.options, this);
     this.#end();
   }
 
@@ -370,11 +371,6 @@ class H1ServerStream implements StreamEncoder {
     const change = disable ? 1 : -1;
     this.readDisables += change;
     this.#codec.disableReading(change);
-  }
-
-  #write(text: string): void {
-    this.wireBytesSent += text.length;
-    this.#codec.sink.writeText(text);
   }
 
   #end(): void {

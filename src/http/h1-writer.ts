@@ -1,4 +1,5 @@
 // Heads and trailers as one latin1 text each, and the bytes around chunks.
+import type { ByteCounts } from './byte-counts.ts';
 import type { ByteSink } from './codec.ts';
 import { HeaderKeyFormat, type Http1Options } from './h1-options.ts';
 import type { HeaderMap, HeaderSpelling } from './header-map.ts';
@@ -37,6 +38,15 @@ function spelledName(name: string, spelling: HeaderSpelling): string {
   return spelling.names.get(name) ?? (spelling.isOthersProperCase ? properCase(name) : name);
 }
 
+/** `lines`: as `headerLines` makes them. */
+export function writeHead(sink: ByteSink, firstLine: string, lines: string, counts: ByteCounts): void {
+  counts.wireBytesSent += firstLine.length + lines.length + 2;
+  counts.headerBytesSent += lines.length;
+  counts.decompressedHeaderBytesSent += lines.length;
+  // biome-ignore lint/style/useTemplate: adding piece by piece takes a fifth less time than adding a template.
+  sink.writeText(firstLine + lines + '\r\n');
+}
+
 /** Writes a slice of a body, and its end. Returns how many bytes that took. */
 export function writeBody(sink: ByteSink, data: Buffer, isChunked: boolean, endStream: boolean): number {
   const length = data.length;
@@ -57,17 +67,20 @@ export function writeBody(sink: ByteSink, data: Buffer, isChunked: boolean, endS
   return start.length + length + end.length;
 }
 
-/** Ends a body with trailers, where they may be. Returns how many bytes that took. */
+/** Ends a body with trailers, where they may be. */
 export function writeTrailers(
   sink: ByteSink,
   trailers: HeaderMap,
   isChunked: boolean,
   options: Http1Options,
-): number {
-  if (!isChunked) return 0;
-  const text = options.enableTrailers ? `0\r\n${headerLines(trailers, options)}\r\n` : lastChunk;
-  sink.writeText(text);
-  return text.length;
+  counts: ByteCounts,
+): void {
+  if (!isChunked) return;
+  const lines = options.enableTrailers ? headerLines(trailers, options) : '';
+  counts.wireBytesSent += lastChunk.length + lines.length;
+  counts.headerBytesSent += lines.length;
+  counts.decompressedHeaderBytesSent += lines.length;
+  sink.writeText(`0\r\n${lines}\r\n`);
 }
 
 const lastChunk = '0\r\n\r\n';

@@ -50,6 +50,7 @@ import {
   upgradeType,
 } from './h2-upgrade.ts';
 import type { HeaderMap } from './header-map.ts';
+import { headerBytes } from './header-size.ts';
 import { HpackDecoder } from './hpack-decoder.ts';
 import { HpackEncoder } from './hpack-encoder.ts';
 
@@ -654,11 +655,6 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
       from += 5;
     }
     if (!this.#checkContent(to - from)) return;
-    const stream = this.#streams.get(id);
-    if (stream !== undefined) {
-      stream.wireBytesReceived += end - start + frameHeaderBytes;
-      stream.headerBytesReceived += end - start + frameHeaderBytes;
-    }
     this.#blockEnds = (flags & Flag.EndStream) !== 0;
     if ((flags & Flag.EndHeaders) !== 0) {
       this.#headerBlock(id, bytes, from, to, end - start + frameHeaderBytes);
@@ -690,11 +686,6 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
         'Too many CONTINUATION frames following a HEADER frame',
         true,
       );
-    }
-    const stream = this.#streams.get(this.#blockStream);
-    if (stream !== undefined) {
-      stream.wireBytesReceived += end - start + frameHeaderBytes;
-      stream.headerBytesReceived += end - start + frameHeaderBytes;
     }
     if ((this.#flags & Flag.EndHeaders) === 0) return;
     const id = this.#blockStream;
@@ -731,6 +722,9 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
     message.begin(isTrailers ? BlockKind.Trailers : BlockKind.Response);
     if (!this.#decoder.decode(bytes, start, end, message)) return this.#badCompression();
     const verdict = message.finish();
+    stream.wireBytesReceived += wireBytes;
+    stream.headerBytesReceived += wireBytes;
+    stream.decompressedHeaderBytesReceived += headerBytes(message.headers);
     if (isTrailers) this.#trailers(stream, verdict);
     else this.#response(stream, verdict);
   }
@@ -761,6 +755,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
     const stream = this.#newStream(id, nobody);
     stream.wireBytesReceived = wireBytes;
     stream.headerBytesReceived = wireBytes;
+    stream.decompressedHeaderBytesReceived = headerBytes(message.headers);
     this.#streams.add(stream);
     stream.decoder = this.#serverOwner!.newStream(stream);
     if (stream.gone) return;
@@ -1135,6 +1130,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
 
   #writeHeaders(stream: H2Stream, headers: HeaderMap, endStream: boolean): void {
     const output = this.#output;
+    stream.decompressedHeaderBytesSent += headerBytes(headers);
     output.reserve(frameHeaderBytes + this.#encoder.bound(headers));
     const start = output.at;
     const end = this.#encoder.encode(headers, output.bytes, start + frameHeaderBytes);

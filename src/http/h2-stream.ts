@@ -54,6 +54,8 @@ export class H2Stream implements StreamEncoder {
   wireBytesReceived = 0;
   headerBytesSent = 0;
   headerBytesReceived = 0;
+  decompressedHeaderBytesSent = 0;
+  decompressedHeaderBytesReceived = 0;
 
   constructor(
     session: H2Session,

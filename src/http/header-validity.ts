@@ -22,22 +22,3 @@ export function headerProblem(headers: HeaderMap): string {
   }
   return '';
 }
-
-/** Counts pseudo-headers, too; `maxBytes` is of names and values together. */
-export function exceeds(headers: HeaderMap, maxCount: number, maxBytes: number): boolean {
-  const { authority, list, method, path, scheme } = headers;
-  let count = list.length / 2;
-  let bytes = 0;
-  for (let i = 0; i < list.length; i++) bytes += list[i]!.length;
-  for (const [name, value] of [
-    [':authority', authority],
-    [':method', method],
-    [':path', path],
-    [':scheme', scheme],
-  ] as const) {
-    if (value === '') continue;
-    count++;
-    bytes += name.length + value.length;
-  }
-  return count > maxCount || bytes > maxBytes;
-}

@@ -229,7 +229,8 @@ async function ask(port: number, request: NonNullable<HttpCase['request']>): Pro
 
 /** Times and ids that differ from run to run, and counts of bytes that depend on them. */
 function fixed(text: string, key: string): string {
-  if (/^(time_to_|duration|start_time)|wire_bytes|_headers_bytes$/.test(key)) return 'some';
+  if (/^(time_to_|duration|start_time)|wire_bytes|_headers_bytes$|^downstream_header_bytes_sent$/.test(key))
+    return 'some';
   switch (key) {
     case 'id':
       return 'ID';

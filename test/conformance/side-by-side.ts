@@ -79,8 +79,6 @@ export function normalized(
   if (typeof value === 'object' && value !== null)
     return Object.fromEntries(
       Object.entries(value)
-        // Bytes of headers on the wire are not counted here.
-        .filter(([name]) => !/header_bytes_/.test(name))
         .sort(([a], [b]) => (a < b ? -1 : 1))
         .map(([name, it]) => [name, normalized(it, replace, name)]),
     );

@@ -6,6 +6,7 @@ import type {
   TlsInfo,
   UpstreamInfo,
 } from '#extension/stream-info.ts';
+import { type ByteCounts, ByteMeter, noByteCounts } from '#http/byte-counts.ts';
 import type { Metadata } from './route-entry.ts';
 
 export class RequestUpstreamInfo implements UpstreamInfo {
@@ -28,10 +29,8 @@ export class RequestUpstreamInfo implements UpstreamInfo {
   firstRxByteMs = 0;
   lastRxByteMs = 0;
   poolReadyMs = 0;
-  wireBytesSent = 0;
-  wireBytesReceived = 0;
-  headerBytesSent = 0;
-  headerBytesReceived = 0;
+  /** Those of the present attempt have those of earlier ones in them. */
+  bytes: ByteCounts = noByteCounts;
   attempts = 0;
   requestsOnConnection = 0;
   hostsAttempted: string[] | undefined = undefined;
@@ -58,10 +57,7 @@ export class RequestInfo implements StreamInfo {
   readonly upstream: RequestUpstreamInfo = new RequestUpstreamInfo();
   bytesReceived = 0;
   bytesSent = 0;
-  wireBytesReceived = 0;
-  wireBytesSent = 0;
-  headerBytesReceived = 0;
-  headerBytesSent = 0;
+  readonly bytes: ByteCounts;
   retransmittedBytes = 0;
   lastDownstreamRxMs = 0;
   firstDownstreamTxMs = 0;
@@ -82,8 +78,9 @@ export class RequestInfo implements StreamInfo {
   attemptCount = 0;
   customFlags = '';
 
-  constructor(connection: ConnectionInfo, startMs: number) {
+  constructor(connection: ConnectionInfo, startMs: number, bytes: ByteCounts = new ByteMeter()) {
     this.connection = connection;
+    this.bytes = bytes;
     this.startMs = startMs;
     this.remoteAddress = connection.remoteAddress;
     if (connection.filterState !== undefined) this.filterState = new Map(connection.filterState);

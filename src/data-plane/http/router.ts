@@ -1,12 +1,12 @@
 // The end of the filter chain: from route to cluster to host to a stream on a connection, and the response back. Timeouts, retries,
 // hedging and redirects are decided here; one `UpstreamRequest` is one attempt. Steps 6 and 9 of a request's way.
-
 import { pin } from '#base/read-buffers.ts';
 import { type TimerOwner, WheelTimer } from '#base/timer-wheel.ts';
 import { turnMs } from '#base/turn.ts';
 import type { PickContext } from '#extension/load-balancer.ts';
 import { ResponseFlag } from '#extension/response-flag.ts';
 import type { StreamInfo } from '#extension/stream-info.ts';
+import { addBytes, noByteCounts } from '#http/byte-counts.ts';
 import { ResetReason, type StreamEncoder } from '#http/codec.ts';
 import type { HeaderMap } from '#http/header-map.ts';
 import { headerProblem } from '#http/header-validity.ts';
@@ -221,17 +221,7 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
     this.#retry?.release();
     const attempt = this.#attempt;
     this.#attempt = undefined;
-    if (attempt !== undefined) {
-      const { encoder } = attempt;
-      const { upstream } = this.stream.info;
-      attempt.reset();
-      if (encoder !== undefined) {
-        upstream.wireBytesSent = encoder.wireBytesSent;
-        upstream.wireBytesReceived = encoder.wireBytesReceived;
-        upstream.headerBytesSent = encoder.headerBytesSent;
-        upstream.headerBytesReceived = encoder.headerBytesReceived;
-      }
-    }
+    attempt?.reset();
     this.#resetOthers(undefined);
   }
 
@@ -428,6 +418,8 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
     const { info } = this.stream;
     const { upstream } = info;
     for (let i = 0; i < this.#groups.length; i++) this.#groups[i]!.rqTotal.value++;
+    if (upstream.bytes !== noByteCounts) addBytes(encoder, upstream.bytes);
+    upstream.bytes = encoder;
     upstream.connectionId = connection.id;
     upstream.localAddress = connection.localAddress;
     upstream.requestsOnConnection = connection.requests;
@@ -727,11 +719,6 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
     (stream.isInternal ? cluster.codes.internal : cluster.codes.external).time(ms);
     if (this.#altStatName !== '') cluster.codes.named(this.#altStatName).time(ms);
     for (let i = 0; i < this.#groups.length; i++) this.#groups[i]!.codes.time(ms);
-    const encoder = attempt.encoder!;
-    upstream.wireBytesSent = encoder.wireBytesSent;
-    upstream.wireBytesReceived = encoder.wireBytesReceived;
-    upstream.headerBytesSent = encoder.headerBytesSent;
-    upstream.headerBytesReceived = encoder.headerBytesReceived;
     if (attempt.requestSent) {
       attempt.finish();
       if (this.#attempt === attempt) this.#attempt = undefined;

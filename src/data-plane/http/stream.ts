@@ -5,7 +5,6 @@
 //
 // A direction is a walk by index. A filter that stops leaves a `Hold` behind: what it waits with. Without holds, the usual case,
 // nothing is allocated here beside the stream and its info.
-
 import { nextRandom } from '#base/random.ts';
 import { pin } from '#base/read-buffers.ts';
 import { type TimerOwner, WheelTimer } from '#base/timer-wheel.ts';
@@ -15,7 +14,7 @@ import { FilterStatus, type HttpFilter, type HttpRoute, type HttpStream } from '
 import { ResponseFlag } from '#extension/response-flag.ts';
 import { ResetReason, type StreamDecoder, type StreamEncoder } from '#http/codec.ts';
 import { HeaderMap } from '#http/header-map.ts';
-import { exceeds } from '#http/header-validity.ts';
+import { headerBytes, headerCount } from '#http/header-size.ts';
 import type { ConnectionManager } from './connection-manager.ts';
 import { type FilterPlan, Has } from './filter-plan.ts';
 import { localReply } from './local-reply.ts';
@@ -103,7 +102,7 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
     this.encoder = encoder;
     const shared = manager.shared;
     this.plan = shared.plan;
-    this.info = new RequestInfo(manager.connectionInfo, turnMs());
+    this.info = new RequestInfo(manager.connectionInfo, turnMs(), encoder);
     // Logged for a request that breaks off before its headers are there; these may say HTTP/1.0.
     this.info.protocol = manager.codecProtocol;
     this.decoderBufferLimit = shared.bufferLimitBytes;
@@ -794,7 +793,8 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
 
   requestHeadersExceedLimits(): boolean {
     const { maxHeadersBytes, maxHeadersCount } = this.manager.shared.config.http1;
-    return exceeds(this.requestHeaders, maxHeadersCount, maxHeadersBytes);
+    const headers = this.requestHeaders;
+    return headerCount(headers) > maxHeadersCount || headerBytes(headers) > maxHeadersBytes;
   }
 
   clearRouteCache(): void {
@@ -975,10 +975,6 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
     this.router.abandon();
     info.endMs = turnMs();
     if (this.isUpgrade) manager.shared.stats.downstreamCxUpgradesActive.value--;
-    info.wireBytesReceived = this.encoder.wireBytesReceived;
-    info.wireBytesSent = this.encoder.wireBytesSent;
-    info.headerBytesReceived = this.encoder.headerBytesReceived;
-    info.headerBytesSent = this.encoder.headerBytesSent;
     if ((plan.hasAny & Has.OnStreamComplete) !== 0) {
       for (let i = 0; i < this.#filters.length; i++) {
         if ((plan.has[i]! & Has.OnStreamComplete) !== 0) this.#filters[i]!.onStreamComplete!(this);

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type { FilterState } from '#extension/filter-state.ts';
 import type { FormatContext } from '#extension/formatter.ts';
 import type { FilterStateObject } from '#extension/stream-info.ts';
+import { type ByteCounts, noByteCounts } from '#http/byte-counts.ts';
 import type { StreamEncoder } from '#http/codec.ts';
 import { ResetReason } from '#http/codec.ts';
 import { HeaderMap } from '#http/header-map.ts';
@@ -46,12 +47,8 @@ export class HttpTunnel implements SessionUpstream, PoolClient {
   }
 
   /** Envoy counts what the codec writes and reads, and the payload once more. */
-  get ownBytesSent(): number {
-    return this.#encoder?.wireBytesSent ?? 0;
-  }
-
-  get ownBytesReceived(): number {
-    return this.#encoder?.wireBytesReceived ?? 0;
+  get ownBytes(): Readonly<ByteCounts> {
+    return this.#encoder ?? noByteCounts;
   }
 
   open(): void {

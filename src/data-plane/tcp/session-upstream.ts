@@ -1,5 +1,6 @@
 // Where the bytes of a TCP session go: a connection of its own (`tcp-upstream.ts`) or a stream through an HTTP proxy
 // (`http-tunnel.ts`).
+import type { ByteCounts } from '#http/byte-counts.ts';
 import type { CloseEvent } from '#net/connection.ts';
 
 export interface SessionUpstream {
@@ -7,8 +8,7 @@ export interface SessionUpstream {
   readonly isConnected: boolean;
   readonly isGone: boolean;
   /** Bytes that it added to those of the session, both ways, as Envoy counts them. */
-  readonly ownBytesSent: number;
-  readonly ownBytesReceived: number;
+  readonly ownBytes: Readonly<ByteCounts>;
   /** The end of its bytes came. */
   readonly hasEnded: boolean;
   open(): void;

@@ -14,6 +14,7 @@ import {
 } from '#extension/network-filter.ts';
 import { ResponseFlag } from '#extension/response-flag.ts';
 import type { StreamInfo } from '#extension/stream-info.ts';
+import { addBytes, ByteMeter, noByteCounts } from '#http/byte-counts.ts';
 import type { HeaderMap } from '#http/header-map.ts';
 import { CloseEvent, CloseType } from '#net/connection.ts';
 import type { ProxyTlv } from '#net/proxy-protocol.ts';
@@ -68,8 +69,7 @@ export class TcpSession implements NetworkFilter, UpstreamOwner, TimerOwner, For
   #upstream: SessionUpstream | undefined = undefined;
   #attempts = 0;
   /** Payload to and from the upstream, and what failed attempts added. */
-  #upstreamSent = 0;
-  #upstreamReceived = 0;
+  readonly #upstreamBytes = new ByteMeter();
   #isOver = false;
   #downstreamEnded = false;
   /** Received before there was an upstream, when `max_early_data_bytes` allows that. */
@@ -125,12 +125,12 @@ export class TcpSession implements NetworkFilter, UpstreamOwner, TimerOwner, For
   onData(data: Buffer, end: boolean): NetworkFilterStatus {
     const { info } = this;
     const upstream = this.#upstream;
-    info.wireBytesReceived += data.length;
+    info.bytes.wireBytesReceived += data.length;
     if (end) this.#downstreamEnded = true;
     if (upstream === undefined || !upstream.isConnected) this.#hold(data, end);
     else {
       if (data.length > 0) {
-        this.#upstreamSent += data.length;
+        this.#upstreamBytes.wireBytesSent += data.length;
         upstream.write(data);
       }
       if (end) {
@@ -283,7 +283,7 @@ export class TcpSession implements NetworkFilter, UpstreamOwner, TimerOwner, For
     const early = this.#early;
     if (early !== undefined) {
       this.#early = undefined;
-      this.#upstreamSent += this.#earlyBytes;
+      this.#upstreamBytes.wireBytesSent += this.#earlyBytes;
       for (let i = 0; i < early.length; i++) upstream.write(early[i]!);
     }
     if (this.#downstreamEnded) upstream.end();
@@ -304,8 +304,8 @@ export class TcpSession implements NetworkFilter, UpstreamOwner, TimerOwner, For
   onUpstreamData(data: Buffer): void {
     if (this.#isOver) return;
     const { info } = this;
-    this.#upstreamReceived += data.length;
-    info.wireBytesSent += data.length;
+    this.#upstreamBytes.wireBytesReceived += data.length;
+    info.bytes.wireBytesSent += data.length;
     this.#downstream.write(data);
     this.#active();
     if (this.#shared.config.checksDrain) this.#closeIfDraining();
@@ -342,8 +342,7 @@ export class TcpSession implements NetworkFilter, UpstreamOwner, TimerOwner, For
     const { config } = this.#shared;
     this.#stopTimer(Timer.Connect);
     this.#settled();
-    this.#upstreamSent += this.#upstream?.ownBytesSent ?? 0;
-    this.#upstreamReceived += this.#upstream?.ownBytesReceived ?? 0;
+    addBytes(this.#upstreamBytes, this.#upstream?.ownBytes ?? noByteCounts);
     this.#upstream = undefined;
     this.info.upstream.transportFailureReason = details;
     if (isRemote) this.info.flags |= 1 << ResponseFlag.UpstreamConnectionFailure;
@@ -432,8 +431,10 @@ export class TcpSession implements NetworkFilter, UpstreamOwner, TimerOwner, For
     const { connection } = this.#downstream;
     this.info.bytesReceived = connection.bytesReceived;
     this.info.bytesSent = connection.bytesSent;
-    this.info.upstream.wireBytesSent = this.#upstreamSent + (this.#upstream?.ownBytesSent ?? 0);
-    this.info.upstream.wireBytesReceived = this.#upstreamReceived + (this.#upstream?.ownBytesReceived ?? 0);
+    const bytes = new ByteMeter();
+    addBytes(bytes, this.#upstreamBytes);
+    addBytes(bytes, this.#upstream?.ownBytes ?? noByteCounts);
+    this.info.upstream.bytes = bytes;
     this.logType = type;
     for (let i = 0; i < accessLogs.length; i++) accessLogs[i]!.log(this);
   }

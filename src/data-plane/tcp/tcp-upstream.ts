@@ -2,6 +2,7 @@
 import { addressText } from '#base/address-text.ts';
 import { turnMs } from '#base/turn.ts';
 import type { TransportOptions } from '#extension/transport-socket.ts';
+import { noByteCounts } from '#http/byte-counts.ts';
 import {
   CloseEvent,
   CloseType,
@@ -19,8 +20,7 @@ export class TcpUpstream implements SessionUpstream, ConnectionOwner {
   isConnected = false;
   isGone = false;
   hasEnded = false;
-  readonly ownBytesSent = 0;
-  readonly ownBytesReceived = 0;
+  readonly ownBytes = noByteCounts;
   readonly #session: UpstreamOwner;
   readonly #cluster: Cluster;
   readonly #host: UpstreamHost;

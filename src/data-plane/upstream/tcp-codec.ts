@@ -15,8 +15,10 @@ export class TcpCodec implements ClientCodec, StreamEncoder, FlushSource {
   readonly protocol = 'HTTP/1.1';
   wireBytesSent = 0;
   wireBytesReceived = 0;
-  readonly headerBytesSent = 0;
-  readonly headerBytesReceived = 0;
+  headerBytesSent = 0;
+  headerBytesReceived = 0;
+  decompressedHeaderBytesSent = 0;
+  decompressedHeaderBytesReceived = 0;
   readonly #owner: ClientCodecOwner;
   readonly #connection: Connection;
   #decoder: StreamDecoder | undefined = undefined;

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { ipOfAddress, ipVersion, maskedIp } from '#base/cidr.ts';
 import { headerField } from '#http/header-field.ts';
+import { headerBytes } from '#http/header-size.ts';
 import type { FormatContext } from '../formatter.ts';
 import { AccessLogType } from '../formatter.ts';
 import { longFlagNames, ResponseFlag, shortFlagNames } from '../response-flag.ts';
@@ -12,7 +13,6 @@ import {
   CutOperator,
   HeaderOperator,
   type HeaderSource,
-  headerBytes,
   isPath,
   MetadataOperator,
   NumberOperator,
@@ -118,18 +118,20 @@ const plainCommands: Readonly<Record<string, Operator>> = {
   BYTES_SENT: count((it) => it.bytesSent),
   BYTES_RETRANSMITTED: count((it) => it.retransmittedBytes),
   PACKETS_RETRANSMITTED: number(() => 0),
-  UPSTREAM_WIRE_BYTES_RECEIVED: count((it) => it.upstream.wireBytesReceived),
-  UPSTREAM_WIRE_BYTES_SENT: count((it) => it.upstream.wireBytesSent),
-  UPSTREAM_HEADER_BYTES_RECEIVED: count((it) => it.upstream.headerBytesReceived),
-  UPSTREAM_HEADER_BYTES_SENT: count((it) => it.upstream.headerBytesSent),
-  UPSTREAM_DECOMPRESSED_HEADER_BYTES_RECEIVED: count((it) => it.upstream.headerBytesReceived),
-  UPSTREAM_DECOMPRESSED_HEADER_BYTES_SENT: count((it) => it.upstream.headerBytesSent),
-  DOWNSTREAM_WIRE_BYTES_RECEIVED: count((it) => it.wireBytesReceived),
-  DOWNSTREAM_WIRE_BYTES_SENT: count((it) => it.wireBytesSent),
-  DOWNSTREAM_HEADER_BYTES_RECEIVED: count((it) => it.headerBytesReceived),
-  DOWNSTREAM_HEADER_BYTES_SENT: count((it) => it.headerBytesSent),
-  DOWNSTREAM_DECOMPRESSED_HEADER_BYTES_RECEIVED: count((it) => it.headerBytesReceived),
-  DOWNSTREAM_DECOMPRESSED_HEADER_BYTES_SENT: count((it) => it.headerBytesSent),
+  UPSTREAM_WIRE_BYTES_RECEIVED: count((it) => it.upstream.bytes.wireBytesReceived),
+  UPSTREAM_WIRE_BYTES_SENT: count((it) => it.upstream.bytes.wireBytesSent),
+  UPSTREAM_HEADER_BYTES_RECEIVED: count((it) => it.upstream.bytes.headerBytesReceived),
+  UPSTREAM_HEADER_BYTES_SENT: count((it) => it.upstream.bytes.headerBytesSent),
+  UPSTREAM_DECOMPRESSED_HEADER_BYTES_RECEIVED: count(
+    (it) => it.upstream.bytes.decompressedHeaderBytesReceived,
+  ),
+  UPSTREAM_DECOMPRESSED_HEADER_BYTES_SENT: count((it) => it.upstream.bytes.decompressedHeaderBytesSent),
+  DOWNSTREAM_WIRE_BYTES_RECEIVED: count((it) => it.bytes.wireBytesReceived),
+  DOWNSTREAM_WIRE_BYTES_SENT: count((it) => it.bytes.wireBytesSent),
+  DOWNSTREAM_HEADER_BYTES_RECEIVED: count((it) => it.bytes.headerBytesReceived),
+  DOWNSTREAM_HEADER_BYTES_SENT: count((it) => it.bytes.headerBytesSent),
+  DOWNSTREAM_DECOMPRESSED_HEADER_BYTES_RECEIVED: count((it) => it.bytes.decompressedHeaderBytesReceived),
+  DOWNSTREAM_DECOMPRESSED_HEADER_BYTES_SENT: count((it) => it.bytes.decompressedHeaderBytesSent),
 
   PROTOCOL: info((it) => it.protocol),
   UPSTREAM_PROTOCOL: info((it) => it.upstream.protocol),

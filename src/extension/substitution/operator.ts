@@ -1,7 +1,6 @@
 // What a command of a format string does when it runs. Operators are made once; a call reads the context and allocates its result.
 import { portOfAddress } from '#base/cidr.ts';
 import { firstValue, type HeaderField } from '#http/header-field.ts';
-import type { HeaderMap } from '#http/header-map.ts';
 import type { FormatContext } from '../formatter.ts';
 import { valueAt } from '../matchers/value-matcher.ts';
 
@@ -219,19 +218,4 @@ export function jsonText(value: unknown): string {
   if (typeof value === 'string') return needsEscape.test(value) ? JSON.stringify(value) : `"${value}"`;
   if (typeof value === 'number') return Number.isFinite(value) ? String(value) : `"${value}"`;
   return value === undefined ? 'null' : JSON.stringify(value);
-}
-
-/** Bytes of a header map as Envoy counts them: names and values. */
-export function headerBytes(headers: HeaderMap | undefined): number {
-  if (headers === undefined) return 0;
-  let bytes = 0;
-  const list = headers.list;
-  for (let i = 0; i < list.length; i++) bytes += list[i]!.length;
-  if (headers.method !== '') bytes += 7 + headers.method.length;
-  if (headers.scheme !== '') bytes += 7 + headers.scheme.length;
-  if (headers.authority !== '') bytes += 10 + headers.authority.length;
-  if (headers.path !== '') bytes += 5 + headers.path.length;
-  if (headers.protocol !== '') bytes += 9 + headers.protocol.length;
-  if (headers.status !== 0) bytes += 10;
-  return bytes;
 }

@@ -3,9 +3,9 @@ import { utf8OfLatin1 } from '#base/utf8.ts';
 import type { AccessLogger } from '#extension/access-logger.ts';
 import type { CustomTags } from '#extension/custom-tags.ts';
 import type { FormatContext } from '#extension/formatter.ts';
-import { headerBytes } from '#extension/substitution/operator.ts';
 import { headerField, joinedValue } from '#http/header-field.ts';
 import type { HeaderMap } from '#http/header-map.ts';
+import { headerBytes } from '#http/header-size.ts';
 import { encodeMessage } from '#schema/binary.ts';
 import type {
   HTTPAccessLogEntry_HTTPVersion,
@@ -62,8 +62,8 @@ export class HttpGrpcLogger implements AccessLogger {
       request_headers_bytes: headerBytes(headers),
       request_body_bytes: info.bytesReceived,
       request_headers: named(headers, this.#headers.request),
-      upstream_header_bytes_sent: info.upstream.headerBytesSent,
-      downstream_header_bytes_received: info.headerBytesReceived,
+      upstream_header_bytes_sent: info.upstream.bytes.headerBytesSent,
+      downstream_header_bytes_received: info.bytes.headerBytesReceived,
     };
   }
 
@@ -75,8 +75,8 @@ export class HttpGrpcLogger implements AccessLogger {
       response_body_bytes: info.bytesSent,
       response_headers: named(responseHeaders, this.#headers.response),
       response_trailers: named(responseTrailers, this.#headers.trailers),
-      upstream_header_bytes_received: info.upstream.headerBytesReceived,
-      downstream_header_bytes_sent: info.headerBytesSent,
+      upstream_header_bytes_received: info.upstream.bytes.headerBytesReceived,
+      downstream_header_bytes_sent: info.bytes.headerBytesSent,
     };
   }
 }
