@@ -43,12 +43,14 @@ static_resources:
       name: up
       type: STATIC
       connect_timeout: 1s
+      circuit_breakers: { thresholds: [{ max_retries: 1000 }] }
       load_assignment:
         cluster_name: up
         endpoints: [{ lb_endpoints: [{ endpoint: { address: { socket_address: { address: 127.0.0.1, port_value: 21201 } } } }] }]
     - name: dead
       type: STATIC
       connect_timeout: 1s
+      circuit_breakers: { thresholds: [{ max_retries: 1000 }] }
       load_assignment:
         cluster_name: dead
         endpoints: [{ lb_endpoints: [{ endpoint: { address: { socket_address: { address: 127.0.0.1, port_value: 21999 } } } }] }]
