@@ -6,12 +6,14 @@ import { parse } from 'yaml';
 import type { ConfigError } from '#config/config-error.ts';
 import { loadBootstrap } from '#config/load.ts';
 import { loadRegistry, parseBootstrap } from '#data-plane/server.ts';
+import { certificatePath } from '#testing/certificates.ts';
 import { frontProxyYaml } from '#testing/start-proxy.ts';
 
 const registry = await loadRegistry([import.meta.resolve('#extensions/all.ts')]);
 const pages = globSync([
   'src/extensions/{http-filters,network-filters,listener-filters,udp-filters}/*/README.md',
-  'src/data-plane/{udp,dns-filter}/README.md',
+  'src/extensions/transport-sockets/{starttls,upstream-proxy-protocol}/README.md',
+  'src/data-plane/{tcp,udp,dns-filter}/README.md',
 ]);
 const address = { socket_address: { address: '127.0.0.1', port_value: 0 } };
 const echo = {
@@ -33,7 +35,15 @@ function bootstrapOf(page: string, example: { name: string }): string {
         ],
       },
     });
-  const isTerminal = /\/(echo|direct-response)\//.test(page);
+  if (page.includes('upstream-proxy-protocol'))
+    return JSON.stringify({ static_resources: { clusters: [{ name: 'c', transport_socket: example }] } });
+  if (page.includes('starttls'))
+    return JSON.stringify({
+      static_resources: {
+        listeners: [{ name: 'l', address, filter_chains: [{ filters: [echo], transport_socket: example }] }],
+      },
+    });
+  const isTerminal = /\/(echo|direct-response|tcp)\//.test(page);
   const chain = page.includes('listener-filters') ? [echo] : isTerminal ? [example] : [example, echo];
   return JSON.stringify({
     static_resources: {
@@ -62,7 +72,9 @@ test('every folder of an extension has a page', () => {
 
 for (const page of pages) {
   test(`the example of ${page} is accepted`, async () => {
-    const text = readFileSync(page, 'utf8');
+    const text = readFileSync(page, 'utf8')
+      .replace('server.pem', certificatePath('server-ec'))
+      .replace('server-key.pem', certificatePath('server-ec-key'));
     const example = parse(/```yaml\n([^`]*)```/.exec(text)![1]!) as { name: string };
     assert.ok(text.startsWith(`# ${example.name}\n`), 'the title is the name of the extension');
     const loaded = await loadBootstrap({ yaml: bootstrapOf(page, example) });
