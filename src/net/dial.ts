@@ -70,7 +70,7 @@ export function dial(options: DialOptions, owner: ConnectionOwner): Connection {
       readsByCall ? place : undefined,
     );
     // A transport that refuses its peer has destroyed the socket by now.
-    wrapped.on(wrapped === socket ? 'connect' : 'secureConnect', () => {
+    wrapped.once(wrapped === socket ? 'connect' : 'secureConnect', () => {
       if (!wrapped.destroyed) connection.owner.onConnected();
     });
   }

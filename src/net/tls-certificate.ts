@@ -76,33 +76,56 @@ export class CertificateFacts {
 const certificateBlock =
   /-----BEGIN (?:TRUSTED )?CERTIFICATE-----[\s\S]*?-----END (?:TRUSTED )?CERTIFICATE-----/g;
 
-const subjectAltNameId = Buffer.from([0x06, 0x03, 0x55, 0x1d, 0x11]);
+const keyUsageId = Buffer.from([0x55, 0x1d, 0x0f]);
+const subjectAltNameId = Buffer.from([0x55, 0x1d, 0x11]);
+
+/** What stands in an extension (RFC 5280 4.1), of those that Node does not offer; undefined when there is none or it cannot be read. */
+function extension({ raw }: X509Certificate, id: Buffer): DerElement | undefined {
+  try {
+    const [certificate] = derElements(raw);
+    const [signed] = derElements(certificate!.content);
+    const explicit = derElements(signed!.content).find(({ tag }) => tag === contextTag(3));
+    const [list] = explicit === undefined ? [] : derElements(explicit.content);
+    for (const { content } of list === undefined ? [] : derElements(list.content)) {
+      const parts = derElements(content);
+      if (parts[0]!.content.equals(id)) return derElements(parts.at(-1)!.content)[0];
+    }
+    return undefined;
+  } catch {
+    // OpenSSL takes a certificate with an extension that cannot be read, too.
+    return undefined;
+  }
+}
+
+/** The first eight bits of the extension; undefined when there is none. */
+export function keyUsage(x509: X509Certificate): number | undefined {
+  // A BIT STRING begins with how many of its bits are unused.
+  return extension(x509, keyUsageId)?.content[1];
+}
+
+/** digitalSignature and keyEncipherment of RFC 5280 4.2.1.3. */
+const signs = 0x80;
+const enciphers = 0x20;
+
+/** Whether its owner may sign what a handshake has signed by it, or, of an RSA key exchange, decrypt what was encrypted for it. */
+export function mayBeUsed(x509: X509Certificate, isKeyExchange: boolean): boolean {
+  const usage = keyUsage(x509);
+  return usage === undefined || (usage & (isKeyExchange ? enciphers : signs)) !== 0;
+}
 
 /** The values of names of the kind otherName with this object identifier (its content in DER), as text. Node does not offer them. */
-export function otherNames({ raw }: X509Certificate, id: Buffer): string[] {
-  const at = raw.indexOf(subjectAltNameId);
-  if (at < 0) return [];
+export function otherNames(x509: X509Certificate, id: Buffer): string[] {
+  const names = extension(x509, subjectAltNameId);
+  if (names === undefined) return [];
   try {
-    // Behind the id: perhaps `critical`, and an OCTET STRING with the list.
-    const rest = raw.subarray(at + subjectAltNameId.length);
-    const extension = firstElement(rest[0] === DerTag.Boolean ? rest.subarray(3) : rest);
-    const [list] = derElements(extension);
-    return derElements(list!.content).flatMap(({ tag, content }) => {
+    return derElements(names.content).flatMap(({ tag, content }) => {
       if (tag !== contextTag(0)) return [];
       const [type, explicit] = derElements(content);
       return type!.content.equals(id) ? [valueText(derElements(explicit!.content)[0]!)] : [];
     });
   } catch {
-    // OpenSSL takes a certificate with names that cannot be read, too.
     return [];
   }
-}
-
-/** The content of the first element; others follow. */
-function firstElement(bytes: Buffer): Buffer {
-  const size = bytes[1]! > 0x80 ? bytes[1]! & 0x7f : 0;
-  const length = size === 0 ? bytes[1]! : bytes.readUIntBE(2, size);
-  return bytes.subarray(2 + size, 2 + size + length);
 }
 
 /** Numbers and truth values as words, whatever else as the bytes it has. */

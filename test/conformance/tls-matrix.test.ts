@@ -70,6 +70,7 @@ const contexts = {
   ),
   hash: served(validating({ trusted_ca, verify_certificate_hash: ['00'.repeat(32)] })),
   spiffe: served(validating(spiffe('example.com'))),
+  keyUsage: served(validating({ trusted_ca: file('key-agreement') })),
   otherName: otherName('1.3.6.1.4.1.311.20.2.3', 'user@example.com'),
   otherNumber: otherName('1.2.3.4', '258'),
   otherTruth: otherName('1.2.3.4', 'true'),
@@ -164,6 +165,13 @@ const named = ['other-name', 'client'].map((it) => [
 const matrix: Partial<Record<ContextName, readonly (readonly string[])[]>> = {
   names: [...names, ...unnamed, ...ciphers],
   scan: [...names, ...unnamed],
+  keyUsage: ['-tls1_2', '-tls1_3'].map((it) => [
+    '-cert',
+    certificatePath('key-agreement'),
+    '-key',
+    certificatePath('key-agreement-key'),
+    it,
+  ]),
   otherName: named,
   otherNumber: named,
   otherTruth: named,

@@ -36,6 +36,8 @@ cat intermediate.pem >> under-intermediate.pem
 sign revoked /CN=revoked "$uri" ca 24
 openssl ca -config config -cert ca.pem -keyfile ca-key.pem -revoke revoked.pem 2>/dev/null
 openssl ca -config config -cert ca.pem -keyfile ca-key.pem -gencrl -crldays 36500 -out ca-crl.pem 2>/dev/null
+key key-agreement
+openssl req -x509 -new -key key-agreement-key.pem -days 36500 -subj /CN=key-agreement -out key-agreement.pem -addext keyUsage=critical,keyAgreement
 key other-name
 openssl req -x509 -new -key other-name-key.pem -days 36500 -subj /CN=other-name -out other-name.pem -addext keyUsage=critical,digitalSignature \
   -addext 'subjectAltName=DNS:x.example.com,otherName:1.3.6.1.4.1.311.20.2.3;UTF8:user@example.com,otherName:1.2.3.4;INTEGER:258,otherName:1.2.3.4;BOOLEAN:TRUE'

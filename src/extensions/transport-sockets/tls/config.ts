@@ -44,6 +44,7 @@ export interface UpstreamTlsConfig extends TlsConfig {
   readonly sni: string;
   readonly autoHostSni: boolean;
   readonly autoSniSanValidation: boolean;
+  readonly allowsRenegotiation: boolean;
   /** Sessions kept per cluster; 0: no resumption. */
   readonly maxSessionKeys: number;
 }
@@ -128,6 +129,7 @@ export function parseUpstreamTls(message: UpstreamTlsContext, at: ParseContext):
     sni: message.sni,
     autoHostSni: message.auto_host_sni,
     autoSniSanValidation: message.auto_sni_san_validation,
+    allowsRenegotiation: message.allow_renegotiation,
     maxSessionKeys: message.max_session_keys ?? 1,
   };
 }

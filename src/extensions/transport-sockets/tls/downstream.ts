@@ -7,7 +7,7 @@ import { logger } from '#base/logger.ts';
 import type { SecretStore } from '#extension/secrets/secret-data.ts';
 import type { CertificateInfo, TlsInfo } from '#extension/stream-info.ts';
 import type { DownstreamTransport, TransportSocketContext } from '#extension/transport-socket.ts';
-import { CertificateFacts } from '#net/tls-certificate.ts';
+import { CertificateFacts, mayBeUsed } from '#net/tls-certificate.ts';
 import { tlsErrorReason, tlsErrorText } from '#net/tls-error.ts';
 import { type CertificateChoice, onClientHello } from '#net/tls-handle.ts';
 import type { Scope } from '#stats/store.ts';
@@ -126,6 +126,11 @@ export class DownstreamTls implements DownstreamTransport {
   #onSecure(tls: TLSSocket, local: CertificateInfo | undefined): void {
     const stats = this.#stats;
     const peer = this.#requestsCertificate ? tls.getPeerX509Certificate() : undefined;
+    if (peer !== undefined && !mayBeUsed(peer, false)) {
+      stats.connectionError.value++;
+      tls.destroy(new Error(tlsErrorText('KEY_USAGE_BIT_INCORRECT')));
+      return;
+    }
     const { reason, validated } = this.#verdict(tls, peer);
     if (reason !== '') {
       tls.destroy(new Error(tlsErrorText('CERTIFICATE_VERIFY_FAILED', reason)));

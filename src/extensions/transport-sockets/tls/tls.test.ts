@@ -1,5 +1,6 @@
 // The two transports against `node:tls` peers and each other, on real sockets.
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
@@ -31,6 +32,8 @@ import type {
 } from '#schema/messages/envoy/extensions/transport_sockets/tls/v3.ts';
 import { StatsStore } from '#stats/store.ts';
 import { certificateFiles, certificatePath } from '#testing/certificates.ts';
+import { freePorts } from '#testing/free-ports.ts';
+import { missing, peer } from '#testing/peers.ts';
 import { parseDownstreamTls, parseUpstreamTls } from './config.ts';
 import { DownstreamTls } from './downstream.ts';
 import { UpstreamTls } from './upstream.ts';
@@ -526,7 +529,13 @@ async function reach(
     if (!socket.destroyed) await once(socket, 'data');
     return { socket, error, info: transport.tlsInfo(socket) };
   };
-  return { ...(await open()), open, seen: () => seen, counters: () => counters(services.store) };
+  return {
+    ...(await open()),
+    open,
+    seen: () => seen,
+
+    counters: () => counters(services.store),
+  };
 }
 
 test('speaks TLS 1.2 to upstreams unless told otherwise, without a name', async (t) => {
@@ -550,6 +559,47 @@ test("sends the host's name with auto_host_sni and demands it of the certificate
   const bad = await reach(t, message);
   assert.match(bad.error, /CERTIFICATE_VERIFY_FAILED:verify cert failed: SNI mismatch/);
   assert.equal(bad.counters().fail_verify_san, 1);
+});
+
+test('follows a server that renegotiates only where that is allowed', {
+  skip: missing('openssl'),
+}, async (t) => {
+  for (const allow_renegotiation of [true, false]) {
+    const [port] = (await freePorts(1)) as [number];
+    const own = ['-cert', certificatePath('server-rsa'), '-key', certificatePath('server-rsa-key')];
+    const server = spawn(peer('openssl'), ['s_server', '-accept', `127.0.0.1:${port}`, '-tls1_2', ...own]);
+    t.after(() => server.kill());
+    const printed = (pattern: RegExp) =>
+      new Promise<void>((resolve) => {
+        let all = '';
+        server.stdout.on('data', (bytes) => {
+          all += bytes;
+          if (pattern.test(all)) resolve();
+        });
+      });
+    await printed(/ACCEPT/);
+    const config = parseUpstreamTls(
+      create(`${package_}.UpstreamTlsContext`, { allow_renegotiation }),
+      new ParseContext('', []),
+    );
+    const services = context();
+    const transport = new UpstreamTls(config, services);
+    const connected = printed(/Secure Renegotiation IS supported/);
+    const socket = transport.wrap(connect(port, '127.0.0.1'), { hostname: '' } as never, [], undefined);
+    t.after(() => socket.destroy());
+    socket.on('error', () => {});
+    await Promise.all([connected, anyOf(socket as TLSSocket, 'secureConnect')]);
+    const said = anyOf(socket as TLSSocket, allow_renegotiation ? 'data' : 'close');
+    socket.resume();
+    // `R` asks the client for another handshake.
+    server.stdin.write('R\n');
+    if (allow_renegotiation) await anyOf(socket as TLSSocket, 'secureConnect');
+    server.stdin.write('hello\n');
+    await said;
+    assert.equal(socket.destroyed, !allow_renegotiation);
+    const { handshake, connection_error = 0 } = counters(services.store);
+    assert.deepEqual([handshake, connection_error], [1, allow_renegotiation ? 0 : 1]);
+  }
 });
 
 test('resumes sessions with upstreams', async (t) => {

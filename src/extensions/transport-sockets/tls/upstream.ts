@@ -1,5 +1,5 @@
 // TLS on connections to upstream hosts. The certificate is checked before the connection counts as established.
-import type { X509Certificate } from 'node:crypto';
+import { constants, type X509Certificate } from 'node:crypto';
 import type { Socket } from 'node:net';
 import {
   type ConnectionOptions,
@@ -16,6 +16,7 @@ import type {
   TransportSocketContext,
   UpstreamTransport,
 } from '#extension/transport-socket.ts';
+import { mayBeUsed } from '#net/tls-certificate.ts';
 import { tlsErrorReason, tlsErrorText } from '#net/tls-error.ts';
 import type { Scope } from '#stats/store.ts';
 import type { UpstreamTlsConfig } from './config.ts';
@@ -103,7 +104,8 @@ export class UpstreamTls implements UpstreamTransport {
     tls.on('error', (error) => this.#onError(socket, error));
     // Before the peer is known to be the right one (TLS 1.2), or afterwards.
     const early: Buffer[] = [];
-    tls.on('secureConnect', () => {
+    // A renegotiation (`allow_renegotiation`) tells it again.
+    tls.once('secureConnect', () => {
       this.#onSecure(tls, sni, names, kept);
       for (const it of early) this.#keep(key, it, tls);
     });
@@ -129,6 +131,15 @@ export class UpstreamTls implements UpstreamTransport {
     // Who resumes a session shows no certificate: the one of the first handshake holds.
     const resumed = tls.isSessionReused() ? offered : undefined;
     const peer = resumed?.peer ?? tls.getPeerX509Certificate();
+    const version = tls.getProtocol() ?? '';
+    const cipher = tls.getCipher().name;
+    // What OpenSSL does not ask of servers: `enforce_rsa_key_usage`, which BoringSSL has made the rule for all.
+    const isKeyExchange = version !== 'TLSv1.3' && !cipher.startsWith('ECDHE-');
+    if (resumed === undefined && peer !== undefined && !mayBeUsed(peer, isKeyExchange)) {
+      stats.connectionError.value++;
+      tls.destroy(new Error(tlsErrorText('KEY_USAGE_BIT_INCORRECT')));
+      return;
+    }
     let isValidated = resumed?.isValidated ?? false;
     if (resumed === undefined && this.#validator !== undefined && peer !== undefined) {
       const checkedName = this.#config.autoSniSanValidation ? sni : '';
@@ -142,8 +153,6 @@ export class UpstreamTls implements UpstreamTransport {
     stats.handshake.value++;
     if (tls.isSessionReused()) stats.sessionReused.value++;
     if (peer === undefined) stats.noCertificate.value++;
-    const version = tls.getProtocol() ?? '';
-    const cipher = tls.getCipher().name;
     stats.count('versions', version);
     stats.count('ciphers', cipher);
     const info = new SocketTlsInfo(tls, version, cipher, peer, isValidated, undefined);
@@ -183,7 +192,10 @@ export class UpstreamTls implements UpstreamTransport {
     const validation = validationNow(this.#config, secrets);
     if (certificates === undefined || validation === null) return;
     this.#validator = validation && new PeerValidator(validation);
-    this.#secureContext = createSecureContext(contextOptions(this.#config, certificates, validation));
+    this.#secureContext = createSecureContext({
+      ...contextOptions(this.#config, certificates, validation),
+      secureOptions: this.#config.allowsRenegotiation ? 0 : constants.SSL_OP_NO_RENEGOTIATION,
+    });
     listExpirations(this.#sslScope, certificates, validation);
   }
 }

@@ -5,7 +5,7 @@ import { compileStringMatcher } from '#extension/matchers/compile.ts';
 import type { StringMatcher } from '#extension/matchers/string-matcher.ts';
 import type { SanMatcherData, ValidationData } from '#extension/secrets/secret-data.ts';
 import { objectIdentifier } from '#net/der.ts';
-import { CertificateFacts, otherNames, pemCertificates } from '#net/tls-certificate.ts';
+import { CertificateFacts, keyUsage, otherNames, pemCertificates } from '#net/tls-certificate.ts';
 import { chainVerdict } from '#net/tls-handle.ts';
 import type { SslStats } from './stats.ts';
 
@@ -257,16 +257,6 @@ function spiffeProblem(
 
 /** keyCertSign and cRLSign of RFC 5280 4.2.1.3. */
 const signsOthers = 0x04 | 0x02;
-const keyUsageId = Buffer.from([0x06, 0x03, 0x55, 0x1d, 0x0f]);
-
-/** The first eight bits of the extension, which Node does not offer; undefined when there is none. */
-function keyUsage({ raw }: X509Certificate): number | undefined {
-  const at = raw.indexOf(keyUsageId);
-  if (at < 0) return undefined;
-  // Behind the id: perhaps `critical`, an OCTET STRING and in it a BIT STRING with its count of unused bits.
-  const value = at + keyUsageId.length + (raw[at + keyUsageId.length] === 0x01 ? 3 : 0);
-  return raw[value] === 0x04 && raw[value + 2] === 0x03 ? raw[value + 5] : undefined;
-}
 
 function isInForce(x509: X509Certificate): boolean {
   const now = Date.now();
