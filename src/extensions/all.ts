@@ -16,6 +16,7 @@ import { healthCheck } from './http-filters/health-check/index.ts';
 import { localRateLimit } from './http-filters/local-ratelimit/index.ts';
 import { rateLimit } from './http-filters/ratelimit/index.ts';
 import { rbac } from './http-filters/rbac/index.ts';
+import { httpSetFilterState } from './http-filters/set-filter-state/index.ts';
 import { httpInspector } from './listener-filters/http-inspector/index.ts';
 import { listenerLocalRateLimit } from './listener-filters/local-ratelimit/index.ts';
 import { originalDst } from './listener-filters/original-dst/index.ts';
@@ -73,6 +74,7 @@ export const extensions: readonly Extension[] = [
   localRateLimit,
   rateLimit,
   rbac,
+  httpSetFilterState,
   httpInspector,
   tlsInspector,
   originalDst,

@@ -466,7 +466,24 @@ function upstreamTlsCases(): TcpCase[] {
     },
   });
   const validation = `, validation_context: {trusted_ca: {filename: ${certificatePath('ca')}}}`;
+  const values = (key: string, to: string) =>
+    `on_request_headers: [{object_key: ${key}, factory_key: envoy.string, ${text(to)}}]`;
+  const type = '"@type": type.googleapis.com/envoy.extensions.filters.http.set_filter_state.v3.Config';
   return [
+    {
+      name: 'http_state',
+      upstream: 21205,
+      filters: [
+        network(
+          'http',
+          `http_connection_manager.v3.HttpConnectionManager, stat_prefix: http_state, access_log: ${accessLog('http_state', 'HTTP')}, http_filters: [{name: s, typed_config: {${type}, ${values('first', '%REQ(:PATH)%')}}}, {name: r, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router, suppress_envoy_headers: true}}], route_config: {virtual_hosts: [{name: v, domains: ["*"], typed_per_filter_config: {s: {${type}, ${values('second', 'host')}}}, routes: [{match: {prefix: /}, route: {cluster: http_state}, typed_per_filter_config: {s: {${type}, ${values('second', 'route %FILTER_STATE(second:PLAIN)%')}}}}]}]}`,
+        ),
+      ],
+      async run({ open }) {
+        const client = open().send('GET /path HTTP/1.1\r\nhost: a\r\n\r\n');
+        await client.until('end');
+      },
+    },
     made('up_tls', { 'envoy.string': 'x' }),
     made('up_tls_name', { 'envoy.network.upstream_server_name': 'state.test' }),
     made('up_tls_alpn', { 'envoy.network.application_protocols': 'two,one' }),
