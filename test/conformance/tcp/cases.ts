@@ -484,6 +484,31 @@ function upstreamTlsCases(): TcpCase[] {
         await client.until('end');
       },
     },
+    {
+      name: 'http_up_tls',
+      ignored: /ssl\./,
+      clusters: [
+        cluster(
+          'http_up_tls',
+          21218,
+          'transport_socket: {name: tls, typed_config: {"@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext, sni: configured.test}}',
+        ),
+      ],
+      filters: [
+        network(
+          'http',
+          `http_connection_manager.v3.HttpConnectionManager, stat_prefix: http_up_tls, http_filters: [{name: s, typed_config: {${type}, on_request_headers: [{object_key: envoy.network.upstream_server_name, skip_if_empty: true, format_string: {omit_empty_values: true, text_format_source: {inline_string: "%REQ(x-name)%"}}}]}}, {name: r, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router, suppress_envoy_headers: true}}], route_config: {virtual_hosts: [{name: v, domains: ["*"], routes: [{match: {prefix: /}, route: {cluster: http_up_tls}}]}]}`,
+        ),
+      ],
+      async run({ open }) {
+        const seen = [];
+        for (const name of ['x-name: one.test\r\n', 'x-name: two.test\r\n', '', 'x-name: one.test\r\n']) {
+          const client = open().send(`GET / HTTP/1.1\r\nhost: a\r\n${name}\r\n`);
+          seen.push((await client.until('!')).split('\r\n\r\n')[1]);
+        }
+        return seen;
+      },
+    },
     made('up_tls', { 'envoy.string': 'x' }),
     made('up_tls_name', { 'envoy.network.upstream_server_name': 'state.test' }),
     made('up_tls_alpn', { 'envoy.network.application_protocols': 'two,one' }),

@@ -9,7 +9,7 @@ import {
 } from 'node:http2';
 import { createServer, type Socket } from 'node:net';
 import type { TestContext } from 'node:test';
-import { createServer as createTlsServer } from 'node:tls';
+import { createServer as createTlsServer, type TLSSocket } from 'node:tls';
 import { certificatePath } from '#testing/certificates.ts';
 
 type Serve = (socket: Socket) => void;
@@ -82,6 +82,18 @@ const servers: Readonly<Record<number, Serve>> = {
   }),
 };
 
+/** Behind TLS: what they were asked for, at once or in answer to HTTP/1.1. */
+const tlsServers: Readonly<Record<number, (socket: TLSSocket) => void>> = {
+  21216: (socket) => {
+    socket.write(`${socket.servername} ${socket.alpnProtocol}!`);
+    socket.resume();
+  },
+  21218: (socket) => {
+    const body = `${socket.servername} ${socket.alpnProtocol}!`;
+    socket.on('data', () => socket.write(`HTTP/1.1 200 OK\r\ncontent-length: ${body.length}\r\n\r\n${body}`));
+  },
+};
+
 /** The same over HTTP/2. What is remembered of a stream are the headers. */
 const http2Servers: Readonly<Record<number, (stream: ServerHttp2Stream) => void>> = {
   21211: (stream) => {
@@ -129,24 +141,24 @@ export async function startUpstreams(t: TestContext, port: (written: number) => 
       server.close();
     });
   }
-  const tlsPort = port(21216);
-  if (tlsPort > 0) {
+  for (const [written, serve] of Object.entries(tlsServers)) {
+    const real = port(Number(written));
+    if (!(real > 0)) continue;
     const server = createTlsServer(
       {
         cert: readFileSync(certificatePath('server-ec')),
         key: readFileSync(certificatePath('server-ec-key')),
-        ALPNProtocols: ['one', 'two'],
+        ALPNProtocols: ['one', 'two', 'http/1.1'],
         allowHalfOpen: true,
       },
       (socket) => {
         socket.on('error', () => {});
-        socket.write(`${socket.servername} ${socket.alpnProtocol}!`);
         socket.on('end', () => socket.end());
-        socket.resume();
+        serve(socket);
       },
     );
     server.on('tlsClientError', () => {});
-    server.listen(tlsPort, '127.0.0.1');
+    server.listen(real, '127.0.0.1');
     await once(server, 'listening');
     t.after(() => server.close());
   }
