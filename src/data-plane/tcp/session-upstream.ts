@@ -14,8 +14,8 @@ export interface SessionUpstream {
   open(): void;
   write(data: Buffer): void;
   end(): void;
-  /** The client is gone: after its end (`Remote`) what was received is still sent on. */
-  close(event: CloseEvent): void;
+  /** The client is gone: after its end (`Remote`) what was received is still sent on, and if it broke off, so do we. */
+  close(event: CloseEvent, wasReset: boolean): void;
   /** The client is gone, and something is still being sent: `onFlushed` tells its end. */
   readonly isFlushing: boolean;
   /** Both sides have ended, this one last or not. */

@@ -8,8 +8,9 @@ import { startProxy } from '#testing/start-proxy.ts';
 
 test('an upstream that does not read keeps what is left for the idle timeout, no longer', async (t) => {
   const sockets: Socket[] = [];
-  const server = createServer((socket) => {
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
     socket.pause();
+    socket.end();
     socket.on('error', () => {});
     sockets.push(socket);
   }).listen(0, '127.0.0.1');
@@ -39,12 +40,11 @@ static_resources:
     for (const deadline = performance.now() + 10_000; (await stat(name)) !== value; await sleep(10))
       assert.ok(performance.now() < deadline, `${name} is ${await stat(name)}`);
   };
-  const client = connect(proxy.port(), '127.0.0.1');
+  const client = connect({ port: proxy.port(), host: '127.0.0.1', allowHalfOpen: true });
   client.on('error', () => {});
   const block = Buffer.alloc(20_000_000);
-  client.write(block);
+  client.end(block);
   await until('downstream_cx_rx_bytes_total', block.length);
-  client.resetAndDestroy();
   await until('upstream_flush_total', 1);
   await until('upstream_flush_active', 0);
   assert.equal(await stat('idle_timeout'), 1);

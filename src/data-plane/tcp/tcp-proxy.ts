@@ -159,7 +159,8 @@ export class TcpSession implements NetworkFilter, UpstreamOwner, TimerOwner, For
       this.info.upstream.localCloseReason = this.info.connection.localCloseReason;
     if (this.#isOver) return;
     this.#isOver = true;
-    if (upstream !== undefined && !upstream.isGone) upstream.close(event);
+    if (upstream !== undefined && !upstream.isGone && !upstream.isFlushing)
+      upstream.close(event, this.info.connection.detectedCloseType === 'RemoteReset');
     const { timers } = this.#shared.worker;
     timers.cancel(this.#idle);
     for (const timer of this.#timers ?? []) timers.cancel(timer);
@@ -405,7 +406,7 @@ export class TcpSession implements NetworkFilter, UpstreamOwner, TimerOwner, For
     switch (id) {
       case Timer.Idle:
         stats.idleTimeout.value++;
-        if (this.#isOver) this.#upstream!.close(CloseEvent.Local);
+        if (this.#isOver) this.#upstream!.close(CloseEvent.Local, false);
         this.#downstream.close(CloseType.NoFlush, 'tcp_session_idle_timeout');
         break;
       case Timer.MaxDuration:

@@ -77,23 +77,25 @@ export class TcpUpstream implements SessionUpstream, ConnectionOwner {
     this.#connection.end();
   }
 
-  close(event: CloseEvent): void {
+  close(event: CloseEvent, wasReset: boolean): void {
     if (this.isGone) return;
     this.#isCancelled = !this.isConnected;
-    if (event === CloseEvent.Local || this.#isCancelled) {
-      this.#connection.close(CloseType.NoFlush);
-      return;
-    }
+    if (this.isConnected && wasReset) this.#connection.close(CloseType.Abort);
+    else if (this.isConnected && event === CloseEvent.Remote) this.#flush();
+    else this.#connection.close(CloseType.NoFlush);
+  }
+
+  closeEnded(wasLast: boolean): void {
+    this.#endedLast = wasLast;
+    this.#flush();
+  }
+
+  #flush(): void {
     this.#connection.close(CloseType.FlushWrite);
     if (this.#connection.isClosed) return;
     this.isFlushing = true;
     this.#stats.upstreamFlushTotal.value++;
     this.#stats.upstreamFlushActive.value++;
-  }
-
-  closeEnded(wasLast: boolean): void {
-    this.#endedLast = wasLast;
-    this.#connection.close(CloseType.FlushWrite);
   }
 
   abandon(): void {

@@ -682,6 +682,27 @@ export const cases: readonly TcpCase[] = [
       const client = open().send('client_resets');
       await upstreams.until(21204, 'client_resets');
       client.reset();
+      return upstreams.ended(21204, 'client_resets');
+    },
+  },
+  {
+    name: 'client_leaves',
+    upstream: 21204,
+    filters: [tcpProxy('client_leaves', 'cluster: client_leaves')],
+    async run({ open, upstreams }) {
+      const client = open().send('client_leaves');
+      await upstreams.until(21204, 'client_leaves');
+      client.finish();
+      return upstreams.ended(21204, 'client_leaves');
+    },
+  },
+  {
+    name: 'idle_upstream',
+    upstream: 21204,
+    filters: [tcpProxy('idle_upstream', 'cluster: idle_upstream, idle_timeout: 0.3s')],
+    async run({ open, upstreams }) {
+      open().send('idle_upstream');
+      return upstreams.ended(21204, 'idle_upstream');
     },
   },
   {

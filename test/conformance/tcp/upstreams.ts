@@ -43,6 +43,8 @@ export interface Upstreams {
   readonly opened: (port: number, count: number) => Promise<void>;
   /** Resolves when a connection to that port has sent something with `part` in it. */
   readonly until: (port: number, part: string) => Promise<string>;
+  /** How the connection that sent `part` ended: `fin` or `reset`. */
+  readonly ended: (port: number, part: string) => Promise<string>;
 }
 
 const connected = 'HTTP/1.1 200 OK\r\nx-a: b\r\n\r\n';
@@ -113,18 +115,23 @@ const http2Servers: Readonly<Record<number, (stream: ServerHttp2Stream) => void>
 };
 
 export async function startUpstreams(t: TestContext, port: (written: number) => number): Promise<Upstreams> {
-  const seen = new Map<number, { text: string }[]>();
+  const seen = new Map<number, { text: string; end: string }[]>();
   const wake: (() => void)[] = [];
   for (const [written, serve] of Object.entries(servers)) {
-    const states: { text: string }[] = [];
+    const states: { text: string; end: string }[] = [];
     seen.set(Number(written), states);
     const sockets = new Set<Socket>();
     const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
-      const state = { text: '' };
+      const state = { text: '', end: '' };
       states.push(state);
       for (const it of wake.splice(0)) it();
       sockets.add(socket);
-      socket.on('error', () => {});
+      const ended = (how: string) => {
+        state.end ||= how;
+        for (const it of wake.splice(0)) it();
+      };
+      socket.on('end', () => ended('fin'));
+      socket.on('error', () => ended('reset'));
       socket.on('close', () => sockets.delete(socket));
       socket.on('data', (bytes: Buffer) => {
         state.text += bytes.toString('latin1');
@@ -163,7 +170,7 @@ export async function startUpstreams(t: TestContext, port: (written: number) => 
     t.after(() => server.close());
   }
   for (const [written, serve] of Object.entries(http2Servers)) {
-    const states: { text: string }[] = [];
+    const states: { text: string; end: string }[] = [];
     seen.set(Number(written), states);
     const real = port(Number(written));
     if (!(real > 0)) continue;
@@ -173,7 +180,7 @@ export async function startUpstreams(t: TestContext, port: (written: number) => 
     server.on('sessionError', () => {});
     server.on('stream', (stream: ServerHttp2Stream, headers) => {
       stream.on('error', () => {});
-      states.push({ text: JSON.stringify(Object.entries(headers).sort()) });
+      states.push({ text: JSON.stringify(Object.entries(headers).sort()), end: '' });
       serve(stream);
     });
     server.listen(real, '127.0.0.1');
@@ -187,6 +194,13 @@ export async function startUpstreams(t: TestContext, port: (written: number) => 
     seen: (it) => seen.get(it)!.map(({ text }) => text),
     async opened(it, count) {
       while (seen.get(it)!.length < count) await new Promise<void>((resolve) => wake.push(resolve));
+    },
+    async ended(it, part) {
+      for (;;) {
+        const end = seen.get(it)!.find(({ text }) => text.includes(part))?.end;
+        if (end !== undefined && end !== '') return end;
+        await new Promise<void>((resolve) => wake.push(resolve));
+      }
     },
     async until(it, part) {
       for (;;) {
