@@ -37,3 +37,13 @@ test('is one bucket for all who share its data', () => {
   const { one, other } = bucket(3, 1, 1000);
   assert.deepEqual([one.take(), other.take(), one.take(), other.take()], [true, true, true, false]);
 });
+
+test('gives several at once or none, and takes back as many as there is room for', () => {
+  const { one } = bucket(5, 1, 60_000);
+  assert.deepEqual([one.take(4), one.take(2), one.remaining], [true, false, 1]);
+  one.give(2);
+  assert.equal(one.remaining, 3);
+  one.give(100);
+  assert.equal(one.remaining, 5);
+  assert.deepEqual([one.take(6), one.take(5), one.take()], [false, true, false]);
+});

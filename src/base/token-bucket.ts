@@ -40,15 +40,32 @@ export class TokenBucket {
     this.#now = now;
   }
 
-  /** Takes a token if there is one. */
-  take(): boolean {
+  /** Nanoseconds until one token has grown. */
+  get nsPerToken(): number {
+    return Number(this.#nsPerToken);
+  }
+
+  /** Takes that many tokens if they are there. */
+  take(tokens = 1): boolean {
     const now = this.#now();
+    const cost = tokens === 1 ? this.#nsPerToken : this.#nsPerToken * BigInt(tokens);
     while (true) {
       const seen = Atomics.load(this.#emptySince, 0);
       const full = now - this.#nsOfAll;
-      const next = (seen > full ? seen : full) + this.#nsPerToken;
+      const next = (seen > full ? seen : full) + cost;
       if (next > now) return false;
       if (Atomics.compareExchange(this.#emptySince, 0, seen, next) === seen) return true;
+    }
+  }
+
+  /** Puts tokens back, as many as there is room for. */
+  give(tokens: number): void {
+    const full = this.#now() - this.#nsOfAll;
+    while (true) {
+      const seen = Atomics.load(this.#emptySince, 0);
+      if (seen <= full) return;
+      const next = seen - this.#nsPerToken * BigInt(tokens);
+      if (Atomics.compareExchange(this.#emptySince, 0, seen, next > full ? next : full) === seen) return;
     }
   }
 

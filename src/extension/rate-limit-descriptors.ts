@@ -39,6 +39,8 @@ export class RateLimitPolicy {
   /** Undefined: one. */
   readonly hits: Hits | undefined;
   readonly applyOnStreamDone: boolean;
+  /** Whether a response says `x-ratelimit-*` of this descriptor; undefined: as the filter says. */
+  readonly saysHeaders: boolean | undefined;
   readonly #actions: readonly DescriptorAction[];
 
   constructor(
@@ -49,6 +51,7 @@ export class RateLimitPolicy {
     limitMetadata: readonly string[] | undefined,
     hits: Hits | undefined,
     applyOnStreamDone: boolean,
+    saysHeaders: boolean | undefined,
   ) {
     this.stage = stage;
     this.disableKey = disableKey;
@@ -56,6 +59,7 @@ export class RateLimitPolicy {
     this.limitMetadata = limitMetadata;
     this.hits = hits;
     this.applyOnStreamDone = applyOnStreamDone;
+    this.saysHeaders = saysHeaders;
     this.#actions = actions;
   }
 
@@ -66,7 +70,19 @@ export class RateLimitPolicy {
       if (this.#actions[i]!.append(descriptor, context) === ActionResult.None) return undefined;
     return descriptor.length === 0 ? undefined : descriptor;
   }
+
+  /** How many hits the request counts for; negative when the format gives no number. */
+  hitCount(context: FormatContext): number {
+    if (this.hits === undefined) return 1;
+    const { formatter, number } = this.hits;
+    if (formatter === null) return number;
+    const text = formatter.format(context);
+    const found = text === '' ? Number.NaN : Number(text);
+    return found >= 0 && found <= maxHits ? Math.floor(found) : -1;
+  }
 }
+
+const maxHits = 1_000_000_000;
 
 /** `generic_key`. */
 export class FormattedAction implements DescriptorAction {

@@ -39,6 +39,8 @@ export interface RateLimitData {
   readonly limitMetadata: readonly string[] | undefined;
   readonly hits: HitsData | undefined;
   readonly applyOnStreamDone: boolean;
+  /** Undefined: as the filter says. */
+  readonly saysHeaders: boolean | undefined;
 }
 
 /** How many hits a request counts for: a number, or a format that gives one. */
@@ -107,7 +109,6 @@ export function parseRateLimits(
       here.field('hits_addend').fail(problem, { envoy: problem });
     }
     if (hits !== undefined) checkFormat(hits.format, here.field('hits_addend').field('format'));
-    if (message.x_ratelimit_option !== 'UNSPECIFIED') here.field('x_ratelimit_option').unsupported();
     const key = limit?.dynamic_metadata?.metadata_key;
     return {
       stage: message.stage ?? 0,
@@ -124,8 +125,22 @@ export function parseRateLimits(
         isNegative: hits.is_negative_hits,
       },
       applyOnStreamDone: message.apply_on_stream_done,
+      saysHeaders:
+        message.x_ratelimit_option === 'UNSPECIFIED'
+          ? undefined
+          : message.x_ratelimit_option === 'DRAFT_VERSION_03',
     };
   });
+}
+
+/** Policies that stand in a filter's configuration have no stages and no runtime keys. */
+export function parseOwnRateLimits(messages: readonly RateLimit[], at: ParseContext): RateLimitData[] {
+  messages.forEach((it, i) => {
+    if (it.stage === undefined && it.disable_key === '') return;
+    const problem = "'stage' field and 'disable_key' field are not supported";
+    at.field('rate_limits', i).fail(problem, { envoy: problem });
+  });
+  return parseRateLimits(messages, at, 'rate_limits');
 }
 
 function parseAction(message: RateLimit_Action, at: ParseContext): RateLimitActionData[] {
@@ -269,6 +284,7 @@ export function compileRateLimit(
       isNegative: data.hits.isNegative,
     },
     data.applyOnStreamDone,
+    data.saysHeaders,
   );
 }
 

@@ -218,6 +218,20 @@ test('ratelimit', { skip: missing('envoy') }, async (t) => {
       { enable_x_ratelimit_headers: 'DRAFT_VERSION_03', enable_retry_after_header: true },
     ),
     simple('allowed_windows', {}, { enable_x_ratelimit_headers: 'DRAFT_VERSION_03' }),
+    ...['OFF', 'DRAFT_VERSION_03'].flatMap((ofFilter) =>
+      [
+        ['OFF', 'UNSPECIFIED'],
+        ['UNSPECIFIED', 'OFF'],
+        ['DRAFT_VERSION_03', 'OFF'],
+        ['UNSPECIFIED', 'DRAFT_VERSION_03'],
+      ].map(([one, two], i) =>
+        simple(
+          `allowed_windows_${ofFilter.slice(0, 3).toLowerCase()}_${i}`,
+          routed([key('one', { x_ratelimit_option: one }), key('two', { x_ratelimit_option: two })]) as never,
+          { enable_x_ratelimit_headers: ofFilter },
+        ),
+      ),
+    ),
     simple('metadata'),
     simple('metadata_elsewhere', {}, { metadata_namespace: 'envoy.filters.http.ext_authz' }),
     simple('failing'),
@@ -325,7 +339,7 @@ test('ratelimit', { skip: missing('envoy') }, async (t) => {
       if (to.startsWith('over'))
         return { message: { overall_code: 'OVER_LIMIT', statuses, raw_body: Buffer.from('too much') } };
       if (to === 'allowed_details') return { message: { overall_code: 'OK', statuses, ...headers } };
-      if (to === 'allowed_windows')
+      if (to.startsWith('allowed_windows'))
         return {
           message: {
             overall_code: 'OK',

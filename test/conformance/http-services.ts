@@ -26,6 +26,8 @@ export interface HttpCase {
     readonly body?: string | readonly string[];
     readonly trailers?: Readonly<Record<string, string>>;
   };
+  /** How often the request is sent; once unless said. */
+  readonly times?: number;
   /** How often the service is asked, when that may be after the answer. */
   readonly calls?: number;
 }
@@ -289,12 +291,13 @@ async function observe(
 ): Promise<unknown> {
   const observed: unknown[] = [];
   for (let i = 0; i < cases.length; i++) {
-    const { name, request = {}, calls = 0 } = cases[i]!;
+    const { name, request = {}, calls = 0, times = 1 } = cases[i]!;
     const port = side.port(21100 + i);
     if (grpc !== undefined) grpc.calls.length = 0;
     if (http !== undefined) http.requests.length = 0;
     upstream.requests.length = 0;
-    const answers = [await ask(port, request)];
+    const answers: unknown[] = [];
+    for (let j = 0; j < times; j++) answers.push(await ask(port, request));
     if (grpc !== undefined) await grpc.untilCalled(calls);
     observed.push(
       normalized(

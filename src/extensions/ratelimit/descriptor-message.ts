@@ -2,7 +2,7 @@
 import { utf8OfLatin1 } from '#base/utf8.ts';
 import type { FormatContext } from '#extension/formatter.ts';
 import { valueAt } from '#extension/matchers/value-matcher.ts';
-import type { Hits, RateLimitPolicy } from '#extension/rate-limit-descriptors.ts';
+import type { RateLimitPolicy } from '#extension/rate-limit-descriptors.ts';
 import type {
   RateLimitDescriptor_RateLimitOverrideInit,
   RateLimitDescriptorInit,
@@ -22,20 +22,10 @@ export function descriptorMessage(
     entries.push({ key: parts[i]!, value: utf8OfLatin1(parts[i + 1]!) });
   const limit = limitOf(policy, context);
   if (policy.hits === undefined || !takesHits) return { entries, limit };
-  const hits = hitsOf(policy.hits, context);
+  const hits = policy.hitCount(context);
   return hits < 0
     ? undefined
     : { entries, limit, hits_addend: hits, is_negative_hits: policy.hits.isNegative };
-}
-
-const maxHits = 1_000_000_000;
-
-/** Negative when the format gives no number. */
-function hitsOf(hits: Hits, context: FormatContext): number {
-  if (hits.formatter === null) return hits.number;
-  const text = hits.formatter.format(context);
-  const number = text === '' ? Number.NaN : Number(text);
-  return number >= 0 && number <= maxHits ? Math.floor(number) : -1;
 }
 
 function limitOf(

@@ -2,7 +2,7 @@
 import { TokenBucket, type TokenBucketData, tokenBucketData } from '#base/token-bucket.ts';
 import type { HeaderMutations } from '#extension/header-mutations.ts';
 import { FilterStatus, type HttpFilter, type HttpStream } from '#extension/http-filter.ts';
-import type { Descriptor, RateLimitPolicy } from '#extension/rate-limit-descriptors.ts';
+import type { RateLimitPolicy } from '#extension/rate-limit-descriptors.ts';
 import { ResponseFlag } from '#extension/response-flag.ts';
 import type { Runtime } from '#extension/runtime.ts';
 import type { ConnectionInfo } from '#extension/stream-info.ts';
@@ -16,12 +16,14 @@ export class LocalRateLimitStats {
   readonly enforced: Counter;
   readonly rateLimited: Counter;
   readonly ok: Counter;
+  readonly shadowMode: Counter;
 
   constructor(scope: Scope) {
     this.enabled = scope.counter('enabled');
     this.enforced = scope.counter('enforced');
     this.rateLimited = scope.counter('rate_limited');
     this.ok = scope.counter('ok');
+    this.shadowMode = scope.counter('shadow_mode');
   }
 }
 
@@ -49,7 +51,11 @@ export class LocalRateLimitFilter implements HttpFilter {
   readonly #name: string;
   readonly #runtime: Runtime;
   #bucket: TokenBucket | undefined = undefined;
+  /** Undefined: as configured. */
+  #saysHeaders: boolean | undefined = undefined;
   #saysRetryAfter = false;
+  /** The bucket that refused only counts. */
+  #isShadow = false;
 
   constructor(own: LocalRateLimit, name: string, runtime: Runtime) {
     this.#own = own;
@@ -68,6 +74,10 @@ export class LocalRateLimitFilter implements HttpFilter {
       return FilterStatus.Continue;
     }
     stats.rateLimited.value++;
+    if (this.#isShadow) {
+      stats.shadowMode.value++;
+      return FilterStatus.Continue;
+    }
     if (config.enforced === undefined || !this.#runtime.enabled(config.enforced, stream.random)) {
       here.requestHeaders?.apply(headers, stream);
       return FilterStatus.Continue;
@@ -87,7 +97,7 @@ export class LocalRateLimitFilter implements HttpFilter {
     if (bucket === undefined) return FilterStatus.Continue;
     const here = (stream.routeConfig(this.#name) as LocalRateLimit | undefined) ?? this.#own;
     const resetSeconds = Math.ceil(bucket.msUntilNext / 1000);
-    if (here.config.xRateLimitHeaders) {
+    if (this.#saysHeaders ?? here.config.xRateLimitHeaders) {
       headers.set('x-ratelimit-limit', String(bucket.maxTokens));
       headers.set('x-ratelimit-remaining', String(bucket.remaining));
       headers.set('x-ratelimit-reset', String(resetSeconds));
@@ -96,53 +106,85 @@ export class LocalRateLimitFilter implements HttpFilter {
     return FilterStatus.Continue;
   }
 
-  /** Every bucket that concerns the request has to have a token. The headers speak of the one that refused, or of the default. */
+  /** Every bucket that concerns the request has to have its tokens. The headers speak of the one that refused, or of the first. */
   #takes(here: LocalRateLimit, stream: HttpStream): boolean {
     const { config } = here;
     const buckets =
       here.bucketsOf === undefined
         ? here.buckets
         : bucketsOfConnection(here, here.bucketsOf, stream.info.connection);
-    let isMatched = false;
-    if (config.descriptors.length > 0) {
-      const descriptors = this.#descriptors(here, stream);
-      for (let i = 0; i < config.descriptors.length; i++) {
-        const configured = config.descriptors[i]!;
-        if (!descriptors.some((it) => isSame(it, configured.entries))) continue;
-        const bucket = buckets.descriptors[i]!;
-        isMatched = true;
-        this.#bucket = bucket;
-        if (!bucket.take() && !configured.shadow) return false;
+    const matches = config.descriptors.length === 0 ? noMatches : this.#matches(here, buckets, stream);
+    for (const it of matches) {
+      const { bucket, hits, policy, shadow } = it;
+      if (policy.hits?.isNegative) bucket.give(hits);
+      // To take nothing is to get nothing, as in Envoy.
+      else if (!(hits > 0 && bucket.take(hits))) {
+        this.#speakOf(bucket, policy);
+        this.#isShadow = shadow;
+        return false;
       }
     }
-    if (buckets.default === undefined || (isMatched && !config.alwaysConsumeDefault)) return true;
-    if (!isMatched) this.#bucket = buckets.default;
-    return buckets.default.take();
+    const last = matches.length === 0 || config.alwaysConsumeDefault ? buckets.default : undefined;
+    if (last !== undefined && !last.take()) {
+      this.#speakOf(last, undefined);
+      return false;
+    }
+    const first = matches[0];
+    this.#speakOf(first?.bucket ?? last, first?.policy);
+    return true;
   }
 
-  #descriptors(here: LocalRateLimit, stream: HttpStream): Descriptor[] {
-    const { config } = here;
-    const found: Descriptor[] = [];
-    const add = (policies: readonly RateLimitPolicy[]) => {
-      for (const policy of policies) {
-        const descriptor = policy.stage === config.stage ? policy.descriptor(stream) : undefined;
-        if (descriptor !== undefined) found.push(descriptor);
-      }
-      return policies.length > 0;
-    };
-    if (here.policies.length > 0) {
-      add(here.policies);
-      return found;
+  #speakOf(bucket: TokenBucket | undefined, policy: RateLimitPolicy | undefined): void {
+    this.#bucket = bucket;
+    this.#saysHeaders = policy?.saysHeaders;
+  }
+
+  /** The slowest bucket comes first. */
+  #matches(here: LocalRateLimit, buckets: Buckets, stream: HttpStream): Match[] {
+    const { config, policies } = here;
+    const found: Match[] = [];
+    if (policies.length > 0) this.#add(found, here, buckets, stream, policies, true);
+    else if (stream.route !== undefined) {
+      const { includeVirtualHostRateLimits, rateLimits, virtualHost } = stream.route;
+      const option = includeVirtualHostRateLimits ? 'include' : config.virtualHostLimits;
+      this.#add(found, here, buckets, stream, rateLimits, false);
+      if (option === 'include' || (option === 'override' && rateLimits.length === 0))
+        this.#add(found, here, buckets, stream, virtualHost.rateLimits, false);
     }
-    const { route } = stream;
-    if (route === undefined) return found;
-    const hasOwn = add(route.rateLimits);
-    const takesHost =
-      config.virtualHostLimits === 'include' || (config.virtualHostLimits === 'override' && !hasOwn);
-    if (takesHost || route.includeVirtualHostRateLimits) add(route.virtualHost.rateLimits);
-    return found;
+    return found.sort((a, b) => b.bucket.nsPerToken - a.bucket.nsPerToken);
+  }
+
+  /** `isOwn`: they stand in the filter's configuration, where there are no stages; those of a route do not say how many hits it is. */
+  #add(
+    to: Match[],
+    here: LocalRateLimit,
+    buckets: Buckets,
+    stream: HttpStream,
+    policies: readonly RateLimitPolicy[],
+    isOwn: boolean,
+  ): void {
+    const { descriptors, stage } = here.config;
+    for (const policy of policies) {
+      if (isOwn ? policy.applyOnStreamDone : policy.stage !== stage || policy.disableKey !== '') continue;
+      const descriptor = policy.descriptor(stream);
+      const index =
+        descriptor === undefined ? -1 : descriptors.findIndex((it) => isSame(descriptor, it.entries));
+      const hits = isOwn ? policy.hitCount(stream) : 1;
+      if (index >= 0 && hits >= 0)
+        to.push({ bucket: buckets.descriptors[index]!, shadow: descriptors[index]!.shadow, policy, hits });
+    }
   }
 }
+
+/** A configured descriptor that the request has. */
+interface Match {
+  readonly bucket: TokenBucket;
+  readonly shadow: boolean;
+  readonly policy: RateLimitPolicy;
+  readonly hits: number;
+}
+
+const noMatches: readonly Match[] = [];
 
 function bucketsOfConnection(
   here: LocalRateLimit,

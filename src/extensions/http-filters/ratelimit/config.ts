@@ -2,10 +2,9 @@
 import type { ParseContext } from '#config/parse-context.ts';
 import type { GrpcServiceData } from '#extension/grpc-service.ts';
 import { type HeaderMutationData, parseHeaderValueOption } from '#extension/header-mutation-config.ts';
-import { parseRateLimits, type RateLimitData } from '#extension/rate-limit-policy.ts';
+import { parseOwnRateLimits, type RateLimitData } from '#extension/rate-limit-policy.ts';
 import type { RuntimeFraction } from '#extension/runtime.ts';
 import { runtimeFraction } from '#extension/runtime-config.ts';
-import type { RateLimit as RouteRateLimit } from '#schema/messages/envoy/config/route/v3.ts';
 import type {
   RateLimit,
   RateLimitPerRoute,
@@ -72,7 +71,7 @@ export function parseRateLimit(message: RateLimit, at: ParseContext): RateLimitC
       message.filter_enforced === undefined
         ? always('ratelimit.http_filter_enforcing')
         : runtimeFraction(message.filter_enforced),
-    policies: parseOwnPolicies(message.rate_limits, at),
+    policies: parseOwnRateLimits(message.rate_limits, at),
     metadataNamespace: message.metadata_namespace || 'envoy.filters.http.ratelimit',
   };
 }
@@ -86,19 +85,9 @@ export function parseRateLimitPerRoute(message: RateLimitPerRoute, at: ParseCont
         : message.vh_rate_limits === 'IGNORE'
           ? 'ignore'
           : 'override',
-    policies: parseOwnPolicies(message.rate_limits, at),
+    policies: parseOwnRateLimits(message.rate_limits, at),
     domain: message.domain,
   };
-}
-
-/** Policies that stand in a filter's configuration have no stages and no runtime keys. */
-function parseOwnPolicies(messages: readonly RouteRateLimit[], at: ParseContext): RateLimitData[] {
-  messages.forEach((it, i) => {
-    if (it.stage === undefined && it.disable_key === '') return;
-    const problem = "'stage' field and 'disable_key' field are not supported";
-    at.field('rate_limits', i).fail(problem, { envoy: problem });
-  });
-  return parseRateLimits(messages, at, 'rate_limits');
 }
 
 function requestTypeOf(text: string): RateLimitConfig['requestType'] {

@@ -58,6 +58,8 @@ export class RateLimitFilter implements HttpFilter, MethodCallbacks<RateLimitRes
   #route: HttpRoute | undefined = undefined;
   #own: RateLimitRoute | undefined = undefined;
   #cluster = '';
+  /** Of each descriptor that was asked about. */
+  #saysHeaders: readonly (boolean | undefined)[] = noOptions;
 
   constructor(shared: RateLimitShared) {
     this.#shared = shared;
@@ -72,8 +74,10 @@ export class RateLimitFilter implements HttpFilter, MethodCallbacks<RateLimitRes
     this.#route = stream.route;
     this.#cluster = stream.info.upstream.clusterStatName;
     this.#own = stream.routeConfig(name) as RateLimitRoute | undefined;
-    const descriptors = this.#descriptors(stream, false);
+    const saysHeaders: (boolean | undefined)[] = [];
+    const descriptors = this.#descriptors(stream, false, saysHeaders);
     if (descriptors.length === 0) return FilterStatus.Continue;
+    this.#saysHeaders = saysHeaders;
     this.#state = State.Calling;
     this.#isStarting = true;
     this.#call = this.#ask(stream, descriptors, this);
@@ -97,7 +101,7 @@ export class RateLimitFilter implements HttpFilter, MethodCallbacks<RateLimitRes
   onDestroy(stream: HttpStream): void {
     if (this.#isWaiting) this.#call?.cancel();
     else if (this.#stream !== undefined) {
-      const descriptors = this.#descriptors(stream, true);
+      const descriptors = this.#descriptors(stream, true, []);
       if (descriptors.length > 0) this.#ask(stream, descriptors, nobody);
     }
     this.#state = State.Done;
@@ -128,26 +132,30 @@ export class RateLimitFilter implements HttpFilter, MethodCallbacks<RateLimitRes
   }
 
   /** `onStreamDone`: of the policies that count when the request has ended, else of the others. */
-  #descriptors(stream: HttpStream, onStreamDone: boolean): RateLimitDescriptorInit[] {
+  #descriptors(
+    stream: HttpStream,
+    onStreamDone: boolean,
+    saysHeaders: (boolean | undefined)[],
+  ): RateLimitDescriptorInit[] {
     const route = this.#route;
     const own = this.#own;
     const { policies } = this.#shared;
     const found: RateLimitDescriptorInit[] = [];
     if (route === undefined || this.#cluster === '') return found;
     if (own !== undefined && own.policies.length > 0) {
-      this.#add(found, stream, own.policies, true, onStreamDone);
+      this.#add(found, stream, own.policies, true, onStreamDone, saysHeaders);
       return found;
     }
     if (policies.length > 0) {
-      this.#add(found, stream, policies, true, onStreamDone);
+      this.#add(found, stream, policies, true, onStreamDone, saysHeaders);
       return found;
     }
-    this.#add(found, stream, route.rateLimits, false, onStreamDone);
+    this.#add(found, stream, route.rateLimits, false, onStreamDone, saysHeaders);
     const option = route.includeVirtualHostRateLimits
       ? 'include'
       : (own?.config.virtualHostLimits ?? 'override');
     if (option === 'include' || (option === 'override' && route.rateLimits.length === 0))
-      this.#add(found, stream, route.virtualHost.rateLimits, false, onStreamDone);
+      this.#add(found, stream, route.virtualHost.rateLimits, false, onStreamDone, saysHeaders);
     return found;
   }
 
@@ -158,6 +166,7 @@ export class RateLimitFilter implements HttpFilter, MethodCallbacks<RateLimitRes
     policies: readonly RateLimitPolicy[],
     isOwn: boolean,
     onStreamDone: boolean,
+    saysHeaders: (boolean | undefined)[],
   ): void {
     const { config, runtime } = this.#shared;
     for (const policy of policies) {
@@ -167,7 +176,9 @@ export class RateLimitFilter implements HttpFilter, MethodCallbacks<RateLimitRes
         if (!runtime.enabled({ numerator: 100, denominator: 100, runtimeKey }, nextRandom())) continue;
       }
       const descriptor = descriptorMessage(policy, stream, isOwn);
-      if (descriptor !== undefined) to.push(descriptor);
+      if (descriptor === undefined) continue;
+      to.push(descriptor);
+      saysHeaders.push(policy.saysHeaders);
     }
   }
 
@@ -221,9 +232,10 @@ export class RateLimitFilter implements HttpFilter, MethodCallbacks<RateLimitRes
     const { config } = this.#shared;
     const headers = flat(response.response_headers_to_add);
     if (isOver && config.envoyRateLimitedHeader) headers.push('x-envoy-ratelimited', 'true');
-    if (config.xRateLimitHeaders) headers.push(...limitHeaders(response.statuses));
+    const { statuses } = response;
+    headers.push(...limitHeaders(statuses, (i) => this.#saysHeaders[i] ?? config.xRateLimitHeaders));
     if (isOver && config.retryAfterHeader) {
-      const seconds = tightest(response.statuses)?.duration_until_reset?.seconds ?? 0;
+      const seconds = statuses[tightest(statuses)]?.duration_until_reset?.seconds ?? 0;
       if (seconds > 0) headers.push('retry-after', String(seconds));
     }
     return headers;
@@ -255,6 +267,7 @@ export class RateLimitFilter implements HttpFilter, MethodCallbacks<RateLimitRes
 const maxUint32 = 0xffffffff;
 
 const nothing: readonly string[] = [];
+const noOptions: readonly (boolean | undefined)[] = [];
 
 /** What is counted when a request has ended has no consequences. */
 const nobody: MethodCallbacks<RateLimitResponse> = { onResponse() {}, onFailure() {} };

@@ -16,25 +16,28 @@ const windowSeconds: Readonly<Record<RateLimitResponse_RateLimit_Unit, number>> 
   YEAR: 31_536_000,
 };
 
-/** The status with the least left, which the headers speak of. */
-export function tightest(
-  statuses: readonly RateLimitResponse_DescriptorStatus[],
-): RateLimitResponse_DescriptorStatus | undefined {
-  let found: RateLimitResponse_DescriptorStatus | undefined;
-  for (const status of statuses) {
-    if (status.current_limit === undefined) continue;
-    if (found === undefined || status.limit_remaining < found.limit_remaining) found = status;
+/** Index of the status with the least left, which the headers speak of; -1 when no limit is known. */
+export function tightest(statuses: readonly RateLimitResponse_DescriptorStatus[]): number {
+  let found = -1;
+  for (let i = 0; i < statuses.length; i++) {
+    if (statuses[i]!.current_limit === undefined) continue;
+    if (found < 0 || statuses[i]!.limit_remaining < statuses[found]!.limit_remaining) found = i;
   }
   return found;
 }
 
-/** [name, value, ...]; empty when no limit is known. */
-export function limitHeaders(statuses: readonly RateLimitResponse_DescriptorStatus[]): string[] {
-  const least = tightest(statuses);
-  if (least === undefined) return [];
+/** [name, value, ...]; empty when no limit is known. `isSaid`: whether the headers speak of a descriptor. */
+export function limitHeaders(
+  statuses: readonly RateLimitResponse_DescriptorStatus[],
+  isSaid: (index: number) => boolean,
+): string[] {
+  const index = tightest(statuses);
+  if (index < 0 || !isSaid(index)) return [];
+  const least = statuses[index]!;
   let policies = '';
-  for (const { current_limit: limit } of statuses) {
-    if (limit === undefined) continue;
+  for (let i = 0; i < statuses.length; i++) {
+    const limit = statuses[i]!.current_limit;
+    if (limit === undefined || !isSaid(i)) continue;
     const window = (windowSeconds[limit.unit] ?? 0) * (limit.unit_multiplier ?? 1);
     if (window === 0) continue;
     policies += `, ${limit.requests_per_unit};w=${window}`;
