@@ -4,6 +4,7 @@ import { addressText } from '#base/address-text.ts';
 import { systemClock } from '#base/clock.ts';
 import { type LogSettings, logger } from '#base/logger.ts';
 import type { ConfigError } from '#config/config-error.ts';
+import { readMessageFile } from '#config/message-file.ts';
 import { ParseContext } from '#config/parse-context.ts';
 import type { FlushOptions } from '#extension/access-log-files.ts';
 import { type Extension, Registry } from '#extension/registry.ts';
@@ -99,7 +100,7 @@ export async function loadRegistry(extensionModules: readonly string[]): Promise
   const modules = await Promise.all(
     extensionModules.map((url) => import(url) as Promise<{ readonly extensions: readonly Extension[] }>),
   );
-  return new Registry([...coreExtensions, ...modules.flatMap((it) => it.extensions)]);
+  return new Registry([...coreExtensions, ...modules.flatMap((it) => it.extensions)], readMessageFile);
 }
 
 /** In the words of the C library, which Envoy prints. */

@@ -31,13 +31,19 @@ export interface NamedTypedConfig {
   readonly typed_config?: object | undefined;
 }
 
+/** Reads a message that a configuration keeps in a file of its own. Throws when that is not possible. */
+export type ReadMessageFile = (file: string, type: string) => object;
+
 export class Registry {
+  /** Only where configurations are parsed. */
+  readonly readMessageFile: ReadMessageFile;
   readonly #byName = new Map<string, Extension>();
   readonly #byType = new Map<string, Extension>();
   readonly all: readonly Extension[];
 
-  constructor(extensions: readonly Extension[]) {
+  constructor(extensions: readonly Extension[], readMessageFile: ReadMessageFile = noFiles) {
     this.all = extensions;
+    this.readMessageFile = readMessageFile;
     for (const it of extensions) {
       this.#byName.set(`${it.kind} ${it.name}`, it);
       for (const type of typeof it.type === 'string' ? [it.type] : it.type) {
@@ -75,6 +81,10 @@ export class Registry {
     );
     return { name: message.name, extension: extension.name, config };
   }
+}
+
+function noFiles(file: string): never {
+  throw new Error(`${file} cannot be read here`);
 }
 
 /** `a.b.C` of an Any with `@type: type.googleapis.com/a.b.C`; empty when there is none. */

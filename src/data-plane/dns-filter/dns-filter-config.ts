@@ -1,16 +1,10 @@
 // Plain configuration of dns_filter: the table of names, and where other names are asked.
-import { readFileSync } from 'node:fs';
 import { canonicalIp } from '#base/cidr.ts';
 import { logger } from '#base/logger.ts';
-import { ConfigError } from '#config/config-error.ts';
 import type { ParseContext } from '#config/parse-context.ts';
-import { readMessage } from '#config/read-message.ts';
-import { parseText } from '#config/source-text.ts';
 import { type AccessLogData, parseAccessLogs } from '#extension/access-logger.ts';
 import { durationMs, onlyFields } from '#extension/message-fields.ts';
 import { type Registry, typeOf } from '#extension/registry.ts';
-import { create } from '#schema/create.ts';
-import type { MessageType } from '#schema/descriptor.ts';
 import type { Address, DataSource, DnsResolverOptions } from '#schema/messages/envoy/config/core/v3.ts';
 import type { DnsTable, DnsTable_DnsService } from '#schema/messages/envoy/data/dns/v3.ts';
 import type {
@@ -19,7 +13,6 @@ import type {
   DnsFilterConfig as Message,
 } from '#schema/messages/envoy/extensions/filters/udp/dns_filter/v3.ts';
 import type { CaresDnsResolverConfig } from '#schema/messages/envoy/extensions/network/dns_resolver/cares/v3.ts';
-import { message as messageType } from '#schema/registry.ts';
 import { parseAddress } from '../address.ts';
 import { withMetadataOperators } from './dns-filter-log-format.ts';
 import { defaultTtlSeconds, domainSuffix } from './dns-table.ts';
@@ -80,7 +73,7 @@ export function parseDnsFilter(message: Message, at: ParseContext, registry: Reg
     'access_log',
     'case_insensitive',
   ]);
-  const table = dnsTable(message.server_config, at.field('server_config'));
+  const table = dnsTable(message.server_config, at.field('server_config'), registry);
   const { client_config: client } = message;
   return {
     statPrefix: message.stat_prefix,
@@ -100,38 +93,30 @@ export function parseDnsFilter(message: Message, at: ParseContext, registry: Reg
 
 // The table --------------------------------------------------------------------------------------------------------------------
 
-const tableType = 'envoy.data.dns.v3.DnsTable';
+const noTable: DnsTable = { external_retry_count: 0, virtual_domains: [], known_suffixes: [] };
 
-function dnsTable(message: DnsFilterConfig_ServerContextConfig | undefined, at: ParseContext): DnsTable {
+function dnsTable(
+  message: DnsFilterConfig_ServerContextConfig | undefined,
+  at: ParseContext,
+  registry: Registry,
+): DnsTable {
   if (message?.inline_dns_table !== undefined) return message.inline_dns_table;
-  if (message?.external_dns_table === undefined) return create(tableType, {});
-  return externalTable(message.external_dns_table, at.field('external_dns_table'));
+  if (message?.external_dns_table === undefined) return noTable;
+  return externalTable(message.external_dns_table, at.field('external_dns_table'), registry);
 }
 
 /** A file that cannot be read leaves the table empty, with a warning, as in Envoy. */
-function externalTable({ filename }: DataSource, at: ParseContext): DnsTable {
+function externalTable({ filename }: DataSource, at: ParseContext, registry: Registry): DnsTable {
   if (filename === undefined) {
     at.unsupported('only a file name is supported here', { expected: 'filename' });
-    return create(tableType, {});
+    return noTable;
   }
-  const problems: ConfigError[] = [];
   try {
-    const bytes = readFileSync(filename);
-    const type = messageType(tableType)! as unknown as MessageType;
-    const syntax = filename.endsWith('.json') ? 'json' : 'yaml';
-    if (!/\.(json|ya?ml)$/.test(filename))
-      problems.push(new ConfigError('', 'the file is neither .json nor .yaml'));
-    const text = parseText(filename, bytes, syntax, problems);
-    if (text.isBroken !== true) {
-      const table = readMessage(type, text.source.tree, problems, '', { unknownFields: 'ignore' });
-      if (problems.every((it) => it.severity !== 'error')) return table as unknown as DnsTable;
-    }
+    return registry.readMessageFile(filename, 'envoy.data.dns.v3.DnsTable') as DnsTable;
   } catch (error) {
-    const isAbsent = (error as NodeJS.ErrnoException).code === 'ENOENT';
-    problems.push(new ConfigError('', isAbsent ? `Invalid path: ${filename}` : (error as Error).message));
+    log.warn(`Filesystem DNS Filter config update failure: ${(error as Error).message}`);
+    return noTable;
   }
-  log.warn(`Filesystem DNS Filter config update failure: ${problems.map((it) => it.message).join(', ')}`);
-  return create(tableType, {});
 }
 
 function parseTable(
