@@ -34,6 +34,8 @@ export interface ConnectionInfo {
   /** `%CONNECTION_TERMINATION_DETAILS%`. */
   terminationDetails: string;
   transportFailureReason: string;
+  /** `HTTP/1.1` and the like once it is known what is spoken; empty for what is not HTTP. */
+  httpProtocol: string;
   /** `Normal`, `LocalReset` or `RemoteReset`. */
   detectedCloseType: string;
   /** `%DOWNSTREAM_LOCAL_CLOSE_REASON%`, empty when we did not close. */

@@ -168,6 +168,8 @@ export class ConnectionManager implements NetworkFilter, ServerCodecOwner, Timer
     }
     const codec = shared.newCodec(isHttp2, this.isTls, this, this.downstream.connection);
     this.#codec = codec;
+    // Until the first request says otherwise.
+    this.connectionInfo.httpProtocol = isHttp2 ? 'HTTP/2' : 'HTTP/1.1';
     if (isHttp2) {
       this.protocol = 'HTTP/2';
       stats.downstreamCxHttp2Total.value++;

@@ -425,7 +425,7 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
     upstream.requestsOnConnection = connection.requests;
     upstream.connectStartMs = connection.connectStartMs;
     upstream.connectEndMs = connection.connectEndMs;
-    upstream.protocol = connection.codec!.protocol;
+    upstream.protocol = attempt.pool.protocol === rawPool ? '' : connection.codec!.protocol;
     upstream.tls = connection.tls;
     const nowMs = turnMs();
     upstream.poolReadyMs = nowMs;

@@ -37,6 +37,7 @@ export class AcceptedConnectionInfo implements ConnectionInfo {
   transportFailureReason = '';
   detectedCloseType = 'Normal';
   localCloseReason = '';
+  httpProtocol = '';
   filterState: Map<string, FilterStateObject> | undefined = undefined;
   proxyTlvs: ConnectionInfo['proxyTlvs'] = undefined;
   #streamInfo: RequestInfo | undefined = undefined;

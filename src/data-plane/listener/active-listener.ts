@@ -388,6 +388,7 @@ export class ActiveListener implements InspectionOwner {
     const info = accepted.streamInfo as RequestInfo;
     info.bytesReceived = accepted.connection.bytesReceived;
     info.bytesSent = accepted.connection.bytesSent;
+    if (info.protocol === '') info.protocol = accepted.info.httpProtocol;
     this.#log(info);
   }
 

@@ -94,6 +94,7 @@ function connectionInfo({
     transportFailureReason: '',
     detectedCloseType: '',
     localCloseReason: '',
+    httpProtocol: '',
     filterState: undefined,
     proxyTlvs: undefined,
     dynamicMetadata: undefined,

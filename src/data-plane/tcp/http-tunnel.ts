@@ -86,16 +86,10 @@ export class HttpTunnel implements SessionUpstream, PoolClient {
   // PoolClient --------------------------------------------------------------------------------------------------------------
 
   onPoolReady(encoder: StreamEncoder, connection: PooledConnection): void {
-    const info = this.#info;
     const { config, hostname, headersToAdd } = this.#tunnel;
     this.#encoder = encoder;
     this.#connection = connection;
     this.#isHttp2 = connection.codec!.protocol === 'HTTP/2';
-    info.connectionId = connection.id;
-    info.localAddress = connection.localAddress;
-    info.connectStartMs = connection.connectStartMs;
-    info.connectEndMs = connection.connectEndMs;
-    info.tls = connection.tls;
     const headers = new HeaderMap();
     headers.authority = hostname.format(this.#session);
     headers.method = 'CONNECT';
@@ -132,6 +126,13 @@ export class HttpTunnel implements SessionUpstream, PoolClient {
       this.#session.onConnectFailed(`tunnel_response:${status}`, true);
       return;
     }
+    const info = this.#info;
+    const connection = this.#connection!;
+    info.connectionId = connection.id;
+    info.localAddress = connection.localAddress;
+    info.connectStartMs = connection.connectStartMs;
+    info.connectEndMs = connection.connectEndMs;
+    info.tls = connection.tls;
     this.isConnected = true;
     this.#session.onUpstreamConnected(this);
   }

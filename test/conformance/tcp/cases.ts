@@ -1,5 +1,6 @@
 // What is tried. A case has a listener of its own; its name is in the statistics and is the name of its access log.
 import { connect as connectHttp2 } from 'node:http2';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { certificateFiles, certificatePath } from '#testing/certificates.ts';
 import type { ClientOptions, TcpClient } from './client.ts';
 import { accessLog, cluster, listenerFilter, network, tcpProxy } from './configuration.ts';
@@ -389,6 +390,8 @@ function tlsCases(): TcpCase[] {
     made('tls_garbage', 21215, async ({ open, upstreams }) => {
       const client = open();
       await upstreams.opened(21215, 1);
+      // The proxy has to notice, too.
+      await sleep(200);
       return (await client.send('GET / HTTP/1.1\r\n\r\n').ended())[1];
     }),
     {
