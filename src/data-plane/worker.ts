@@ -127,6 +127,7 @@ export class Worker implements WorkerContext, Lifecycle {
         this.runtime.values = new Map(Object.entries(message.values));
         break;
       case 'scrape': {
+        for (const it of this.#listeners.values()) if (it instanceof ActiveUdpListener) it.countDrops();
         for (const { breakers } of this.clusters.prepared()) for (const it of breakers) it.refreshStats();
         const snapshot = this.#snapshots.take();
         this.#post({ type: 'stats', id: message.id, snapshot }, transferOf(snapshot));

@@ -22,6 +22,7 @@ export interface UdpBindOptions {
 
 /** What we use of Node's handle. Negative answers are error numbers. */
 interface UdpHandle {
+  readonly fd: number;
   /** The socket of ours that reads from it. */
   [owner]: UdpSocket | undefined;
   onmessage: (bytesRead: number, handle: UdpHandle, bytes: Buffer, from: RemoteInfo) => void;
@@ -150,6 +151,11 @@ export class UdpSocket {
       : handle.send(request, list, 1, port, address, false);
     if (status === 0) this.#queued();
     return status >= 0;
+  }
+
+  /** -1 when the socket is closed. */
+  get descriptor(): number {
+    return this.#handle?.fd ?? -1;
   }
 
   /** Our end; undefined when the socket is closed. */

@@ -8,6 +8,7 @@ import {
   UdpFilterStatus,
   type UdpListener,
 } from '#extension/udp-filter.ts';
+import { inodeOf, udpDrops } from '#net/udp-drops.ts';
 import { type DatagramReader, type UdpBindOptions, UdpSocket } from '#net/udp-socket.ts';
 import type { Counter } from '#stats/metric.ts';
 import type { Scope } from '#stats/store.ts';
@@ -130,6 +131,13 @@ export class ActiveUdpListener {
     openNext();
   }
 
+  /** Brings the counter of dropped datagrams up to date, before the metrics are read. */
+  countDrops(): void {
+    if (this.#endpoints.length === 0) return;
+    const drops = udpDrops();
+    if (drops.size > 0) for (const it of this.#endpoints) it.countDrops(drops);
+  }
+
   /** Sessions have no goodbye to say. */
   drain(): void {}
 
@@ -174,6 +182,8 @@ class UdpEndpoint implements DatagramReader, UdpListener {
   readonly #maxDatagramBytes: number;
   readonly #stats: UdpListenerStats;
   #socket: UdpSocket | undefined = undefined;
+  #inode = '';
+  #countedDrops = 0;
 
   constructor(
     key: string,
@@ -192,7 +202,14 @@ class UdpEndpoint implements DatagramReader, UdpListener {
 
   start(socket: UdpSocket, port: number): void {
     this.#socket = socket;
+    this.#inode = inodeOf(socket.descriptor);
     this.localPort = port;
+  }
+
+  countDrops(drops: ReadonlyMap<string, number>): void {
+    const all = drops.get(this.#inode) ?? 0;
+    this.#stats.downstreamRxDatagramDropped.value += all - this.#countedDrops;
+    this.#countedDrops = all;
   }
 
   onDatagram(bytes: Buffer, from: string, port: number): void {

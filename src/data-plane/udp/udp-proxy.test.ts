@@ -11,6 +11,7 @@ import { LogLevel, logs } from '#base/logger.ts';
 import type { ConfigError } from '#config/config-error.ts';
 import { loadBootstrap } from '#config/load.ts';
 import { loadRegistry, parseBootstrap } from '#data-plane/server.ts';
+import { UdpSocket } from '#net/udp-socket.ts';
 import { startProxy, type TestProxy } from '#testing/start-proxy.ts';
 
 logs.configure({ level: LogLevel.Off });
@@ -227,6 +228,22 @@ test('several workers share the address', async (t) => {
   const proxy = await startProxy(t, bootstrap({ cluster: 'c' }, { c: { ports } }), { workers: 2 });
   for (let i = 0; i < 20; i++) assert.equal(await ask(await socket(t), proxy.port(), `${i}`), `a:${i}`);
   assert.deepEqual(await stats(proxy, 'udp.p.downstream_sess_total'), { 'udp.p.downstream_sess_total': 20 });
+});
+
+test('counts what the system drops', { skip: process.platform !== 'linux' }, async (t) => {
+  const ports = [await upstream(t, 'a')];
+  const proxy = await startProxy(t, bootstrap({ cluster: 'c' }, { c: { ports } }));
+  // The proxy is in this thread: it reads nothing while these are sent, and they are more than the buffer takes.
+  const dropped = UdpSocket.connect('127.0.0.1', proxy.port(), { onDatagram() {}, onReceiveError() {} })!;
+  t.after(() => dropped.close());
+  const count = 10_000;
+  for (let i = 0; i < count; i++) dropped.send(Buffer.alloc(100));
+  const names = ['listener.l.udp.downstream_rx_datagram_dropped', 'udp.p.downstream_sess_rx_datagrams'];
+  for (;;) {
+    const [drops, received] = Object.values(await stats(proxy, ...names)) as [number, number];
+    if (drops + received === count) break;
+    await sleep(5);
+  }
 });
 
 test('draining a listener ends its sessions', async (t) => {
