@@ -33,8 +33,15 @@ export interface DataPlaneUdpContext extends UdpFilterContext {
 export function prepareUdpProxy(config: UdpProxyConfig, context: DataPlaneUdpContext): UdpProxy {
   const { worker } = context;
   const stats = context.stats.scope(`udp.${config.statPrefix}`).stats(UdpProxyStats);
-  const clusterStats = ({ config: { statName } }: Cluster) =>
-    context.stats.scope(`cluster.${statName}.udp`).stats(UdpClusterStats);
+  const known = new WeakMap<Cluster, UdpClusterStats>();
+  const clusterStats = (cluster: Cluster) => {
+    let found = known.get(cluster);
+    if (found === undefined) {
+      found = context.stats.scope(`cluster.${cluster.config.statName}.udp`).stats(UdpClusterStats);
+      known.set(cluster, found);
+    }
+    return found;
+  };
   // Listed from the start.
   for (const name of config.clusters) {
     const cluster = worker.clusters.get(name);
