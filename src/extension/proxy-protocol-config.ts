@@ -50,13 +50,6 @@ export function parseTlvs(
   return messages.map((message, i) => {
     const here = at.field(field, i);
     const { format_string: format } = message;
-    if (allowsFormat && message.value.length > 0 === (format !== undefined)) {
-      const problem =
-        format === undefined
-          ? "Invalid TLV configuration: one of 'value' or 'format_string' must be set."
-          : "Invalid TLV configuration: only one of 'value' or 'format_string' may be set.";
-      here.fail(problem, { envoy: problem });
-    }
     if (!allowsFormat && format !== undefined)
       here.field('format_string').warn('has no effect here, in Envoy neither', {});
     return {

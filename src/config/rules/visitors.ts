@@ -10,12 +10,14 @@ import { referenceRules } from './references.ts';
 import { routeRules } from './routes.ts';
 import type { Rule } from './rule.ts';
 import type { RuleScope } from './scope.ts';
+import { tcpRules } from './tcp.ts';
 import { tlsRules } from './tls.ts';
 import { udpRules } from './udp.ts';
 import { xdsRules } from './xds.ts';
 
 export const allRules: readonly Rule[] = [
   ...extensionRules,
+  ...tcpRules,
   ...clusterRules,
   ...xdsRules,
   ...listenerRules,

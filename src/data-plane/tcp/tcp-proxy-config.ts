@@ -109,23 +109,8 @@ export function parseTcpProxy(message: TcpProxy, at: ParseContext, registry: Reg
         }))
       : [{ name: message.cluster, weight: 0, metadataMatch: own }];
   const { backoff_options: backoff, access_log_options: logging } = message;
-  if (logging !== undefined) {
-    for (const field of ['flush_access_log_on_connected', 'access_log_flush_interval'] as const) {
-      const problem = `Only one of ${field} or access_log_options can be specified.`;
-      if (message[field] !== undefined && message[field] !== false)
-        at.field(field).fail(problem, { envoy: problem });
-    }
-  }
   const baseMs = durationMs(backoff?.base_interval, 0);
   const maxMs = durationMs(backoff?.max_interval, baseMs * 10);
-  if (maxMs < baseMs) {
-    const problem = 'max_backoff_interval must be greater or equal to base_backoff_interval';
-    at.field('backoff_options').field('max_interval').fail(problem, { envoy: problem });
-  }
-  if (message.upstream_connect_mode !== 'IMMEDIATE' && message.max_early_data_bytes === undefined) {
-    const problem = 'max_early_data_bytes must be set when upstream_connect_mode is not IMMEDIATE';
-    at.field('max_early_data_bytes').fail(problem, { envoy: problem });
-  }
   return {
     statPrefix: message.stat_prefix,
     clusters,

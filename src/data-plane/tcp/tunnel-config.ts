@@ -44,10 +44,6 @@ export function parseTunnel(message: TcpProxy_TunnelingConfig, at: ParseContext)
     'request_id_metadata_key',
   ]);
   checkFormat(message.hostname, at.field('hostname'));
-  if (message.post_path !== '' && !message.use_post) {
-    const problem = "Can't set a post path when POST method isn't used";
-    at.field('post_path').fail(problem, { envoy: problem });
-  }
   return {
     hostname: message.hostname,
     postPath: message.use_post ? message.post_path || '/' : '',

@@ -42,7 +42,7 @@ export function parseLocalRateLimit(message: LocalRateLimit, at: ParseContext): 
     statPrefix: message.stat_prefix,
     // Only an error may be answered: anything below 400 counts as not set.
     status: code < 400 ? 429 : code,
-    bucket: message.token_bucket && parseTokenBucket(message.token_bucket, at.field('token_bucket')),
+    bucket: message.token_bucket && parseTokenBucket(message.token_bucket),
     descriptors: message.descriptors.map((it, i) => {
       const here = at.field('descriptors', i);
       it.entries.forEach((entry, j) => {
@@ -54,7 +54,7 @@ export function parseLocalRateLimit(message: LocalRateLimit, at: ParseContext): 
       });
       return {
         entries: it.entries.flatMap(({ key, value }) => [key, value]),
-        bucket: parseTokenBucket(it.token_bucket!, here.field('token_bucket')),
+        bucket: parseTokenBucket(it.token_bucket!),
         shadow: it.shadow_mode,
       };
     }),

@@ -1,5 +1,4 @@
 import { TokenBucket, type TokenBucketData } from '#base/token-bucket.ts';
-import type { ParseContext } from '#config/parse-context.ts';
 import { defineListenerFilter, ListenerFilterStatus } from '#extension/listener-filter.ts';
 import type { RuntimeFlag } from '#extension/runtime.ts';
 import { runtimeFlag } from '#extension/runtime-config.ts';
@@ -27,9 +26,9 @@ export const listenerLocalRateLimit = defineListenerFilter({
   kind: 'listener_filter',
   name: 'envoy.filters.listener.local_ratelimit',
   type: 'envoy.extensions.filters.listener.local_ratelimit.v3.LocalRateLimit',
-  parse: (message: LocalRateLimit, at: ParseContext): LocalRateLimitConfig => ({
+  parse: (message: LocalRateLimit): LocalRateLimitConfig => ({
     statPrefix: message.stat_prefix,
-    bucket: parseTokenBucket(message.token_bucket!, at.field('token_bucket')),
+    bucket: parseTokenBucket(message.token_bucket!),
     enabled: runtimeFlag(message.runtime_enabled),
   }),
   prepare(config, { stats, runtime }) {

@@ -33,8 +33,8 @@ export const networkLocalRateLimit = defineNetworkFilter({
   kind: 'network_filter',
   name: 'envoy.filters.network.local_ratelimit',
   type: 'envoy.extensions.filters.network.local_ratelimit.v3.LocalRateLimit',
-  parse(message: LocalRateLimit, at: ParseContext, registry: Registry): LocalRateLimitConfig {
-    const own = parseTokenBucket(message.token_bucket!, at.field('token_bucket'));
+  parse(message: LocalRateLimit, _at: ParseContext, registry: Registry): LocalRateLimitConfig {
+    const own = parseTokenBucket(message.token_bucket!);
     return {
       statPrefix: message.stat_prefix,
       bucket: message.share_key === '' ? own : sharedBucket(registry, message.share_key, own),
