@@ -202,7 +202,7 @@ test('ends a session that is idle, which makes room for another', async (t) => {
   const ports = [await upstream(t, 'a')];
   const proxy = await startProxy(
     t,
-    bootstrap({ cluster: 'c', idle_timeout: '0.05s' }, { c: { ports, maxConnections: 1 } }),
+    bootstrap({ cluster: 'c', idle_timeout: '1s' }, { c: { ports, maxConnections: 1 } }),
   );
   assert.equal(await ask(await socket(t), proxy.port(), 'x'), 'a:x');
   while ((await stats(proxy, 'udp.p.idle_timeout'))['udp.p.idle_timeout'] === 0) await sleep(5);
