@@ -93,6 +93,8 @@ export interface HttpStream extends FormatContext {
     grpcStatus?: number,
     modify?: ((headers: HeaderMap) => void) | undefined,
   ): void;
+  /** Answers with these headers and no body. Unlike a local reply, neither local_reply_config nor the route changes them. */
+  sendResponse(headers: HeaderMap, details: string): void;
   /** Ends the stream without (the rest of) a response. */
   resetStream(details: string): void;
 

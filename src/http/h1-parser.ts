@@ -240,10 +240,13 @@ export class H1Parser {
       if (error === undefined && !isHttp11 && !isVersion(bytes, versionStart, versionEnd))
         error = errors.invalidVersion;
       if (error !== undefined) {
-        // Bad bytes count more than anything else, in the lines behind as well if they are here already. So in Envoy.
+        // As in Envoy a bad byte counts more than anything else once the whole head is here, and so does its size.
         const headEnd = findBlockEnd(bytes, i, end, LINE_START);
-        const isBad = hasInvalidByte(bytes, start, headEnd === INCOMPLETE ? i : headEnd);
-        return this.#refuse(isBad ? errors.invalidCharacters : error, end);
+        if (headEnd !== INCOMPLETE && hasInvalidByte(bytes, start, headEnd)) error = errors.invalidCharacters;
+        else if ((headEnd === INCOMPLETE ? end : headEnd) - start > this.#options.maxHeadersBytes) {
+          error = errors.headersTooLarge;
+        }
+        return this.#refuse(error, end);
       }
       this.#hasFirstLine = true;
     }

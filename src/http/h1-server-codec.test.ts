@@ -137,7 +137,7 @@ const refused: readonly (readonly [bytes: string, error: string, options?: Parti
   ['GET ?x HTTP/1.1\r\n', codecError],
   ['GET http://a{b/ HTTP/1.1\r\n', codecError],
   ['GET http://a@@b/ HTTP/1.1\r\n', codecError],
-  ['GET /a\0b HTTP/1.1\r\n', invalidCharacters],
+  ['GET /a\0b HTTP/1.1\r\n', codecError],
   ['GET\x01/ HTTP/1.1\r\nhost: a\r\n\r\n', invalidCharacters],
   ['GET * HTTP/1.1\r\n\r\n', invalidUrl],
   ['GET http:/// HTTP/1.1\r\n\r\n', invalidUrl],

@@ -143,6 +143,7 @@ export class H1ServerCodec implements ServerCodec, H1Receiver {
     const headers = parser.headers;
     const stream = this.#stream;
     if (stream === undefined || this.isClosing) return Body.Failed;
+    stream.isHttp10 = !parser.isHttp11 && this.options.acceptHttp10;
     const isConnect = headers.method === 'CONNECT';
     let isRaw = isConnect;
     if (parser.upgrade !== undefined && isUpgrade(parser.connection, parser.upgrade)) {
@@ -174,7 +175,6 @@ export class H1ServerCodec implements ServerCodec, H1Receiver {
     if (error !== undefined) return parser.fail(error);
     if (!parser.isHttp11) {
       if (!this.options.acceptHttp10) return parser.fail(errors.lowVersion);
-      stream.isHttp10 = true;
       if (headers.authority === '' && !headers.isAuthorityEmpty)
         headers.authority = this.options.defaultHostForHttp10;
     }

@@ -52,6 +52,8 @@ export class ConnectionManager implements NetworkFilter, ServerCodecOwner, Timer
   #closeWhenOut = false;
   readonly #resets = new PrematureResets();
   #closeType: CloseType = CloseType.FlushWriteAndDelay;
+  /** The last response has no end of its own. */
+  #isUnframed = false;
   readonly #startMs: number;
   readonly #idleTimer: WheelTimer;
   #otherTimers: WheelTimer[] | undefined = undefined;
@@ -246,7 +248,6 @@ export class ConnectionManager implements NetworkFilter, ServerCodecOwner, Timer
       return;
     }
     stream.info.flags |= 1 << ResponseFlag.DownstreamProtocolError;
-    stream.info.protocol = this.#codec!.protocol;
     stream.sendLocalReply(error.status, reasonPhrase(error.status), error.details);
   }
 
@@ -292,10 +293,17 @@ export class ConnectionManager implements NetworkFilter, ServerCodecOwner, Timer
     if (this.protocol === 'HTTP/2') return;
     if (stream.closesConnection || !stream.requestEnded) this.isClosing = true;
     if (isUpgrade) return;
+    const isHttp10 = stream.info.protocol === 'HTTP/1.0';
+    // Without a length only the end of the connection ends a response of HTTP/1.0. As in Envoy, that has no body either.
+    if (isHttp10 && headers.get('content-length') === undefined) {
+      this.isClosing = true;
+      this.sawConnectionClose = true;
+      this.#isUnframed = true;
+    }
     if (this.isClosing) this.#codec!.goAway();
     // A connection that only drains still takes requests from a client that does not heed it.
     if (this.isClosing || this.isDraining) headers.list.push('connection', 'close');
-    else if (stream.info.protocol === 'HTTP/1.0') headers.list.push('connection', 'keep-alive');
+    else if (isHttp10) headers.list.push('connection', 'keep-alive');
   }
 
   /** GOAWAY in two steps for HTTP/2, `connection: close` with the next response for HTTP/1; after the drain time it ends. */
@@ -333,7 +341,10 @@ export class ConnectionManager implements NetworkFilter, ServerCodecOwner, Timer
       // A complete request leaves nothing behind that a close would cut off, and the client expects it. While it is still being taken
       // apart, as when the proxy answers by itself, Envoy does not know that yet.
       this.#closeType =
-        this.sawConnectionClose && stream.requestEnded && !stream.isRefused && !this.#codec!.isParsing
+        this.sawConnectionClose &&
+        (stream.requestEnded || this.#isUnframed) &&
+        !stream.isRefused &&
+        !this.#codec!.isParsing
           ? CloseType.FlushWrite
           : CloseType.FlushWriteAndDelay;
       this.#closeLater();

@@ -53,7 +53,7 @@ function convert(router: Router, policy: InternalRedirectPolicy, response: Heade
   headers.scheme = target.scheme;
   headers.authority = target.authority;
   headers.path = target.path;
-  const route = nextRoute(stream);
+  const route = stream.findNextRoute();
   if (route === undefined) {
     routerStats.passthroughInternalRedirectNoRoute.value++;
   } else if (policy.predicates.some((it) => !allows(it.name, stream, route, target.scheme))) {
@@ -71,10 +71,6 @@ function convert(router: Router, policy: InternalRedirectPolicy, response: Heade
   headers.authority = before.authority;
   headers.path = before.path;
   return false;
-}
-
-function nextRoute(stream: Stream): object | undefined {
-  return stream.manager.shared.routes.route(stream.requestHeaders, stream);
 }
 
 function allows(predicate: string, stream: Stream, route: object, scheme: string): boolean {

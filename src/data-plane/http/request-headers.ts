@@ -128,6 +128,7 @@ export function mutateRequestHeaders(stream: Stream, headers: HeaderMap): boolea
           hasXfcc = true;
           break;
         case Action.Internal:
+          if (name === 'x-envoy-force-trace') stream.isTraceForced = true;
           sanitize |= 1;
           break;
         case Action.Edge:
@@ -193,6 +194,8 @@ export function mutateRequestHeaders(stream: Stream, headers: HeaderMap): boolea
     proto = manager.isTls ? 'https' : 'http';
     list.push('x-forwarded-proto', proto);
   }
+  if (config.appendXForwardedPort && !headers.has('x-forwarded-port'))
+    list.push('x-forwarded-port', manager.localPort);
   if (config.schemeOverwrite !== '') headers.scheme = config.schemeOverwrite;
   else if (headers.scheme === '')
     headers.scheme = proto === 'https' || proto === 'http' ? proto : manager.isTls ? 'https' : 'http';
@@ -206,7 +209,10 @@ export function mutateRequestHeaders(stream: Stream, headers: HeaderMap): boolea
   const isEdge = !isInternal && config.useRemoteAddress;
   stream.isInternal = isInternal;
   if (isInternal) list.push('x-envoy-internal', 'true');
-  else if (sanitize !== 0) removeUntrusted(headers, isEdge);
+  else if (sanitize !== 0) {
+    stream.isTraceForced = false;
+    removeUntrusted(headers, isEdge);
+  }
   if (!isInternal) {
     const internalOnly = shared.routes.internalOnlyHeaders;
     for (let i = 0; i < internalOnly.length; i++) headers.remove(internalOnly[i]!);

@@ -56,11 +56,16 @@ export function mutateResponseHeaders(stream: Stream, headers: HeaderMap): void 
   if (kept !== list.length) list.length = kept;
   if (!hasDate) list.push('date', httpDate(Date.now()));
   if (!hasServer && config.serverHeader !== ServerHeader.PassThrough) list.push('server', config.serverName);
+  setRequestId(stream, headers);
   if (config.via !== '') appendVia(headers, config.via);
-  if (config.alwaysSetRequestIdInResponse) {
-    if (stream.info.requestId !== '') headers.set('x-request-id', stream.info.requestId);
-  }
   manager.finishResponseHeaders(stream, headers, keepsUpgrade);
+}
+
+/** When the configuration or the client asks for it. */
+export function setRequestId(stream: Stream, headers: HeaderMap): void {
+  if (!stream.manager.shared.config.alwaysSetRequestIdInResponse && !stream.isTraceForced) return;
+  const id = stream.info.requestId || (stream.requestHeaders.get('x-request-id') ?? '');
+  if (id !== '') headers.set('x-request-id', id);
 }
 
 export function appendVia(headers: HeaderMap, via: string): void {

@@ -2,7 +2,7 @@
 // a request finds everything on one flat entry.
 
 import { parseSubstitution } from '#base/regex.ts';
-import { compileFormatData } from '#extension/format-config.ts';
+import { compileFormatData, type FormatData } from '#extension/format-config.ts';
 import { compileLevel, compileSteps } from '#extension/header-mutation-config.ts';
 import { HeaderMutationLevels, type HeaderMutations } from '#extension/header-mutations.ts';
 import {
@@ -255,7 +255,7 @@ class HostCompiler {
           responseStatus: action.status,
           directBody: action.body,
           directBodyFormat: action.bodyFormat === undefined ? null : compileFormatData(action.bodyFormat),
-          directContentType: action.bodyFormat?.contentType ?? '',
+          directContentType: directContentType(action.bodyFormat),
         };
       case 'non_forwarding':
         return { ...common, action: RouteActionKind.NonForwarding };
@@ -502,6 +502,12 @@ function literalBeginning(pattern: string): string {
   const literal = /^[A-Za-z0-9/_\-~%!&,;:@=]*/.exec(from)![0];
   // A quantifier binds the last character.
   return /^[*+?{]/.test(from.slice(literal.length)) ? literal.slice(0, -1) : literal;
+}
+
+/** '' leaves what a local reply has by itself: text/plain. */
+function directContentType(format: FormatData | undefined): string {
+  if (format === undefined) return '';
+  return format.contentType === '' && format.json !== undefined ? 'application/json' : format.contentType;
 }
 
 function checkedTemplate(template: string) {

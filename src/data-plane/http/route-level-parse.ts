@@ -80,7 +80,7 @@ function perFilterLevel(
   at: ParseContext,
   registry: Registry,
 ): PerFilterLevel | undefined {
-  if (typeOf(message) !== filterConfigType) return routeConfig(name, message, at, undefined, false, registry);
+  if (typeOf(message) !== filterConfigType) return routeConfig(name, message, at, false, false, registry);
   const { config, disabled, is_optional: isOptional } = message as FilterConfig;
   // `disabled: true` needs no config; without it an empty one says that the filter runs here.
   if (config === undefined || typeOf(config) === '') return { disabled, extension: '', config: undefined };

@@ -37,6 +37,7 @@ export function setHost(
   appendXForwardedHost: boolean,
   keepOriginal: boolean,
 ): void {
+  if (keepOriginal && headers.authority !== '') headers.set('x-envoy-original-host', headers.authority);
   if (appendXForwardedHost && headers.authority !== '') {
     const before = headers.get('x-forwarded-host');
     headers.set(
@@ -44,7 +45,6 @@ export function setHost(
       before === undefined ? headers.authority : `${before},${headers.authority}`,
     );
   }
-  if (keepOriginal && headers.authority !== '') headers.set('x-envoy-original-host', headers.authority);
   headers.authority = host;
 }
 

@@ -9,6 +9,7 @@ import type { StreamInfo } from '#extension/stream-info.ts';
 import { addBytes, noByteCounts } from '#http/byte-counts.ts';
 import { ResetReason, type StreamEncoder } from '#http/codec.ts';
 import type { HeaderMap } from '#http/header-map.ts';
+import { isJoinedInResponses } from '#http/header-names.ts';
 import { headerProblem } from '#http/header-validity.ts';
 import type { Counter } from '#stats/metric.ts';
 import { type Cluster, rawPool } from '../upstream/cluster.ts';
@@ -497,7 +498,11 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
       return true;
     }
     this.stream.sendLocalReply(status, '', 'websocket_handshake_unsuccessful', -1, (reply) => {
-      for (let i = 0; i < headers.list.length; i += 2) reply.add(headers.list[i]!, headers.list[i + 1]!);
+      for (let i = 0; i < headers.list.length; i += 2) {
+        const [name, value] = [headers.list[i]!, headers.list[i + 1]!];
+        if (isJoinedInResponses(name) && reply.has(name)) reply.set(name, `${reply.get(name)},${value}`);
+        else reply.add(name, value);
+      }
     });
     return false;
   }

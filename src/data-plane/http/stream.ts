@@ -21,7 +21,7 @@ import { localReply } from './local-reply.ts';
 import { passesChecks } from './request-checks.ts';
 import { mutateRequestHeaders } from './request-headers.ts';
 import { RequestInfo } from './request-info.ts';
-import { isUpgradeResponse, mutateResponseHeaders } from './response-headers.ts';
+import { isUpgradeResponse, mutateResponseHeaders, setRequestId } from './response-headers.ts';
 import type { RouteContext, RouteEntry } from './route-entry.ts';
 import { Router } from './router.ts';
 import { NOT_SET, streamDurationMs, UNLIMITED } from './stream-duration.ts';
@@ -60,6 +60,8 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
   isHead = false;
   isGrpc = false;
   isInternal = false;
+  /** A trusted client has sent x-envoy-force-trace. */
+  isTraceForced = false;
   /** Upgrade or CONNECT: `websocket`, `connect`, ...; empty for ordinary requests. */
   upgrade = '';
   /** The request was received completely. */
@@ -461,6 +463,7 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
     }
     manager.countResponse(headers.status);
     this.info.responseCode = headers.status;
+    setRequestId(this, headers);
     this.encoder.encode1xx(headers);
   }
 
@@ -731,10 +734,7 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
       this.resetStream(details);
       return;
     }
-    this.isLocalReply = true;
-    this.#decodeHolds = undefined;
-    this.#encodeHolds = undefined;
-    this.router.abandon();
+    this.#answer();
     const { plan } = this;
     if ((plan.hasAny & Has.OnLocalReply) !== 0) {
       for (let i = 0; i < this.#filters.length; i++) {
@@ -743,6 +743,21 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
       }
     }
     localReply(this, status, body, grpcStatus, modify);
+  }
+
+  sendResponse(headers: HeaderMap, details: string): void {
+    if (this.isDestroyed || this.responseStarted) return;
+    this.info.details = details;
+    this.#answer();
+    this.encodeHeaders(headers, true);
+  }
+
+  /** Nothing of the request goes on. */
+  #answer(): void {
+    this.isLocalReply = true;
+    this.#decodeHolds = undefined;
+    this.#encodeHolds = undefined;
+    this.router.abandon();
   }
 
   resetStream(details: string): void {
@@ -766,16 +781,7 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
       const route = this.manager.shared.routes.route(this.requestHeaders, this);
       this.#route = route;
       if (route !== undefined) {
-        this.info.routeName = route.name;
-        this.info.virtualHostName = route.virtualHost.name;
-        this.info.routeMetadata = route.metadata;
-        const cluster = this.manager.shared.clusters.get(route.clusterName);
-        if (cluster !== undefined) {
-          this.info.upstream.clusterName = route.clusterName;
-          this.info.upstream.clusterStatName = cluster.config.statName;
-          this.info.clusterMetadata = cluster.config.metadata;
-        }
-        this.info.virtualHostMetadata = route.virtualHost.metadata;
+        this.#noteRoute(route);
         if (route.hasStreamLimits && !this.isDestroyed) this.#applyLimits(route);
       }
     }
@@ -784,6 +790,27 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
 
   findRoute(): void {
     void this.route;
+  }
+
+  /** Where its headers lead now, after a redirect. This stream is logged with that route, also when it does not go there. */
+  findNextRoute(): RouteEntry | undefined {
+    const route = this.manager.shared.routes.route(this.requestHeaders, this);
+    if (route !== undefined) this.#noteRoute(route);
+    return route;
+  }
+
+  #noteRoute(route: RouteEntry): void {
+    const { info } = this;
+    info.routeName = route.name;
+    info.virtualHostName = route.virtualHost.name;
+    info.routeMetadata = route.metadata;
+    const cluster = this.manager.shared.clusters.get(route.clusterName);
+    if (cluster !== undefined) {
+      info.upstream.clusterName = route.clusterName;
+      info.upstream.clusterStatName = cluster.config.statName;
+      info.clusterMetadata = cluster.config.metadata;
+    }
+    info.virtualHostMetadata = route.virtualHost.metadata;
   }
 
   /** The route, if it was asked for already. */

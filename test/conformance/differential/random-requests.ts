@@ -29,6 +29,8 @@ export class Random {
 
 export interface RandomExchange {
   readonly number: number;
+  /** Which of the service's listeners is asked. */
+  readonly listener: number;
   /** Latin-1. Sent one after the other with a short pause. */
   readonly pieces: readonly string[];
   /** What the client does after the last piece. */
@@ -51,6 +53,10 @@ export const upstreamBehaviours = {
   big: `HTTP/1.1 200 OK\r\ncontent-length: 70000\r\n\r\n${'b'.repeat(70_000)}`,
   bad: 'HTTP/1.1 200 OK\r\nbad line\r\n\r\n',
   badlength: 'HTTP/1.1 200 OK\r\ncontent-length: x\r\n\r\n',
+  found: 'HTTP/1.1 302 Found\r\nlocation: http://test/up/ok\r\ncontent-length: 3\r\n\r\nno\n',
+  away: 'HTTP/1.1 303 See Other\r\nlocation: https://other.test/x\r\ncontent-length: 0\r\n\r\n',
+  websocket: 'HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\nhello',
+  grpc: 'HTTP/1.1 200 OK\r\ncontent-type: application/grpc\r\ngrpc-status: 14\r\ncontent-length: 0\r\n\r\n',
   both: 'HTTP/1.1 200 OK\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n',
   'then-close': 'HTTP/1.1 200 OK\r\n\r\nuntil the end',
   'mid-close': 'HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf',
@@ -59,6 +65,9 @@ export const upstreamBehaviours = {
 } as const;
 
 export type UpstreamBehaviour = keyof typeof upstreamBehaviours;
+
+/** Listeners of the service. */
+const listeners = 3;
 
 const methods = [
   'GET',
@@ -94,6 +103,13 @@ const prefixes = [
   '/retry/',
   '/timeout/',
   '/mutate/',
+  '/cors/',
+  '/buffer/',
+  '/host/',
+  '/hostpath/',
+  '/follow/',
+  '/noup/',
+  '/headers/',
 ];
 const otherPaths = [
   '/',
@@ -110,6 +126,12 @@ const otherPaths = [
   '/match/sep/x',
   '/match/separate',
   '/missing',
+  '/204',
+  '/304',
+  '/formatted?x',
+  '/go/there?a=b',
+  '/re/one/two/three',
+  'a.example.com:80',
   '/nowhere',
   '/nope',
   '/up/forbidden',
@@ -227,6 +249,18 @@ const headers = [
   'x-b3-traceid: 1',
   'traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
   'x-client-trace-id: t',
+  'origin: http://x.a.test\r\naccess-control-request-method: PUT',
+  'x-envoy-fault-abort-request: 503',
+  'x-envoy-fault-abort-request: 200',
+  'upgrade: websocket\r\nconnection: upgrade',
+  'upgrade: foo\r\nconnection: Upgrade, close',
+  'x-envoy-retry-on: 5xx,retriable-4xx\r\nx-envoy-max-retries: 2',
+  'x-envoy-upstream-rq-per-try-timeout-ms: 100',
+  'x-envoy-upstream-alt-stat-name: alt',
+  'x-forwarded-for: 127.0.0.1',
+  'x-forwarded-port: 99',
+  'accept-encoding: gzip',
+  'priority: u=1',
 ];
 const oddHeaders = [
   'no-colon',
@@ -253,6 +287,7 @@ const oddHeaders = [
 
 export function randomExchange(seed: number, number: number): RandomExchange {
   const random = new Random(seed * 100_003 + number);
+  const listener = random.below(listeners);
   let bytes = '';
   let end: RandomExchange['end'] = 'wait';
   const count = random.chance(0.12) ? 2 + random.below(2) : 1;
@@ -277,7 +312,7 @@ export function randomExchange(seed: number, number: number): RandomExchange {
       from = Math.max(from, cut);
     }
   } else pieces.push(bytes);
-  return { number, pieces, end };
+  return { number, listener, pieces, end };
 }
 
 function randomRequest(random: Random): string {

@@ -26,7 +26,8 @@ const longestMs = 3000;
 export class Side {
   readonly kind: ProxyKind;
   readonly proxy: ProxyProcess;
-  readonly #port: number;
+  /** Of the listeners, in the order of the service. */
+  readonly #ports: readonly number[];
   readonly #folder: string;
   readonly #upstreams: readonly (Server | Http2Server)[];
   readonly #sockets: Set<Socket>;
@@ -35,7 +36,7 @@ export class Side {
 
   private constructor(
     proxy: ProxyProcess,
-    port: number,
+    ports: readonly number[],
     folder: string,
     upstreams: (Server | Http2Server)[],
     sockets: Set<Socket>,
@@ -43,7 +44,7 @@ export class Side {
   ) {
     this.kind = proxy.kind;
     this.proxy = proxy;
-    this.#port = port;
+    this.#ports = ports;
     this.#folder = folder;
     this.#upstreams = upstreams;
     this.#sockets = sockets;
@@ -51,7 +52,7 @@ export class Side {
   }
 
   static async start(kind: ProxyKind): Promise<Side> {
-    const recorded = [21000, 21001, 21201, 21202, 21999];
+    const recorded = [21000, 21001, 21201, 21202, 21999, 21010, 21020];
     const ports = await freePorts(recorded.length);
     const yaml = readFileSync(join(import.meta.dirname, 'service.yaml'), 'utf8').replace(
       /(?<!\d)21\d{3}(?!\d)/g,
@@ -103,7 +104,7 @@ export class Side {
         'error',
       ],
     });
-    return new Side(proxy, ports[0]!, folder, [http1, http2], sockets, seen);
+    return new Side(proxy, [ports[0]!, ports[5]!, ports[6]!], folder, [http1, http2], sockets, seen);
   }
 
   async stop(): Promise<void> {
@@ -115,7 +116,7 @@ export class Side {
 
   /** Plays all of them, some at a time. */
   async play(exchanges: readonly RandomExchange[], atATime = 24): Promise<Outcome[]> {
-    const played: { response: string; connection: string; port: number; number: number }[] = [];
+    const played: { response: string; connection: string; key: string; number: number }[] = [];
     const queue = [...exchanges];
     await Promise.all(
       Array.from({ length: atATime }, async () => {
@@ -129,24 +130,31 @@ export class Side {
       const [port, rest] = [line.slice(0, line.indexOf(' ')), line.slice(line.indexOf(' ') + 1)];
       log.set(port, [...(log.get(port) ?? []), rest]);
     }
-    return played.map(({ response, connection, port, number }) => ({
+    return played.map(({ response, connection, key, number }) => ({
       response: this.#comparable(response),
       connection,
       upstream: this.#comparable(this.#seen.get(String(number)) ?? ''),
-      log: this.#comparable((log.get(String(port)) ?? []).join('\n')),
+      log: this.#comparable((log.get(key) ?? []).join('\n')),
     }));
   }
 
   #comparable(text: string): string {
-    return normalize(dechunk(text))
-      .replaceAll(String(this.#port), '⟨listener⟩')
-      .replace(/⟨ms \d+⟩/g, '⟨ms⟩');
+    let comparable = normalize(dechunk(text)).replace(/⟨ms \d+⟩/g, '⟨ms⟩');
+    this.#ports.forEach((port, i) => {
+      comparable = comparable.replaceAll(String(port), `⟨listener ${i}⟩`);
+    });
+    return comparable;
   }
 
-  async #exchange({ number, pieces, end }: RandomExchange) {
-    const socket = connect({ host: '127.0.0.1', port: this.#port, allowHalfOpen: true, noDelay: true });
+  async #exchange({ number, listener, pieces, end }: RandomExchange) {
+    const socket = connect({
+      host: '127.0.0.1',
+      port: this.#ports[listener]!,
+      allowHalfOpen: true,
+      noDelay: true,
+    });
     await once(socket, 'connect');
-    const port = socket.localPort!;
+    const key = `${socket.localPort}-${this.#ports[listener]}`;
     const received: Buffer[] = [];
     let connection = 'open';
     let wake = () => {};
@@ -194,7 +202,7 @@ export class Side {
     return {
       response: Buffer.concat(received).toString('latin1'),
       connection: end === 'close' ? 'client' : connection,
-      port,
+      key,
       number,
     };
   }

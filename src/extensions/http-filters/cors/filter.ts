@@ -2,7 +2,7 @@
 import { FilterStatus, type HttpFilter, type HttpStream } from '#extension/http-filter.ts';
 import type { StringMatcher } from '#extension/matchers/string-matcher.ts';
 import type { Runtime } from '#extension/runtime.ts';
-import type { HeaderMap } from '#http/header-map.ts';
+import { HeaderMap } from '#http/header-map.ts';
 import type { Counter } from '#stats/metric.ts';
 import type { Scope } from '#stats/store.ts';
 import type { CorsConfig } from './config.ts';
@@ -51,7 +51,7 @@ export class CorsFilter implements HttpFilter {
     if (!isAllowed(policy.allowOrigin, origin)) {
       this.#stats.originInvalid.value++;
       if (!isEnabled || !isPreflight || policy.forwardNotMatchingPreflights) return FilterStatus.Continue;
-      stream.sendLocalReply(200, '', 'cors_response');
+      stream.sendResponse(ok(), 'cors_response');
       return FilterStatus.StopIteration;
     }
     this.#stats.originValid.value++;
@@ -61,15 +61,15 @@ export class CorsFilter implements HttpFilter {
     if (!isPreflight) return FilterStatus.Continue;
 
     const wantsPrivateNetwork = headers.get('access-control-request-private-network') === 'true';
-    stream.sendLocalReply(200, '', 'cors_response', -1, (answer) => {
-      answer.set('access-control-allow-origin', origin);
-      if (policy.allowCredentials) answer.set('access-control-allow-credentials', 'true');
-      if (policy.allowMethods !== '') answer.set('access-control-allow-methods', policy.allowMethods);
-      if (policy.allowHeaders !== '') answer.set('access-control-allow-headers', policy.allowHeaders);
-      if (policy.maxAge !== '') answer.set('access-control-max-age', policy.maxAge);
-      if (wantsPrivateNetwork && policy.allowPrivateNetworkAccess)
-        answer.set('access-control-allow-private-network', 'true');
-    });
+    const answer = ok();
+    answer.set('access-control-allow-origin', origin);
+    if (policy.allowCredentials) answer.set('access-control-allow-credentials', 'true');
+    if (policy.allowMethods !== '') answer.set('access-control-allow-methods', policy.allowMethods);
+    if (policy.allowHeaders !== '') answer.set('access-control-allow-headers', policy.allowHeaders);
+    if (policy.maxAge !== '') answer.set('access-control-max-age', policy.maxAge);
+    if (wantsPrivateNetwork && policy.allowPrivateNetworkAccess)
+      answer.set('access-control-allow-private-network', 'true');
+    stream.sendResponse(answer, 'cors_response');
     return FilterStatus.StopIteration;
   }
 
@@ -89,4 +89,10 @@ function isAllowed(allowed: readonly StringMatcher[], origin: string): boolean {
     if (matcher.matches('*') || matcher.matches(origin)) return true;
   }
   return false;
+}
+
+function ok(): HeaderMap {
+  const headers = new HeaderMap();
+  headers.status = 200;
+  return headers;
 }
