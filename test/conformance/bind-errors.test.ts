@@ -35,6 +35,8 @@ const listeners: Record<string, (taken: number) => object> = {
   'a path that is too long': () => ({ address: pipe(`/tmp/${'x'.repeat(103)}`) }),
   'an abstract name that is too long': () => ({ address: pipe(`@${'x'.repeat(107)}`) }),
   'a mode for an abstract name': () => ({ address: pipe('@x', { mode: 0o600 }) }),
+  'an interface for an address that is not of a link': () => ({ address: ip('::1%lo', 80) }),
+  'a number of an interface that is too large': () => ({ address: ip('fe80::1%4294967296', 80) }),
   'half an IP address': () => ({ address: ip('1.2.3', 80) }),
   'a named port': () => ({ address: { socket_address: { address: '127.0.0.1', named_port: 'http' } } }),
   'an option before bind that the system refuses': () => ({

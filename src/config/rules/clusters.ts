@@ -243,9 +243,13 @@ function checkIpAddresses(assignment: ClusterLoadAssignment, at: ParseContext): 
   });
 }
 
-/** Envoy takes what inet_pton takes, and IPv6 with a scope. */
+/** Envoy takes what getaddrinfo takes: an IPv6 scope is a number, or the name of an interface where the address is of one link. */
 export function isIpAddress(text: string): boolean {
-  return isIP(text) !== 0;
+  if (isIP(text) === 0) return false;
+  const percent = text.indexOf('%');
+  if (percent < 0) return true;
+  const scope = text.slice(percent + 1);
+  return /^\d+$/.test(scope) ? Number(scope) < 2 ** 32 : /^(fe[89ab].|ff.[12]):/i.test(text);
 }
 
 function checkHashing(cluster: Cluster, at: ParseContext): void {
