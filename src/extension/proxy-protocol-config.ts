@@ -40,7 +40,7 @@ export function isPassed(passThrough: PassThroughData, type: number): boolean {
   return passThrough.all || passThrough.types.includes(type);
 }
 
-/** `allowsFormat`: where Envoy acts on `format_string`. */
+/** `allowsFormat`: whether `format_string` is acted on. */
 export function parseTlvs(
   messages: readonly TlvEntry[],
   at: ParseContext,
@@ -50,8 +50,6 @@ export function parseTlvs(
   return messages.map((message, i) => {
     const here = at.field(field, i);
     const { format_string: format } = message;
-    if (!allowsFormat && format !== undefined)
-      here.field('format_string').warn('has no effect here, in Envoy neither', {});
     return {
       type: message.type & 0xff,
       value:

@@ -59,6 +59,14 @@ export const tcpRules: readonly Rule[] = [
       checkTlv(tlv, at.field('proxy_protocol_tlvs', i));
     });
   }),
+  rule(
+    'envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport',
+    (socket, at) => {
+      socket.config?.added_tlvs.forEach((tlv, i) => {
+        checkTlv(tlv, at.field('config').field('added_tlvs', i));
+      });
+    },
+  ),
   rule('envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit', (limit, at) => {
     if (limit.max_connections === undefined)
       refuse(at, `Field 'max_connections' is missing in: stat_prefix: "${limit.stat_prefix}"`);

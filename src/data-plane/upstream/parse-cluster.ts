@@ -325,10 +325,14 @@ function hostTlvs(metadata: Metadata | undefined, at: ParseContext): Pick<HostCo
       typeOf(any) !== 'envoy.config.core.v3.PerHostConfig'
     )
       here.warn('is read by no extension of chancery');
-    else
-      found = {
-        proxyTlvs: parseTlvs((any as PerHostConfig).added_tlvs, here, 'added_tlvs', false),
-      };
+    else {
+      const { added_tlvs: tlvs } = any as PerHostConfig;
+      tlvs.forEach((tlv, i) => {
+        if (tlv.format_string !== undefined)
+          here.field('added_tlvs', i).field('format_string').warn('has no effect here, in Envoy neither', {});
+      });
+      found = { proxyTlvs: parseTlvs(tlvs, here, 'added_tlvs', false) };
+    }
   }
   return found;
 }

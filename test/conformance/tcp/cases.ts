@@ -93,6 +93,12 @@ function proxyCases(): TcpCase[] {
       },
     ),
     {
+      ...made('proxy_v2_host_format', '', { listener: through(all) }),
+      clusters: [
+        `{name: proxy_v2_host_format, connect_timeout: 1s, ${socket(`version: V2, ${all}`)}, load_assignment: {cluster_name: c, endpoints: [{lb_endpoints: [{metadata: {typed_filter_metadata: {envoy.transport_sockets.proxy_protocol: {"@type": type.googleapis.com/envoy.config.core.v3.PerHostConfig, added_tlvs: [{type: 0xe5, format_string: {text_format_source: {inline_string: "%DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS%"}}}, {type: 0xe7}]}}}, endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: 21201}}}}]}]}}`,
+      ],
+    },
+    {
       ...made('proxy_v2_host', '', { listener: through(all) }),
       clusters: [
         `{name: proxy_v2_host, connect_timeout: 1s, ${socket(`version: V2, ${all}, added_tlvs: [${tlv(0xe1, 'config')}, ${tlv(0xf0, 'config')}]`)}, load_assignment: {cluster_name: c, endpoints: [{lb_endpoints: [{metadata: {typed_filter_metadata: {envoy.transport_sockets.proxy_protocol: {"@type": type.googleapis.com/envoy.config.core.v3.PerHostConfig, added_tlvs: [${tlv(0xf0, 'host')}, ${tlv(0xf0, 'again')}, ${tlv(2, 'host')}]}}}, endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: 21201}}}}]}]}}`,

@@ -38,6 +38,10 @@ export const upstreamProxyProtocol = defineUpstreamTransport({
     registry: Registry,
   ): UpstreamProxyProtocolConfig {
     onlyFields(message, at, ['config', 'transport_socket', 'tlv_as_pool_key', 'allow_unspecified_address']);
+    message.config?.added_tlvs.forEach((tlv, i) => {
+      if (tlv.format_string !== undefined)
+        at.field('config').field('added_tlvs', i).field('format_string').unsupported();
+    });
     return {
       proxy: parseProxyProtocol(message.config, at.field('config')),
       inner: registry.parse(
