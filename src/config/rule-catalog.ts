@@ -90,7 +90,7 @@ export const ruleCatalog: Readonly<Record<string, RuleInfo>> = {
   'listener-config': { title: 'A listener whose fields do not fit together', severity: 'error' },
   'filter-chain-overlap': { title: 'Two filter chains for the same connections', severity: 'error' },
   'http-config': {
-    title: 'Options of the HTTP connection manager that do not fit together',
+    title: 'Options of the HTTP connection manager or of its filters that do not fit together',
     severity: 'error',
   },
   'overload-config': { title: 'An overload manager that cannot work', severity: 'error' },

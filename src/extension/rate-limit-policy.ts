@@ -11,6 +11,7 @@ import type {
   RateLimit_Action_RemoteAddressMatch,
 } from '#schema/messages/envoy/config/route/v3.ts';
 import { checkFormat } from './format-config.ts';
+import type { Formatter } from './formatter.ts';
 import { compileHeaderMatcher, compileStringMatcher } from './matchers/compile.ts';
 import type { HeaderMatcherData, NamedStringMatcherData } from './matchers/matcher-config.ts';
 import { parseHeaderMatchers, parseQueryParameterMatcher } from './matchers/parse.ts';
@@ -104,11 +105,6 @@ export function parseRateLimits(
   return messages.map((message, i) => {
     const here = at.field(name, i);
     const { limit, hits_addend: hits } = message;
-    if (hits !== undefined && (hits.format === '') === (hits.number === undefined)) {
-      const problem = 'hits_addend must contain either a format or a number';
-      here.field('hits_addend').fail(problem, { envoy: problem });
-    }
-    if (hits !== undefined) checkFormat(hits.format, here.field('hits_addend').field('format'));
     const key = limit?.dynamic_metadata?.metadata_key;
     return {
       stage: message.stage ?? 0,
@@ -131,16 +127,6 @@ export function parseRateLimits(
           : message.x_ratelimit_option === 'DRAFT_VERSION_03',
     };
   });
-}
-
-/** Policies that stand in a filter's configuration have no stages and no runtime keys. */
-export function parseOwnRateLimits(messages: readonly RateLimit[], at: ParseContext): RateLimitData[] {
-  messages.forEach((it, i) => {
-    if (it.stage === undefined && it.disable_key === '') return;
-    const problem = "'stage' field and 'disable_key' field are not supported";
-    at.field('rate_limits', i).fail(problem, { envoy: problem });
-  });
-  return parseRateLimits(messages, at, 'rate_limits');
 }
 
 function parseAction(message: RateLimit_Action, at: ParseContext): RateLimitActionData[] {
@@ -280,12 +266,19 @@ export function compileRateLimit(
     data.limitMetadata,
     data.hits && {
       number: data.hits.number,
-      formatter: data.hits.format === '' ? null : compileFormat(data.hits.format, { omitEmptyValues: true }),
+      formatter: compileHits(data.hits.format),
       isNegative: data.hits.isNegative,
     },
     data.applyOnStreamDone,
     data.saysHeaders,
   );
+}
+
+/** Null for a number. Nobody asks policies of a route how many hits they are, nor whether their format is one. */
+function compileHits(format: string): Formatter | null {
+  return format === '' || formatProblem(format) !== undefined
+    ? null
+    : compileFormat(format, { omitEmptyValues: true });
 }
 
 function compileAction(data: RateLimitActionData, localCluster: string, formats: boolean): DescriptorAction {

@@ -73,12 +73,6 @@ export const tcpRules: readonly Rule[] = [
   }),
   rule('envoy.extensions.filters.network.local_ratelimit.v3.LocalRateLimit', checkFillInterval),
   rule('envoy.extensions.filters.listener.local_ratelimit.v3.LocalRateLimit', checkFillInterval),
-  rule('envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit', (limit, at) => {
-    checkFillInterval(limit, at);
-    limit.descriptors.forEach((it, i) => {
-      checkFillInterval(it, at.field('descriptors', i));
-    });
-  }),
   rule('envoy.extensions.filters.common.set_filter_state.v3.FilterStateValue', (value, at) => {
     const key = value.object_key ?? '';
     const factory = value.factory_key === '' ? key : value.factory_key;

@@ -4,6 +4,7 @@ import type { Visitor } from '../check-message.ts';
 import { clusterRules } from './clusters.ts';
 import { extensionRules } from './extensions.ts';
 import { formatRules } from './formats.ts';
+import { httpFilterRules } from './http-filters.ts';
 import { listenerRules } from './listeners.ts';
 import { overloadRules } from './overload.ts';
 import { referenceRules } from './references.ts';
@@ -27,6 +28,7 @@ export const allRules: readonly Rule[] = [
   ...tlsRules,
   ...overloadRules,
   ...udpRules,
+  ...httpFilterRules,
 ];
 
 export function visitorsOf(scope: RuleScope): ReadonlyMap<string, readonly Visitor[]> {

@@ -125,10 +125,6 @@ export function parseExtAuthz(message: ExtAuthz, at: ParseContext): ExtAuthzConf
   if (message.grpc_service === undefined && http === undefined)
     at.fail('needs one of: grpc_service, http_service');
   const ownList = http?.authorization_request?.allowed_headers;
-  if (message.allowed_headers !== undefined && ownList !== undefined) {
-    const problem = 'Invalid duplicate configuration for allowed_headers.';
-    at.field('allowed_headers').fail(problem, { envoy: problem });
-  }
   const allowed =
     ownList === undefined
       ? parseList(message.allowed_headers, at.field('allowed_headers'))
@@ -177,11 +173,6 @@ export function parseExtAuthzPerRoute(message: ExtAuthzPerRoute, at: ParseContex
   const { check_settings: settings } = message;
   const here = at.field('check_settings');
   if (settings !== undefined) onlyFields(settings, here, routeSettings);
-  if (settings?.disable_request_body_buffering && settings.with_request_body !== undefined) {
-    const problem =
-      'Invalid configuration for check_settings. Only one of disable_request_body_buffering or with_request_body can be set.';
-    here.fail(problem, { envoy: problem });
-  }
   return {
     disabled: message.disabled ?? false,
     contextExtensions: settings?.context_extensions ?? {},
@@ -214,10 +205,6 @@ function parseService(
 function parseHttpService(message: HttpService, at: ParseContext): HttpServiceData {
   const { server_uri: server, authorization_request: request, authorization_response: response } = message;
   const { path_prefix: pathPrefix, path_override: pathOverride } = message;
-  if (pathPrefix !== '' && !pathPrefix.startsWith('/')) {
-    const problem = `path_prefix should start with "/".`;
-    at.field('path_prefix').fail(problem, { got: pathPrefix, envoy: problem });
-  }
   if (server?.cluster === undefined) at.field('server_uri').fail('needs "cluster"');
   const answer = at.field('authorization_response');
   return {

@@ -2,7 +2,7 @@
 import type { TokenBucketData } from '#base/token-bucket.ts';
 import type { ParseContext } from '#config/parse-context.ts';
 import { type HeaderMutationData, parseHeaderValueOption } from '#extension/header-mutation-config.ts';
-import { parseOwnRateLimits, type RateLimitData } from '#extension/rate-limit-policy.ts';
+import { parseRateLimits, type RateLimitData } from '#extension/rate-limit-policy.ts';
 import type { RuntimeFraction } from '#extension/runtime.ts';
 import { runtimeFraction } from '#extension/runtime-config.ts';
 import { parseTokenBucket } from '#extension/token-bucket-config.ts';
@@ -58,7 +58,7 @@ export function parseLocalRateLimit(message: LocalRateLimit, at: ParseContext): 
         shadow: it.shadow_mode,
       };
     }),
-    policies: parseOwnRateLimits(message.rate_limits, at),
+    policies: parseRateLimits(message.rate_limits, at, 'rate_limits'),
     enabled: message.filter_enabled && runtimeFraction(message.filter_enabled),
     enforced: message.filter_enforced && runtimeFraction(message.filter_enforced),
     requestHeadersToAdd: message.request_headers_to_add_when_not_enforced.map((it, i) =>

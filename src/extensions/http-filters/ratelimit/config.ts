@@ -2,7 +2,7 @@
 import type { ParseContext } from '#config/parse-context.ts';
 import type { GrpcServiceData } from '#extension/grpc-service.ts';
 import { type HeaderMutationData, parseHeaderValueOption } from '#extension/header-mutation-config.ts';
-import { parseOwnRateLimits, type RateLimitData } from '#extension/rate-limit-policy.ts';
+import { parseRateLimits, type RateLimitData } from '#extension/rate-limit-policy.ts';
 import type { RuntimeFraction } from '#extension/runtime.ts';
 import { runtimeFraction } from '#extension/runtime-config.ts';
 import type {
@@ -71,7 +71,7 @@ export function parseRateLimit(message: RateLimit, at: ParseContext): RateLimitC
       message.filter_enforced === undefined
         ? always('ratelimit.http_filter_enforcing')
         : runtimeFraction(message.filter_enforced),
-    policies: parseOwnRateLimits(message.rate_limits, at),
+    policies: parseRateLimits(message.rate_limits, at, 'rate_limits'),
     metadataNamespace: message.metadata_namespace || 'envoy.filters.http.ratelimit',
   };
 }
@@ -85,7 +85,7 @@ export function parseRateLimitPerRoute(message: RateLimitPerRoute, at: ParseCont
         : message.vh_rate_limits === 'IGNORE'
           ? 'ignore'
           : 'override',
-    policies: parseOwnRateLimits(message.rate_limits, at),
+    policies: parseRateLimits(message.rate_limits, at, 'rate_limits'),
     domain: message.domain,
   };
 }
