@@ -6,17 +6,23 @@ import { compareSides } from './differential/compare-sides.ts';
 
 const seed = Number(process.env.DIFFERENTIAL_SEED ?? 1);
 
-test(`random requests, seed ${seed}, come out as from Envoy`, {
-  skip: missing('envoy'),
-  timeout: 120_000,
-}, async () => {
-  const { differences, compared } = await compareSides({ seed, count: 600 });
-  assert.equal(compared, 600);
-  const shown = differences
-    .slice(0, 5)
-    .map(
-      ({ exchange, lines }) =>
-        `npm run differential -- --seed ${seed} --only ${exchange.number}\n${lines.slice(0, 12).join('\n')}`,
-    );
-  assert.equal(differences.length, 0, `${differences.length} differ:\n${shown.join('\n\n')}`);
-});
+for (const [protocol, count] of [
+  ['HTTP/1', 600],
+  ['HTTP/2', 300],
+] as const) {
+  test(`random requests over ${protocol}, seed ${seed}, come out as from Envoy`, {
+    skip: missing('envoy'),
+    timeout: 120_000,
+  }, async () => {
+    const http2 = protocol === 'HTTP/2';
+    const { differences, compared } = await compareSides({ seed, count, http2 });
+    assert.equal(compared, count);
+    const shown = differences
+      .slice(0, 5)
+      .map(
+        ({ exchange, lines }) =>
+          `npm run differential -- --seed ${seed} --only ${exchange.number}${http2 ? ' --http2' : ''}\n${lines.slice(0, 12).join('\n')}`,
+      );
+    assert.equal(differences.length, 0, `${differences.length} differ:\n${shown.join('\n\n')}`);
+  });
+}

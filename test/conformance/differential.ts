@@ -1,4 +1,4 @@
-// npm run differential [-- --seed N --count N --from N]
+// npm run differential [-- --seed N --count N --only N --http2]
 // Sends the same seeded random requests through the real Envoy and through chancery and prints what differs.
 import { parseArgs } from 'node:util';
 import { compareSides } from './differential/compare-sides.ts';
@@ -8,6 +8,7 @@ const { values } = parseArgs({
     seed: { type: 'string', default: String(Date.now() % 100_000) },
     count: { type: 'string', default: '400' },
     only: { type: 'string' },
+    http2: { type: 'boolean', default: false },
     self: { type: 'boolean', default: false },
     lines: { type: 'string', default: '10' },
     show: { type: 'string', default: '25' },
@@ -18,6 +19,7 @@ const { differences, compared } = await compareSides({
   seed: Number(values.seed),
   count: Number(values.count),
   ...(values.only ? { only: Number(values.only) } : {}),
+  http2: values.http2,
   second: values.self ? 'envoy' : 'chancery',
 });
 for (const { exchange, lines } of differences.slice(0, Number(values.show))) {

@@ -11,6 +11,8 @@ export interface DifferentialOptions {
   readonly only?: number;
   /** Envoy against itself shows how much the runner can trust itself. */
   readonly second?: ProxyKind;
+  /** The first request of each exchange, over HTTP/2. */
+  readonly http2?: boolean;
 }
 
 export interface SideDifference {
@@ -18,17 +20,24 @@ export interface SideDifference {
   readonly lines: readonly string[];
 }
 
-export async function compareSides({ seed, count, only, second = 'chancery' }: DifferentialOptions) {
+export async function compareSides({
+  seed,
+  count,
+  only,
+  second = 'chancery',
+  http2 = false,
+}: DifferentialOptions) {
   const exchanges: RandomExchange[] = [];
   for (let number = 0; number < count; number++)
     if (only === undefined || number === only) exchanges.push(randomExchange(seed, number));
   if (only !== undefined && exchanges.length === 0) exchanges.push(randomExchange(seed, only));
-  let differing = await play(exchanges, second);
+  let differing = await play(exchanges, second, http2);
   // Some outcomes hang on who was faster. What differs is played again, one at a time.
   if (differing.length > 0) {
     differing = await play(
       differing.map((it) => it.exchange),
       second,
+      http2,
       1,
     );
   }
@@ -38,11 +47,12 @@ export async function compareSides({ seed, count, only, second = 'chancery' }: D
 async function play(
   exchanges: readonly RandomExchange[],
   second: ProxyKind,
+  http2: boolean,
   atATime = 24,
 ): Promise<SideDifference[]> {
   const sides = await Promise.all([Side.start('envoy'), Side.start(second)]);
   try {
-    const [envoy, ours] = await Promise.all(sides.map((side) => side.play(exchanges, atATime)));
+    const [envoy, ours] = await Promise.all(sides.map((side) => side.play(exchanges, atATime, http2)));
     const differences: SideDifference[] = [];
     exchanges.forEach((exchange, i) => {
       const lines = compareOutcomes(exchange, envoy![i]!, ours![i]!);

@@ -11,6 +11,7 @@ import { type ProxyKind, type ProxyProcess, startProxyProcess } from '#testing/p
 import { normalize } from '../golden/compare.ts';
 import { requestLength } from '../golden/scripted-upstream.ts';
 import { dechunk } from './dechunk.ts';
+import { asHttp2, playHttp2 } from './http2-exchange.ts';
 import { type RandomExchange, type UpstreamBehaviour, upstreamBehaviours } from './random-requests.ts';
 
 export interface Outcome {
@@ -115,12 +116,13 @@ export class Side {
   }
 
   /** Plays all of them, some at a time. */
-  async play(exchanges: readonly RandomExchange[], atATime = 24): Promise<Outcome[]> {
+  async play(exchanges: readonly RandomExchange[], atATime = 24, isHttp2 = false): Promise<Outcome[]> {
     const played: { response: string; connection: string; key: string; number: number }[] = [];
     const queue = [...exchanges];
     await Promise.all(
       Array.from({ length: atATime }, async () => {
-        for (let it = queue.shift(); it; it = queue.shift()) played.push(await this.#exchange(it));
+        for (let it = queue.shift(); it; it = queue.shift())
+          played.push(await (isHttp2 ? this.#http2Exchange(it) : this.#exchange(it)));
       }),
     );
     await sleep(1500);
@@ -144,6 +146,13 @@ export class Side {
       comparable = comparable.replaceAll(String(port), `⟨listener ${i}⟩`);
     });
     return comparable;
+  }
+
+  async #http2Exchange(exchange: RandomExchange) {
+    const { number } = exchange;
+    const request = asHttp2(exchange);
+    if (request === undefined) return { response: '', connection: 'not sent', key: '', number };
+    return { ...(await playHttp2(request, this.#ports[exchange.listener]!)), number };
   }
 
   async #exchange({ number, listener, pieces, end }: RandomExchange) {
