@@ -12,7 +12,8 @@ export const chunkBytes = 65_536;
 const smallBytes = 8_192;
 /** A socket that has read so much at once gets chunks of its own. */
 const bulkBytes = 16_384;
-const maxFree = 64;
+/** 16 MiB of a thread that has carried bulk for many: less is allocated and cleared again and again. */
+const maxFree = 256;
 /** Sockets that have a chunk to read into. It stays with them while they wait, so the others have to share. */
 const maxOwners = 64;
 
