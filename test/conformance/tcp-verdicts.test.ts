@@ -131,14 +131,21 @@ function isCompared(line: string, names: readonly string[]): boolean {
 }
 
 test('TCP goes through us as through Envoy', { skip: missing('envoy') }, async (t) => {
-  const [envoy, chancery] = await Promise.all([play(t, 'envoy'), play(t, 'chancery')]);
-  for (const { name, ignored } of played) {
-    const of = ({ outcomes, stats }: Played) => ({
-      ...outcomes.get(name)!,
-      stats: stats.filter((line) => isCompared(line, [name]) && ignored?.test(line) !== true),
-    });
-    await t.test(name, () => assert.deepEqual(differing(of(chancery), of(envoy)), []));
+  const found = new Map<string, string[]>();
+  // Port numbers, which are taken out, may stand elsewhere by chance: what differs is played again.
+  for (let attempt = 0; attempt < 3; attempt++) {
+    if (attempt > 0 && [...found.values()].every((it) => it.length === 0)) break;
+    const [envoy, chancery] = await Promise.all([play(t, 'envoy'), play(t, 'chancery')]);
+    for (const { name, ignored } of played) {
+      if (found.get(name)?.length === 0) continue;
+      const of = ({ outcomes, stats }: Played) => ({
+        ...outcomes.get(name)!,
+        stats: stats.filter((line) => isCompared(line, [name]) && ignored?.test(line) !== true),
+      });
+      found.set(name, differing(of(chancery), of(envoy)));
+    }
   }
+  for (const { name } of played) await t.test(name, () => assert.deepEqual(found.get(name), []));
 });
 
 /** Lines of ours that Envoy has not, and of Envoy's that we have not. */
