@@ -4,8 +4,8 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { freePorts } from '#testing/free-ports.ts';
 import { type ProxyKind, type ProxyProcess, startProxyProcess } from '#testing/proxy-process.ts';
+import { portsFor } from './black-box.ts';
 
 export interface Side {
   readonly kind: ProxyKind;
@@ -35,17 +35,15 @@ export async function expectSame<T>(
 async function run<T>(
   t: TestContext,
   kind: ProxyKind,
-  yaml: string,
+  written: string,
   observe: (side: Side) => Promise<T>,
 ): Promise<T> {
-  const written = [...new Set(yaml.match(/(?<!\d)21\d{3}(?!\d)/g) ?? [])].map(Number);
-  const free = await freePorts(written.length);
-  const port = (it: number) => free[written.indexOf(it)]!;
+  const { yaml, port } = await portsFor(written);
   const folder = mkdtempSync(join(tmpdir(), `${kind}-`));
   const proxy = await startProxyProcess({
     kind,
     folder,
-    yaml: yaml.replace(/(?<!\d)21\d{3}(?!\d)/g, (it) => String(port(Number(it)))),
+    yaml,
     adminPort: port(21001),
     arguments: ['--concurrency', '1', '--use-dynamic-base-id', '-l', 'error', '--drain-time-s', '1'],
   });

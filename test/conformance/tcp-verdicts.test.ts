@@ -59,7 +59,9 @@ async function play(t: TestContext, kind: ProxyKind): Promise<Played> {
   const written = [...new Set(configuration(played).match(/(?<!\d)21\d{3}(?!\d)/g) ?? [])].map(Number);
   const normal = (text: string) => {
     let out = withoutIds(text);
-    for (const it of written) out = out.replaceAll(String(port(it)), String(it));
+    // Whole numbers only: digits of a port may stand in the bytes that are shown in hex.
+    for (const it of written)
+      out = out.replace(new RegExp(`(?<![\\da-f])${port(it)}(?![\\da-f])`, 'g'), String(it));
     return out;
   };
   const seen = new Map<string, unknown>();
@@ -131,21 +133,14 @@ function isCompared(line: string, names: readonly string[]): boolean {
 }
 
 test('TCP goes through us as through Envoy', { skip: missing('envoy') }, async (t) => {
-  const found = new Map<string, string[]>();
-  // Port numbers, which are taken out, may stand elsewhere by chance: what differs is played again.
-  for (let attempt = 0; attempt < 3; attempt++) {
-    if (attempt > 0 && [...found.values()].every((it) => it.length === 0)) break;
-    const [envoy, chancery] = await Promise.all([play(t, 'envoy'), play(t, 'chancery')]);
-    for (const { name, ignored } of played) {
-      if (found.get(name)?.length === 0) continue;
-      const of = ({ outcomes, stats }: Played) => ({
-        ...outcomes.get(name)!,
-        stats: stats.filter((line) => isCompared(line, [name]) && ignored?.test(line) !== true),
-      });
-      found.set(name, differing(of(chancery), of(envoy)));
-    }
+  const [envoy, chancery] = await Promise.all([play(t, 'envoy'), play(t, 'chancery')]);
+  for (const { name, ignored } of played) {
+    const of = ({ outcomes, stats }: Played) => ({
+      ...outcomes.get(name)!,
+      stats: stats.filter((line) => isCompared(line, [name]) && ignored?.test(line) !== true),
+    });
+    await t.test(name, () => assert.deepEqual(differing(of(chancery), of(envoy)), []));
   }
-  for (const { name } of played) await t.test(name, () => assert.deepEqual(found.get(name), []));
 });
 
 /** Lines of ours that Envoy has not, and of Envoy's that we have not. */
