@@ -9,3 +9,8 @@ export function nextRandom(): number {
   state = x;
   return x & 0x7fffffff;
 }
+
+/** Another one of the same kind, made from the last: for those who were given a number and need a few more. */
+export function randomAfter(random: number): number {
+  return (Math.imul(random, 1103515245) + 12345) & 0x7fffffff;
+}

@@ -1,5 +1,7 @@
 // The end of the filter chain: from route to cluster to host to a stream on a connection, and the response back. Timeouts, retries,
 // hedging and redirects are decided here; one `UpstreamRequest` is one attempt. Steps 6 and 9 of a request's way.
+
+import { randomAfter } from '#base/random.ts';
 import { pin } from '#base/read-buffers.ts';
 import { type TimerOwner, WheelTimer } from '#base/timer-wheel.ts';
 import { turnMs } from '#base/turn.ts';
@@ -353,7 +355,7 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
     let host = cluster.pick(this);
     if (retry === undefined || host === undefined) return host;
     for (let i = 1; i < retry.maxHostSelections && retry.rejects(host); i++) {
-      this.random = (Math.imul(this.random, 1103515245) + 12345) & 0x7fffffff;
+      this.random = randomAfter(this.random);
       host = cluster.pick(this) ?? host;
     }
     return host;
@@ -664,7 +666,7 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
     const headers = this.requestHeaders!;
     const { stream } = this;
     stream.info.attemptCount++;
-    this.random = (Math.imul(this.random, 1103515245) + 12345) & 0x7fffffff;
+    this.random = randomAfter(this.random);
     const host = this.#pickHost();
     if (host === undefined) {
       this.#noHealthyHost();

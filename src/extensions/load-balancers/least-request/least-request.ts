@@ -1,5 +1,6 @@
 // LEAST_REQUEST: of a few random hosts the one with the fewest requests under way. With different weights Envoy instead takes turns
 // by weight divided by load; here the comparison itself is weighted, which gives the same proportions.
+import { randomAfter } from '#base/random.ts';
 import type { Host, HostSet, LoadBalancer, PickContext } from '#extension/load-balancer.ts';
 import type { LeastRequestConfig } from './config.ts';
 
@@ -29,7 +30,7 @@ export class LeastRequest implements LoadBalancer {
     let random = context.random;
     let best = this.#choose(random);
     for (let i = 1; i < this.#choices; i++) {
-      random = (Math.imul(random, 1103515245) + 12345) & 0x7fffffff;
+      random = randomAfter(random);
       const other = this.#choose(random >>> 3);
       if (other.activeRequests < best.activeRequests) best = other;
     }
@@ -47,7 +48,7 @@ export class LeastRequest implements LoadBalancer {
       if (other.activeRequests > best.activeRequests) continue;
       if (other.activeRequests < best.activeRequests) equals = 0;
       equals++;
-      next = (Math.imul(next, 1103515245) + 12345) & 0x7fffffff;
+      next = randomAfter(next);
       if ((next >>> 3) % equals === 0) best = other;
     }
     return best;
