@@ -1,11 +1,12 @@
 // `filter_chain_matcher`: a matcher tree over what is known of a connection, which leads to the names of filter chains. In the place of
 // the chains' own `filter_chain_match`.
-import { ipOfAddress, portOfAddress } from '#base/cidr.ts';
 import type { ParseContext } from '#config/parse-context.ts';
 import type { MatcherTree, MatchInput } from '#extension/matchers/matcher-tree.ts';
 import { compileMatcherTree } from '#extension/matchers/matcher-tree-compile.ts';
 import type { MatcherData } from '#extension/matchers/matcher-tree-config.ts';
 import { type MatcherTreeReader, parseMatcherTree } from '#extension/matchers/matcher-tree-parse.ts';
+import { readConnection } from '#extension/matchers/stream-input.ts';
+import type { ConnectionInputKind } from '#extension/matchers/stream-input-config.ts';
 import type { FilterStateInput } from '#schema/messages/envoy/extensions/matching/common_inputs/network/v3.ts';
 import type { Matcher } from '#schema/messages/xds/type/matcher/v3.ts';
 import { type ConnectionFacts, isLocal } from './filter-chain-match.ts';
@@ -16,13 +17,13 @@ export type ChainMatcherData = MatcherData<ChainInput, string>;
 
 /** Undefined: the connection has none. */
 const inputs = {
-  DestinationIPInput: ({ info }: ConnectionFacts) => ipOfAddress(info.localAddress) || undefined,
-  DestinationPortInput: ({ info }: ConnectionFacts) => port(info.localAddress),
-  SourceIPInput: ({ info }: ConnectionFacts) => ipOfAddress(info.remoteAddress) || undefined,
-  SourcePortInput: ({ info }: ConnectionFacts) => port(info.remoteAddress),
-  DirectSourceIPInput: ({ info }: ConnectionFacts) => ipOfAddress(info.directRemoteAddress) || undefined,
+  DestinationIPInput: of('destination_ip'),
+  DestinationPortInput: of('destination_port'),
+  SourceIPInput: of('source_ip'),
+  SourcePortInput: of('source_port'),
+  DirectSourceIPInput: of('direct_source_ip'),
   SourceTypeInput: ({ info }: ConnectionFacts) => (isLocal(info) ? 'local' : undefined),
-  ServerNameInput: ({ info }: ConnectionFacts) => info.requestedServerName || undefined,
+  ServerNameInput: of('server_name'),
   TransportProtocolInput: ({ info }: ConnectionFacts) => info.transportProtocol || undefined,
   ApplicationProtocolInput: ({ applicationProtocols }: ConnectionFacts) =>
     applicationProtocols.map((it) => `'${it}'`).join(',') || undefined,
@@ -30,9 +31,8 @@ const inputs = {
   NetworkNamespaceInput: () => undefined,
 } satisfies Record<string, (facts: ConnectionFacts) => string | undefined>;
 
-function port(address: string): string | undefined {
-  const value = portOfAddress(address);
-  return value === 0 ? undefined : String(value);
+function of(kind: ConnectionInputKind): (facts: ConnectionFacts) => string | undefined {
+  return ({ info }) => readConnection(kind, info) || undefined;
 }
 
 const inputPrefix = 'envoy.extensions.matching.common_inputs.network.v3.';

@@ -38,16 +38,16 @@ class ConnectionInput implements MatchInput<StreamSubject> {
 }
 
 /** Empty: there is none. */
-function readConnection(kind: ConnectionInputKind, connection: ConnectionInfo): string {
+export function readConnection(kind: ConnectionInputKind, connection: ConnectionInfo): string {
   switch (kind) {
     case 'destination_ip':
       return ipOfAddress(connection.localAddress);
     case 'destination_port':
-      return String(portOfAddress(connection.localAddress));
+      return portText(connection.localAddress);
     case 'source_ip':
       return ipOfAddress(connection.remoteAddress);
     case 'source_port':
-      return String(portOfAddress(connection.remoteAddress));
+      return portText(connection.remoteAddress);
     case 'direct_source_ip':
       return ipOfAddress(connection.directRemoteAddress);
     case 'server_name':
@@ -59,6 +59,11 @@ function readConnection(kind: ConnectionInputKind, connection: ConnectionInfo): 
     case 'subject':
       return peerOf(connection)?.subject ?? '';
   }
+}
+
+/** A Unix socket has none. */
+function portText(address: string): string {
+  return String(portOfAddress(address) || '');
 }
 
 function peerOf({ tls }: ConnectionInfo): CertificateInfo | undefined {
