@@ -98,21 +98,6 @@ export async function loadDiscoveryFile(
   return { response, ...finish(problems, sources, options) };
 }
 
-/** Checks a message that was not read from a text: a resource from xDS, or one built by a program. */
-export function checkResource(
-  type: MessageType,
-  message: Message,
-  problems: ConfigError[],
-  options: LoadOptions = {},
-): void {
-  const scope = new RuleScope(options);
-  scope.add(type, message, false);
-  checkMessage(type, message, problems, '', {
-    skipDeprecated: options.skipDeprecatedLogs === true,
-    visitors: visitorsOf(scope),
-  });
-}
-
 /** A message with where it came from. */
 interface Unit {
   readonly type: MessageType;

@@ -21,8 +21,6 @@ const places = {
 
 export type PeerName = keyof typeof places;
 
-export const peerNames = Object.keys(places) as PeerName[];
-
 /** The path of a peer, or undefined when it is not installed. */
 export function findPeer(name: PeerName): string | undefined {
   for (const place of places[name]) {

@@ -7,12 +7,10 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { missing } from '#testing/peers.ts';
 import { expectSame, type Side } from './side-by-side.ts';
-
-const type = (name: string) => `type.googleapis.com/envoy.${name}`;
-const address = (port: number) => ({ socket_address: { address: '127.0.0.1', port_value: port } });
+import { accessLog, address, connectionManager, endpoint } from './side-by-side-configuration.ts';
 
 const format =
-  '%ACCESS_LOG_TYPE% %REQ(:PATH)% %REQ(X-FORWARDED-PROTO)% %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %UPSTREAM_CLUSTER% %ROUTE_NAME% %RESP(X-A)%\n';
+  '%ACCESS_LOG_TYPE% %REQ(:PATH)% %REQ(X-FORWARDED-PROTO)% %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %UPSTREAM_CLUSTER% %ROUTE_NAME% %RESP(X-A)%';
 
 const yaml = (upstream: number) =>
   JSON.stringify({
@@ -25,46 +23,24 @@ const yaml = (upstream: number) =>
           filter_chains: [
             {
               filters: [
-                {
-                  name: 'http',
-                  typed_config: {
-                    '@type': type(
-                      'extensions.filters.network.http_connection_manager.v3.HttpConnectionManager',
-                    ),
-                    stat_prefix: 'edge',
-                    upgrade_configs: [{ upgrade_type: 'websocket' }],
-                    access_log: [
+                connectionManager({
+                  upgrade_configs: [{ upgrade_type: 'websocket' }],
+                  access_log: accessLog('requests.log', format),
+                  access_log_options: {
+                    flush_access_log_on_new_request: true,
+                    flush_log_on_tunnel_successfully_established: true,
+                    access_log_flush_interval: '0.1s',
+                  },
+                  route_config: {
+                    virtual_hosts: [
                       {
-                        name: 'file',
-                        typed_config: {
-                          '@type': type('extensions.access_loggers.file.v3.FileAccessLog'),
-                          path: 'requests.log',
-                          log_format: { text_format_source: { inline_string: format } },
-                        },
-                      },
-                    ],
-                    access_log_options: {
-                      flush_access_log_on_new_request: true,
-                      flush_log_on_tunnel_successfully_established: true,
-                      access_log_flush_interval: '0.1s',
-                    },
-                    route_config: {
-                      virtual_hosts: [
-                        {
-                          name: 'all',
-                          domains: ['*'],
-                          routes: [{ name: 'there', match: { prefix: '/there' }, route: { cluster: 'up' } }],
-                        },
-                      ],
-                    },
-                    http_filters: [
-                      {
-                        name: 'router',
-                        typed_config: { '@type': type('extensions.filters.http.router.v3.Router') },
+                        name: 'all',
+                        domains: ['*'],
+                        routes: [{ name: 'there', match: { prefix: '/there' }, route: { cluster: 'up' } }],
                       },
                     ],
                   },
-                },
+                }),
               ],
             },
           ],
@@ -73,10 +49,7 @@ const yaml = (upstream: number) =>
       clusters: [
         {
           name: 'up',
-          load_assignment: {
-            cluster_name: 'up',
-            endpoints: [{ lb_endpoints: [{ endpoint: { address: address(upstream) } }] }],
-          },
+          load_assignment: endpoint('up', upstream),
         },
       ],
     },

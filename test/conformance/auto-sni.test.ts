@@ -10,9 +10,7 @@ import type { TLSSocket } from 'node:tls';
 import { certificatePath } from '#testing/certificates.ts';
 import { missing } from '#testing/peers.ts';
 import { expectSame, type Side } from './side-by-side.ts';
-
-const type = (name: string) => `type.googleapis.com/envoy.${name}`;
-const address = (port: number) => ({ socket_address: { address: '127.0.0.1', port_value: port } });
+import { address, connectionManager, endpoint, type } from './side-by-side-configuration.ts';
 
 const variants: Readonly<Record<string, { readonly options: object; readonly sni?: string }>> = {
   sni: { options: { auto_sni: true } },
@@ -41,10 +39,7 @@ function yamlOf(upstream: number): string {
         },
       },
     },
-    load_assignment: {
-      cluster_name: name,
-      endpoints: [{ lb_endpoints: [{ endpoint: { address: address(upstream) } }] }],
-    },
+    load_assignment: endpoint(name, upstream),
   }));
   const routes = Object.keys(variants).flatMap((cluster) => [
     {
@@ -63,22 +58,9 @@ function yamlOf(upstream: number): string {
           filter_chains: [
             {
               filters: [
-                {
-                  name: 'http',
-                  typed_config: {
-                    '@type': type(
-                      'extensions.filters.network.http_connection_manager.v3.HttpConnectionManager',
-                    ),
-                    stat_prefix: 'edge',
-                    route_config: { virtual_hosts: [{ name: 'all', domains: ['*'], routes }] },
-                    http_filters: [
-                      {
-                        name: 'router',
-                        typed_config: { '@type': type('extensions.filters.http.router.v3.Router') },
-                      },
-                    ],
-                  },
-                },
+                connectionManager({
+                  route_config: { virtual_hosts: [{ name: 'all', domains: ['*'], routes }] },
+                }),
               ],
             },
           ],

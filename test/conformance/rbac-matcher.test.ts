@@ -6,13 +6,7 @@ import { connect } from 'node:net';
 import { test } from 'node:test';
 import { missing } from '#testing/peers.ts';
 import { expectSame, type Side } from './side-by-side.ts';
-
-const type = (name: string) => `type.googleapis.com/envoy.${name}`;
-const address = (port: number) => ({ socket_address: { address: '127.0.0.1', port_value: port } });
-const typed = (name: string, config: object = {}) => ({
-  name: 'it',
-  typed_config: { '@type': type(name), ...config },
-});
+import { accessLog, address, connectionManager, typed } from './side-by-side-configuration.ts';
 
 const action = (name: string, verdict: string) => ({
   action: typed('config.rbac.v3.Action', { name, action: verdict }),
@@ -88,12 +82,6 @@ const tcpMatcher = (verdict: string) => ({
   },
 });
 
-const accessLog = (path: string, format: string) => [
-  typed('extensions.access_loggers.file.v3.FileAccessLog', {
-    path,
-    log_format: { text_format_source: { inline_string: `${format}\n` } },
-  }),
-];
 const listener = (name: string, port: number, filters: object[], format: string) => ({
   name,
   address: address(port),
@@ -112,31 +100,31 @@ const yaml = JSON.stringify({
         'http',
         21000,
         [
-          typed('extensions.filters.network.http_connection_manager.v3.HttpConnectionManager', {
-            stat_prefix: 'edge',
-            access_log: accessLog(
-              'requests.log',
-              '%REQ(X-VERDICT)% %RESPONSE_CODE% %RESPONSE_CODE_DETAILS% %DYNAMIC_METADATA(envoy.common)% %DYNAMIC_METADATA(envoy.filters.http.rbac)%',
-            ),
-            route_config: {
-              virtual_hosts: [
-                {
-                  name: 'all',
-                  domains: ['*'],
-                  routes: [{ match: { prefix: '/' }, direct_response: { status: 200 } }],
-                },
-              ],
+          connectionManager(
+            {
+              access_log: accessLog(
+                'requests.log',
+                '%REQ(X-VERDICT)% %RESPONSE_CODE% %RESPONSE_CODE_DETAILS% %DYNAMIC_METADATA(envoy.common)% %DYNAMIC_METADATA(envoy.filters.http.rbac)%',
+              ),
+              route_config: {
+                virtual_hosts: [
+                  {
+                    name: 'all',
+                    domains: ['*'],
+                    routes: [{ match: { prefix: '/' }, direct_response: { status: 200 } }],
+                  },
+                ],
+              },
             },
-            http_filters: [
+            [
               typed('extensions.filters.http.rbac.v3.RBAC', {
                 matcher: httpMatcher,
                 rules_stat_prefix: 'by_tree',
                 shadow_matcher: shadowMatcher,
                 rules: { action: 'DENY', policies: {} },
               }),
-              typed('extensions.filters.http.router.v3.Router'),
             ],
-          }),
+          ),
         ],
         '-',
       ),

@@ -1,0 +1,32 @@
+// The parts that configurations of side-by-side tests are made of.
+
+export const type = (name: string) => `type.googleapis.com/envoy.${name}`;
+
+export const address = (port: number) => ({ socket_address: { address: '127.0.0.1', port_value: port } });
+
+/** An extension by the type of its configuration. */
+export const typed = (name: string, config: object = {}) => ({
+  name: 'it',
+  typed_config: { '@type': type(name), ...config },
+});
+
+/** A connection manager without filters but `filters` and the router. */
+export const connectionManager = (config: object, filters: readonly object[] = []) =>
+  typed('extensions.filters.network.http_connection_manager.v3.HttpConnectionManager', {
+    stat_prefix: 'edge',
+    ...config,
+    http_filters: [...filters, typed('extensions.filters.http.router.v3.Router')],
+  });
+
+/** Access loggers that write lines of a format into a file of the proxy's folder. */
+export const accessLog = (path: string, format: string) => [
+  typed('extensions.access_loggers.file.v3.FileAccessLog', {
+    path,
+    log_format: { text_format_source: { inline_string: `${format}\n` } },
+  }),
+];
+
+export const endpoint = (cluster: string, port: number) => ({
+  cluster_name: cluster,
+  endpoints: [{ lb_endpoints: [{ endpoint: { address: address(port) } }] }],
+});
