@@ -101,6 +101,7 @@ const hot: readonly string[] = [
   'src/data-plane/udp/udp-proxy.ts',
   'src/data-plane/udp/udp-session.ts',
   'src/data-plane/upstream/circuit-breaker.ts',
+  'src/data-plane/upstream/cluster-tracking.ts',
   'src/data-plane/upstream/cluster-usage.ts',
   'src/data-plane/upstream/cluster.ts',
   'src/data-plane/upstream/cluster-config.ts',

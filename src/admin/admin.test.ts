@@ -177,7 +177,7 @@ function statsAdmin() {
       stats: merged,
       tags: { extract: (name: string) => ({ name, tags: [] }) } as never,
       bounds: () => [],
-      owner: { scrape() {}, resetWorkerCounters() {} },
+      owner: { scrape() {}, endpoints: () => [], resetWorkerCounters() {} },
     }),
   );
   return async (target: string) => (await admin.handle('GET', target, '', nothing)).body;

@@ -1,7 +1,9 @@
 // What the admin pages read and change. The data plane implements these on the main thread; whatever workers know (live
 // counters of hosts, say) it asks them for before it answers. Messages are messages of the schema, as plain objects.
+
 import type { CommandLineOptions } from '#schema/messages/envoy/admin/v3.ts';
 import type { Address, HealthStatus, Node } from '#schema/messages/envoy/config/core/v3.ts';
+import type { EndpointStat } from '#stats/endpoint-stats.ts';
 
 export type Awaitable<T> = T | Promise<T>;
 
@@ -45,6 +47,8 @@ export interface UnreadyTargets {
 export interface StatsOwner {
   /** Brings `MergedStats` up to date with the workers: every page of statistics waits for it. */
   scrape(): Awaitable<void>;
+  /** Of the clusters that track them. */
+  endpoints(): Awaitable<readonly EndpointStat[]>;
   /** After the main thread's counters were reset: tells the workers. */
   resetWorkerCounters(): Awaitable<void>;
 }

@@ -221,7 +221,11 @@ async function setUp(folder: string) {
       allows: (path: string) => path === '/ready' || path.startsWith('/stats'),
     }),
     server: serverOwner(calls),
-    stats: { scrape: () => merged.flush(), resetWorkerCounters: () => void calls.push('reset workers') },
+    stats: {
+      scrape: () => merged.flush(),
+      endpoints: () => [],
+      resetWorkerCounters: () => void calls.push('reset workers'),
+    },
     logging: { levelsChanged: () => void calls.push('levels') },
     listeners: {
       listeners: () =>

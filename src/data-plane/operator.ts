@@ -10,6 +10,7 @@ import { TimerWheel } from '#base/timer-wheel.ts';
 import type { ParseContext } from '#config/parse-context.ts';
 import { AccessLogFiles, type FlushOptions } from '#extension/access-log-files.ts';
 import { type AccessLogData, parseAccessLogs } from '#extension/access-logger.ts';
+import { HostHealth as Health } from '#extension/load-balancer.ts';
 import { compileStringMatcher } from '#extension/matchers/compile.ts';
 import type { StringMatcherData } from '#extension/matchers/matcher-config.ts';
 import { parseStringMatcher } from '#extension/matchers/parse.ts';
@@ -23,6 +24,7 @@ import type { AccessLog } from '#schema/messages/envoy/config/accesslog/v3.ts';
 import type { Admin as AdminMessage, Bootstrap } from '#schema/messages/envoy/config/bootstrap/v3.ts';
 import type { Address, Node } from '#schema/messages/envoy/config/core/v3.ts';
 import { message } from '#schema/registry.ts';
+import { type EndpointStat, endpointStats } from '#stats/endpoint-stats.ts';
 import { MergedStats } from '#stats/merged.ts';
 import { StatsStore } from '#stats/store.ts';
 import { TagExtractor, type TagSettings } from '#stats/tags.ts';
@@ -144,6 +146,8 @@ export interface OperatedProxy {
   readonly listeners: readonly ListenerConfig[];
   /** With the members as they are now. */
   clusters(): readonly { readonly config: ClusterConfig; readonly hosts: readonly LocalityConfig[] }[];
+  /** What only the main thread counts of clusters is up to date then. */
+  refreshStats(): void;
   /** This machine's first address that is not loopback. */
   readonly localAddress: string;
   readonly logFlush: FlushOptions;
@@ -329,6 +333,7 @@ export class Operator implements ServerOwner {
 
   /** Brings `MergedStats` up to date. */
   async scrape(): Promise<void> {
+    this.#proxy.refreshStats();
     const { heapUsed, heapTotal, external, rss } = process.memoryUsage();
     this.#server.uptime.value = Math.floor(performance.now() / 1000);
     this.#server.memoryAllocated.value = heapUsed + external;
@@ -395,7 +400,12 @@ export class Operator implements ServerOwner {
       ...allowed,
       server: this,
       stats: {
-        scrape: () => (this.#config.statsFlushOnAdmin ? this.#flushStats() : this.scrape()),
+        scrape: async () => {
+          await this.scrape();
+          // The page shows histograms as they were merged before, as in Envoy.
+          if (this.#config.statsFlushOnAdmin) void this.#flushStats();
+        },
+        endpoints: () => this.#endpointStats(),
         resetWorkerCounters: () => this.#requests.ask('reset_counters'),
       },
       logging: { levelsChanged: () => this.#pool.postAll({ type: 'log_levels', levels: logs.levels() }) },
@@ -441,7 +451,20 @@ export class Operator implements ServerOwner {
     };
   }
 
-  async #clusterStatuses(): Promise<ClusterStatus[]> {
+  async #endpointStats(): Promise<EndpointStat[]> {
+    const clusters = this.#proxy.clusters().filter(({ config }) => config.tracked.perEndpoint);
+    if (clusters.length === 0) return [];
+    const counters = await this.#hostCounters();
+    return clusters.flatMap(({ config, hosts }) =>
+      byPriority(hosts).flatMap((locality) =>
+        locality.hosts.flatMap((host) =>
+          endpointStats(endpointNumbers(config, hostStatus(host, locality, counters.get(config.name)), host)),
+        ),
+      ),
+    );
+  }
+
+  async #hostCounters(): Promise<Map<string, Map<string, HostCounters>>> {
     const counters = new Map<string, Map<string, HostCounters>>();
     await this.#requests.ask('hosts_stats', (_, answer) => {
       if (answer.type !== 'hosts_stats') return;
@@ -451,6 +474,11 @@ export class Operator implements ServerOwner {
         for (const host of hosts) known.set(host.address, added(known.get(host.address), host));
       }
     });
+    return counters;
+  }
+
+  async #clusterStatuses(): Promise<ClusterStatus[]> {
+    const counters = await this.#hostCounters();
     const messages = this.#proxy.bootstrap.static_resources?.clusters ?? [];
     return this.#proxy.clusters().map(({ config, hosts }): ClusterStatus => {
       const cluster = messages.find(({ name }) => name === config.name);
@@ -500,6 +528,7 @@ function added(known: HostCounters | undefined, more: HostCounters): HostCounter
     rqError: known.rqError + more.rqError,
     rqSuccess: known.rqSuccess + more.rqSuccess,
     rqTimeout: known.rqTimeout + more.rqTimeout,
+    rqPendingActive: known.rqPendingActive + more.rqPendingActive,
     rqTotal: known.rqTotal + more.rqTotal,
   };
 }
@@ -525,7 +554,7 @@ function hostStatus(
       cxTotal: counted?.cxTotal ?? 0,
       rqActive: counted?.rqActive ?? 0,
       rqError: counted?.rqError ?? 0,
-      rqPendingActive: 0,
+      rqPendingActive: counted?.rqPendingActive ?? 0,
       rqSuccess: counted?.rqSuccess ?? 0,
       rqTimeout: counted?.rqTimeout ?? 0,
       rqTotal: counted?.rqTotal ?? 0,
@@ -537,6 +566,28 @@ function hostStatus(
     priority,
     successRate: -1,
     localOriginSuccessRate: -1,
+  };
+}
+
+function endpointNumbers({ statName }: ClusterConfig, { stats }: HostStatus, host: HostConfig) {
+  return {
+    cluster: statName,
+    address: addressText(host.address, host.port),
+    hostname: host.hostname,
+    counters: {
+      cx_connect_fail: stats.cxConnectFail,
+      cx_total: stats.cxTotal,
+      rq_error: stats.rqError,
+      rq_success: stats.rqSuccess,
+      rq_timeout: stats.rqTimeout,
+      rq_total: stats.rqTotal,
+    },
+    gauges: {
+      cx_active: stats.cxActive,
+      rq_active: stats.rqActive,
+      rq_pending_active: stats.rqPendingActive,
+      healthy: host.health === Health.Healthy ? 1 : 0,
+    },
   };
 }
 

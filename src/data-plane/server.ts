@@ -209,6 +209,7 @@ export class Server {
         node,
         listeners: config.listeners,
         clusters: () => this.#clusters.clusters,
+        refreshStats: () => this.#clusters.refreshStats(),
         localAddress: ownAddress,
         logFlush,
         ports: (listener) => this.#ports.get(listener),

@@ -73,6 +73,7 @@ export interface HostCounters {
   readonly cxTotal: number;
   readonly rqActive: number;
   readonly rqError: number;
+  readonly rqPendingActive: number;
   readonly rqSuccess: number;
   readonly rqTimeout: number;
   readonly rqTotal: number;

@@ -217,6 +217,7 @@ export class Worker implements WorkerContext, Lifecycle {
         cxTotal: host.cxTotal.value,
         rqActive: host.activeRequests,
         rqError: host.rqError.value,
+        rqPendingActive: host.pendingRequests,
         rqSuccess: host.rqSuccess.value,
         rqTimeout: host.rqTimeout.value,
         rqTotal: host.rqTotal.value,

@@ -14,7 +14,7 @@ export function statsJson(reading: StatsReading, view: HistogramView, bounds: Bu
   for (const { name, value } of reading.textReadouts) {
     entries.push(`{"name":${JSON.stringify(name)},"value":${JSON.stringify(value)}}`);
   }
-  for (const { name, value } of numbersByName(reading)) {
+  for (const { name, value } of [...numbersByName(reading), ...reading.endpoints]) {
     entries.push(`{"name":${JSON.stringify(name)},"value":${integer(value)}}`);
   }
   if (reading.histograms.length > 0)

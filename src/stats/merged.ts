@@ -1,6 +1,7 @@
 // The statistics of the process as its users see them: the main thread's own metrics and the last snapshot of every worker
 // added up by name. Counters and gauges are summed when read; histograms are merged by `flush`, as in Envoy, into what came
 // since the flush before and all there ever was.
+import type { EndpointStat } from './endpoint-stats.ts';
 import { Counter, Gauge, type GaugeMode, Histogram, type HistogramUnit } from './metric.ts';
 import type { ScopeNames, StatsSnapshot } from './snapshot.ts';
 import { SnapshotWriter } from './snapshot.ts';
@@ -44,6 +45,8 @@ export interface StatsReading {
   readonly gauges: readonly GaugeStat[];
   readonly textReadouts: readonly TextStat[];
   readonly histograms: readonly HistogramStat[];
+  /** In order of clusters and hosts. */
+  readonly endpoints: readonly EndpointStat[];
 }
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
@@ -144,7 +147,10 @@ export class MergedStats {
   }
 
   /** Everything, or what `wanted` leaves of it. */
-  read({ usedOnly = false, accepts = () => true }: Wanted = {}): StatsReading {
+  read(
+    { usedOnly = false, accepts = () => true }: Wanted = {},
+    endpoints: readonly EndpointStat[] = [],
+  ): StatsReading {
     const counters = new Map<string, Mutable<NumberStat>>();
     const gauges = new Map<string, Mutable<GaugeStat>>();
     const textReadouts = new Map<string, Mutable<TextStat>>();
@@ -215,6 +221,7 @@ export class MergedStats {
       gauges: byName(gauges),
       textReadouts: byName(textReadouts),
       histograms: byName(histograms),
+      endpoints: endpoints.filter(({ name }) => accepts(name)),
     };
   }
 

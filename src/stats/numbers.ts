@@ -1,7 +1,11 @@
 // Numbers as Envoy's pages print them: three conventions of its libraries.
 
-/** A counter or a gauge. Above 2^53 the last digits of a 64-bit value (the hash in `version`) are lost. */
+/**
+ * A counter or a gauge. Above 2^53 the last digits of a 64-bit value (the hash in `version`) are lost. A gauge below zero is what
+ * is left of 2^64.
+ */
 export function integer(value: number): string {
+  if (value < 0) return BigInt.asUintN(64, BigInt(value)).toString();
   return Number.isSafeInteger(value) ? String(value) : BigInt(Math.trunc(value)).toString();
 }
 

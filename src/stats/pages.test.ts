@@ -39,6 +39,7 @@ const usedOnly: StatsReading = {
   gauges: reading.gauges.filter((it) => it.used),
   textReadouts: reading.textReadouts,
   histograms: reading.histograms.filter((it) => it.used),
+  endpoints: [],
 };
 
 for (const view of ['summary', 'cumulative', 'disjoint', 'detailed'] as const) {
@@ -72,7 +73,7 @@ for (const { file, shown, histograms, textReadouts } of [
 }
 
 test('prints empty lists', () => {
-  const nothing: StatsReading = { counters: [], gauges: [], textReadouts: [], histograms: [] };
+  const nothing: StatsReading = { counters: [], gauges: [], textReadouts: [], histograms: [], endpoints: [] };
   assert.equal(statsJson(nothing, 'summary', bounds), '{"stats":[]}');
   assert.equal(statsText(nothing, 'summary', bounds), '');
 });
@@ -194,6 +195,7 @@ function recordedReading(): StatsReading {
       value: JSON.parse(value),
       used: true,
     })),
+    endpoints: [],
     histograms: json.stats.at(-1)!.histograms!.details.map(
       ({ name, totals, intervals }): HistogramStat => ({
         name,

@@ -2,7 +2,7 @@
 import { type BucketBounds, statisticsOf, supportedQuantiles } from './histogram-statistics.ts';
 import type { HistogramStat, StatsReading } from './merged.ts';
 import { integer, shortest, significant } from './numbers.ts';
-import type { Tag, TagExtractor } from './tags.ts';
+import type { Tag, TagExtractor, TaggedName } from './tags.ts';
 
 export interface PrometheusOptions {
   /** Buckets of all time, or quantiles of the last interval. */
@@ -22,8 +22,9 @@ export function statsPrometheus(
     stats: readonly T[],
     type: string,
     print: (stat: T, name: string, labels: string) => void,
+    extract: (stat: T) => TaggedName = ({ name }) => extractor.extract(name),
   ) => {
-    for (const [name, group] of grouped(stats, extractor)) {
+    for (const [name, group] of grouped(stats, extract)) {
       const full = `envoy_${sanitize(name)}`;
       lines.push(`# TYPE ${full} ${type}\n`);
       for (const { stat, tags } of group) print(stat, full, labelsOf(tags));
@@ -50,6 +51,13 @@ export function statsPrometheus(
       lines.push(summaryLines(stat, name, labels));
     });
   }
+  for (const isCounter of [true, false]) {
+    const stats = reading.endpoints.filter((it) => it.isCounter === isCounter);
+    write(stats, isCounter ? 'counter' : 'gauge', number, ({ taggedName, tags }) => ({
+      name: taggedName,
+      tags,
+    }));
+  }
   return lines.join('');
 }
 
@@ -61,11 +69,11 @@ interface Labelled<T> {
 /** Groups by name without tags; groups and their members in the order of their segments. */
 function grouped<T extends { readonly name: string }>(
   stats: readonly T[],
-  extractor: TagExtractor,
+  extract: (stat: T) => TaggedName,
 ): [name: string, group: Labelled<T>[]][] {
   const groups = new Map<string, Labelled<T>[]>();
   for (const stat of stats) {
-    const { name, tags } = extractor.extract(stat.name);
+    const { name, tags } = extract(stat);
     const group = groups.get(name);
     if (group === undefined) groups.set(name, [{ stat, tags }]);
     else group.push({ stat, tags });

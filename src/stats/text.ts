@@ -15,6 +15,7 @@ export function statsText(reading: StatsReading, view: HistogramView, bounds: Bu
   const lines: string[] = [];
   for (const { name, value } of reading.textReadouts) lines.push(`${name}: "${value}"\n`);
   for (const { name, value } of numbersByName(reading)) lines.push(`${name}: ${integer(value)}\n`);
+  for (const { name, value } of reading.endpoints) lines.push(`${name}: ${integer(value)}\n`);
   for (const stat of reading.histograms) {
     lines.push(stat.used ? histogramText(stat, view, bounds) : `${stat.name}: No recorded values\n`);
   }

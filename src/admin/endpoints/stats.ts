@@ -43,7 +43,7 @@ export function statsEndpoints({ stats, tags, bounds, owner }: StatsPages): Admi
     if ('body' in wanted) return wanted;
     if (format === 'active-html') return { contentType: contentTypes.html, body: activeStatsPage(query) };
     await owner.scrape();
-    const reading = select(stats.read(wanted), wanted);
+    const reading = select(stats.read(wanted, await owner.endpoints()), wanted);
     switch (format) {
       case 'json':
         return { contentType: contentTypes.json, body: statsJson(reading, wanted.view, bounds) };
@@ -178,6 +178,9 @@ function select(reading: StatsReading, { type, hidden }: Wanted): StatsReading {
     ),
     textReadouts: shown('TextReadouts', reading.textReadouts),
     histograms: shown('Histograms', reading.histograms),
+    endpoints: reading.endpoints.filter(({ isCounter }) =>
+      isCounter ? shown('Counters', [true]).length > 0 : shown('Gauges', [true]).length > 0,
+    ),
   };
 }
 

@@ -6,7 +6,6 @@ import { type TimerOwner, type TimerWheel, WheelTimer } from '#base/timer-wheel.
 import { type UdpFilter, UdpFilterStatus, type UdpListener } from '#extension/udp-filter.ts';
 import type { ClusterLookup } from '../upstream/cluster.ts';
 import type { DnsEndpoint, DnsFilterConfig, DnsForwardConfig, DnsService } from './dns-filter-config.ts';
-import { defaultTtlSeconds, domainSuffix } from './dns-table.ts';
 import type { DnsFilterStats } from './dns-filter-stats.ts';
 import {
   type DnsQuery,
@@ -17,6 +16,7 @@ import {
   readQuery,
   writeResponse,
 } from './dns-message.ts';
+import { defaultTtlSeconds, domainSuffix } from './dns-table.ts';
 
 export interface DnsFilterParts {
   readonly config: DnsFilterConfig;

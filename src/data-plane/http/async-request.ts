@@ -38,13 +38,13 @@ export class AsyncRequest implements AsyncStream, AttemptOwner, PickContext, Tim
   readonly #addsForwardedFor: boolean;
   readonly #retryPolicy: RetryPolicy | null;
   /** 0: none. */
-  readonly #perTryTimeoutMs: number;
+  readonly perTryTimeoutMs: number;
   readonly hash = undefined;
   readonly metadataMatch = undefined;
   readonly perTryIdleTimeoutMs = 0;
   random: number = nextRandom();
   isBackedUp = false;
-  #headers: HeaderMap = noHeaders;
+  requestHeaders: HeaderMap = noHeaders;
   #body: Buffer[] | undefined = undefined;
   #bodyBytes = 0;
   #trailers: HeaderMap | undefined = undefined;
@@ -79,7 +79,7 @@ export class AsyncRequest implements AsyncStream, AttemptOwner, PickContext, Tim
     this.#addsForwardedFor = options.addsForwardedFor;
     this.#retryPolicy = retryPolicy;
     const perTryMs = retryPolicy === null ? 0 : retryPolicy.perTryTimeoutMs;
-    this.#perTryTimeoutMs = timeoutMs > 0 && perTryMs >= timeoutMs ? 0 : perTryMs;
+    this.perTryTimeoutMs = timeoutMs > 0 && perTryMs >= timeoutMs ? 0 : perTryMs;
   }
 
   // AsyncStream -------------------------------------------------------------------------------------------------------------
@@ -87,7 +87,7 @@ export class AsyncRequest implements AsyncStream, AttemptOwner, PickContext, Tim
   sendHeaders(headers: HeaderMap, endStream: boolean): void {
     const shared = this.#shared;
     const cluster = this.#cluster;
-    this.#headers = headers;
+    this.requestHeaders = headers;
     this.#isGrpc = isGrpcContentType(headers.get('content-type') ?? '');
     if (this.#addsInternal) {
       headers.remove('x-envoy-internal');
@@ -150,7 +150,7 @@ export class AsyncRequest implements AsyncStream, AttemptOwner, PickContext, Tim
     const ends = this.#requestEnded;
     const isEnd = ends && body === undefined && trailers === undefined && this.#endsWithHeaders;
     attempt.requestSent = isEnd;
-    encoder.encodeHeaders(this.#headers, isEnd);
+    encoder.encodeHeaders(this.requestHeaders, isEnd);
     if (body !== undefined) {
       for (let i = 0; i < body.length; i++)
         attempt.sendData(body[i]!, ends && i === body.length - 1 && trailers === undefined);
@@ -224,7 +224,7 @@ export class AsyncRequest implements AsyncStream, AttemptOwner, PickContext, Tim
       return;
     }
     const status = reason === ResetReason.ProtocolError ? 502 : 503;
-    if (reason !== ResetReason.Overflow) attempt.host.rqError.value++;
+    if (attempt.isPlaced) attempt.host.rqError.value++;
     this.#countCode(status);
     this.#reply(
       status,
@@ -243,7 +243,7 @@ export class AsyncRequest implements AsyncStream, AttemptOwner, PickContext, Tim
     }
     attempt.host.rqError.value++;
     this.#countCode(504);
-    this.#reply(504, 'upstream request timeout');
+    this.#timedOut();
   }
 
   /** There is no such timeout here. */
@@ -271,6 +271,7 @@ export class AsyncRequest implements AsyncStream, AttemptOwner, PickContext, Tim
     if (attempt !== undefined && !hasResponse) {
       attempt.host.rqTimeout.value++;
       attempt.host.rqError.value++;
+      attempt.cutShort();
       this.#countCode(504);
     }
     this.#attempt = undefined;
@@ -278,7 +279,7 @@ export class AsyncRequest implements AsyncStream, AttemptOwner, PickContext, Tim
     if (hasResponse) {
       this.#end();
       this.#callbacks.onReset();
-    } else this.#reply(504, 'upstream request timeout');
+    } else this.#timedOut();
   }
 
   // Attempts ----------------------------------------------------------------------------------------------------------------
@@ -307,11 +308,11 @@ export class AsyncRequest implements AsyncStream, AttemptOwner, PickContext, Tim
   }
 
   #setExpectedTimeout(elapsedMs: number): void {
-    let expected = this.#perTryTimeoutMs > 0 ? this.#perTryTimeoutMs : this.#timeoutMs;
+    let expected = this.perTryTimeoutMs > 0 ? this.perTryTimeoutMs : this.#timeoutMs;
     if (expected === 0) return;
     const left = this.#timeoutMs - elapsedMs;
     if (this.#timeoutMs > 0) expected = Math.min(expected, Math.max(left, 1));
-    this.#headers.set('x-envoy-expected-rq-timeout-ms', String(expected));
+    this.requestHeaders.set('x-envoy-expected-rq-timeout-ms', String(expected));
   }
 
   #startAttempt(host: UpstreamHost, isRetry: boolean): void {
@@ -319,7 +320,11 @@ export class AsyncRequest implements AsyncStream, AttemptOwner, PickContext, Tim
     this.#attempts++;
     this.#retry?.onHostTried(host);
     const { protocol } = cluster.config.http;
-    const pool = cluster.pool(host, protocol === UpstreamProtocol.Downstream ? 0 : protocol, 0, undefined);
+    const pool = cluster.pool(host, protocol === UpstreamProtocol.Downstream ? 0 : protocol, 0, undefined, 0);
+    if (pool === undefined) {
+      this.#unavailable();
+      return;
+    }
     const attempt = new UpstreamRequest(this, host, pool, isRetry);
     this.#attempt = attempt;
     attempt.start();
@@ -327,7 +332,7 @@ export class AsyncRequest implements AsyncStream, AttemptOwner, PickContext, Tim
   }
 
   #startTimers(attempt: UpstreamRequest): void {
-    if (this.#perTryTimeoutMs > 0) attempt.startTimers(this.#perTryTimeoutMs, 0);
+    if (this.perTryTimeoutMs > 0) attempt.startTimers(this.perTryTimeoutMs, 0);
   }
 
   #scheduleRetry(): void {
@@ -348,8 +353,17 @@ export class AsyncRequest implements AsyncStream, AttemptOwner, PickContext, Tim
 
   #noHealthyHost(): void {
     this.#cluster.stats.upstreamCxNoneHealthy.value++;
+    this.#unavailable();
+  }
+
+  #unavailable(): void {
     this.#countCode(503);
     this.#reply(503, 'no healthy upstream');
+  }
+
+  #timedOut(): void {
+    this.#cluster.tracking?.onRequestOver(this.#requestEndMs, this.#timeoutMs);
+    this.#reply(504, 'upstream request timeout');
   }
 
   #responseOver(attempt: UpstreamRequest): void {
@@ -358,6 +372,7 @@ export class AsyncRequest implements AsyncStream, AttemptOwner, PickContext, Tim
     codes.all.time(ms);
     if (this.#addsInternal) codes.internal.time(ms);
     else codes.external.time(ms);
+    this.#cluster.tracking?.onRequestOver(this.#requestEndMs, this.#timeoutMs);
     this.#end();
     // What is left of the request goes nowhere.
     if (attempt.requestSent) attempt.finish();

@@ -37,6 +37,8 @@ const limits: Thresholds = {
   maxPendingRequests: 9,
   maxRequests: 9,
   maxRetries: 1,
+  maxConnectionPools: Number.POSITIVE_INFINITY,
+  tracksRemaining: false,
   retryBudget: undefined,
 };
 

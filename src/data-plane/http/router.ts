@@ -17,7 +17,7 @@ import type { Counter } from '#stats/metric.ts';
 import { type Cluster, rawPool } from '../upstream/cluster.ts';
 import { UpstreamProtocol } from '../upstream/cluster-config.ts';
 import type { UpstreamHost } from '../upstream/host.ts';
-import type { PooledConnection } from '../upstream/http-pool.ts';
+import type { HttpPool, PooledConnection } from '../upstream/http-pool.ts';
 import { transportOptionsOf } from '../upstream/transport-options.ts';
 import { askForOwnHost } from './auto-sni.ts';
 import { grpcTimeoutMs } from './grpc-timeout.ts';
@@ -363,8 +363,12 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
 
   #startAttempt(host: UpstreamHost, isRetry: boolean): void {
     const { stream } = this;
-    const cluster = this.cluster!;
     const route = this.route!;
+    const pool = this.#poolOf(host);
+    if (pool === undefined) {
+      this.#unavailable();
+      return;
+    }
     const { upstream } = stream.info;
     upstream.attempts++;
     upstream.startMs = turnMs();
@@ -379,24 +383,27 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
         route.appendXForwardedHost,
         !this.shared.config.routerConfig.suppressEnvoyHeaders,
       );
-    const protocol = cluster.config.http.protocol;
-    let at: number = protocol;
-    if (route.upgrades !== null && this.#endsTunnel()) at = rawPool;
-    else if (protocol === UpstreamProtocol.Downstream) at = stream.manager.protocol === 'HTTP/2' ? 1 : 0;
-    const attempt = new UpstreamRequest(
-      this,
-      host,
-      cluster.pool(
-        host,
-        at,
-        route.priority === 'high' ? 1 : 0,
-        transportOptionsOf(cluster.transport, stream.info.connection, stream.info.filterState, undefined),
-      ),
-      isRetry,
-    );
+    const attempt = new UpstreamRequest(this, host, pool, isRetry);
     this.#attempt = attempt;
     attempt.start();
     if ((this.requestEnded || this.#isWebSocket) && !attempt.isOver) this.#startAttemptTimers(attempt);
+  }
+
+  #poolOf(host: UpstreamHost): HttpPool | undefined {
+    const { info, manager } = this.stream;
+    const cluster = this.cluster!;
+    const route = this.route!;
+    const { protocol } = cluster.config.http;
+    let at: number = protocol;
+    if (route.upgrades !== null && this.#endsTunnel()) at = rawPool;
+    else if (protocol === UpstreamProtocol.Downstream) at = manager.protocol === 'HTTP/2' ? 1 : 0;
+    return cluster.pool(
+      host,
+      at,
+      route.priority === 'high' ? 1 : 0,
+      transportOptionsOf(cluster.transport, info.connection, info.filterState, undefined),
+      info.connection.id,
+    );
   }
 
   /** The payload of a CONNECT, or a POST, goes upstream as it is. */
@@ -597,7 +604,7 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
     const wasLatest = this.#attempt === attempt;
     if (wasLatest) this.#attempt = undefined;
     else this.#forget(attempt);
-    if (reason === ResetReason.Overflow && attempt.encoder === undefined) {
+    if (!attempt.isPlaced) {
       info.upstream.hostAddress = '';
       info.upstream.hostname = '';
     }
@@ -613,7 +620,7 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
     if (this.#shouldRetryReset(attempt, reason)) return;
     const status = reason === ResetReason.ProtocolError ? 502 : 503;
     const isOverflow = reason === ResetReason.Overflow;
-    this.#chargeAbort(attempt.host, status, isOverflow);
+    this.#chargeAbort(attempt.isPlaced ? attempt.host : undefined, status);
     if (this.#awaitsOther(attempt)) return;
     info.flags |= 1 << flagOf(reason);
     const text = resetTexts[reason]!;
@@ -685,12 +692,13 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
   #isTimeoutRetry = false;
 
   #noHealthyHost(): void {
-    const { stream } = this;
-    const { info } = stream;
-    const cluster = this.cluster!;
-    cluster.stats.upstreamCxNoneHealthy.value++;
-    info.flags |= 1 << ResponseFlag.NoHealthyUpstream;
-    this.#chargeAbort(undefined, 503, false);
+    this.cluster!.stats.upstreamCxNoneHealthy.value++;
+    this.#unavailable();
+  }
+
+  #unavailable(): void {
+    this.stream.info.flags |= 1 << ResponseFlag.NoHealthyUpstream;
+    this.#chargeAbort(undefined, 503);
     this.#reply(503, 'no healthy upstream', 'no_healthy_upstream');
   }
 
@@ -726,6 +734,7 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
     (stream.isInternal ? cluster.codes.internal : cluster.codes.external).time(ms);
     if (this.#altStatName !== '') cluster.codes.named(this.#altStatName).time(ms);
     for (let i = 0; i < this.#groups.length; i++) this.#groups[i]!.codes.time(ms);
+    cluster.tracking?.onRequestOver(this.#requestEndMs, this.timeoutMs);
     if (attempt.requestSent) {
       attempt.finish();
       if (this.#attempt === attempt) this.#attempt = undefined;
@@ -760,7 +769,9 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
     this.cluster!.stats.upstreamRqTimeout.value++;
     attempt.host.rqTimeout.value++;
     for (let i = 0; i < this.#groups.length; i++) this.#groups[i]!.rqTimeout.value++;
-    if (!attempt.hasHeaders) this.#chargeAbort(attempt.host, this.#timeoutStatus, false);
+    if (attempt.hasHeaders) return;
+    attempt.cutShort();
+    this.#chargeAbort(attempt.host, this.#timeoutStatus);
   }
 
   onPerTryTimeout(attempt: UpstreamRequest): void {
@@ -799,7 +810,7 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
     this.#isTimeoutRetry = true;
     this.#drop(attempt, false);
     if (this.#shouldRetryReset(attempt, ResetReason.LocalReset)) return;
-    this.#chargeAbort(attempt.host, this.#timeoutStatus, false);
+    this.#chargeAbort(attempt.host, this.#timeoutStatus);
     this.#timedOut(details);
   }
 
@@ -817,6 +828,7 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
   }
 
   #timedOut(details: string): void {
+    this.cluster!.tracking?.onRequestOver(this.#requestEndMs, this.timeoutMs);
     this.stream.info.flags |= 1 << ResponseFlag.UpstreamRequestTimeout;
     this.#reply(this.#timeoutStatus, this.#timeoutStatus === 504 ? 'upstream request timeout' : '', details);
   }
@@ -856,10 +868,10 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
     for (let i = 0; i < this.#groups.length; i++) this.#groups[i]!.codes.count(status);
   }
 
-  #chargeAbort(host: UpstreamHost | undefined, status: number, isDropped: boolean): void {
+  #chargeAbort(host: UpstreamHost | undefined, status: number): void {
     if (this.#hasResponse) return;
     const { codes } = this.cluster!;
-    if (host !== undefined && !isDropped) host.rqError.value++;
+    if (host !== undefined) host.rqError.value++;
     codes.all.count(status);
     (this.stream.isInternal ? codes.internal : codes.external).count(status);
     if (this.#altStatName !== '') codes.named(this.#altStatName).count(status);

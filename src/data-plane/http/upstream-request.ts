@@ -2,6 +2,7 @@
 import { type TimerOwner, WheelTimer } from '#base/timer-wheel.ts';
 import type { ResetReason, StreamDecoder, StreamEncoder } from '#http/codec.ts';
 import type { HeaderMap } from '#http/header-map.ts';
+import { AttemptTrack } from '../upstream/cluster-tracking.ts';
 import type { UpstreamHost } from '../upstream/host.ts';
 import type { HttpPool, PoolClient, PooledConnection } from '../upstream/http-pool.ts';
 
@@ -9,6 +10,9 @@ const Timer = { PerTry: 0, PerTryIdle: 1, MaxDuration: 2 } as const;
 
 /** Whose attempt it is: the router, or a request of the proxy's own. */
 export interface AttemptOwner {
+  readonly requestHeaders: HeaderMap | undefined;
+  /** 0: none. */
+  readonly perTryTimeoutMs: number;
   readonly perTryIdleTimeoutMs: number;
   onPoolReady(attempt: UpstreamRequest, encoder: StreamEncoder, connection: PooledConnection): void;
   /** The last of the request is with the codec. */
@@ -34,6 +38,8 @@ export class UpstreamRequest implements PoolClient, StreamDecoder, TimerOwner {
   /** Headers to send: those of the request, or a copy with the host of auto_host_rewrite. */
   encoder: StreamEncoder | undefined = undefined;
   requestSent = false;
+  /** False: turned away before there was a connection, the host does not know of it. */
+  isPlaced = true;
   hasHeaders = false;
   /** Nothing of it counts any more. */
   isOver = false;
@@ -48,12 +54,15 @@ export class UpstreamRequest implements PoolClient, StreamDecoder, TimerOwner {
   #isTimed = false;
   /** How often this attempt has stopped the downstream from being read. */
   #backedUp = 0;
+  /** Only where somebody wants to know. */
+  readonly #track: AttemptTrack | undefined;
 
   constructor(owner: AttemptOwner, host: UpstreamHost, pool: HttpPool, isRetry: boolean) {
     this.owner = owner;
     this.host = host;
     this.pool = pool;
     this.isRetry = isRetry;
+    this.#track = pool.cluster.tracking === undefined ? undefined : new AttemptTrack();
   }
 
   start(): void {
@@ -71,13 +80,15 @@ export class UpstreamRequest implements PoolClient, StreamDecoder, TimerOwner {
     this.owner.onPoolReady(this, encoder, connection);
   }
 
-  onPoolFailure(reason: ResetReason, details: string): void {
+  onPoolFailure(reason: ResetReason, details: string, isPlaced: boolean): void {
     this.#isWaiting = false;
+    this.isPlaced = isPlaced;
     if (!this.isOver) this.owner.onAttemptFailed(this, reason, details);
   }
 
   sendData(data: Buffer, endStream: boolean): void {
     if (endStream) this.#sent();
+    if (this.#track !== undefined) this.#track.bodySent += data.length;
     this.encoder!.encodeData(data, endStream);
   }
 
@@ -138,10 +149,19 @@ export class UpstreamRequest implements PoolClient, StreamDecoder, TimerOwner {
     if (this.isOver) return;
     this.isOver = true;
     this.#cancelTimers(-1);
+    if (this.#track !== undefined) {
+      const { requestHeaders, perTryTimeoutMs } = this.owner;
+      this.pool.cluster.tracking!.onAttemptOver(this.#track, requestHeaders!, perTryTimeoutMs);
+    }
     while (this.#backedUp > 0) {
       this.#backedUp--;
       this.owner.onUpstreamBackedUp(false);
     }
+  }
+
+  /** The timeout of the request has run out before the response. */
+  cutShort(): void {
+    if (this.#track !== undefined) this.#track.isCutShort = true;
   }
 
   reset(): void {
@@ -156,17 +176,21 @@ export class UpstreamRequest implements PoolClient, StreamDecoder, TimerOwner {
   decodeHeaders(headers: HeaderMap, endStream: boolean): void {
     if (this.isOver) return;
     this.hasHeaders = true;
+    this.#track?.onResponse(headers);
     if (this.#timers !== undefined) this.#cancelTimers(Timer.PerTry);
     this.owner.onHeaders(this, headers, endStream);
   }
 
   decode1xx(headers: HeaderMap): void {
-    if (!this.isOver) this.owner.on1xx(headers);
+    if (this.isOver) return;
+    this.#track?.onResponse(headers);
+    this.owner.on1xx(headers);
   }
 
   decodeData(data: Buffer, endStream: boolean): void {
     if (this.isOver) return;
     if (this.#timers !== undefined) this.#restartIdle();
+    if (this.#track !== undefined) this.#track.bodyReceived += data.length;
     this.owner.onData(this, data, endStream);
   }
 

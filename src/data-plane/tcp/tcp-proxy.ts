@@ -259,7 +259,17 @@ export class TcpSession implements NetworkFilter, UpstreamOwner, TimerOwner, For
       this.#startTimer(Timer.Connect, cluster.config.connectTimeoutMs);
     } else {
       const { protocol } = cluster.config.http;
-      const pool = cluster.pool(host, protocol === UpstreamProtocol.Downstream ? 0 : protocol, 0, options);
+      const pool = cluster.pool(
+        host,
+        protocol === UpstreamProtocol.Downstream ? 0 : protocol,
+        0,
+        options,
+        this.info.connection.id,
+      );
+      if (pool === undefined) {
+        this.#fail(ResponseFlag.NoHealthyUpstream, Failure.NoHealthyUpstream);
+        return;
+      }
       this.#upstream = new HttpTunnel(this, pool, tunnel, upstream, filterState);
     }
     this.#upstream.open();

@@ -11,6 +11,8 @@ const limits: Thresholds = {
   maxPendingRequests: 2,
   maxRequests: 3,
   maxRetries: 1,
+  maxConnectionPools: Number.POSITIVE_INFINITY,
+  tracksRemaining: false,
   retryBudget: undefined,
 };
 

@@ -1,7 +1,7 @@
 // The limits of one cluster and priority. Counts are of all workers.
 
 import type { Thresholds } from './cluster-config.ts';
-import type { CircuitBreakerStats } from './cluster-stats.ts';
+import type { CircuitBreakerStats, RemainingStats } from './cluster-stats.ts';
 import { type ClusterUsage, Resource } from './cluster-usage.ts';
 
 export class CircuitBreaker {
@@ -28,7 +28,11 @@ export class CircuitBreaker {
   }
 
   get allowsRetry(): boolean {
-    return this.#usage.of(Resource.Retries) < this.#maxRetries();
+    return this.#usage.of(Resource.Retries) < maxRetries(this.#limits, this.#usage);
+  }
+
+  get allowsPool(): boolean {
+    return this.#usage.of(Resource.Pools) < this.#limits.maxConnectionPools;
   }
 
   addConnections(by: number): void {
@@ -48,28 +52,56 @@ export class CircuitBreaker {
 
   addRetries(by: number): void {
     const count = this.#usage.add(Resource.Retries, by);
-    this.#stats.rqRetryOpen.value = count >= this.#maxRetries() ? 1 : 0;
+    this.#stats.rqRetryOpen.value = count >= maxRetries(this.#limits, this.#usage) ? 1 : 0;
   }
 
-  /** The number of pools is not limited: `max_connection_pools` is refused when parsed. */
-  countPools(): void {
-    this.#stats.cxPoolOpen.value = 0;
+  addPools(by: number): void {
+    const count = this.#usage.add(Resource.Pools, by);
+    this.#stats.cxPoolOpen.value = count >= this.#limits.maxConnectionPools ? 1 : 0;
   }
 
   /** Other workers may have changed what this one saw last. */
   refreshStats(): void {
-    const { cxOpen, rqPendingOpen, rqOpen, rqRetryOpen } = this.#stats;
+    const { cxOpen, cxPoolOpen, rqPendingOpen, rqOpen, rqRetryOpen } = this.#stats;
     if (cxOpen.used) this.addConnections(0);
+    if (cxPoolOpen.used) this.addPools(0);
     if (rqPendingOpen.used) this.addPending(0);
     if (rqOpen.used) this.addRequests(0);
     if (rqRetryOpen.used) this.addRetries(0);
   }
+}
 
-  #maxRetries(): number {
-    const budget = this.#limits.retryBudget;
-    if (budget === undefined) return this.#limits.maxRetries;
-    const active = this.#usage.of(Resource.Requests) + this.#usage.of(Resource.Pending);
-    const allowed = Math.floor((active * budget.percent) / 100);
-    return allowed > budget.minConcurrency ? allowed : budget.minConcurrency;
+function maxRetries({ maxRetries, retryBudget }: Thresholds, usage: ClusterUsage): number {
+  if (retryBudget === undefined) return maxRetries;
+  const active = usage.of(Resource.Requests) + usage.of(Resource.Pending);
+  const allowed = Math.floor((active * retryBudget.percent) / 100);
+  return allowed > retryBudget.minConcurrency ? allowed : retryBudget.minConcurrency;
+}
+
+/** `track_remaining`: what the limits still allow, as the main thread sees it. */
+export class RemainingResources {
+  readonly #limits: Thresholds;
+  readonly #usage: ClusterUsage;
+  readonly #stats: RemainingStats;
+
+  constructor(limits: Thresholds, usage: ClusterUsage, stats: RemainingStats) {
+    this.#limits = limits;
+    this.#usage = usage;
+    this.#stats = stats;
+    this.refresh();
+  }
+
+  refresh(): void {
+    const limits = this.#limits;
+    const left = (limit: number, resource: Resource) => Math.max(0, limit - this.#usage.of(resource));
+    const stats = this.#stats;
+    stats.remainingCx.value = left(limits.maxConnections, Resource.Connections);
+    stats.remainingPending.value = left(limits.maxPendingRequests, Resource.Pending);
+    stats.remainingRq.value = left(limits.maxRequests, Resource.Requests);
+    stats.remainingRetries.value = left(maxRetries(limits, this.#usage), Resource.Retries);
+    // Without a limit of its own it is that of 64 bits, which a negative gauge is printed as.
+    stats.remainingCxPools.value = Number.isFinite(limits.maxConnectionPools)
+      ? left(limits.maxConnectionPools, Resource.Pools)
+      : -1 - this.#usage.of(Resource.Pools);
   }
 }

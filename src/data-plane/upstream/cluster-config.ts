@@ -28,8 +28,20 @@ export interface ClusterConfig {
   readonly keepAliveMs: number;
   /** `common_lb_config.healthy_panic_threshold`, 50 unless set. */
   readonly healthyPanicPercent: number;
+  /** `connection_pool_per_downstream_connection` */
+  readonly poolPerDownstream: boolean;
+  /** `preconnect_policy.per_upstream_preconnect_ratio`; 1: a connection is opened when a request wants one. */
+  readonly preconnectRatio: number;
+  /** `track_cluster_stats` */
+  readonly tracked: TrackedStats;
   /** Instead of `lbPolicy` and hosts of the configuration. */
   readonly originalDst: OriginalDstConfig | undefined;
+}
+
+export interface TrackedStats {
+  readonly timeoutBudgets: boolean;
+  readonly sizes: boolean;
+  readonly perEndpoint: boolean;
 }
 
 /** ORIGINAL_DST: where hosts come from, besides the original destination of the connection. */
@@ -52,6 +64,10 @@ export interface Thresholds {
   readonly maxPendingRequests: number;
   readonly maxRequests: number;
   readonly maxRetries: number;
+  /** Infinite unless set. */
+  readonly maxConnectionPools: number;
+  /** `track_remaining` */
+  readonly tracksRemaining: boolean;
   /** Percent of active requests that may be retries and the floor below which it does not count; undefined: `maxRetries` holds. */
   readonly retryBudget: { readonly percent: number; readonly minConcurrency: number } | undefined;
 }

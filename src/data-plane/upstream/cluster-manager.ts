@@ -6,9 +6,16 @@ import { HostHealth } from '#extension/load-balancer.ts';
 import type { Scope } from '#stats/store.ts';
 import { ClusterManagerStats, MembershipStats } from '../observe/server-stats.ts';
 import type { ToWorker } from '../worker-protocol.ts';
+import { RemainingResources } from './circuit-breaker.ts';
 import type { ClusterConfig, HostConfig, LocalityConfig } from './cluster-config.ts';
-import { CircuitBreakerStats, ClusterStats } from './cluster-stats.ts';
-import { clustersPerChunk, forgetUsage, usageChunk } from './cluster-usage.ts';
+import {
+  CircuitBreakerStats,
+  ClusterStats,
+  RemainingStats,
+  SizeStats,
+  TimeoutBudgetStats,
+} from './cluster-stats.ts';
+import { ClusterUsage, clustersPerChunk, forgetUsage, usageChunk } from './cluster-usage.ts';
 import type { DiscoveryConfig } from './discovery-config.ts';
 import { DnsDiscovery } from './dns-discovery.ts';
 
@@ -44,6 +51,9 @@ export class ManagedCluster {
     scope.declare(ClusterStats);
     scope.scope('circuit_breakers.default').declare(CircuitBreakerStats);
     scope.scope('circuit_breakers.high').declare(CircuitBreakerStats);
+    const { sizes, timeoutBudgets } = source.config.tracked;
+    if (sizes) scope.declare(SizeStats);
+    if (timeoutBudgets) scope.declare(TimeoutBudgetStats);
     const { dns } = source.discovery;
     if (dns === undefined) {
       this.#discovery = undefined;
@@ -122,6 +132,7 @@ export class ClusterManager {
   readonly clusters: readonly ManagedCluster[];
   /** What the workers count together, by the clusters' slots. */
   readonly usage: readonly SharedArrayBuffer[];
+  readonly #remaining: readonly RemainingResources[];
 
   constructor(
     sources: readonly StaticCluster[],
@@ -137,6 +148,19 @@ export class ClusterManager {
     this.usage = Array.from({ length: Math.ceil(sources.length / clustersPerChunk) }, () =>
       usageChunk(workers),
     );
+    this.#remaining = this.clusters.flatMap(({ config, slot }) =>
+      ([0, 1] as const)
+        .filter((priority) => config.thresholds[priority].tracksRemaining)
+        .map((priority) => {
+          const counts = new Int32Array(this.usage[Math.floor(slot / clustersPerChunk)]!);
+          const breakers = `cluster.${config.statName}.circuit_breakers.${priorityNames[priority]}`;
+          return new RemainingResources(
+            config.thresholds[priority],
+            new ClusterUsage(counts, slot % clustersPerChunk, 0, priority),
+            root.scope(breakers).stats(RemainingStats),
+          );
+        }),
+    );
     stats.clusterAdded.value += sources.length;
     stats.activeClusters.value = sources.length;
     root.scope('thread_local_cluster_manager.main_thread').gauge('clusters_inflated').value = sources.length;
@@ -151,6 +175,11 @@ export class ClusterManager {
     for (const it of this.clusters) if (it.makesItsHosts) it.setOwnHosts(worker, []);
   }
 
+  /** What is counted in the workers and shown by the main thread. */
+  refreshStats(): void {
+    for (const it of this.#remaining) it.refresh();
+  }
+
   async warm(): Promise<void> {
     await Promise.all(this.clusters.map((it) => it.warm()));
   }
@@ -159,3 +188,5 @@ export class ClusterManager {
     for (const it of this.clusters) it.close();
   }
 }
+
+const priorityNames = ['default', 'high'] as const;

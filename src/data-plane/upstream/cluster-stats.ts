@@ -219,3 +219,52 @@ export class CircuitBreakerStats {
     this.rqRetryOpen = scope.gauge('rq_retry_open', 'never_import');
   }
 }
+
+/** `circuit_breakers.<priority>.`, beside the others, with `track_remaining`. */
+export class RemainingStats {
+  readonly remainingCx: Gauge;
+  readonly remainingCxPools: Gauge;
+  readonly remainingPending: Gauge;
+  readonly remainingRetries: Gauge;
+  readonly remainingRq: Gauge;
+
+  constructor(scope: Scope) {
+    this.remainingCx = scope.gauge('remaining_cx');
+    this.remainingCxPools = scope.gauge('remaining_cx_pools');
+    this.remainingPending = scope.gauge('remaining_pending');
+    this.remainingRetries = scope.gauge('remaining_retries');
+    this.remainingRq = scope.gauge('remaining_rq');
+  }
+}
+
+/** `track_cluster_stats.request_response_sizes` */
+export class SizeStats {
+  readonly upstreamRqHeadersSize: Histogram;
+  readonly upstreamRqHeadersCount: Histogram;
+  readonly upstreamRqBodySize: Histogram;
+  readonly upstreamRsHeadersSize: Histogram;
+  readonly upstreamRsHeadersCount: Histogram;
+  readonly upstreamRsBodySize: Histogram;
+
+  constructor(scope: Scope) {
+    this.upstreamRqHeadersSize = scope.histogram('upstream_rq_headers_size', 'bytes');
+    this.upstreamRqHeadersCount = scope.histogram('upstream_rq_headers_count');
+    this.upstreamRqBodySize = scope.histogram('upstream_rq_body_size', 'bytes');
+    this.upstreamRsHeadersSize = scope.histogram('upstream_rs_headers_size', 'bytes');
+    this.upstreamRsHeadersCount = scope.histogram('upstream_rs_headers_count');
+    this.upstreamRsBodySize = scope.histogram('upstream_rs_body_size', 'bytes');
+  }
+}
+
+/** `track_cluster_stats.timeout_budgets` */
+export class TimeoutBudgetStats {
+  readonly upstreamRqTimeoutBudgetPercentUsed: Histogram;
+  readonly upstreamRqTimeoutBudgetPerTryPercentUsed: Histogram;
+
+  constructor(scope: Scope) {
+    this.upstreamRqTimeoutBudgetPercentUsed = scope.histogram('upstream_rq_timeout_budget_percent_used');
+    this.upstreamRqTimeoutBudgetPerTryPercentUsed = scope.histogram(
+      'upstream_rq_timeout_budget_per_try_percent_used',
+    );
+  }
+}

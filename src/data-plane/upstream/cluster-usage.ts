@@ -2,14 +2,15 @@
 //
 //     a cluster:  | sums | of worker 0 | of worker 1 | ...
 //
-// Each part is a cache line and has four counts for either priority. Limits are compared with the sums. What a worker has added to them
+// Each part is a cache line and has a count of each resource for either priority. Limits are compared with the sums. What a worker has added to them
 // it keeps beside, so that it can be taken back when the worker dies.
 
 /** Clusters of one piece of memory. Pages that nobody touches cost nothing. */
 export const clustersPerChunk = 1024;
 const lineLength = 16;
+const perPriority = lineLength / 2;
 
-export const Resource = { Connections: 0, Pending: 1, Requests: 2, Retries: 3 } as const;
+export const Resource = { Connections: 0, Pending: 1, Requests: 2, Retries: 3, Pools: 4 } as const;
 export type Resource = (typeof Resource)[keyof typeof Resource];
 
 export function usageChunk(workers: number): SharedArrayBuffer {
@@ -39,7 +40,7 @@ export class ClusterUsage {
   /** `slot`: which of the chunk's clusters. */
   constructor(counts: Int32Array, slot: number, worker: number, priority: 0 | 1) {
     this.#counts = counts;
-    this.#sums = (counts.length / clustersPerChunk) * slot + priority * 4;
+    this.#sums = (counts.length / clustersPerChunk) * slot + priority * perPriority;
     this.#own = this.#sums + (1 + worker) * lineLength;
   }
 

@@ -9,6 +9,7 @@ import type { Connection, ConnectionOwner } from '#net/connection.ts';
 import { CircuitBreaker } from './circuit-breaker.ts';
 import type { ClusterConfig } from './cluster-config.ts';
 import type { CircuitBreakerStats, ClusterStats } from './cluster-stats.ts';
+import type { ClusterTracking } from './cluster-tracking.ts';
 import type { ClusterUsage } from './cluster-usage.ts';
 import type { ClusterCodeStats } from './code-stats.ts';
 import type { UpstreamHost } from './host.ts';
@@ -50,6 +51,8 @@ export class Cluster {
   readonly transport: UpstreamTransport;
   readonly lb: LoadBalancer;
   readonly timers: TimerWheel;
+  /** Undefined: nobody wants to know. */
+  readonly tracking: ClusterTracking | undefined;
   readonly #dialer: Dialer;
   /** Every present host, by address. */
   hosts: ReadonlyMap<string, UpstreamHost> = new Map();
@@ -64,6 +67,7 @@ export class Cluster {
     transport: UpstreamTransport,
     lb: LoadBalancer,
     timers: TimerWheel,
+    tracking: ClusterTracking | undefined,
     dialer: Dialer,
   ) {
     this.config = config;
@@ -76,6 +80,7 @@ export class Cluster {
     this.transport = transport;
     this.lb = lb;
     this.timers = timers;
+    this.tracking = tracking;
     this.#dialer = dialer;
   }
 
@@ -87,23 +92,31 @@ export class Cluster {
     return host;
   }
 
-  /** `protocol`: 0 HTTP/1, 1 HTTP/2, 2 by ALPN. `priority`: 0 default, 1 high. */
+  /**
+   * `protocol`: 0 HTTP/1, 1 HTTP/2, 2 by ALPN. `priority`: 0 default, 1 high. `downstream`: the id of the client's connection, 0 for
+   * none. Undefined: there are too many pools.
+   */
   pool(
     host: UpstreamHost,
     protocol: number,
     priority: number,
     options: TransportOptions | undefined,
-  ): HttpPool {
-    const key = options === undefined ? '' : (this.transport.poolKey?.(options) ?? '');
+    downstream: number,
+  ): HttpPool | undefined {
+    let key = options === undefined ? '' : (this.transport.poolKey?.(options) ?? '');
+    if (this.config.poolPerDownstream && downstream !== 0) key = `${downstream} ${key}`;
     if (key !== '') return this.#keyedPool(host, protocol, priority, options, key);
     const at = protocol * 2 + priority;
-    let pool = host.pools[at];
-    if (pool === undefined) {
-      pool = new HttpPool(this, host, this.breakers[priority]!, protocol, undefined, '');
-      host.pools[at] = pool;
-      if (protocol !== rawPool) this.breakers[priority]!.countPools();
+    const pool = host.pools[at];
+    if (pool?.isOpen === true) return pool;
+    if (!this.#admitsPool(host, protocol, priority)) return undefined;
+    if (pool !== undefined) {
+      pool.isOpen = true;
+      return pool;
     }
-    return pool;
+    const fresh = new HttpPool(this, host, this.breakers[priority]!, protocol, priority, undefined, '');
+    host.pools[at] = fresh;
+    return fresh;
   }
 
   /** For clients of whom the host is told, or who asked for something of their own. It goes with its last connection. */
@@ -113,15 +126,26 @@ export class Cluster {
     priority: number,
     options: TransportOptions | undefined,
     transportKey: string,
-  ): HttpPool {
+  ): HttpPool | undefined {
     const key = `${protocol} ${priority} ${transportKey}`;
-    let pool = host.keyedPools.get(key);
-    if (pool === undefined) {
-      pool = new HttpPool(this, host, this.breakers[priority]!, protocol, options, key);
-      host.keyedPools.set(key, pool);
-      if (protocol !== rawPool) this.breakers[priority]!.countPools();
+    const pool = host.keyedPools.get(key);
+    if (pool !== undefined) return pool;
+    if (!this.#admitsPool(host, protocol, priority)) return undefined;
+    const fresh = new HttpPool(this, host, this.breakers[priority]!, protocol, priority, options, key);
+    host.keyedPools.set(key, fresh);
+    return fresh;
+  }
+
+  /** Counts one more pool, for which an idle one of the host goes when there may be no more. */
+  #admitsPool(host: UpstreamHost, protocol: number, priority: number): boolean {
+    if (protocol === rawPool) return true;
+    const breaker = this.breakers[priority]!;
+    if (!breaker.allowsPool && !closeIdlePool(host, priority)) {
+      this.stats.upstreamCxPoolOverflow.value++;
+      return false;
     }
-    return pool;
+    breaker.addPools(1);
+    return true;
   }
 
   connect(
@@ -139,10 +163,15 @@ export class Cluster {
     return isHttp2 ? this.#dialer.http2(connection, owner) : this.#dialer.http1(connection, owner);
   }
 
-  /** A pool has nothing left. Envoy lets go of it then, and looks at the limits of both priorities. */
-  onPoolIdle(): void {
-    this.breakers[0].countPools();
-    this.breakers[1].countPools();
+  /** A pool has nothing left and does not count until it is asked for again. */
+  onPoolEmpty(pool: HttpPool): void {
+    if (!pool.isOpen) return;
+    pool.isOpen = false;
+    if (pool.key !== '') pool.host.keyedPools.delete(pool.key);
+    if (pool.protocol === rawPool) return;
+    this.breakers[pool.priority]!.addPools(-1);
+    // With a host's last pool Envoy looks at the limit of the other priority, too.
+    if (!hasOpenPool(pool.host)) this.breakers[1 - pool.priority]!.addPools(0);
   }
 
   /** A host has left: what it carries finishes. */
@@ -160,9 +189,24 @@ export class Cluster {
         const all = pool?.all;
         if (all === undefined) continue;
         for (let k = all.length - 1; k >= 0; k--) all[k]!.close(ResetReason.LocalReset, '');
+        this.onPoolEmpty(pool!);
       }
     }
   }
+}
+
+function hasOpenPool({ pools, keyedPools }: UpstreamHost): boolean {
+  for (let i = 0; i < rawPool * 2; i++) if (pools[i]?.isOpen) return true;
+  return keyedPools.size > 0;
+}
+
+/** False when all of them are in use. */
+function closeIdlePool(host: UpstreamHost, priority: number): boolean {
+  const { pools } = host;
+  for (let i = priority; i < rawPool * 2; i += 2) if (pools[i]?.closeIfIdle()) return true;
+  for (const pool of host.keyedPools.values())
+    if (pool.priority === priority && pool.protocol !== rawPool && pool.closeIfIdle()) return true;
+  return false;
 }
 
 function endUsers({ users }: UpstreamHost): void {

@@ -24,6 +24,8 @@ export class UpstreamHost implements Host {
   metadata: Metadata | undefined;
   proxyTlvs: HostConfig['proxyTlvs'];
   activeRequests = 0;
+  /** Waiting for a connection. */
+  pendingRequests = 0;
   /** Removed from its cluster: connections finish what they carry and close. */
   isRemoved = false;
   users: Set<HostUser> | undefined = undefined;

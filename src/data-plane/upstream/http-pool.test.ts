@@ -14,6 +14,7 @@ import { HttpPool, type PoolClient, type PooledConnection } from './http-pool.ts
 interface Settings {
   readonly limits?: Partial<Thresholds>;
   readonly maxRequestsPerConnection?: number;
+  readonly preconnectRatio?: number;
   readonly streamsPerConnection?: number;
 }
 
@@ -25,6 +26,8 @@ function poolOf(protocol: 0 | 1, settings: Settings = {}) {
     maxPendingRequests: 9,
     maxRequests: 9,
     maxRetries: 9,
+    maxConnectionPools: Number.POSITIVE_INFINITY,
+    tracksRemaining: false,
     retryBudget: undefined,
     ...settings.limits,
   };
@@ -39,6 +42,7 @@ function poolOf(protocol: 0 | 1, settings: Settings = {}) {
     http2StreamsPerConnection: settings.streamsPerConnection ?? 100,
     config: {
       connectTimeoutMs: 0,
+      preconnectRatio: settings.preconnectRatio ?? 1,
       http: {
         idleTimeoutMs: 0,
         maxConnectionDurationMs: 0,
@@ -60,7 +64,7 @@ function poolOf(protocol: 0 | 1, settings: Settings = {}) {
       onConnectionClose() {},
       onEnd() {},
     }),
-    onPoolIdle() {},
+    onPoolEmpty() {},
   } as unknown as Cluster;
   const host = new UpstreamHost(
     {
@@ -75,7 +79,7 @@ function poolOf(protocol: 0 | 1, settings: Settings = {}) {
     undefined,
     0,
   );
-  const pool = new HttpPool(cluster, host, breaker, protocol, undefined, '');
+  const pool = new HttpPool(cluster, host, breaker, protocol, 0, undefined, '');
   const told: string[] = [];
   const ask = (name: string) => {
     const client = {

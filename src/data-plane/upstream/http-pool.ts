@@ -4,6 +4,7 @@
 import { addressText } from '#base/address-text.ts';
 import { type TimerOwner, WheelTimer } from '#base/timer-wheel.ts';
 import { turnMs } from '#base/turn.ts';
+import { HostHealth } from '#extension/load-balancer.ts';
 import type { TlsInfo } from '#extension/stream-info.ts';
 import type { TransportOptions } from '#extension/transport-socket.ts';
 import type { ClientCodec, ClientCodecOwner, CodecError, StreamDecoder, StreamEncoder } from '#http/codec.ts';
@@ -23,8 +24,8 @@ import type { UpstreamHost } from './host.ts';
 export interface PoolClient extends StreamDecoder {
   /** The stream is there. Called from inside `newStream` when a connection was free. */
   onPoolReady(encoder: StreamEncoder, connection: PooledConnection): void;
-  /** No stream will come. `details`: transport failure in Envoy's words. */
-  onPoolFailure(reason: ResetReason, details: string): void;
+  /** No stream will come. `details`: transport failure in Envoy's words. `isPlaced`: false when no connection was even tried. */
+  onPoolFailure(reason: ResetReason, details: string, isPlaced: boolean): void;
 }
 
 export class HttpPool {
@@ -33,6 +34,8 @@ export class HttpPool {
   readonly breaker: CircuitBreaker;
   /** 0 HTTP/1, 1 HTTP/2, 2 whichever ALPN says. */
   readonly protocol: number;
+  /** 0 default, 1 high. */
+  readonly priority: number;
   readonly options: TransportOptions | undefined;
   /** Among the keyed pools of its host; empty when it is none of these. */
   readonly key: string;
@@ -40,6 +43,8 @@ export class HttpPool {
   readonly ready: PooledConnection[] = [];
   readonly all: PooledConnection[] = [];
   readonly #pending: PoolClient[] = [];
+  /** Counted among the cluster's pools. */
+  isOpen = true;
   #connecting = 0;
   #isDraining = false;
 
@@ -48,6 +53,7 @@ export class HttpPool {
     host: UpstreamHost,
     breaker: CircuitBreaker,
     protocol: number,
+    priority: number,
     options: TransportOptions | undefined,
     key: string,
   ) {
@@ -55,6 +61,7 @@ export class HttpPool {
     this.host = host;
     this.breaker = breaker;
     this.protocol = protocol;
+    this.priority = priority;
     this.options = options;
     this.key = key;
   }
@@ -63,17 +70,19 @@ export class HttpPool {
     const ready = this.ready;
     if (ready.length > 0) {
       this.#attach(ready[ready.length - 1]!, client);
+      if (this.cluster.config.preconnectRatio > 1) this.#connectIfNeeded();
       return;
     }
     const stats = this.cluster.stats;
     if (!this.breaker.allowsPending) {
+      client.onPoolFailure(ResetReason.Overflow, '', false);
       stats.upstreamRqPendingOverflow.value++;
-      client.onPoolFailure(ResetReason.Overflow, '');
       return;
     }
     stats.upstreamRqPendingTotal.value++;
     stats.upstreamRqPendingActive.value++;
     this.breaker.addPending(1);
+    this.host.pendingRequests++;
     this.#pending.push(client);
     this.#connectIfNeeded();
   }
@@ -83,9 +92,8 @@ export class HttpPool {
     const at = this.#pending.indexOf(client);
     if (at < 0) return;
     this.#pending.splice(at, 1);
-    this.cluster.stats.upstreamRqPendingActive.value--;
     this.cluster.stats.upstreamRqCancelled.value++;
-    this.breaker.addPending(-1);
+    this.#countUnpending();
   }
 
   /** No new streams on the present connections; idle ones close now. */
@@ -97,13 +105,22 @@ export class HttpPool {
   shutDown(): void {
     this.#isDraining = true;
     this.drain();
+    this.#checkEmpty();
+  }
+
+  /** For another pool to have its place. */
+  closeIfIdle(): boolean {
+    if (!this.isOpen || this.#pending.length > 0 || this.#streams() > 0) return false;
+    for (let i = this.all.length - 1; i >= 0; i--) this.all[i]!.close(ResetReason.LocalReset, '');
+    this.#checkEmpty();
+    return true;
   }
 
   #attach(connection: PooledConnection, client: PoolClient): void {
     const stats = this.cluster.stats;
     if (!this.breaker.allowsRequest) {
-      stats.upstreamRqPendingOverflow.value++;
-      client.onPoolFailure(ResetReason.Overflow, '');
+      client.onPoolFailure(ResetReason.Overflow, '', true);
+      stats.upstreamRqActiveOverflow.value++;
       return;
     }
     stats.upstreamRqTotal.value++;
@@ -114,11 +131,11 @@ export class HttpPool {
     connection.open(client);
   }
 
+  /** At most three connections at a time, as in Envoy: a host that was away for long is not overrun. */
   #connectIfNeeded(): void {
-    const perConnection =
-      this.protocol === 0 || this.protocol === 3 ? 1 : this.cluster.http2StreamsPerConnection;
-    while (this.#pending.length > this.#connecting * perConnection) {
-      if (!this.breaker.allowsConnection) {
+    for (let i = 0; i < 3 && this.#needsConnection(); i++) {
+      const isAllowed = this.breaker.allowsConnection;
+      if (!isAllowed) {
         this.cluster.stats.upstreamCxOverflow.value++;
         // With no connection at all to this host the request would wait for ever.
         if (this.all.length > 0) return;
@@ -127,8 +144,37 @@ export class HttpPool {
       const connection = new PooledConnection(this);
       this.all.push(connection);
       connection.connect();
-      if (connection.isGone) return;
+      if (connection.isGone || !isAllowed) return;
     }
+  }
+
+  #needsConnection(): boolean {
+    const perConnection =
+      this.protocol === 0 || this.protocol === 3 ? 1 : this.cluster.http2StreamsPerConnection;
+    const pending = this.#pending.length;
+    const connecting = this.#connecting * perConnection;
+    const ratio = this.cluster.config.preconnectRatio;
+    if (ratio <= 1 || this.host.health !== HostHealth.Healthy) return pending > connecting;
+    const active = this.#streams();
+    let room = connecting;
+    for (let i = 0; i < this.ready.length; i++) room += this.ready[i]!.room;
+    return (pending + active) * ratio > room + active;
+  }
+
+  #streams(): number {
+    let active = 0;
+    for (let i = 0; i < this.all.length; i++) active += this.all[i]!.active;
+    return active;
+  }
+
+  #countUnpending(): void {
+    this.cluster.stats.upstreamRqPendingActive.value--;
+    this.breaker.addPending(-1);
+    this.host.pendingRequests--;
+  }
+
+  #checkEmpty(): void {
+    if (this.all.length === 0 && this.#pending.length === 0) this.cluster.onPoolEmpty(this);
   }
 
   // Called by connections ---------------------------------------------------------------------------------------------------
@@ -147,10 +193,10 @@ export class HttpPool {
     }
     while (this.#pending.length > 0 && this.ready.length > 0) {
       const client = this.#pending.shift()!;
-      this.cluster.stats.upstreamRqPendingActive.value--;
-      this.breaker.addPending(-1);
+      this.#countUnpending();
       this.#attach(this.ready[this.ready.length - 1]!, client);
     }
+    if (this.#pending.length > 0) this.#connectIfNeeded();
   }
 
   onFull(connection: PooledConnection): void {
@@ -174,21 +220,18 @@ export class HttpPool {
     this.onFull(connection);
     const at = this.all.indexOf(connection);
     if (at >= 0) this.all.splice(at, 1);
-    if (this.all.length === 0) {
-      if (this.key !== '' && this.#pending.length === 0) this.host.keyedPools.delete(this.key);
-      if (this.protocol < 3) this.cluster.onPoolIdle();
-    }
     if (!wasConnected) {
       this.#connecting--;
       // A failed connection takes every waiting request with it, as Envoy does.
       const pending = this.#pending.splice(0);
       for (let i = 0; i < pending.length; i++) {
-        this.cluster.stats.upstreamRqPendingActive.value--;
-        this.breaker.addPending(-1);
+        this.#countUnpending();
         this.cluster.stats.upstreamRqPendingFailureEject.value++;
       }
-      for (let i = 0; i < pending.length; i++) pending[i]!.onPoolFailure(reason, details);
-    } else if (!this.#isDraining || this.#pending.length > 0) this.#connectIfNeeded();
+      for (let i = 0; i < pending.length; i++) pending[i]!.onPoolFailure(reason, details, true);
+    }
+    if (!this.#isDraining || this.#pending.length > 0) this.#connectIfNeeded();
+    this.#checkEmpty();
   }
 }
 
@@ -229,6 +272,13 @@ export class PooledConnection implements ConnectionOwner, ClientCodecOwner, Time
 
   get id(): number {
     return this.connection!.id;
+  }
+
+  /** How many streams more it can take. */
+  get room(): number {
+    const left = this.#maxStreams - this.active;
+    const limit = this.pool.cluster.config.http.maxRequestsPerConnection;
+    return limit > 0 && limit - this.requests < left ? limit - this.requests : left;
   }
 
   connect(): void {

@@ -63,6 +63,10 @@ const supported = [
   'upstream_bind_config',
   'cleanup_interval',
   'original_dst_lb_config',
+  'connection_pool_per_downstream_connection',
+  'preconnect_policy',
+  'track_cluster_stats',
+  'track_timeout_budgets',
 ];
 
 /** The lb_policy enum, as the extension that does it. */
@@ -81,6 +85,13 @@ export function parseCluster(message: Cluster, at: ParseContext, registry: Regis
   const keepalive = message.upstream_connection_options?.tcp_keepalive;
   warnOthers(keepalive, options.field('tcp_keepalive'), ['keepalive_time']);
   warnOthers(message.upstream_bind_config, at.field('upstream_bind_config'), ['source_address']);
+  const preconnect = message.preconnect_policy;
+  if (preconnect !== undefined) {
+    const known = ['per_upstream_preconnect_ratio'];
+    // One stream ahead is what there is anyway.
+    if (preconnect.predictive_preconnect_ratio === 1) known.push('predictive_preconnect_ratio');
+    onlyFields(preconnect, at.field('preconnect_policy'), known);
+  }
   const breakers = at.field('circuit_breakers');
   warnOthers(message.circuit_breakers, breakers, ['thresholds']);
   message.circuit_breakers?.thresholds.forEach((it, i) => {
@@ -91,6 +102,8 @@ export function parseCluster(message: Cluster, at: ParseContext, registry: Regis
       'max_requests',
       'max_retries',
       'retry_budget',
+      'max_connection_pools',
+      'track_remaining',
     ];
     warnOthers(it, breakers.field('thresholds', i), known);
   });
@@ -100,6 +113,13 @@ export function parseCluster(message: Cluster, at: ParseContext, registry: Regis
     connectTimeoutMs: durationMs(message.connect_timeout, 5000),
     bufferLimitBytes: message.per_connection_buffer_limit_bytes ?? 1024 * 1024,
     lbPolicy: isOriginalDst ? noPolicy : parsePolicy(message, at, registry),
+    poolPerDownstream: message.connection_pool_per_downstream_connection,
+    preconnectRatio: message.preconnect_policy?.per_upstream_preconnect_ratio ?? 1,
+    tracked: {
+      timeoutBudgets: message.track_cluster_stats?.timeout_budgets ?? message.track_timeout_budgets,
+      sizes: message.track_cluster_stats?.request_response_sizes ?? false,
+      perEndpoint: message.track_cluster_stats?.per_endpoint_stats ?? false,
+    },
     originalDst: isOriginalDst ? parseOriginalDst(message, at) : undefined,
     thresholds: [thresholdsOf(message, 'DEFAULT'), thresholdsOf(message, 'HIGH')],
     http: parseHttp(message, at),
@@ -171,6 +191,8 @@ function thresholdsOf(message: Cluster, priority: 'DEFAULT' | 'HIGH'): Threshold
     maxPendingRequests: found?.max_pending_requests ?? 1024,
     maxRequests: found?.max_requests ?? 1024,
     maxRetries: found?.max_retries ?? 3,
+    maxConnectionPools: found?.max_connection_pools ?? Number.POSITIVE_INFINITY,
+    tracksRemaining: found?.track_remaining ?? false,
     retryBudget:
       budget === undefined
         ? undefined

@@ -10,11 +10,13 @@ import type { Http1Options } from '#http/h1-options.ts';
 import { H2Session } from '#http/h2-session.ts';
 import type { H2CodecStats } from '#http/h2-stats.ts';
 import { dial } from '#net/dial.ts';
+import type { Scope } from '#stats/store.ts';
 import { http1Counts, http2Counts } from '../http/codec-stats.ts';
 import type { WorkerContext } from '../worker-context.ts';
 import { alpnOfHttp1, alpnOfHttp2, Cluster, type Dialer } from './cluster.ts';
-import type { ClusterConfig, LocalityConfig } from './cluster-config.ts';
-import { CircuitBreakerStats, ClusterStats } from './cluster-stats.ts';
+import type { ClusterConfig, LocalityConfig, TrackedStats } from './cluster-config.ts';
+import { CircuitBreakerStats, ClusterStats, SizeStats, TimeoutBudgetStats } from './cluster-stats.ts';
+import { ClusterTracking } from './cluster-tracking.ts';
 import type { ClusterUsage } from './cluster-usage.ts';
 import { ClusterCodeStats } from './code-stats.ts';
 import { UpstreamHost } from './host.ts';
@@ -106,10 +108,19 @@ export function prepareCluster(
     transport,
     lb,
     worker.timers,
+    trackingOf(config.tracked, scope),
     dialer,
   );
   if (lb instanceof OriginalDst) lb.cluster = cluster;
   return cluster;
+}
+
+function trackingOf({ sizes, timeoutBudgets }: TrackedStats, scope: Scope): ClusterTracking | undefined {
+  if (!sizes && !timeoutBudgets) return undefined;
+  return new ClusterTracking(
+    sizes ? scope.stats(SizeStats) : undefined,
+    timeoutBudgets ? scope.stats(TimeoutBudgetStats) : undefined,
+  );
 }
 
 /** Replaces the members. Hosts that stay keep their pools and counters. A cluster that makes its hosts itself keeps them. */

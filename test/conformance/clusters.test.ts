@@ -1,0 +1,246 @@
+// Limits, pools and counts of clusters beside the real Envoy: which connection takes which request, what is refused, and what
+// `/stats` and `/clusters` say of it.
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer, request as httpRequest, type ServerResponse } from 'node:http';
+import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { missing } from '#testing/peers.ts';
+import { expectSame, type Side } from './side-by-side.ts';
+import { address, connectionManager, endpoint, type } from './side-by-side-configuration.ts';
+
+const limits = (thresholds: object) => ({ circuit_breakers: { thresholds: [thresholds] } });
+const protocol = (common: object) => ({
+  typed_extension_protocol_options: {
+    'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
+      '@type': type('extensions.upstreams.http.v3.HttpProtocolOptions'),
+      common_http_protocol_options: common,
+      explicit_http_config: { http_protocol_options: {} },
+    },
+  },
+});
+
+const clusters: Readonly<Record<string, object>> = {
+  plain: {},
+  'two-requests-each': protocol({ max_requests_per_connection: 2 }),
+  'one-connection': limits({ max_connections: 1, track_remaining: true }),
+  'none-pending': limits({ max_pending_requests: 0, track_remaining: true }),
+  'one-request': limits({ max_requests: 1, track_remaining: true }),
+  'one-pool': limits({ max_connection_pools: 1, track_remaining: true }),
+  'pool-per-client': {
+    connection_pool_per_downstream_connection: true,
+    ...limits({ track_remaining: true }),
+  },
+  preconnected: { preconnect_policy: { per_upstream_preconnect_ratio: 2 } },
+  'preconnected-three': { preconnect_policy: { per_upstream_preconnect_ratio: 3 } },
+  'preconnected-within-limit': {
+    preconnect_policy: { per_upstream_preconnect_ratio: 3 },
+    ...limits({ max_connections: 3, track_remaining: true }),
+  },
+};
+
+test('pools and limits of clusters', { skip: missing('envoy'), timeout: 90_000 }, async (t) => {
+  await expectSame(t, yamlOf(clusters), async (side) => {
+    const upstream = await numberedUpstream(t, side.port(21201));
+    const seen: Record<string, unknown> = {};
+    for (const name of Object.keys(clusters)) {
+      const answers: string[] = [];
+      for (let i = 0; i < 3; i++) answers.push(await get(side, `/${name}/`));
+      answers.push(await get(side, `/${name}/503`));
+      await upstream.quiet();
+      const held: Promise<string>[] = [];
+      for (let i = 0; i < 3; i++) {
+        const before = upstream.requests;
+        const answer = get(side, `/${name}/hold`);
+        held.push(answer);
+        // It has come to the upstream, was answered by the proxy, or waits for a connection.
+        for (let k = 0; k < 10 && upstream.requests === before; k++) await Promise.race([answer, sleep(15)]);
+      }
+      await upstream.quiet();
+      const whileHeld = await view(side, name);
+      let areAnswered = false;
+      const all = Promise.all(held).finally(() => {
+        areAnswered = true;
+      });
+      while (!areAnswered) {
+        upstream.release();
+        await Promise.race([all, sleep(30)]);
+      }
+      answers.push(...(await all), await get(side, `/${name}/`));
+      await upstream.quiet();
+      seen[name] = { answers, whileHeld, after: await view(side, name) };
+      upstream.restart();
+    }
+    return seen;
+  });
+});
+
+// Only while all pools are in use: Envoy 1.40 crashes when it lets go of an idle one for the sake of another.
+test('more pools than there may be', { skip: missing('envoy'), timeout: 90_000 }, async (t) => {
+  const only = {
+    connection_pool_per_downstream_connection: true,
+    ...limits({ max_connection_pools: 1, track_remaining: true }),
+  };
+  const seen = await expectSame(t, yamlOf({ only }), async (side) => {
+    const upstream = await numberedUpstream(t, side.port(21201));
+    const held = get(side, '/only/hold');
+    while (upstream.requests === 0) await sleep(5);
+    const refused = await get(side, '/only/');
+    const whileHeld = await view(side, 'only');
+    upstream.release();
+    return { refused, held: await held, whileHeld, after: await view(side, 'only') };
+  });
+  assert.equal(seen.refused, '503 no healthy upstream');
+});
+
+const tracked = { track_cluster_stats: { timeout_budgets: true, request_response_sizes: true } };
+const trackedClusters: Readonly<Record<string, object>> = {
+  sizes: tracked,
+  budgets: { track_timeout_budgets: true },
+  endpoints: { track_cluster_stats: { per_endpoint_stats: true }, alt_stat_name: 'named.otherwise' },
+  'turned-away': { ...tracked, ...limits({ max_pending_requests: 0 }) },
+  unreachable: { ...tracked, load_assignment: endpoint('unreachable', 21299) },
+};
+
+test('sizes, timeout budgets and counts of endpoints', {
+  skip: missing('envoy'),
+  timeout: 90_000,
+}, async (t) => {
+  const route = { timeout: '0.4s', retry_policy: { retry_on: 'gateway-error,connect-failure' } };
+  const yaml = yamlOf(trackedClusters, route, { stats_flush_on_admin: true });
+  await expectSame(t, yaml, async (side) => {
+    await numberedUpstream(t, side.port(21201));
+    const answers: string[] = [];
+    for (const name of Object.keys(trackedClusters)) {
+      answers.push(await get(side, `/${name}/`), await get(side, `/${name}/503`));
+      answers.push(await get(side, `/${name}/`, 'some words'));
+      if (name === 'sizes' || name === 'budgets') answers.push(await get(side, `/${name}/hold`));
+    }
+    // Histograms are merged after the page that asks for it.
+    await side.stats('nothing');
+    await sleep(100);
+    const pages: string[] = [];
+    const filter = 'upstream_r[qs]_(body|headers|timeout_budget)|endpoint';
+    for (const page of [
+      '/stats?format=json',
+      '/stats?format=text&usedonly',
+      '/stats?type=Gauges',
+      '/stats/prometheus?',
+    ]) {
+      const { body } = await side.proxy.admin(`${page}&filter=${filter}&histogram_buckets=cumulative`);
+      pages.push(
+        withoutPorts(side, body)
+          .replace(/"interval":\d+/g, '')
+          .replace(/\((\d+),\d+\)/g, '($1)'),
+      );
+    }
+    return { answers, pages: pages.map((it) => it.split('\n').filter((line) => !/percent_used/.test(line))) };
+  });
+});
+
+function yamlOf(all: Readonly<Record<string, object>>, route: object = { timeout: '0s' }, top: object = {}) {
+  const routes = Object.keys(all).map((name) => ({
+    match: { prefix: `/${name}/` },
+    route: { cluster: name, ...route },
+  }));
+  return JSON.stringify({
+    admin: { address: address(21001) },
+    ...top,
+    static_resources: {
+      listeners: [
+        {
+          name: 'front',
+          address: address(21000),
+          filter_chains: [
+            {
+              filters: [
+                connectionManager({
+                  route_config: { virtual_hosts: [{ name: 'all', domains: ['*'], routes }] },
+                }),
+              ],
+            },
+          ],
+        },
+      ],
+      clusters: Object.entries(all).map(([name, more]) => ({
+        name,
+        load_assignment: endpoint(name, 21201),
+        ...more,
+      })),
+    },
+  });
+}
+
+/** On a connection of its own. */
+async function get(side: Side, path: string, body = ''): Promise<string> {
+  const request = httpRequest({
+    port: side.port(21000),
+    host: '127.0.0.1',
+    path,
+    method: body === '' ? 'GET' : 'POST',
+    headers: { host: 'test', ...(body !== '' && { 'content-length': body.length }) },
+    agent: false,
+  });
+  request.end(body);
+  const [response] = await once(request, 'response');
+  let text = '';
+  for await (const chunk of response) text += chunk;
+  return `${response.statusCode} ${text}`;
+}
+
+/** Says how many connections there were, and waits on /hold. */
+async function numberedUpstream(t: TestContext, port: number) {
+  const numbers = new WeakMap<object, number>();
+  let connections = 0;
+  const held: ServerResponse[] = [];
+  const upstream = {
+    requests: 0,
+    release: () => held.shift()?.end('released'),
+    restart() {
+      connections = 0;
+    },
+    /** No connection has come for a while. */
+    async quiet() {
+      for (let before = -1; before !== connections; await sleep(60)) before = connections;
+    },
+  };
+  const server = createServer((request, response) => {
+    upstream.requests++;
+    request.resume();
+    request.on('end', () => {
+      const { url = '' } = request;
+      if (url.endsWith('/hold')) held.push(response);
+      else {
+        if (url.endsWith('/503')) response.statusCode = 503;
+        response.removeHeader('date');
+        response.sendDate = false;
+        response.end(`connection ${numbers.get(request.socket)}`);
+      }
+    });
+  });
+  server.keepAliveTimeout = 0;
+  server.on('connection', (socket) => {
+    numbers.set(socket, ++connections);
+  });
+  server.listen(port, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return upstream;
+}
+
+/** What the admin interface says of a cluster, without times and bytes. */
+async function view(side: Side, name: string): Promise<string[]> {
+  const stats = await side.proxy.admin(`/stats?usedonly&filter=^cluster[.]${name}[.]`);
+  const status = await side.proxy.admin(`/clusters?filter=^${name}$`);
+  assert.equal(status.status, 200);
+  return withoutPorts(side, `${stats.body}${status.body}`)
+    .split('\n')
+    .filter((line) => !/_bytes_|_ms: |_time: |_per_cx: /.test(line));
+}
+
+function withoutPorts(side: Side, text: string): string {
+  return text.replaceAll(String(side.port(21201)), '⟨upstream⟩');
+}
