@@ -15,10 +15,11 @@ export interface DownstreamTransport {
   /** `tls`, `raw_buffer`, ... as filter-chain matching names it. */
   readonly protocol: string;
   /**
-   * Called when the chain is known. Returns `socket` itself when nothing is wrapped; else a TLS socket that will emit `secure`
-   * or fail. `first`: bytes that listener filters already took from the socket, to be read before the rest.
+   * Called when the chain is known, without bytes, and destroys the socket if it cannot be served. Returns `socket` itself when nothing
+   * is wrapped. Undefined: it wants to see the client's first bytes, and is called again with all that have come, until it returns a TLS
+   * socket that has taken them, and that will emit `secure` or fail.
    */
-  wrap(socket: Socket, first: Buffer | undefined): Socket | TLSSocket;
+  wrap(socket: Socket, first: Buffer): Socket | TLSSocket | undefined;
   /** Facts of an established TLS connection; undefined when `socket` is plain. */
   tlsInfo(socket: Socket | TLSSocket): TlsInfo | undefined;
 }

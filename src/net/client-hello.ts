@@ -1,13 +1,47 @@
 // Reads the first flight of a TLS client without being a TLS server: what the tls_inspector listener filter needs before a
-// filter chain, and with it a certificate, is chosen. RFC 8446 4.1.2, RFC 6066 3, RFC 7301.
+// filter chain is chosen, and the TLS transport before it chooses among its OpenSSL contexts. RFC 8446 4.1.2, RFC 6066 3, RFC 7301.
 import { createHash } from 'node:crypto';
 
-export interface ClientHello {
-  /** Lower case, empty when the client sent none. */
-  readonly serverName: string;
+export class ClientHello {
+  readonly legacyVersion: number;
+  /** As it was sent, empty when the client sent none. */
+  readonly serverNameAsSent: string;
+  readonly sessionId: Buffer;
+  readonly ciphers: readonly number[];
+  /** Types, in their order. */
+  readonly extensions: readonly number[];
   readonly alpn: readonly string[];
-  readonly ja3: string;
-  readonly ja4: string;
+  readonly groups: readonly number[];
+  readonly pointFormats: readonly number[];
+  readonly signatures: readonly number[];
+  readonly versions: readonly number[];
+
+  constructor(fields: Omit<ClientHello, 'serverName' | 'ja3' | 'ja4'>) {
+    this.legacyVersion = fields.legacyVersion;
+    this.serverNameAsSent = fields.serverNameAsSent;
+    this.sessionId = fields.sessionId;
+    this.ciphers = fields.ciphers;
+    this.extensions = fields.extensions;
+    this.alpn = fields.alpn;
+    this.groups = fields.groups;
+    this.pointFormats = fields.pointFormats;
+    this.signatures = fields.signatures;
+    this.versions = fields.versions;
+  }
+
+  get serverName(): string {
+    return this.serverNameAsSent.toLowerCase();
+  }
+
+  get ja3(): string {
+    return ja3(this.legacyVersion, this.ciphers, this.extensions, this.groups, this.pointFormats);
+  }
+
+  get ja4(): string {
+    const { legacyVersion, versions, ciphers, extensions, signatures, alpn } = this;
+    const hasServerName = extensions.includes(Extension.ServerName);
+    return ja4(legacyVersion, versions, hasServerName, ciphers, extensions, signatures, alpn);
+  }
 }
 
 export const HelloStatus = { NeedMore: 0, Done: 1, NotTls: 2, Goodbye: 3 } as const;
@@ -38,7 +72,9 @@ const messageLimit = 16384;
  */
 export function inspectClientHello(input: Buffer): HelloResult {
   let at = 0;
-  let message: Buffer | undefined;
+  const parts: Buffer[] = [];
+  let received = 0;
+  let wanted = 0;
   while (true) {
     const body = at + recordHeader;
     if (body > input.length) return needMore;
@@ -52,17 +88,24 @@ export function inspectClientHello(input: Buffer): HelloResult {
       continue;
     }
     if (input[at] !== handshakeRecord) return notTls(end);
-    const part = input.subarray(body, end);
-    message = message === undefined ? part : Buffer.concat([message, part]);
+    parts.push(input.subarray(body, end));
+    received += length;
     at = end;
-    if (message.length < 4) continue;
-    const wanted = 4 + message.readUIntBE(1, 3);
-    if (wanted - 4 > messageLimit) return notTls(end);
-    if (message.length < wanted) continue;
+    if (received < 4) continue;
+    if (wanted === 0) {
+      wanted = 4 + joined(parts).readUIntBE(1, 3);
+      if (wanted - 4 > messageLimit) return notTls(end);
+    }
+    if (received < wanted) continue;
+    const message = joined(parts);
     const hello =
       message[0] === clientHelloMessage ? parseClientHello(message.subarray(4, wanted)) : undefined;
     return hello === undefined ? notTls(end) : { status: HelloStatus.Done, bytes: end, hello };
   }
+}
+
+function joined(parts: readonly Buffer[]): Buffer {
+  return parts.length === 1 ? parts[0]! : Buffer.concat(parts);
 }
 
 /** A cursor that runs out softly: reading past the end marks it broken. */
@@ -104,12 +147,15 @@ class Reader {
   }
 }
 
-const Extension = {
+/** Those that somebody asks for. */
+export const Extension = {
   ServerName: 0,
+  StatusRequest: 5,
   SupportedGroups: 10,
   PointFormats: 11,
   SignatureAlgorithms: 13,
   Alpn: 16,
+  SessionTicket: 35,
   SupportedVersions: 43,
 } as const;
 
@@ -117,15 +163,14 @@ function parseClientHello(body: Buffer): ClientHello | undefined {
   const reader = new Reader(body);
   const legacyVersion = reader.uint(2);
   reader.bytes(32);
-  reader.bytes(reader.uint(1));
+  const sessionId = reader.bytes(reader.uint(1));
   const cipherReader = reader.vector(2);
   const ciphers: number[] = [];
   while (cipherReader.left >= 2) ciphers.push(cipherReader.uint(2));
   reader.bytes(reader.uint(1));
   if (reader.broken || cipherReader.left !== 0 || ciphers.length === 0) return undefined;
 
-  let serverName = '';
-  let hasServerName = false;
+  let serverNameAsSent = '';
   const alpn: string[] = [];
   const extensions: number[] = [];
   const groups: number[] = [];
@@ -141,13 +186,12 @@ function parseClientHello(body: Buffer): ClientHello | undefined {
       extensions.push(type);
       switch (type) {
         case Extension.ServerName: {
-          hasServerName = true;
           const names = data.vector(2);
           while (names.left > 0) {
             const kind = names.uint(1);
             const name = names.vector(2);
             const text = name.bytes(name.left).toString('latin1');
-            if (kind === 0 && serverName === '') serverName = text.toLowerCase();
+            if (kind === 0 && serverNameAsSent === '') serverNameAsSent = text;
           }
           if (names.broken) return undefined;
           break;
@@ -182,12 +226,18 @@ function parseClientHello(body: Buffer): ClientHello | undefined {
     }
     if (all.broken || reader.broken) return undefined;
   }
-  return {
-    serverName,
+  return new ClientHello({
+    legacyVersion,
+    serverNameAsSent,
+    sessionId,
+    ciphers,
+    extensions,
     alpn,
-    ja3: ja3(legacyVersion, ciphers, extensions, groups, pointFormats),
-    ja4: ja4(legacyVersion, versions, hasServerName, ciphers, extensions, signatures, alpn),
-  };
+    groups,
+    pointFormats,
+    signatures,
+    versions,
+  });
 }
 
 function readUint16s(from: Reader, into: number[]): void {

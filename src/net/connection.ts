@@ -6,6 +6,7 @@ import type { TLSSocket } from 'node:tls';
 import { type ReadPlace, written } from '#base/read-buffers.ts';
 import { atTurnEnd, scheduleTurnEnd } from '#base/turn.ts';
 import type { ByteSink, FlushSource } from '#http/codec.ts';
+import type { Reader } from './read-by-call.ts';
 import { resetSocket } from './reset-socket.ts';
 
 /** Who caused the end of a connection. */
@@ -65,7 +66,7 @@ atTurnEnd(flushDirty);
 
 export class Connection implements ByteSink {
   readonly id: number;
-  readonly socket: Socket | TLSSocket;
+  socket: Socket | TLSSocket;
   owner: ConnectionOwner;
   rxBytes: ByteCounter = { value: 0 };
   txBytes: ByteCounter = { value: 0 };
@@ -91,7 +92,9 @@ export class Connection implements ByteSink {
   /** `code` of the socket error: `ECONNREFUSED`. */
   failureCode = '';
 
-  readonly #place: ReadPlace | undefined;
+  #place: ReadPlace | undefined = undefined;
+  /** Gets what is read until there is a TLS socket; nothing is written meanwhile. */
+  #firstReader: Reader | undefined = undefined;
   #highWatermark: number;
   #isAboveHigh = false;
   #lastRead = 0;
@@ -127,16 +130,42 @@ export class Connection implements ByteSink {
     this.socket = socket;
     this.owner = owner;
     this.#highWatermark = bufferLimit;
+    this.#follow(socket, place);
+  }
+
+  #follow(socket: Socket | TLSSocket, place: ReadPlace | undefined): void {
     this.#place = place;
-    if (place === undefined) socket.on('data', (bytes: Buffer) => this.received(bytes));
-    socket.on('end', () => this.#onEnd());
-    socket.on('drain', () => this.#onDrain());
-    socket.on('error', (error: NodeJS.ErrnoException) => this.#onError(error));
-    socket.on('close', () => this.#onSocketClose());
+    // Under TLS it is the upper one that tells what becomes of both.
+    if (place === undefined)
+      socket.on('data', (bytes: Buffer) => this.socket === socket && this.received(bytes));
+    socket.on('end', () => this.socket === socket && this.#onEnd());
+    socket.on('drain', () => this.socket === socket && this.#onDrain());
+    socket.on('error', (error: NodeJS.ErrnoException) => this.socket === socket && this.#onError(error));
+    socket.on('close', () => this.socket === socket && this.#closed());
+  }
+
+  /** `reader` gets the first bytes, until it knows how to go on and calls `secure`. They are not counted. */
+  awaitTls(reader: Reader): void {
+    this.#firstReader = reader;
+    this.#isBlocked = true;
+  }
+
+  /** From now on over `socket`, which has taken the place of the one before. */
+  secure(socket: TLSSocket, place: ReadPlace | undefined): void {
+    this.#firstReader = undefined;
+    this.#isBlocked = false;
+    this.socket = socket;
+    this.#follow(socket, place);
+    if (this.#readDisables > 0) socket.pause();
+    this.#schedule();
   }
 
   /** Bytes from the socket. */
   received(bytes: Buffer): void {
+    if (this.#firstReader !== undefined) {
+      this.#firstReader.received(bytes);
+      return;
+    }
     if (this.isClosing) return;
     // A TLS socket that was paused before its handshake reads on.
     if (this.#readDisables > 0) this.socket.pause();
@@ -372,7 +401,7 @@ export class Connection implements ByteSink {
 
   #onEnd(): void {
     if (this.isClosed) return;
-    if (this.halfClose && !this.isClosing) {
+    if (this.halfClose && !this.isClosing && this.#firstReader === undefined) {
       this.owner.onEnd();
       return;
     }
@@ -396,10 +425,6 @@ export class Connection implements ByteSink {
       this.failureCode = error.code ?? '';
       this.failureReason = reasonOf(error);
     }
-  }
-
-  #onSocketClose(): void {
-    this.#closed();
   }
 
   #closed(): void {

@@ -142,10 +142,9 @@ export function pemCertificates(pem: string): readonly string[] {
   return pem.match(certificateBlock) ?? [];
 }
 
-/** Names a server certificate stands for: its DNS names, or its common name when it has none. */
+/** Names a server certificate stands for: its DNS names, or its common name when there is nothing about names of any kind. */
 export function serverNames(x509: X509Certificate): readonly string[] {
-  const { dns } = parseSubjectAltName(x509.subjectAltName ?? '');
-  if (dns.length > 0) return dns;
+  if (x509.subjectAltName !== undefined) return parseSubjectAltName(x509.subjectAltName).dns;
   const commonName = /(?:^|\n)CN=(.*)/.exec(x509.subject ?? '')?.[1];
   return commonName === undefined ? [] : [commonName];
 }

@@ -4,10 +4,11 @@ import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { get as httpsGet } from 'node:https';
-import { type AddressInfo, connect } from 'node:net';
+import { type AddressInfo, connect, createServer as createTcpServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { connect as connectTls } from 'node:tls';
 import { certificateFiles, certificatePath } from './certificates.ts';
 import { startProxy } from './start-proxy.ts';
 
@@ -167,6 +168,56 @@ test('logs the handshakes that fail and the one that never comes, and serves the
       'TLSv1.3 - spiffe://example.com/server',
     ],
   );
+});
+
+/** Bytes of a ClientHello, as Node's OpenSSL sends it. */
+async function clientHello(t: TestContext): Promise<Buffer> {
+  const server = createTcpServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => server.close());
+  const client = connectTls({ port: (server.address() as AddressInfo).port, host: '127.0.0.1' });
+  client.on('error', () => {});
+  const [socket] = await once(server, 'connection');
+  const [bytes] = await once(socket, 'data');
+  client.destroy();
+  return bytes;
+}
+
+test('waits for the whole ClientHello, and ends with a client that leaves before', async (t) => {
+  const proxy = await startProxy(t, configuration(1, folder(t)));
+  const hello = await clientHello(t);
+  const slow = connect({ port: proxy.port('edge'), host: '127.0.0.1', noDelay: true });
+  t.after(() => slow.destroy());
+  for (const from of [0, 3, 7, 400]) {
+    slow.write(hello.subarray(from, { 0: 3, 3: 7, 7: 400 }[from]));
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  const [answer] = await once(slow, 'data');
+  assert.deepEqual([...answer.subarray(0, 3)], [22, 3, 3]);
+  const leaving = connect({ port: proxy.port('edge'), host: '127.0.0.1' });
+  leaving.end(hello.subarray(0, 100));
+  leaving.resume();
+  await once(leaving, 'close');
+  await proxy.close();
+});
+
+test('sends what was written before the handshake when it is done', async (t) => {
+  const echo = {
+    name: 'direct',
+    typed_config: {
+      '@type': type('filters.network.direct_response.v3.Config'),
+      response: { inline_string: 'welcome' },
+    },
+  };
+  const message = JSON.parse(configuration(1, folder(t)));
+  message.static_resources.listeners[1].filter_chains[0].filters = [echo];
+  const proxy = await startProxy(t, JSON.stringify(message));
+  const client = connectTls({ port: proxy.port('edge'), host: '127.0.0.1', rejectUnauthorized: false });
+  const [bytes] = await once(client, 'data');
+  assert.equal(bytes.toString(), 'welcome');
+  await once(client, 'end');
+  client.destroy();
+  await proxy.close();
 });
 
 test('takes the transport socket that the metadata of a host asks for', async (t) => {

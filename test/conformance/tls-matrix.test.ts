@@ -83,6 +83,21 @@ const contexts = {
   mustOldStaple: stapled('server-rsa-ocsp-expired.der', 'MUST_STAPLE'),
   noStaple: { ocsp_staple_policy: 'STRICT_STAPLING', ...served({}) },
   otherSpiffe: served(validating(spiffe('example.org'))),
+  alpn: served({ alpn_protocols: ['h2', 'http/1.1'] }),
+  order: served({}),
+  ownOrder: served({
+    tls_params: {
+      cipher_suites: [
+        'ECDHE-RSA-AES256-GCM-SHA384',
+        '[ECDHE-RSA-CHACHA20-POLY1305|ECDHE-RSA-AES128-GCM-SHA256|AES128-GCM-SHA256]',
+      ],
+      ecdh_curves: ['P-384', 'P-256', 'X25519'],
+    },
+  }),
+  clientOrder: { prefer_client_ciphers: true, ...served({}) },
+  keyTypes: {
+    common_tls_context: { tls_certificates: ['server-ec', 'server-rsa'].map(certificateFiles) },
+  },
 };
 type ContextName = keyof typeof contexts;
 
@@ -153,6 +168,31 @@ const clients = [
   }),
 ];
 
+const offers = ['foo', 'http/1.1', 'http/1.1,h2', 'foo,http/1.1', 'foo,bar'].map((it) => ['-alpn', it]);
+
+const orders = [
+  ['TLS_CHACHA20_POLY1305_SHA256', 'TLS_AES_128_GCM_SHA256', 'TLS_AES_256_GCM_SHA384'],
+  ['TLS_AES_128_GCM_SHA256', 'TLS_CHACHA20_POLY1305_SHA256'],
+  ['TLS_AES_256_GCM_SHA384', 'TLS_AES_128_GCM_SHA256'],
+]
+  .map((it) => ['-tls1_3', '-ciphersuites', it.join(':')])
+  .concat(
+    [
+      ['ECDHE-RSA-CHACHA20-POLY1305', 'ECDHE-RSA-AES128-GCM-SHA256'],
+      ['ECDHE-RSA-AES128-GCM-SHA256', 'ECDHE-RSA-CHACHA20-POLY1305'],
+      ['ECDHE-ECDSA-CHACHA20-POLY1305', 'ECDHE-RSA-AES128-GCM-SHA256', 'ECDHE-RSA-CHACHA20-POLY1305'],
+      ['AES128-GCM-SHA256', 'ECDHE-RSA-CHACHA20-POLY1305', 'ECDHE-RSA-AES128-GCM-SHA256'],
+      ['ECDHE-RSA-AES256-GCM-SHA384', 'AES128-GCM-SHA256', 'ECDHE-RSA-AES128-GCM-SHA256'],
+    ].map((it) => ['-tls1_2', '-cipher', it.join(':')]),
+    ['-tls1_2', '-tls1_3'].flatMap((version) =>
+      ['P-256:X25519', 'X25519:P-256', 'P-384:P-256', 'P-521:P-384:X25519'].map((it) => [
+        version,
+        '-groups',
+        it,
+      ]),
+    ),
+  );
+
 const staples = [['-status'], ['-status', '-tls1_2'], ['-status', '-noservername'], []];
 
 const named = ['other-name', 'client'].map((it) => [
@@ -184,6 +224,25 @@ const matrix: Partial<Record<ContextName, readonly (readonly string[])[]>> = {
   mustOldStaple: staples,
   noStaple: staples,
   sni: [...unnamed, ['-servername', 'a.example.com']],
+  alpn: offers.flatMap((it) => [
+    [...it, '-tls1_2'],
+    [...it, '-tls1_3'],
+  ]),
+  order: orders,
+  ownOrder: orders,
+  clientOrder: orders,
+  keyTypes: [
+    ...ciphers,
+    ...groups,
+    ...orders,
+    [
+      '-tls1_2',
+      '-cipher',
+      'ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256',
+    ],
+    ['-sigalgs', 'ecdsa_secp384r1_sha384:rsa_pss_rsae_sha256'],
+    ['-tls1_2', '-groups', 'X25519'],
+  ],
   old: [...versions, ...ciphers],
   new: [...versions, ...groups],
   optional: [...clients, ...versions, ...ciphers, ...suites, ...groups],
@@ -196,6 +255,7 @@ interface Verdict {
   readonly certificate: string;
   readonly key: string;
   readonly isStapled: boolean;
+  readonly alpn: string;
 }
 
 /** Asks with `openssl s_client`. */
@@ -216,6 +276,7 @@ async function ask(port: number, args: readonly string[]): Promise<Verdict> {
     version: found(/^New, (\S+),|^Reused, (\S+),/m),
     certificate: found(/^subject=(.*)$/m),
     key: found(/^Server public key is (\d+) bit/m),
+    alpn: found(/^ALPN protocol: (.*)$/m),
     isStapled: output.includes('OCSP Response Status: successful'),
   };
 }
@@ -283,13 +344,13 @@ async function start(kind: ProxyKind, folder: string): Promise<Running> {
   return { proxy, ports };
 }
 
-/** The counters of a listener, without those that say which of several good parameters was taken. */
+/** The counters of a listener, without those of the signatures of clients, which OpenSSL does not tell. */
 async function counters({ proxy }: Running, name: string): Promise<string[]> {
   const { body } = await proxy.admin(`/stats?filter=${encodeURIComponent(`^listener\\.${name}\\.ssl\\.`)}`);
   return body
     .trim()
     .split('\n')
-    .filter((it) => !/ssl\.(ciphers|curves|sigalgs)\.|: 0$/.test(it))
+    .filter((it) => !/ssl\.sigalgs\.|: 0$/.test(it))
     .toSorted();
 }
 

@@ -337,39 +337,51 @@ export class ActiveListener implements InspectionOwner {
       accepted.close(CloseType.NoFlush, 'no_filters');
       return;
     }
-    const wrapped = chain.transport.wrap(socket, rest.length > 0 ? rest : undefined);
+    const isPlain = chain.transport.wrap(socket, noBytes) === socket;
     if (socket.destroyed) {
       // The transport has no certificate yet.
       accepted.connection = new Connection(info.id, socket, accepted, 0, undefined);
       return;
     }
-    const isPlain = wrapped === socket;
     const place = new ReadPlace();
-    accepted.connection = new Connection(
+    const connection = new Connection(
       info.id,
-      wrapped,
+      socket,
       accepted,
       this.config.bufferLimitBytes,
-      readByCall(wrapped, place, () => accepted.connection) ? place : undefined,
+      readByCall(socket, place, () => accepted.connection) ? place : undefined,
     );
-    if (isPlain) {
-      this.#begin(accepted, chain);
-      const { connection } = accepted;
-      if (rest.length > 0 && !connection.isClosed) connection.unread(rest);
-      // Inspection has paused it.
-      if (socket.isPaused() && !connection.isReadDisabled) socket.resume();
-      return;
+    accepted.connection = connection;
+    if (!isPlain) {
+      accepted.isTls = true;
+      accepted.startHandshake(chain.config.transportConnectTimeoutMs);
+      this.#awaitTls(accepted, chain);
     }
-    accepted.startHandshake(chain.config.transportConnectTimeoutMs);
-    wrapped.once('secure', () => {
-      // A transport that refuses its peer destroys the socket at the end of the handshake.
-      if (accepted.connection.isClosed || wrapped.destroyed) return;
-      info.tls = chain.transport.tlsInfo(wrapped);
-      info.applicationProtocol = (wrapped as TLSSocket).alpnProtocol || '';
-      accepted.endHandshake();
-    });
-    accepted.isTls = true;
     this.#begin(accepted, chain);
+    if (rest.length > 0 && !connection.isClosed) connection.unread(rest);
+    // Inspection has paused it.
+    if (socket.isPaused() && !connection.isReadDisabled) socket.resume();
+  }
+
+  /** The transport sees what the client says first, and takes the socket over when that is enough. */
+  #awaitTls(accepted: AcceptedConnection, { transport }: PreparedChain): void {
+    const { connection, info } = accepted;
+    let first = noBytes;
+    const received = (bytes: Buffer): void => {
+      first = first.length === 0 ? bytes : Buffer.concat([first, bytes]);
+      const tls = transport.wrap(connection.socket, first) as TLSSocket | undefined;
+      if (tls === undefined) return;
+      const place = new ReadPlace();
+      connection.secure(tls, readByCall(tls, place, () => connection) ? place : undefined);
+      tls.once('secure', () => {
+        // A transport that refuses its peer destroys the socket at the end of the handshake.
+        if (connection.isClosed || tls.destroyed) return;
+        info.tls = transport.tlsInfo(tls);
+        info.applicationProtocol = tls.alpnProtocol || '';
+        accepted.endHandshake();
+      });
+    };
+    connection.awaitTls({ received });
   }
 
   #begin(accepted: AcceptedConnection, chain: PreparedChain): void {
@@ -416,7 +428,7 @@ export class ActiveListener implements InspectionOwner {
   }
 }
 
-const noBytes = Buffer.alloc(0);
+const noBytes: Buffer = Buffer.alloc(0);
 
 /** Of a socket whose client is gone before anybody could ask. */
 const unknownIp = '0.0.0.0';

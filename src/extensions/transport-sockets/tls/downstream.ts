@@ -1,21 +1,23 @@
-// TLS on accepted connections: `node:tls` on the accepted socket itself. What OpenSSL leaves to its caller, whether the client may
-// pass, is decided when the handshake is done and before a filter sees the connection.
+// TLS on accepted connections: `node:tls` on the accepted socket itself, once its ClientHello has been read and the context that BoringSSL's
+// choices come to was found. What OpenSSL leaves to its caller, whether the client may pass, is decided when the handshake is done and
+// before a filter sees the connection.
 import type { X509Certificate } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { TLSSocket, type TLSSocketOptions } from 'node:tls';
 import { logger } from '#base/logger.ts';
 import type { SecretStore } from '#extension/secrets/secret-data.ts';
-import type { CertificateInfo, TlsInfo } from '#extension/stream-info.ts';
+import type { TlsInfo } from '#extension/stream-info.ts';
 import type { DownstreamTransport, TransportSocketContext } from '#extension/transport-socket.ts';
-import { CertificateFacts, mayBeUsed } from '#net/tls-certificate.ts';
+import { type ClientHello, HelloStatus, inspectClientHello } from '#net/client-hello.ts';
+import { mayBeUsed } from '#net/tls-certificate.ts';
 import { tlsErrorReason, tlsErrorText } from '#net/tls-error.ts';
-import { type CertificateChoice, onClientHello } from '#net/tls-handle.ts';
+import { receiveFirst, staple } from '#net/tls-handle.ts';
 import type { Scope } from '#stats/store.ts';
 import type { DownstreamTlsConfig } from './config.ts';
 import { certificatesNow, validationDigest, validationNow } from './current-secrets.ts';
 import { KeyLog } from './key-log.ts';
-import { leafOf } from './secure-context.ts';
-import { ServerContexts } from './server-contexts.ts';
+import { agreedGroup } from './negotiation.ts';
+import { type ServerCertificate, ServerContexts, Stapling } from './server-contexts.ts';
 import { SocketTlsInfo } from './socket-info.ts';
 import { listExpirations, SocketFactoryStats, SslStats } from './stats.ts';
 import { PeerValidator, unchecked, type Verdict } from './validator.ts';
@@ -29,13 +31,10 @@ export class DownstreamTls implements DownstreamTransport {
   readonly #sslScope: Scope;
   readonly #stats: SslStats;
   readonly #factoryStats: SocketFactoryStats;
-  readonly #selectProtocol: ((offer: { protocols: string[] }) => string | undefined) | undefined;
   readonly #keyLog: KeyLog | undefined;
   readonly #infos = new WeakMap<object, SocketTlsInfo>();
   /** Undefined while a secret has not come. */
   #contexts: ServerContexts | undefined = undefined;
-  /** Undefined while several are to choose from. */
-  #onlyCertificate: CertificateInfo | undefined = undefined;
   #validator: PeerValidator | undefined = undefined;
   #requestsCertificate = false;
   #demandsCertificate = false;
@@ -48,82 +47,63 @@ export class DownstreamTls implements DownstreamTransport {
     this.#stats = this.#sslScope.stats(SslStats);
     this.#factoryStats = context.stats.scope(`${prefix}server_ssl_socket_factory`).stats(SocketFactoryStats);
     this.#keyLog = config.keyLog && new KeyLog(config.keyLog, context.accessLogFiles);
-    const own = config.alpn;
-    this.#selectProtocol =
-      own.length === 0
-        ? undefined
-        : // Without a match Envoy goes on without a protocol; OpenSSL can only fail then, so the client gets what it named first.
-          ({ protocols }) => own.find((it) => protocols.includes(it)) ?? protocols[0];
     this.#prepare();
     const { secrets } = context;
     const keys = [...config.certificateSecrets, config.validationSecret, config.ticketKeySecret];
     for (const key of new Set(keys)) if (key !== '') secrets.watch(key, () => this.#onSecret());
   }
 
-  wrap(socket: Socket, first: Buffer | undefined): Socket | TLSSocket {
+  wrap(socket: Socket, first: Buffer): Socket | TLSSocket | undefined {
     const contexts = this.#contexts;
     if (contexts === undefined) {
       this.#factoryStats.downstreamNotReady.value++;
       socket.destroy();
       return socket;
     }
-    // The TLS socket takes what stands in the buffer before it reads.
-    if (first !== undefined) socket.unshift(first);
+    const { status, hello } = inspectClientHello(first);
+    if (status === HelloStatus.NeedMore && first.length < maxHelloBytes) return undefined;
+    const certificate = contexts.select(hello);
     const options: TLSSocketOptions = {
       isServer: true,
-      secureContext: contexts.unnamed,
+      secureContext: certificate.contextFor(hello),
       requestCert: this.#requestsCertificate,
       rejectUnauthorized: this.#demandsCertificate,
     };
-    if (this.#selectProtocol !== undefined) options.ALPNCallback = this.#selectProtocol;
+    // Without a match there is none, as with Envoy; OpenSSL, if it knew ours, would fail.
+    const protocol = hello && this.#config.alpn.find((it) => hello.alpn.includes(it));
+    if (protocol !== undefined) options.ALPNProtocols = [protocol];
     const tls = new TLSSocket(socket, options);
     this.#keyLog?.follow(tls, socket);
-    onClientHello(tls, (serverName, asksForStaple) => this.#choose(contexts, tls, serverName, asksForStaple));
     tls.on('error', (error) => this.#onError(socket, error));
-    const local = this.#onlyCertificate;
-    tls.on('secure', () => this.#onSecure(tls, local));
+    tls.on('secure', () => this.#onSecure(tls, certificate, hello));
+    if (hello === undefined || this.#staple(tls, contexts.stapling(certificate, hello), certificate))
+      receiveFirst(tls, first);
     return tls;
   }
 
-  /** Which certificate, and whether an OCSP response goes with it. Undefined: none may go without. */
-  #choose(
-    contexts: ServerContexts,
-    tls: TLSSocket,
-    serverName: string,
-    asksForStaple: boolean,
-  ): CertificateChoice | undefined {
-    const isNamed = contexts.isChoice && serverName !== '';
-    if (!isNamed && !asksForStaple) return asItIs;
-    const takesEc = contexts.isChoice && tls.getSharedSigalgs().some((it) => it.startsWith('ECDSA'));
-    const { context, data } = isNamed
-      ? contexts.select(serverName, takesEc)
-      : contexts.selectUnnamed(takesEc);
-    const chosen = isNamed ? context : undefined;
-    if (!asksForStaple) return { context: chosen, staple: undefined };
+  /** False: the client may not go without a response, and there is none. */
+  #staple(tls: TLSSocket, stapling: Stapling, { data }: ServerCertificate): boolean {
     const stats = this.#stats;
+    if (stapling === Stapling.NotAsked) return true;
     stats.ocspStapleRequests.value++;
-    const policy = data.mustStaple ? 'MUST_STAPLE' : this.#config.staplePolicy;
-    const isExpired = data.ocspStaple !== undefined && data.ocspExpiresMs < Date.now();
-    if (
-      policy === 'MUST_STAPLE'
-        ? isExpired || data.ocspStaple === undefined
-        : isExpired && policy === 'STRICT_STAPLING'
-    ) {
+    if (stapling === Stapling.Fail) {
       stats.ocspStapleFailed.value++;
       stats.connectionError.value++;
       tls.destroy(new Error(tlsErrorText('CERT_CB_ERROR')));
-      return undefined;
+      return false;
     }
-    if (data.ocspStaple === undefined || isExpired) stats.ocspStapleOmitted.value++;
-    else stats.ocspStapleResponses.value++;
-    return { context: chosen, staple: isExpired ? undefined : data.ocspStaple };
+    if (stapling === Stapling.Staple) {
+      stats.ocspStapleResponses.value++;
+      staple(tls, data.ocspStaple!);
+    } else stats.ocspStapleOmitted.value++;
+    return true;
   }
 
   tlsInfo(socket: Socket | TLSSocket): TlsInfo | undefined {
     return this.#infos.get(socket);
   }
 
-  #onSecure(tls: TLSSocket, local: CertificateInfo | undefined): void {
+  #onSecure(tls: TLSSocket, { info: local }: ServerCertificate, hello: ClientHello | undefined): void {
     const stats = this.#stats;
     const peer = this.#requestsCertificate ? tls.getPeerX509Certificate() : undefined;
     if (peer !== undefined && !mayBeUsed(peer, false)) {
@@ -143,7 +123,10 @@ export class DownstreamTls implements DownstreamTransport {
     const cipher = tls.getCipher().name;
     stats.count('versions', version);
     stats.count('ciphers', cipher);
-    this.#infos.set(tls, new SocketTlsInfo(tls, version, cipher, peer, validated, local));
+    const exchangesKeys = version === 'TLSv1.3' || cipher.startsWith('ECDHE-');
+    const group = hello !== undefined && exchangesKeys ? agreedGroup(this.#config, hello) : '';
+    if (group !== '') stats.count('curves', group);
+    this.#infos.set(tls, new SocketTlsInfo(tls, version, cipher, group, peer, validated, local));
   }
 
   #verdict(tls: TLSSocket, peer: X509Certificate | undefined): Verdict {
@@ -187,13 +170,12 @@ export class DownstreamTls implements DownstreamTransport {
       ticketKey,
       validationDigest(validation),
     );
-    this.#onlyCertificate =
-      certificates.length === 1 ? new CertificateFacts(leafOf(certificates[0]!)) : undefined;
     listExpirations(this.#sslScope, certificates, validation);
   }
 }
 
-const asItIs: CertificateChoice = { context: undefined, staple: undefined };
+/** BoringSSL's limit of a message, and room for the headers of a few records. What is longer is OpenSSL's to refuse. */
+const maxHelloBytes = 16_384 + 256;
 
 function ticketKeyNow(config: DownstreamTlsConfig, secrets: SecretStore): Uint8Array | undefined {
   if (config.ticketKeySecret === '') return config.ticketKey;

@@ -7,9 +7,11 @@ import type { TlsParameters } from '#schema/messages/envoy/extensions/transport_
 export interface TlsParametersData {
   readonly minVersion: SecureVersion;
   readonly maxVersion: SecureVersion;
-  /** OpenSSL's list, TLS 1.3 suites included. */
-  readonly ciphers: string;
-  readonly groups: string;
+  /** Suites before TLS 1.3 in OpenSSL's names, in order of preference; those of one entry are equal. */
+  readonly suites: readonly (readonly string[])[];
+  /** OpenSSL's security level for them. */
+  readonly level: string;
+  readonly groups: readonly string[];
   /** Empty: OpenSSL's default. */
   readonly signatureAlgorithms: string;
 }
@@ -25,10 +27,8 @@ const versions: Readonly<Record<string, SecureVersion>> = {
 const tls13Suites = 'TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256';
 
 const defaultCiphers = [
-  'ECDHE-ECDSA-AES128-GCM-SHA256',
-  'ECDHE-ECDSA-CHACHA20-POLY1305',
-  'ECDHE-RSA-AES128-GCM-SHA256',
-  'ECDHE-RSA-CHACHA20-POLY1305',
+  '[ECDHE-ECDSA-AES128-GCM-SHA256|ECDHE-ECDSA-CHACHA20-POLY1305]',
+  '[ECDHE-RSA-AES128-GCM-SHA256|ECDHE-RSA-CHACHA20-POLY1305]',
   'ECDHE-ECDSA-AES256-GCM-SHA384',
   'ECDHE-RSA-AES256-GCM-SHA384',
 ];
@@ -75,16 +75,23 @@ export function parseParameters(
   return {
     minVersion,
     maxVersion,
-    ciphers: `${tls13Suites}:${suites.flatMap(opensslNames).join(':')}${level}`,
+    suites: suites.map(opensslNames),
+    level,
     groups:
       message === undefined || message.ecdh_curves.length === 0
-        ? 'X25519:P-256'
-        : message.ecdh_curves.join(':'),
+        ? ['X25519', 'P-256']
+        : message.ecdh_curves.flatMap((it) => it.split(':')),
     signatureAlgorithms: message?.signature_algorithms.join(':') ?? '',
   };
 }
 
-/** `[A|B]`, suites of equal preference, become a plain sequence: OpenSSL has no such groups. */
+/** OpenSSL's list, with `first` in front of the others: it knows nothing of suites of equal preference. */
+export function cipherList({ suites, level }: TlsParametersData, first: string): string {
+  const others = suites.flat().filter((it) => it !== first);
+  return [tls13Suites, ...(first === '' ? others : [first, ...others])].join(':') + level;
+}
+
+/** `[A|B]`: suites of equal preference. */
 function opensslNames(suite: string): string[] {
   const alternatives = suite.startsWith('[') && suite.endsWith(']') ? suite.slice(1, -1).split('|') : [suite];
   return alternatives.map((it) => byStandardName[it] ?? it);

@@ -3,6 +3,7 @@ import { X509Certificate } from 'node:crypto';
 import { createSecureContext, type SecureContextOptions } from 'node:tls';
 import type { CertificateData, ValidationData } from '#extension/secrets/secret-data.ts';
 import type { TlsConfig } from './config.ts';
+import { cipherList } from './parameters.ts';
 
 export function contextOptions(
   config: TlsConfig,
@@ -22,8 +23,8 @@ export function contextOptions(
     allowPartialTrustChain: true,
     minVersion: config.minVersion,
     maxVersion: config.maxVersion,
-    ciphers: config.ciphers,
-    ecdhCurve: config.groups,
+    ciphers: cipherList(config, ''),
+    ecdhCurve: config.groups.join(':'),
     ...(config.signatureAlgorithms === '' ? {} : { sigalgs: config.signatureAlgorithms }),
   };
 }

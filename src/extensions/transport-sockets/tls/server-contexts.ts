@@ -1,34 +1,71 @@
-// The certificates of a listener as OpenSSL contexts, and which of them answers to a name.
-import { constants } from 'node:crypto';
-import { createSecureContext, type SecureContext } from 'node:tls';
+// The certificates of a listener as OpenSSL contexts, and which of them answers to a client.
+import { constants, type X509Certificate } from 'node:crypto';
+import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls';
 import type { CertificateData, TicketKey, ValidationData } from '#extension/secrets/secret-data.ts';
-import { serverNames } from '#net/tls-certificate.ts';
+import type { CertificateInfo } from '#extension/stream-info.ts';
+import { type ClientHello, Extension } from '#net/client-hello.ts';
+import { CertificateFacts, serverNames } from '#net/tls-certificate.ts';
 import type { DownstreamTlsConfig } from './config.ts';
+import { agreesOnTls13, preferredSuite, takenCurves } from './negotiation.ts';
+import { cipherList } from './parameters.ts';
 import { contextOptions, leafOf } from './secure-context.ts';
 
-/** A certificate and the context that has it alone. */
-export interface ServerCertificate {
-  readonly context: SecureContext;
+export const Stapling = { NotAsked: 0, Staple: 1, Omit: 2, Fail: 3 } as const;
+export type Stapling = (typeof Stapling)[keyof typeof Stapling];
+
+/** A certificate and the contexts that have it. */
+export class ServerCertificate {
   readonly data: CertificateData;
+  readonly leaf: X509Certificate;
+  readonly info: CertificateInfo;
+  /** Of its key, empty for RSA. */
+  readonly curve: string;
+  readonly #config: DownstreamTlsConfig;
+  readonly #options: SecureContextOptions;
+  readonly #contexts = new Map<string, SecureContext>();
+
+  constructor(config: DownstreamTlsConfig, data: CertificateData, options: SecureContextOptions) {
+    this.#config = config;
+    this.#options = options;
+    this.data = data;
+    this.leaf = leafOf(data);
+    this.info = new CertificateFacts(this.leaf);
+    const { asymmetricKeyType, asymmetricKeyDetails } = this.leaf.publicKey;
+    this.curve = asymmetricKeyType === 'ec' ? (asymmetricKeyDetails?.namedCurve ?? '') : '';
+    // What most clients need, so that none of them waits for it.
+    this.#context(config.maxVersion === 'TLSv1.3' ? clientOrder : '');
+  }
+
+  /** The suites of TLS 1.3 are in the order of the client, as BoringSSL has it; before that the server's order counts. */
+  contextFor(hello: ClientHello | undefined): SecureContext {
+    const config = this.#config;
+    if (hello === undefined || config.prefersClientCiphers) return this.#context('');
+    if (agreesOnTls13(config, hello)) return this.#context(clientOrder);
+    return this.#context(preferredSuite(config, hello, this.curve !== ''));
+  }
+
+  #context(first: string): SecureContext {
+    const known = this.#contexts.get(first);
+    if (known !== undefined) return known;
+    const { prefersClientCiphers } = this.#config;
+    const isClients = first === clientOrder;
+    const made = createSecureContext({
+      ...this.#options,
+      ...(isClients ? {} : { ciphers: cipherList(this.#config, first) }),
+      honorCipherOrder: !prefersClientCiphers && !isClients,
+    });
+    this.#contexts.set(first, made);
+    return made;
+  }
 }
 
-/** What a name has for each type of key. */
-interface KeyTypes {
-  rsa: ServerCertificate | undefined;
-  ec: ServerCertificate | undefined;
-}
+const clientOrder = 'TLSv1.3';
 
 export class ServerContexts {
-  /** For clients that name no server: the first certificate of each type, of which OpenSSL takes the fitting one. */
-  readonly unnamed: SecureContext;
-  /** Whether names make a difference. */
-  readonly isChoice: boolean;
-  /** A wildcard is here without its star: `.b.example.com`. */
-  readonly #byName = new Map<string, KeyTypes>();
-  /** `full_scan_certs_on_sni_mismatch`: for names that nobody has. */
-  readonly #unknown: KeyTypes | undefined;
-  readonly #all: KeyTypes;
-  readonly #first: ServerCertificate;
+  readonly all: readonly ServerCertificate[];
+  readonly #config: DownstreamTlsConfig;
+  /** For each type of key the first certificate. A wildcard is here without its star: `.b.example.com`. */
+  readonly #byName = new Map<string, ServerCertificate[]>();
 
   constructor(
     config: DownstreamTlsConfig,
@@ -37,68 +74,71 @@ export class ServerContexts {
     ticketKey: TicketKey,
     sessionIdContext: string,
   ) {
-    const contextOf = (own: readonly CertificateData[]) =>
-      serverContext(config, own, validation, ticketKey, sessionIdContext);
-    const all: KeyTypes = { rsa: undefined, ec: undefined };
-    const ofEachType: CertificateData[] = [];
-    let first: ServerCertificate | undefined;
-    for (const certificate of certificates) {
-      const x509 = leafOf(certificate);
-      const type = x509.publicKey.asymmetricKeyType === 'ec' ? 'ec' : 'rsa';
-      const own = { context: contextOf([certificate]), data: certificate };
-      first ??= own;
-      if (all[type] === undefined) ofEachType.push(certificate);
-      all[type] ??= own;
-      for (const name of serverNames(x509)) {
+    this.#config = config;
+    let secureOptions = constants.SSL_OP_NO_RENEGOTIATION;
+    if (!config.stateless) secureOptions |= constants.SSL_OP_NO_TICKET;
+    this.all = certificates.map(
+      (it) =>
+        new ServerCertificate(config, it, {
+          ...contextOptions(config, [it], validation),
+          // OpenSSL would rather take any group that a key came for than ask for one of the group before the slash.
+          ecdhCurve: config.groups.join(config.prefersClientCiphers ? ':' : '/'),
+          ticketKeys: Buffer.from(ticketKey),
+          sessionTimeout: config.sessionTimeout > 0 ? config.sessionTimeout : 7200,
+          sessionIdContext,
+          secureOptions,
+        }),
+    );
+    for (const certificate of this.all) {
+      for (const name of serverNames(certificate.leaf)) {
         const key = name.startsWith('*.') ? name.slice(1) : name;
-        const types = this.#byName.get(key) ?? { rsa: undefined, ec: undefined };
-        this.#byName.set(key, types);
-        types[type] ??= own;
+        const others = this.#byName.get(key) ?? [];
+        this.#byName.set(key, others);
+        if (!others.some((it) => (it.curve === '') === (certificate.curve === ''))) others.push(certificate);
       }
     }
-    this.isChoice = certificates.length > 1;
-    this.#first = first!;
-    this.#all = all;
-    this.unnamed = ofEachType.length > 1 ? contextOf(ofEachType) : first!.context;
-    this.#unknown = config.fullScan ? all : undefined;
   }
 
-  /** What `unnamed` comes to. */
-  selectUnnamed(takesEc: boolean): ServerCertificate {
-    return fitting(this.#all, takesEc) ?? this.#first;
+  /**
+   * Who is called so, exactly and in that case as Envoy has it, else a wildcard for the first label, else the first certificate; of several
+   * that with a key of the better type. Without a name, or by `full_scan_certs_on_sni_mismatch`, all are looked at.
+   */
+  select(hello: ClientHello | undefined): ServerCertificate {
+    const { all } = this;
+    const first = all[0]!;
+    if (hello === undefined || all.length === 1) return first;
+    const curves = takenCurves(this.#config, hello);
+    const name = hello.serverNameAsSent;
+    if (name !== '') {
+      const dot = name.indexOf('.', 1);
+      const named =
+        this.#fitting(this.#byName.get(name), curves, hello) ??
+        (dot < 0 ? undefined : this.#fitting(this.#byName.get(name.slice(dot)), curves, hello));
+      if (named !== undefined || !this.#config.fullScan) return named ?? first;
+    }
+    return this.#fitting(all, curves, hello) ?? first;
   }
 
-  /** The exact name, in its case as Envoy has it, else a wildcard for its first label, else the first certificate. */
-  select(servername: string, takesEc: boolean): ServerCertificate {
-    const dot = servername.indexOf('.');
-    return (
-      fitting(this.#byName.get(servername), takesEc) ??
-      (dot < 0 ? undefined : fitting(this.#byName.get(servername.slice(dot)), takesEc)) ??
-      fitting(this.#unknown, takesEc) ??
-      this.#first
-    );
+  /** Whether an OCSP response goes with the certificate. */
+  stapling(
+    { data: { mustStaple, ocspStaple, ocspExpiresMs } }: ServerCertificate,
+    hello: ClientHello,
+  ): Stapling {
+    if (!hello.extensions.includes(Extension.StatusRequest)) return Stapling.NotAsked;
+    if (ocspStaple !== undefined && ocspExpiresMs >= Date.now()) return Stapling.Staple;
+    const policy = mustStaple ? 'MUST_STAPLE' : this.#config.staplePolicy;
+    if (policy === 'LENIENT_STAPLING' || (policy === 'STRICT_STAPLING' && ocspStaple === undefined))
+      return Stapling.Omit;
+    return Stapling.Fail;
   }
-}
 
-function fitting(types: KeyTypes | undefined, takesEc: boolean): ServerCertificate | undefined {
-  return takesEc ? (types?.ec ?? types?.rsa) : types?.rsa;
-}
-
-function serverContext(
-  config: DownstreamTlsConfig,
-  certificates: readonly CertificateData[],
-  validation: ValidationData | undefined,
-  ticketKey: TicketKey,
-  sessionIdContext: string,
-): SecureContext {
-  let secureOptions = constants.SSL_OP_NO_RENEGOTIATION;
-  if (!config.stateless) secureOptions |= constants.SSL_OP_NO_TICKET;
-  return createSecureContext({
-    ...contextOptions(config, certificates, validation),
-    ticketKeys: Buffer.from(ticketKey),
-    sessionTimeout: config.sessionTimeout > 0 ? config.sessionTimeout : 7200,
-    sessionIdContext,
-    honorCipherOrder: !config.prefersClientCiphers,
-    secureOptions,
-  });
+  /** Clients that know the curve get it, the others RSA; whose OCSP response may not be missing and is, is passed over. */
+  #fitting(
+    certificates: readonly ServerCertificate[] | undefined,
+    curves: readonly string[],
+    hello: ClientHello,
+  ): ServerCertificate | undefined {
+    const usable = certificates?.filter((it) => this.stapling(it, hello) !== Stapling.Fail);
+    return usable?.find(({ curve }) => curves.includes(curve)) ?? usable?.find(({ curve }) => curve === '');
+  }
 }

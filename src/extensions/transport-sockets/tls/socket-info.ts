@@ -8,6 +8,8 @@ import { CertificateFacts } from '#net/tls-certificate.ts';
 export class SocketTlsInfo implements TlsInfo {
   readonly version: string;
   readonly cipher: string;
+  /** Of the key exchange, empty without one. */
+  readonly group: string;
   readonly peerValidated: boolean;
   readonly #socket: TLSSocket;
   readonly peerX509: X509Certificate | undefined;
@@ -21,6 +23,7 @@ export class SocketTlsInfo implements TlsInfo {
     socket: TLSSocket,
     version: string,
     cipher: string,
+    group: string,
     peer: X509Certificate | undefined,
     peerValidated: boolean,
     local: CertificateInfo | undefined,
@@ -28,16 +31,10 @@ export class SocketTlsInfo implements TlsInfo {
     this.#socket = socket;
     this.version = version;
     this.cipher = cipher;
+    this.group = group;
     this.peerX509 = peer;
     this.peerValidated = peerValidated;
     this.#local = local;
-  }
-
-  /** Node tells it to clients only. */
-  get group(): string {
-    const info = this.#socket.getEphemeralKeyInfo() as { readonly name?: string } | null;
-    const name = info?.name ?? '';
-    return name === 'prime256v1' ? 'P-256' : name;
   }
 
   /** TLS 1.3 has none worth the name: what OpenSSL would show is made up for its own use. */

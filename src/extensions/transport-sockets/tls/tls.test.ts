@@ -120,7 +120,22 @@ async function listen(t: TestContext, transport: DownstreamTls) {
   };
   const sockets = new Set<Socket>();
   const server = createServer((raw) => {
-    const socket = transport.wrap(raw, undefined) as TLSSocket;
+    sockets.add(raw);
+    if (transport.wrap(raw, Buffer.alloc(0)) !== undefined) {
+      settle({ info: undefined, socket: raw as TLSSocket, error: '' });
+      return;
+    }
+    let first = Buffer.alloc(0);
+    raw.on('error', () => {});
+    raw.on('data', function onData(bytes: Buffer) {
+      first = Buffer.concat([first, bytes]);
+      const socket = transport.wrap(raw, first);
+      if (socket === undefined) return;
+      raw.off('data', onData);
+      serve(socket as TLSSocket);
+    });
+  });
+  const serve = (socket: TLSSocket) => {
     sockets.add(socket);
     let error = '';
     let isSettled = false;
@@ -137,7 +152,7 @@ async function listen(t: TestContext, transport: DownstreamTls) {
       if (!socket.destroyed) finish();
     });
     socket.on('data', (bytes) => socket.write(bytes));
-  });
+  };
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   t.after(() => {
@@ -191,28 +206,63 @@ test('serves TLS 1.3 with the protocol the server prefers', async (t) => {
   assert.equal(info?.sessionId, '');
   assert.deepEqual(counters(store), {
     'ciphers.TLS_AES_256_GCM_SHA384': 1,
+    'curves.X25519': 1,
     handshake: 1,
     no_certificate: 1,
     'versions.TLSv1.3': 1,
   });
 });
 
-test('reads a ClientHello that a listener filter has taken already', async (t) => {
+const gcm = 'ECDHE-RSA-AES128-GCM-SHA256';
+const chacha = 'ECDHE-RSA-CHACHA20-POLY1305';
+const agreements: readonly {
+  readonly name: string;
+  readonly asks: ConnectionOptions;
+  readonly got: object;
+}[] = [
+  {
+    name: 'the first of equal suites that the client names',
+    asks: { maxVersion: 'TLSv1.2', ciphers: `ECDHE-RSA-AES256-GCM-SHA384:${chacha}:${gcm}` },
+    got: { cipher: chacha },
+  },
+  {
+    name: 'the same for a client with another order',
+    asks: { maxVersion: 'TLSv1.2', ciphers: `ECDHE-RSA-AES256-GCM-SHA384:${gcm}:${chacha}` },
+    got: { cipher: gcm },
+  },
+  {
+    name: 'the suite of TLS 1.3 that the client names first',
+    asks: { ciphers: 'TLS_CHACHA20_POLY1305_SHA256:TLS_AES_256_GCM_SHA384' },
+    got: { cipher: 'TLS_CHACHA20_POLY1305_SHA256' },
+  },
+  {
+    name: 'the group that the server prefers, also when no key came for it',
+    asks: { ecdhCurve: 'P-256:X25519' },
+    got: { group: 'X25519' },
+  },
+  {
+    name: 'the protocol that the server prefers',
+    asks: { ALPNProtocols: ['http/1.1', 'h2'] },
+    got: { alpn: 'h2' },
+  },
+  { name: 'no protocol when it knows none', asks: { ALPNProtocols: ['foo', 'bar'] }, got: { alpn: '' } },
+];
+
+test('agrees with clients on what Envoy would', async (t) => {
   const { transport } = downstream({
-    common_tls_context: { tls_certificates: [certificateFiles('server-ec')] },
+    common_tls_context: {
+      tls_certificates: [certificateFiles('server-rsa')],
+      alpn_protocols: ['h2', 'http/1.1'],
+    },
   });
-  const server = createServer((raw) => {
-    raw.once('data', (bytes: Buffer) => {
-      raw.pause();
-      const socket = transport.wrap(raw, Buffer.from(bytes)) as TLSSocket;
-      socket.on('data', (it) => socket.end(it));
-    });
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  t.after(() => server.close());
-  const client = await dial(t, (server.address() as AddressInfo).port);
-  assert.equal(client.getProtocol(), 'TLSv1.3');
+  const server = await listen(t, transport);
+  for (const { name, asks, got } of agreements) {
+    const client = await dial(t, server.port, asks);
+    const { info } = await server.next();
+    const alpn = client.alpnProtocol || '';
+    const all = { cipher: info?.cipher, group: info?.group, alpn };
+    assert.deepEqual({ ...all, ...got }, all, name);
+  }
 });
 
 const selections = [

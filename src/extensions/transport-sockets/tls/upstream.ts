@@ -155,9 +155,10 @@ export class UpstreamTls implements UpstreamTransport {
     if (peer === undefined) stats.noCertificate.value++;
     stats.count('versions', version);
     stats.count('ciphers', cipher);
-    const info = new SocketTlsInfo(tls, version, cipher, peer, isValidated, undefined);
-    if (info.group !== '') stats.count('curves', info.group);
-    this.#infos.set(tls, info);
+    const { name = '' } = (tls.getEphemeralKeyInfo() ?? {}) as { readonly name?: string };
+    const group = name === 'prime256v1' ? 'P-256' : name;
+    if (group !== '') stats.count('curves', group);
+    this.#infos.set(tls, new SocketTlsInfo(tls, version, cipher, group, peer, isValidated, undefined));
   }
 
   /** Only of those who were let through. */
