@@ -25,3 +25,16 @@ export const dnsFilter = {
   name: 'envoy.filters.udp.dns_filter',
   type: 'envoy.extensions.filters.udp.dns_filter.v3.DnsFilterConfig',
 } as const;
+
+export const forwardProxy = {
+  kind: 'http_filter',
+  name: 'envoy.filters.http.dynamic_forward_proxy',
+  type: 'envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig',
+  routeType: 'envoy.extensions.filters.http.dynamic_forward_proxy.v3.PerRouteConfig',
+} as const;
+
+export const sniForwardProxy = {
+  kind: 'network_filter',
+  name: 'envoy.filters.network.sni_dynamic_forward_proxy',
+  type: 'envoy.extensions.filters.network.sni_dynamic_forward_proxy.v3.FilterConfig',
+} as const;

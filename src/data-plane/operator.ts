@@ -38,7 +38,13 @@ import { ListenerManagerStats, type ServerState, ServerStats, serverStates } fro
 import { bucketBounds, parseStatsConfig, type StatsSettings, statsFilter } from './observe/stats-config.ts';
 import { certificatePairs } from './secrets/certificate-details.ts';
 import { WorkerSecrets } from './secrets/worker-secrets.ts';
-import type { ClusterConfig, HostConfig, LocalityConfig, Thresholds } from './upstream/cluster-config.ts';
+import {
+  type ClusterConfig,
+  type HostConfig,
+  hostKey,
+  type LocalityConfig,
+  type Thresholds,
+} from './upstream/cluster-config.ts';
 import type { WorkerPool } from './worker-pool.ts';
 import type { FromWorker, HostCounters } from './worker-protocol.ts';
 import { WorkerRequests } from './worker-requests.ts';
@@ -457,9 +463,10 @@ export class Operator implements ServerOwner {
     const counters = await this.#hostCounters();
     return clusters.flatMap(({ config, hosts }) =>
       byPriority(hosts).flatMap((locality) =>
-        locality.hosts.flatMap((host) =>
-          endpointStats(endpointNumbers(config, hostStatus(host, locality, counters.get(config.name)), host)),
-        ),
+        locality.hosts.flatMap((host) => {
+          const counted = counters.get(config.name)?.get(hostKey(config, host));
+          return endpointStats(endpointNumbers(config, hostStatus(host, locality, counted), host));
+        }),
       ),
     );
   }
@@ -471,7 +478,7 @@ export class Operator implements ServerOwner {
       for (const [cluster, hosts] of Object.entries(answer.clusters)) {
         const known = counters.get(cluster) ?? new Map<string, HostCounters>();
         counters.set(cluster, known);
-        for (const host of hosts) known.set(host.address, added(known.get(host.address), host));
+        for (const host of hosts) known.set(host.key, added(known.get(host.key), host));
       }
     });
     return counters;
@@ -499,7 +506,9 @@ export class Operator implements ServerOwner {
         defaultPriority: limits(config.thresholds[0]),
         highPriority: limits(config.thresholds[1]),
         hosts: byPriority(hosts).flatMap((locality) =>
-          locality.hosts.map((host) => hostStatus(host, locality, counters.get(config.name))),
+          locality.hosts.map((host) =>
+            hostStatus(host, locality, counters.get(config.name)?.get(hostKey(config, host))),
+          ),
         ),
       };
     });
@@ -520,7 +529,7 @@ function limits({ maxConnections, maxPendingRequests, maxRequests, maxRetries }:
 function added(known: HostCounters | undefined, more: HostCounters): HostCounters {
   if (known === undefined) return more;
   return {
-    address: more.address,
+    key: more.key,
     cxActive: known.cxActive + more.cxActive,
     cxConnectFail: known.cxConnectFail + more.cxConnectFail,
     cxTotal: known.cxTotal + more.cxTotal,
@@ -536,15 +545,8 @@ function added(known: HostCounters | undefined, more: HostCounters): HostCounter
 function hostStatus(
   host: HostConfig,
   { region, zone, subZone, priority }: LocalityConfig,
-  counters: ReadonlyMap<string, HostCounters> | undefined,
+  counted: HostCounters | undefined,
 ): HostStatus {
-  const counted = counters?.get(
-    host.port < 0
-      ? host.address
-      : host.address.includes(':')
-        ? `[${host.address}]:${host.port}`
-        : `${host.address}:${host.port}`,
-  );
   return {
     address: addressMessage(host.address, host.port),
     hostname: host.hostname,

@@ -13,6 +13,8 @@ import { hasNativeSockets, nativeSockets } from '#net/native-sockets.ts';
 import type { Bootstrap } from '#schema/messages/envoy/config/bootstrap/v3.ts';
 import { checkBootstrapFields } from './bootstrap-fields.ts';
 import { coreExtensions } from './core-extensions.ts';
+import { DnsCache } from './dynamic-forward-proxy/dns-cache.ts';
+import { type DnsCacheConfig, parseDnsCaches } from './dynamic-forward-proxy/dns-cache-config.ts';
 import { forgetWorker, sharedCounts } from './listener/connection-counts.ts';
 import type { ListenerAddress, ListenerConfig } from './listener/listener-config.ts';
 import { parseListener } from './listener/parse-listener.ts';
@@ -61,6 +63,7 @@ export interface ServerConfig {
   readonly clusters: readonly StaticCluster[];
   readonly operator: OperatorConfig;
   readonly secrets: SecretsConfig;
+  readonly dnsCaches: readonly DnsCacheConfig[];
   /** Downstream connections, -1: any number. */
   readonly maxConnections: number;
   /** `application_log_config`, as `--log-format` takes it. */
@@ -91,6 +94,7 @@ export function parseBootstrap(
     clusters,
     operator: parseOperatorConfig(bootstrap, root, registry),
     secrets: parseSecrets(bootstrap.static_resources, at),
+    dnsCaches: parseDnsCaches(bootstrap.static_resources),
     maxConnections: parseMaxConnections(bootstrap.overload_manager, root.field('overload_manager')),
     logFormat: applicationLogFormat(bootstrap, root),
   };
@@ -146,6 +150,7 @@ export class Server {
   readonly operator: Operator;
   readonly #clusters: ClusterManager;
   readonly #secrets: FileSecrets;
+  readonly #dnsCaches = new Map<string, DnsCache>();
   readonly #pool: WorkerPool;
   readonly #ports = new Map<string, readonly number[]>();
   /** Our own copies of what the first worker has bound and the others listen on, by listener. */
@@ -187,6 +192,8 @@ export class Server {
       },
       (index, message) => {
         this.operator.receive(index, message);
+        if (message.type === 'dns_load') this.#dnsCaches.get(message.cache)?.load(message.name);
+        if (message.type === 'dns_use') this.#dnsCaches.get(message.cache)?.touch(message.name);
         if (message.type === 'own_hosts') this.#clusters.setOwnHosts(index, message.cluster, message.hosts);
         this.#receive(index, message);
       },
@@ -194,6 +201,7 @@ export class Server {
         this.operator.workerGone(index);
         this.#workerGone(index);
         this.#clusters.forgetWorker(index);
+        for (const it of this.#dnsCaches.values()) it.forgetWorker(index);
         for (const it of [this.#connections, ...this.#connectionsOf.values()]) forgetWorker(it, index);
         if (isExpected) return;
         mainLog.critical(`worker ${index} died and is replaced: ${error?.stack ?? 'no reason given'}`);
@@ -223,8 +231,18 @@ export class Server {
       this.#pool.postAll({ type: 'secret', key, secret }),
     );
     const { root } = this.operator.store;
-    this.#clusters = new ClusterManager(config.clusters, workers, root, systemClock, (message) =>
-      this.#pool.postAll(message),
+    for (const it of config.dnsCaches) {
+      const cache = new DnsCache(it, workers, root, systemClock);
+      cache.listen((name, host) => this.#pool.postAll({ type: 'dns_host', cache: it.name, name, host }));
+      this.#dnsCaches.set(it.name, cache);
+    }
+    this.#clusters = new ClusterManager(
+      config.clusters,
+      workers,
+      root,
+      systemClock,
+      (message) => this.#pool.postAll(message),
+      this.#dnsCaches,
     );
     for (const { statName, transportSocket } of config.clusters.map((it) => it.config)) {
       registry
@@ -263,6 +281,7 @@ export class Server {
       throw new ListenError(`cannot bind '${addressText(address.address, address.port)}': ${reason}`);
     });
     await this.#secrets.start();
+    for (const it of this.#dnsCaches.values()) it.start();
     await this.#clusters.warm();
     // What scripts wait for in the log, in Envoy's words.
     upstreamLog.info('cm init: all clusters initialized');
@@ -291,6 +310,7 @@ export class Server {
     this.#isClosing = true;
     await this.operator.close();
     this.#clusters.close();
+    for (const it of this.#dnsCaches.values()) it.close();
     this.#secrets.close();
     this.#pool.closing();
     const closed = this.#pool.running().map((index) => {
@@ -321,6 +341,12 @@ export class Server {
     for (const [key, secret] of this.#secrets.current())
       this.#pool.post(index, { type: 'secret', key, secret });
     for (const chunk of this.#clusters.usage) this.#pool.post(index, { type: 'usage', chunk });
+    for (const cache of this.#dnsCaches.values()) {
+      const { config, counts } = cache;
+      this.#pool.post(index, { type: 'dns_cache', config, counts });
+      for (const host of cache.known())
+        this.#pool.post(index, { type: 'dns_host', cache: config.name, name: host.name, host });
+    }
     for (const { config, hosts, slot } of this.#clusters.clusters)
       this.#pool.post(index, { type: 'cluster', config, hosts, slot });
     for (const config of this.config.listeners) {

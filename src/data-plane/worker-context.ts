@@ -1,10 +1,12 @@
 // What one worker has: services for extensions, and what belongs to the data plane alone.
 import type { TimerWheel } from '#base/timer-wheel.ts';
+import type { FilterContext } from '#extension/http-filter.ts';
 import type { NetworkFilterContext } from '#extension/network-filter.ts';
 import type { Registry } from '#extension/registry.ts';
 import type { Runtime } from '#extension/runtime.ts';
 import type { WorkerServices } from '#extension/worker-services.ts';
 import type { StatsStore } from '#stats/store.ts';
+import type { WorkerDnsCache } from './dynamic-forward-proxy/worker-dns-cache.ts';
 import type { ClusterAsyncClient } from './http/async-client.ts';
 import type { ActiveListener } from './listener/active-listener.ts';
 import type { ConnectionCounts, ConnectionLimit } from './listener/connection-counts.ts';
@@ -20,6 +22,8 @@ export interface WorkerContext {
   readonly runtime: Runtime;
   readonly registry: Registry;
   readonly clusters: ClusterLookup;
+  /** By name. */
+  readonly dnsCaches: ReadonlyMap<string, WorkerDnsCache>;
   readonly asyncClient: ClusterAsyncClient;
   /** Of all listeners and all workers. */
   readonly connectionCounts: ConnectionCounts;
@@ -40,4 +44,9 @@ export interface DataPlaneFilterContext extends NetworkFilterContext {
   readonly worker: WorkerContext;
   /** `listener.<address>.` */
   readonly listenerStatPrefix: string;
+}
+
+/** The same for HTTP filters of the data plane. */
+export interface DataPlaneHttpFilterContext extends FilterContext {
+  readonly worker: WorkerContext;
 }

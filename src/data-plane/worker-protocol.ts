@@ -6,6 +6,8 @@ import type { SecretData } from '#extension/secrets/secret-data.ts';
 import type { Node } from '#schema/messages/envoy/config/core/v3.ts';
 import type { StatsSnapshot } from '#stats/snapshot.ts';
 import type { SocketAddressData } from './address.ts';
+import type { DnsHost } from './dynamic-forward-proxy/dns-cache.ts';
+import type { DnsCacheConfig } from './dynamic-forward-proxy/dns-cache-config.ts';
 import type { ListenerAddress, ListenerConfig } from './listener/listener-config.ts';
 import type { StatsMatcherData } from './observe/stats-config.ts';
 import type { ClusterConfig, HostConfig, LocalityConfig } from './upstream/cluster-config.ts';
@@ -41,6 +43,15 @@ export type ToWorker =
   | { readonly type: 'secret'; readonly key: string; readonly secret: SecretData }
   | { readonly type: 'hosts'; readonly cluster: string; readonly hosts: readonly LocalityConfig[] }
   | { readonly type: 'remove_cluster'; readonly cluster: string }
+  /** Before the clusters and listeners that use it. */
+  | { readonly type: 'dns_cache'; readonly config: DnsCacheConfig; readonly counts: SharedArrayBuffer }
+  /** What there is to know of a host; undefined: it is gone. */
+  | {
+      readonly type: 'dns_host';
+      readonly cache: string;
+      readonly name: string;
+      readonly host: DnsHost | undefined;
+    }
   /** Answered by `listening` or `listen_failed`. `addresses`: with the port that a port 0 became. */
   | {
       readonly type: 'listener';
@@ -67,7 +78,8 @@ export type ToWorker =
   | { readonly type: 'shutdown' };
 
 export interface HostCounters {
-  readonly address: string;
+  /** See `hostKey`. */
+  readonly key: string;
   readonly cxActive: number;
   readonly cxConnectFail: number;
   readonly cxTotal: number;
@@ -104,5 +116,9 @@ export type FromWorker =
     }
   /** What a cluster of the worker has made by itself, all of it. */
   | { readonly type: 'own_hosts'; readonly cluster: string; readonly hosts: readonly HostConfig[] }
+  /** A request waits for this host of a DNS cache. */
+  | { readonly type: 'dns_load'; readonly cache: string; readonly name: string }
+  /** Requests go to it. */
+  | { readonly type: 'dns_use'; readonly cache: string; readonly name: string }
   | { readonly type: 'done'; readonly id: number }
   | { readonly type: 'closed' };

@@ -12,6 +12,7 @@ import { SocketOptionError } from '#net/native-sockets.ts';
 import type { Gauge } from '#stats/metric.ts';
 import { SnapshotWriter, transferOf } from '#stats/snapshot.ts';
 import { StatsStore } from '#stats/store.ts';
+import { WorkerDnsCache } from './dynamic-forward-proxy/worker-dns-cache.ts';
 import { ClusterAsyncClient } from './http/async-client.ts';
 import { ActiveListener } from './listener/active-listener.ts';
 import {
@@ -39,6 +40,7 @@ export class Worker implements WorkerContext, Lifecycle {
   readonly connectionCounts: ConnectionCounts;
   readonly connectionLimit: ConnectionLimit | undefined;
   readonly clusters: WorkerClusters;
+  readonly dnsCaches = new Map<string, WorkerDnsCache>();
   readonly asyncClient: ClusterAsyncClient;
   readonly nodeId: string;
   readonly nodeCluster: string;
@@ -111,6 +113,12 @@ export class Worker implements WorkerContext, Lifecycle {
       case 'remove_cluster':
         this.clusters.delete(message.cluster);
         break;
+      case 'dns_cache':
+        this.#addDnsCache(message);
+        break;
+      case 'dns_host':
+        this.dnsCaches.get(message.cache)!.set(message.name, message.host);
+        break;
       case 'listener':
         this.#addListener(message);
         break;
@@ -129,6 +137,7 @@ export class Worker implements WorkerContext, Lifecycle {
       case 'scrape': {
         for (const it of this.#listeners.values()) if (it instanceof ActiveUdpListener) it.countDrops();
         for (const { breakers } of this.clusters.prepared()) for (const it of breakers) it.refreshStats();
+        for (const it of this.dnsCaches.values()) it.refreshStats();
         const snapshot = this.#snapshots.take();
         this.#post({ type: 'stats', id: message.id, snapshot }, transferOf(snapshot));
         break;
@@ -181,6 +190,21 @@ export class Worker implements WorkerContext, Lifecycle {
     return this.clusters.membership(cluster);
   }
 
+  #addDnsCache({ config, counts }: ToWorker & { readonly type: 'dns_cache' }): void {
+    const cache = config.name;
+    this.dnsCaches.set(
+      cache,
+      new WorkerDnsCache(
+        config,
+        counts,
+        this.index,
+        this.store.root,
+        (name) => this.#post({ type: 'dns_load', cache, name }),
+        (name) => this.#post({ type: 'dns_use', cache, name }),
+      ),
+    );
+  }
+
   #addListener(message: ToWorker & { readonly type: 'listener' }): void {
     const { config } = message;
     const listener =
@@ -210,8 +234,8 @@ export class Worker implements WorkerContext, Lifecycle {
   #hostCounters(): Record<string, HostCounters[]> {
     const clusters: Record<string, HostCounters[]> = {};
     for (const cluster of this.clusters.prepared()) {
-      clusters[cluster.config.name] = [...cluster.hosts.values()].map((host) => ({
-        address: host.address,
+      clusters[cluster.config.name] = [...cluster.hosts].map(([key, host]) => ({
+        key,
         cxActive: host.cxActive.value,
         cxConnectFail: host.cxConnectFail.value,
         cxTotal: host.cxTotal.value,

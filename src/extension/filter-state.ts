@@ -98,7 +98,9 @@ function boolean(text: string): FilterStateObject | undefined {
 }
 
 function port(text: string): FilterStateObject | undefined {
-  return /^\d{1,5}$/.test(text) && Number(text) <= 65535 ? filterStateText(String(Number(text))) : undefined;
+  return /^\d{1,5}$/.test(text) && Number(text) <= 65535
+    ? { ...filterStateText(String(Number(text))), typed: Number(text) }
+    : undefined;
 }
 
 /** `ip:port` or `[ip6]:port`, with both parts as fields. */

@@ -68,6 +68,15 @@ export interface LoadBalancer {
   pick(context: PickContext): Host | undefined;
 }
 
+/** A policy that has to find its hosts first. */
+export interface WaitingLoadBalancer extends LoadBalancer {
+  /**
+   * After `pick` had none. A text says why there is none, as response code details. A function: `onEnd` will be called once, unless the
+   * function is called before; then `pick` has a host, or the details say why not.
+   */
+  awaitHost(context: PickContext, onEnd: (details: string) => void): (() => void) | string;
+}
+
 export interface LoadBalancerExtension<Message = never, Config = never> extends Extension<'load_balancer'> {
   parse(message: Message, at: ParseContext, registry: Registry): Config;
   /** Once per cluster and worker. */

@@ -13,7 +13,7 @@ const registry = await loadRegistry([import.meta.resolve('#extensions/all.ts')])
 const pages = globSync([
   'src/extensions/{http-filters,network-filters,listener-filters,udp-filters}/*/README.md',
   'src/extensions/transport-sockets/{starttls,upstream-proxy-protocol}/README.md',
-  'src/data-plane/{tcp,udp,dns-filter}/README.md',
+  'src/data-plane/{tcp,udp,dns-filter,dynamic-forward-proxy,sni-dynamic-forward-proxy}/README.md',
 ]);
 const address = { socket_address: { address: '127.0.0.1', port_value: 0 } };
 const echo = {
@@ -22,7 +22,7 @@ const echo = {
 };
 
 function bootstrapOf(page: string, example: { name: string }): string {
-  if (page.includes('http-filters')) return frontProxyYaml({ to: 1, httpFilters: [example] });
+  if (/http-filters|\/dynamic-forward/.test(page)) return frontProxyYaml({ to: 1, httpFilters: [example] });
   if (/udp|dns-filter/.test(page))
     return JSON.stringify({
       static_resources: {

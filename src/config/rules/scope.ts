@@ -8,6 +8,7 @@ import type { LoadOptions } from '../load-options.ts';
 
 type Bootstrap = MessageTypes['envoy.config.bootstrap.v3.Bootstrap'];
 type Cluster = MessageTypes['envoy.config.cluster.v3.Cluster'];
+type DnsCacheConfig = MessageTypes['envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheConfig'];
 
 export class RuleScope {
   readonly options: LoadOptions;
@@ -17,6 +18,8 @@ export class RuleScope {
   /** Names of the load assignments in discovery files, and the service names that EDS clusters ask for. */
   readonly loadAssignments = new Set<string>();
   readonly edsServices = new Set<string>();
+  /** What a DNS cache of a name was configured with first. */
+  readonly dnsCaches = new Map<string, DnsCacheConfig>();
   bootstrap: Bootstrap | undefined = undefined;
   readonly #nearest = new Map<string, string | undefined>();
   /** The missing node is one mistake, however many sources need it. */

@@ -4,6 +4,7 @@ import type { Visitor } from '../check-message.ts';
 import { clusterRules } from './clusters.ts';
 import { extensionRules } from './extensions.ts';
 import { formatRules } from './formats.ts';
+import { forwardProxyRules } from './forward-proxy.ts';
 import { httpFilterRules } from './http-filters.ts';
 import { listenerRules } from './listeners.ts';
 import { overloadRules } from './overload.ts';
@@ -29,6 +30,7 @@ export const allRules: readonly Rule[] = [
   ...overloadRules,
   ...udpRules,
   ...httpFilterRules,
+  ...forwardProxyRules,
 ];
 
 export function visitorsOf(scope: RuleScope): ReadonlyMap<string, readonly Visitor[]> {

@@ -4,16 +4,15 @@ import { logger } from '#base/logger.ts';
 import type { ParseContext } from '#config/parse-context.ts';
 import { type AccessLogData, parseAccessLogs } from '#extension/access-logger.ts';
 import { durationMs, onlyFields } from '#extension/message-fields.ts';
-import { type Registry, typeOf } from '#extension/registry.ts';
-import type { Address, DataSource, DnsResolverOptions } from '#schema/messages/envoy/config/core/v3.ts';
+import type { Registry } from '#extension/registry.ts';
+import type { DataSource } from '#schema/messages/envoy/config/core/v3.ts';
 import type { DnsTable, DnsTable_DnsService } from '#schema/messages/envoy/data/dns/v3.ts';
 import type {
   DnsFilterConfig_ClientContextConfig,
   DnsFilterConfig_ServerContextConfig,
   DnsFilterConfig as Message,
 } from '#schema/messages/envoy/extensions/filters/udp/dns_filter/v3.ts';
-import type { CaresDnsResolverConfig } from '#schema/messages/envoy/extensions/network/dns_resolver/cares/v3.ts';
-import { parseAddress } from '../address.ts';
+import { parseResolvers } from '../upstream/parse-resolvers.ts';
 import { withMetadataOperators } from './dns-filter-log-format.ts';
 import { defaultTtlSeconds, domainSuffix } from './dns-table.ts';
 
@@ -201,47 +200,14 @@ function protocolName({ protocol }: DnsTable_DnsService): string {
 
 // Other resolvers ----------------------------------------------------------------------------------------------------------------
 
-const caresType = 'envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig';
-
 function parseClient(
   message: DnsFilterConfig_ClientContextConfig,
   at: ParseContext,
 ): Omit<DnsForwardConfig, 'retries'> {
-  let resolvers: readonly Address[] = message.upstream_resolvers;
-  let here = at.field('upstream_resolvers');
-  let options: DnsResolverOptions | undefined;
-  const { typed_dns_resolver_config: typed, dns_resolution_config: resolution } = message;
-  if (typed !== undefined) {
-    const config = at.field('typed_dns_resolver_config').field('typed_config');
-    const type = typeOf(typed.typed_config);
-    if (type !== caresType)
-      config.unsupported(`DNS resolver ${type} is not supported by chancery`, { expected: caresType });
-    else {
-      const cares = typed.typed_config as unknown as CaresDnsResolverConfig;
-      onlyFields(cares, config, ['resolvers', 'dns_resolver_options']);
-      ({ resolvers, dns_resolver_options: options } = cares);
-      here = config.field('resolvers');
-      if (options?.use_tcp_for_dns_lookups)
-        config.field('dns_resolver_options').field('use_tcp_for_dns_lookups').unsupported();
-    }
-  } else if (resolution !== undefined) {
-    ({ resolvers, dns_resolver_options: options } = resolution);
-    here = at.field('dns_resolution_config').field('resolvers');
-    if (options?.use_tcp_for_dns_lookups)
-      at.field('dns_resolution_config')
-        .field('dns_resolver_options')
-        .field('use_tcp_for_dns_lookups')
-        .unsupported();
-  }
+  const own = { resolvers: message.upstream_resolvers, at: at.field('upstream_resolvers') };
   return {
     timeoutMs: durationMs(message.resolver_timeout, 500),
     maxPending: Number(message.max_pending_lookups),
-    servers: resolvers.flatMap((it, i) => {
-      const address = parseAddress(it, here.index(i));
-      if (address === undefined) return [];
-      const ip = address.address.includes(':') ? `[${address.address}]` : address.address;
-      return `${ip}:${address.port === 0 ? 53 : address.port}`;
-    }),
-    searches: options?.no_default_search_domain !== true,
+    ...parseResolvers(message, at, own),
   };
 }

@@ -4,14 +4,14 @@ import { turnClock } from '#base/clock.ts';
 import { prepareAccessLogs } from '#extension/access-logger.ts';
 import type { EarlyHeaderMutationExtension } from '#extension/early-header-mutation.ts';
 import { HeaderMutationLevels, type HeaderMutations } from '#extension/header-mutations.ts';
-import type { FilterContext, HttpFilterExtension } from '#extension/http-filter.ts';
+import type { HttpFilterExtension } from '#extension/http-filter.ts';
 import { compileStringMatcher } from '#extension/matchers/compile.ts';
 import type { OriginalIpDetectionExtension } from '#extension/original-ip-detection.ts';
 import type { Registry } from '#extension/registry.ts';
 import type { Http1Options } from '#http/h1-options.ts';
 import { H1ServerCodec } from '#http/h1-server-codec.ts';
 import { H2Session } from '#http/h2-session.ts';
-import type { DataPlaneFilterContext } from '../worker-context.ts';
+import type { DataPlaneFilterContext, DataPlaneHttpFilterContext } from '../worker-context.ts';
 import { http1Counts, http2Counts } from './codec-stats.ts';
 import type { ConnectionManager } from './connection-manager.ts';
 import { FilterPlan } from './filter-plan.ts';
@@ -32,8 +32,9 @@ export function prepareConnectionManager(
   const statPrefix = `http.${config.statPrefix}.`;
   const scope = stats.scope(`http.${config.statPrefix}`);
   scope.scope('tracing').stats(TracingStats);
-  const filterContext = (name: string): FilterContext => ({
+  const filterContext = (name: string): DataPlaneHttpFilterContext => ({
     ...worker.services,
+    worker,
     name,
     statPrefix,
     registry: context.registry,

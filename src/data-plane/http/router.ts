@@ -57,6 +57,8 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
   #others: UpstreamRequest[] | undefined = undefined;
   #retry: RetryState | undefined = undefined;
   #isRetryPending = false;
+  /** While the cluster looks for a host. */
+  #stopAwaiting: (() => void) | undefined = undefined;
   #isHedging = false;
   #hasResponse = false;
   #endsWithHeaders = false;
@@ -125,11 +127,8 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
     const { routerConfig } = shared.config;
     if (routerConfig.strictCheckHeaders.length > 0 && !this.#passesStrictCheck(headers)) return;
     info.attemptCount = 1;
-    const first = this.#pickHost();
-    if (first === undefined) {
-      this.#noHealthyHost();
-      return;
-    }
+    this.requestEnded = endStream;
+    this.#endsWithHeaders = endStream;
     this.#readTimeouts(route, headers);
     if (route.virtualHost.includeRequestAttemptCount) headers.set('x-envoy-attempt-count', '1');
     finalizeRequestHeaders(route, headers, stream, !routerConfig.suppressEnvoyHeaders);
@@ -152,15 +151,25 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
       headers.remove('x-envoy-upstream-rq-timeout-alt-response');
     }
     this.#keepsBody = this.#retry !== undefined || route.internalRedirectPolicy !== null;
-    this.requestEnded = endStream;
-    this.#endsWithHeaders = endStream;
     this.#isWebSocket = stream.upgrade === 'websocket';
+    const first = this.#pickHost();
+    if (first === undefined) this.#awaitHost();
+    else this.#begin(first);
+  }
+
+  #begin(first: UpstreamHost): void {
+    const route = this.route!;
+    const early = this.#body;
     this.#startAttempt(first, false);
     if (route.mirrorPolicies.length > 0 && !this.isDone) {
-      this.#shadows = new Shadows(stream);
-      this.#shadows.start(route, headers, endStream);
+      this.#shadows = new Shadows(this.stream);
+      this.#shadows.start(route, this.requestHeaders!, this.#endsWithHeaders);
+      if (early !== undefined)
+        for (let i = 0; i < early.length; i++) this.#shadows.sendData(early[i]!, false);
+      if (this.requestTrailers !== undefined) this.#shadows.sendTrailers(this.requestTrailers);
+      else if (this.requestEnded && !this.#endsWithHeaders) this.#shadows.sendData(noBytes, true);
     }
-    if (endStream) this.#onRequestComplete();
+    if (this.requestEnded) this.#onRequestComplete();
     else if (this.#isWebSocket) this.#startRouteTimer();
   }
 
@@ -216,6 +225,7 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
   abandon(): void {
     if (this.isDone) return;
     this.isDone = true;
+    this.#stopAwaiting?.();
     this.#shadows?.end();
     const { timers } = this.shared;
     timers.cancel(this.#routeTimer);
@@ -361,12 +371,30 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
     return host;
   }
 
+  /** No host is there now. A cluster that looks for hosts tells when it has looked. */
+  #awaitHost(): void {
+    const wait = this.cluster!.awaitHost(this, (details) => this.#onHostSought(details));
+    if (typeof wait !== 'string') this.#stopAwaiting = wait;
+    else {
+      this.cluster!.stats.upstreamCxNoneHealthy.value++;
+      this.#noHealthyHost(wait);
+    }
+  }
+
+  #onHostSought(details: string): void {
+    this.#stopAwaiting = undefined;
+    const host = this.#pickHost();
+    if (host === undefined) this.#noHealthyHost(details);
+    else if (this.stream.info.attemptCount > 1) this.#tryAgain(host);
+    else this.#begin(host);
+  }
+
   #startAttempt(host: UpstreamHost, isRetry: boolean): void {
     const { stream } = this;
     const route = this.route!;
     const pool = this.#poolOf(host);
     if (pool === undefined) {
-      this.#unavailable();
+      this.#noHealthyHost('no_healthy_upstream');
       return;
     }
     const { upstream } = stream.info;
@@ -670,15 +698,16 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
   #doRetry(): void {
     if (this.isDone || this.#hasResponse) return;
     this.#isRetryPending = false;
-    const headers = this.requestHeaders!;
-    const { stream } = this;
-    stream.info.attemptCount++;
+    this.stream.info.attemptCount++;
     this.random = randomAfter(this.random);
     const host = this.#pickHost();
-    if (host === undefined) {
-      this.#noHealthyHost();
-      return;
-    }
+    if (host === undefined) this.#awaitHost();
+    else this.#tryAgain(host);
+  }
+
+  #tryAgain(host: UpstreamHost): void {
+    const { stream } = this;
+    const headers = this.requestHeaders!;
     const vhost = this.route!.virtualHost;
     if (vhost.includeRequestAttemptCount)
       headers.set('x-envoy-attempt-count', String(stream.info.attemptCount));
@@ -691,15 +720,10 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
 
   #isTimeoutRetry = false;
 
-  #noHealthyHost(): void {
-    this.cluster!.stats.upstreamCxNoneHealthy.value++;
-    this.#unavailable();
-  }
-
-  #unavailable(): void {
+  #noHealthyHost(details: string): void {
     this.stream.info.flags |= 1 << ResponseFlag.NoHealthyUpstream;
     this.#chargeAbort(undefined, 503);
-    this.#reply(503, 'no healthy upstream', 'no_healthy_upstream');
+    this.#reply(503, 'no healthy upstream', details);
   }
 
   /** Lets go of an attempt whose response is not wanted. */

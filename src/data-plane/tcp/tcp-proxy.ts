@@ -207,9 +207,13 @@ export class TcpSession implements NetworkFilter, UpstreamOwner, TimerOwner, For
       this.#fail(ResponseFlag.UpstreamOverflow, Failure.Overflow);
       return;
     }
-    const host = cluster.pick(wanted(target, this.#hash(), this.info));
+    const context = wanted(target, this.#hash(), this.info);
+    const host = cluster.pick(context);
     if (host === undefined) {
-      cluster.stats.upstreamCxNoneHealthy.value++;
+      // A session does not wait. Its host may be known to the next one, and it is not counted.
+      const wait = cluster.awaitHost(context, () => {});
+      if (typeof wait === 'string') cluster.stats.upstreamCxNoneHealthy.value++;
+      else wait();
       this.#fail(ResponseFlag.NoHealthyUpstream, Failure.NoHealthyUpstream);
       return;
     }

@@ -1,5 +1,6 @@
 // A cluster as plain data: what the main thread makes of the message and posts to the workers. Hosts come apart from it, as they
 // change more often.
+import { addressText } from '#base/address-text.ts';
 import type { TlvData } from '#extension/proxy-protocol-config.ts';
 import type { Configured } from '#extension/registry.ts';
 import type { H2Options } from '#http/h2-options.ts';
@@ -36,6 +37,18 @@ export interface ClusterConfig {
   readonly tracked: TrackedStats;
   /** Instead of `lbPolicy` and hosts of the configuration. */
   readonly originalDst: OriginalDstConfig | undefined;
+  /** The DNS cache whose hosts it has, instead of others. */
+  readonly dnsCache: string | undefined;
+}
+
+/** Its hosts come into being in workers, as they are wanted. */
+export function makesItsHosts({ originalDst, dnsCache }: ClusterConfig): boolean {
+  return originalDst !== undefined || dnsCache !== undefined;
+}
+
+/** What tells the hosts of a cluster apart. */
+export function hostKey({ dnsCache }: ClusterConfig, { address, port, hostname }: HostConfig): string {
+  return dnsCache === undefined ? addressText(address, port) : hostname;
 }
 
 export interface TrackedStats {

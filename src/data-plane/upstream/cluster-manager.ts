@@ -5,9 +5,10 @@ import type { Clock } from '#base/clock.ts';
 import { HostHealth } from '#extension/load-balancer.ts';
 import type { Scope } from '#stats/store.ts';
 import { ClusterManagerStats, MembershipStats } from '../observe/server-stats.ts';
+import type { DnsCache, DnsHost } from '../dynamic-forward-proxy/dns-cache.ts';
 import type { ToWorker } from '../worker-protocol.ts';
 import { RemainingResources } from './circuit-breaker.ts';
-import type { ClusterConfig, HostConfig, LocalityConfig } from './cluster-config.ts';
+import { type ClusterConfig, type HostConfig, hostKey, type LocalityConfig } from './cluster-config.ts';
 import {
   CircuitBreakerStats,
   ClusterStats,
@@ -18,6 +19,7 @@ import {
 import { ClusterUsage, clustersPerChunk, forgetUsage, usageChunk } from './cluster-usage.ts';
 import type { DiscoveryConfig } from './discovery-config.ts';
 import { DnsDiscovery } from './dns-discovery.ts';
+import { hostConfigOf } from './dynamic-forward-proxy.ts';
 
 export interface StaticCluster {
   readonly config: ClusterConfig;
@@ -35,6 +37,7 @@ export class ManagedCluster {
   readonly #post: (message: ToWorker) => void;
   #known = new Set<string>();
   readonly #ownHosts = new Map<number, readonly HostConfig[]>();
+  readonly #dnsHosts = new Map<string, HostConfig>();
 
   constructor(
     source: StaticCluster,
@@ -96,19 +99,20 @@ export class ManagedCluster {
     const all = new Map<string, HostConfig>();
     for (const own of this.#ownHosts.values())
       for (const it of own) all.set(addressText(it.address, it.port), it);
-    const locality = { region: '', zone: '', subZone: '', weight: 0, priority: 0 };
-    this.#set([{ ...locality, hosts: [...all.values()] }]);
+    this.#set([{ ...oneLocality, hosts: [...all.values()] }]);
   }
 
-  get makesItsHosts(): boolean {
-    return this.config.originalDst !== undefined;
+  /** Of a DNS cache: a host that keeps its name stays the same, whatever its address. */
+  setDnsHost(name: string, host: DnsHost | undefined): void {
+    if (host === undefined || host.ip === '') this.#dnsHosts.delete(name);
+    else this.#dnsHosts.set(name, hostConfigOf(host));
+    this.#set([{ ...oneLocality, hosts: [...this.#dnsHosts.values()] }]);
   }
 
   #set(localities: readonly LocalityConfig[]): void {
     this.hosts = localities;
     const hosts = new Map<string, HostConfig>();
-    for (const it of localities)
-      for (const host of it.hosts) hosts.set(addressText(host.address, host.port), host);
+    for (const it of localities) for (const host of it.hosts) hosts.set(hostKey(this.config, host), host);
     const stats = this.#stats;
     const added = [...hosts.keys()].filter((it) => !this.#known.has(it)).length;
     const removed = [...this.#known].filter((it) => !hosts.has(it)).length;
@@ -128,6 +132,8 @@ export class ManagedCluster {
   }
 }
 
+const oneLocality = { region: '', zone: '', subZone: '', weight: 0, priority: 0 };
+
 export class ClusterManager {
   readonly clusters: readonly ManagedCluster[];
   /** What the workers count together, by the clusters' slots. */
@@ -140,11 +146,16 @@ export class ClusterManager {
     root: Scope,
     clock: Clock,
     post: (message: ToWorker) => void,
+    dnsCaches: ReadonlyMap<string, DnsCache>,
   ) {
     const stats = root.scope('cluster_manager').stats(ClusterManagerStats);
     this.clusters = sources.map(
       (it, slot) => new ManagedCluster(it, slot, root.scope(`cluster.${it.config.statName}`), clock, post),
     );
+    for (const it of this.clusters) {
+      const { dnsCache } = it.config;
+      if (dnsCache !== undefined) dnsCaches.get(dnsCache)!.listen((name, host) => it.setDnsHost(name, host));
+    }
     this.usage = Array.from({ length: Math.ceil(sources.length / clustersPerChunk) }, () =>
       usageChunk(workers),
     );
@@ -172,7 +183,7 @@ export class ClusterManager {
 
   forgetWorker(worker: number): void {
     for (const chunk of this.usage) forgetUsage(chunk, worker);
-    for (const it of this.clusters) if (it.makesItsHosts) it.setOwnHosts(worker, []);
+    for (const it of this.clusters) if (it.config.originalDst !== undefined) it.setOwnHosts(worker, []);
   }
 
   /** What is counted in the workers and shown by the main thread. */

@@ -2,7 +2,7 @@
 // Health checks, outlier detection and subsets belong into this folder; priorities and panic are `priority-set.ts`.
 
 import type { TimerWheel } from '#base/timer-wheel.ts';
-import type { LoadBalancer, PickContext } from '#extension/load-balancer.ts';
+import type { LoadBalancer, PickContext, WaitingLoadBalancer } from '#extension/load-balancer.ts';
 import type { TransportOptions, UpstreamTransport } from '#extension/transport-socket.ts';
 import { type ByteSink, type ClientCodec, type ClientCodecOwner, ResetReason } from '#http/codec.ts';
 import type { Connection, ConnectionOwner } from '#net/connection.ts';
@@ -90,6 +90,12 @@ export class Cluster {
     // Without a healthy host every choice is one in panic, unless panic is switched off.
     if (host === undefined && this.config.healthyPanicPercent > 0) this.stats.lbHealthyPanic.value++;
     return host;
+  }
+
+  /** After `pick` had no host: see `WaitingLoadBalancer`. */
+  awaitHost(context: PickContext, onEnd: (details: string) => void): (() => void) | string {
+    const lb = this.lb as Partial<WaitingLoadBalancer>;
+    return lb.awaitHost?.(context, onEnd) ?? 'no_healthy_upstream';
   }
 
   /**

@@ -1,51 +1,11 @@
 import assert from 'node:assert/strict';
-import { createSocket, type Socket } from 'node:dgram';
-import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { nameServer } from '#testing/name-server.ts';
 import { LookupFamily } from './discovery-config.ts';
 import { candidates, DnsResolver } from './dns-resolver.ts';
-
-/** Answers A questions from a table; a name that is not in it does not exist, `fail` makes the server refuse. */
-async function nameServer(t: TestContext, table: Record<string, readonly string[]>) {
-  const socket: Socket = createSocket('udp4').bind(0, '127.0.0.1');
-  await once(socket, 'listening');
-  t.after(() => socket.close());
-  const server = {
-    table,
-    fail: false,
-    asked: [] as string[],
-    servers: [`127.0.0.1:${socket.address().port}`],
-  };
-  socket.on('message', (question, peer) => {
-    let at = 12;
-    const labels: string[] = [];
-    while (question[at] !== 0) {
-      labels.push(question.toString('latin1', at + 1, at + 1 + question[at]!));
-      at += question[at]! + 1;
-    }
-    const name = labels.join('.');
-    const type = question.readUInt16BE(at + 1);
-    if (type === 1) server.asked.push(name);
-    const addresses = type === 1 ? (server.table[name] ?? []) : [];
-    const header = Buffer.from(question.subarray(0, 12));
-    const code = server.fail ? 2 : name in server.table ? 0 : 3;
-    header.writeUInt16BE(0x8180 | code, 2);
-    header.writeUInt16BE(server.fail ? 0 : addresses.length, 6);
-    header.writeUInt16BE(0, 10);
-    const answers = addresses.map((address) =>
-      Buffer.from([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 7, 0, 4, ...address.split('.').map(Number)]),
-    );
-    socket.send(
-      Buffer.concat([header, question.subarray(12, at + 5), ...(server.fail ? [] : answers)]),
-      peer.port,
-      peer.address,
-    );
-  });
-  return server;
-}
 
 function hostsFile(t: TestContext, text: string): string {
   const folder = mkdtempSync(join(tmpdir(), 'hosts-'));

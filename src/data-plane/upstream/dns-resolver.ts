@@ -14,11 +14,14 @@ export interface DnsAnswer {
 
 export class DnsError extends Error {
   override readonly name = 'DnsError';
+  /** As Node has it: `ENOTFOUND`. */
+  readonly code: string;
   /** The name exists without such addresses, or does not exist at all: not a failure of the server. */
   readonly isEmpty: boolean;
 
   constructor(name: string, code: string, isEmpty: boolean) {
     super(`DNS: no address for ${name} (${code})`);
+    this.code = code;
     this.isEmpty = isEmpty;
   }
 }
@@ -45,7 +48,8 @@ export class DnsResolver {
 
   async resolve(name: string, family: LookupFamily): Promise<DnsAnswer> {
     const literal = canonicalIp(name);
-    if (literal !== undefined) return { addresses: [literal], ttlMs: undefined };
+    if (literal !== undefined && choose([literal], family).length > 0)
+      return { addresses: [literal], ttlMs: undefined };
     const local = choose(this.#hosts.addresses(name), family);
     if (local.length > 0) return { addresses: local, ttlMs: undefined };
     let failure = new DnsError(name, 'ENOTFOUND', true);

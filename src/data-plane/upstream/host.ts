@@ -1,5 +1,6 @@
 // One endpoint of a cluster in a worker: what policies see of it, its counters, and its pools. Outlier detection and active health
 // checks will change `health` here.
+import { addressText } from '#base/address-text.ts';
 import type { Host, HostHealth, Locality } from '#extension/load-balancer.ts';
 import { Counter, Gauge } from '#stats/metric.ts';
 import type { HostConfig, Metadata } from './cluster-config.ts';
@@ -12,8 +13,8 @@ export interface HostUser {
 }
 
 export class UpstreamHost implements Host {
-  readonly address: string;
-  readonly ip: string;
+  address: string;
+  ip: string;
   /** -1: `ip` is the path of a Unix socket. */
   readonly port: number;
   readonly hostname: string;
@@ -56,12 +57,7 @@ export class UpstreamHost implements Host {
   constructor(config: HostConfig, locality: Locality | undefined, priority: number) {
     this.ip = config.address;
     this.port = config.port;
-    this.address =
-      config.port < 0
-        ? config.address
-        : config.address.includes(':')
-          ? `[${config.address}]:${config.port}`
-          : `${config.address}:${config.port}`;
+    this.address = addressText(config.address, config.port);
     this.hostname = config.hostname;
     this.weight = config.weight;
     this.priority = priority;
@@ -69,5 +65,11 @@ export class UpstreamHost implements Host {
     this.locality = locality;
     this.metadata = config.metadata;
     this.proxyTlvs = config.proxyTlvs;
+  }
+
+  /** Connections that are there stay; new ones go to the new address. */
+  move(ip: string): void {
+    this.ip = ip;
+    this.address = addressText(ip, this.port);
   }
 }

@@ -14,10 +14,13 @@ import type {
   HttpProtocolOptions as CommonOptions,
   Metadata,
   PerHostConfig,
+  UpstreamHttpProtocolOptions,
 } from '#schema/messages/envoy/config/core/v3.ts';
 import type { ClusterLoadAssignment } from '#schema/messages/envoy/config/endpoint/v3.ts';
+import type { ClusterConfig as ForwardProxyConfig } from '#schema/messages/envoy/extensions/clusters/dynamic_forward_proxy/v3.ts';
 import type { HttpProtocolOptions } from '#schema/messages/envoy/extensions/upstreams/http/v3.ts';
 import { parseAddress } from '../address.ts';
+import { parseDnsCache } from '../dynamic-forward-proxy/dns-cache-config.ts';
 import { parseHttp1Options, parseHttp2Options } from '../http/codec-options.ts';
 import {
   type ClusterConfig,
@@ -69,6 +72,8 @@ const supported = [
   'track_timeout_budgets',
 ];
 
+export const forwardProxyType = 'envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig';
+
 /** The lb_policy enum, as the extension that does it. */
 const policies: Readonly<Record<string, string>> = {
   ROUND_ROBIN: 'envoy.load_balancing_policies.round_robin',
@@ -79,6 +84,9 @@ const policies: Readonly<Record<string, string>> = {
 export function parseCluster(message: Cluster, at: ParseContext, registry: Registry): ClusterConfig {
   onlyFields(message, at, supported);
   const isOriginalDst = message.type === 'ORIGINAL_DST';
+  const dnsCache = parseForwardProxy(message, at);
+  // There is no panic: a host that is wanted is there.
+  const providesHosts = isOriginalDst || dnsCache !== undefined;
   warnOthers(message.common_lb_config, at.field('common_lb_config'), ['healthy_panic_threshold']);
   const options = at.field('upstream_connection_options');
   warnOthers(message.upstream_connection_options, options, ['tcp_keepalive']);
@@ -112,7 +120,7 @@ export function parseCluster(message: Cluster, at: ParseContext, registry: Regis
     statName: message.alt_stat_name === '' ? message.name : message.alt_stat_name,
     connectTimeoutMs: durationMs(message.connect_timeout, 5000),
     bufferLimitBytes: message.per_connection_buffer_limit_bytes ?? 1024 * 1024,
-    lbPolicy: isOriginalDst ? noPolicy : parsePolicy(message, at, registry),
+    lbPolicy: providesHosts ? noPolicy : parsePolicy(message, at, registry),
     poolPerDownstream: message.connection_pool_per_downstream_connection,
     preconnectRatio: message.preconnect_policy?.per_upstream_preconnect_ratio ?? 1,
     tracked: {
@@ -122,7 +130,7 @@ export function parseCluster(message: Cluster, at: ParseContext, registry: Regis
     },
     originalDst: isOriginalDst ? parseOriginalDst(message, at) : undefined,
     thresholds: [thresholdsOf(message, 'DEFAULT'), thresholdsOf(message, 'HIGH')],
-    http: parseHttp(message, at),
+    http: parseHttp(message, at, dnsCache !== undefined),
     transportSocket: parseTransport(message, at, registry),
     transportSocketMatches: message.transport_socket_matches.map((it, i) => ({
       match: it.match ?? {},
@@ -131,8 +139,8 @@ export function parseCluster(message: Cluster, at: ParseContext, registry: Regis
     metadata: message.metadata?.filter_metadata as ClusterConfig['metadata'],
     bindAddress: message.upstream_bind_config?.source_address?.address ?? '',
     keepAliveMs: keepalive === undefined ? 0 : (keepalive.keepalive_time ?? 7200) * 1000,
-    // There is no panic: a host that is wanted is there.
-    healthyPanicPercent: isOriginalDst ? 0 : (message.common_lb_config?.healthy_panic_threshold?.value ?? 50),
+    dnsCache,
+    healthyPanicPercent: providesHosts ? 0 : (message.common_lb_config?.healthy_panic_threshold?.value ?? 50),
   };
 }
 
@@ -200,11 +208,31 @@ function thresholdsOf(message: Cluster, priority: 'DEFAULT' | 'HIGH'): Threshold
   };
 }
 
-function parseHttp(message: Cluster, at: ParseContext): ClusterHttpOptions {
+/** The name of its DNS cache; undefined for clusters of another type. */
+function parseForwardProxy({ cluster_type: custom }: Cluster, at: ParseContext): string | undefined {
+  if (custom === undefined || typeOf(custom.typed_config) !== forwardProxyType) return undefined;
+  const here = at.field('cluster_type').field('typed_config');
+  const config = custom.typed_config as unknown as ForwardProxyConfig;
+  onlyFields(config, here, [
+    'dns_cache_config',
+    'allow_insecure_cluster_options',
+    'allow_coalesced_connections',
+  ]);
+  if (config.allow_coalesced_connections)
+    here
+      .field('allow_coalesced_connections')
+      .warn('is not acted on by chancery yet', { rule: 'unsupported' });
+  return parseDnsCache(config.dns_cache_config, here.field('dns_cache_config')).name;
+}
+
+/** `checksOwnHost`: unless something else is said. */
+function parseHttp(message: Cluster, at: ParseContext, checksOwnHost: boolean): ClusterHttpOptions {
   let common: CommonOptions | undefined = message.common_http_protocol_options;
   let http1 = message.http_protocol_options;
   let http2 = message.http2_protocol_options;
-  let upstream = message.upstream_http_protocol_options;
+  let upstream: UpstreamHttpProtocolOptions | undefined =
+    message.upstream_http_protocol_options ??
+    (checksOwnHost ? { auto_sni: true, auto_san_validation: true, override_auto_sni_header: '' } : undefined);
   let protocol: UpstreamProtocol = http2 !== undefined ? UpstreamProtocol.Http2 : UpstreamProtocol.Http1;
   if (message.protocol_selection === 'USE_DOWNSTREAM_PROTOCOL') protocol = UpstreamProtocol.Downstream;
   for (const [key, any] of Object.entries(message.typed_extension_protocol_options)) {

@@ -5,9 +5,10 @@ import { typeOf } from '#extension/registry.ts';
 import type { Cluster } from '#schema/messages/envoy/config/cluster/v3.ts';
 import type { DnsCluster } from '#schema/messages/envoy/extensions/clusters/dns/v3.ts';
 import { type DiscoveryConfig, type DnsConfig, LookupFamily } from './discovery-config.ts';
-import { isResolved, parseLoadAssignment } from './parse-cluster.ts';
+import { forwardProxyType, isResolved, parseLoadAssignment } from './parse-cluster.ts';
 
-const families: Readonly<Record<string, LookupFamily>> = {
+/** By the names of `DnsLookupFamily`. */
+export const lookupFamilies: Readonly<Record<string, LookupFamily>> = {
   AUTO: LookupFamily.Auto,
   UNSPECIFIED: LookupFamily.Auto,
   V4_ONLY: LookupFamily.V4Only,
@@ -18,6 +19,10 @@ const families: Readonly<Record<string, LookupFamily>> = {
 
 export function parseDiscovery(message: Cluster, at: ParseContext): DiscoveryConfig {
   const here = at.field('load_assignment');
+  if (typeOf(message.cluster_type?.typed_config) === forwardProxyType) {
+    if (message.load_assignment !== undefined) here.warn('has no effect, in Envoy neither', {});
+    return { assignment: [], dns: undefined, waitsForWarm: true };
+  }
   const assignment = parseLoadAssignment(message.load_assignment, here);
   const waitsForWarm = message.wait_for_warm_on_init ?? true;
   const dns = parseDns(message, at);
@@ -67,7 +72,7 @@ function parseDns(message: Cluster, at: ParseContext): DnsConfig | undefined {
       dns.dns_refresh_rate,
       dns.dns_failure_refresh_rate,
       dns.dns_jitter,
-      families[dns.dns_lookup_family] ?? LookupFamily.Auto,
+      lookupFamilies[dns.dns_lookup_family] ?? LookupFamily.Auto,
       dns.respect_dns_ttl,
       dns.all_addresses_in_single_endpoint,
     );
@@ -82,7 +87,7 @@ function parseDns(message: Cluster, at: ParseContext): DnsConfig | undefined {
         message.dns_refresh_rate,
         message.dns_failure_refresh_rate,
         message.dns_jitter,
-        families[message.dns_lookup_family] ?? LookupFamily.Auto,
+        lookupFamilies[message.dns_lookup_family] ?? LookupFamily.Auto,
         message.respect_dns_ttl,
         message.type === 'LOGICAL_DNS',
       );

@@ -2,7 +2,7 @@
 
 import type { TLSSocket } from 'node:tls';
 import { turnClock } from '#base/clock.ts';
-import { HostHealth, type LoadBalancerExtension } from '#extension/load-balancer.ts';
+import { HostHealth, type LoadBalancer, type LoadBalancerExtension } from '#extension/load-balancer.ts';
 import type { Configured } from '#extension/registry.ts';
 import type { UpstreamTransport, UpstreamTransportExtension } from '#extension/transport-socket.ts';
 import { H1ClientCodec } from '#http/h1-client-codec.ts';
@@ -14,11 +14,17 @@ import type { Scope } from '#stats/store.ts';
 import { http1Counts, http2Counts } from '../http/codec-stats.ts';
 import type { WorkerContext } from '../worker-context.ts';
 import { alpnOfHttp1, alpnOfHttp2, Cluster, type Dialer } from './cluster.ts';
-import type { ClusterConfig, LocalityConfig, TrackedStats } from './cluster-config.ts';
+import {
+  type ClusterConfig,
+  type LocalityConfig,
+  makesItsHosts,
+  type TrackedStats,
+} from './cluster-config.ts';
 import { CircuitBreakerStats, ClusterStats, SizeStats, TimeoutBudgetStats } from './cluster-stats.ts';
 import { ClusterTracking } from './cluster-tracking.ts';
 import type { ClusterUsage } from './cluster-usage.ts';
 import { ClusterCodeStats } from './code-stats.ts';
+import { DynamicForwardProxy } from './dynamic-forward-proxy.ts';
 import { UpstreamHost } from './host.ts';
 import { MatchedTransport } from './matched-transport.ts';
 import { OriginalDst } from './original-dst.ts';
@@ -50,14 +56,7 @@ export function prepareCluster(
           })),
           own,
         );
-  const lb =
-    config.originalDst === undefined
-      ? worker.registry
-          .byName<LoadBalancerExtension>('load_balancer', config.lbPolicy.extension)!
-          .prepare(config.lbPolicy.config as never, services)
-      : new OriginalDst(config, config.originalDst, worker.timers, (hosts) =>
-          worker.reportHosts(config.name, hosts),
-        );
+  const lb = balancerOf(config, worker, own.isTls);
   let http1: Http1Options | undefined;
   let http2: H2CodecStats | undefined;
   const http1Options = () =>
@@ -111,7 +110,7 @@ export function prepareCluster(
     trackingOf(config.tracked, scope),
     dialer,
   );
-  if (lb instanceof OriginalDst) lb.cluster = cluster;
+  if (lb instanceof OriginalDst || lb instanceof DynamicForwardProxy) lb.cluster = cluster;
   return cluster;
 }
 
@@ -123,9 +122,21 @@ function trackingOf({ sizes, timeoutBudgets }: TrackedStats, scope: Scope): Clus
   );
 }
 
+function balancerOf(config: ClusterConfig, worker: WorkerContext, isTls: boolean): LoadBalancer {
+  if (config.originalDst !== undefined)
+    return new OriginalDst(config, config.originalDst, worker.timers, (hosts) =>
+      worker.reportHosts(config.name, hosts),
+    );
+  if (config.dnsCache !== undefined)
+    return new DynamicForwardProxy(worker.dnsCaches.get(config.dnsCache)!, isTls);
+  return worker.registry
+    .byName<LoadBalancerExtension>('load_balancer', config.lbPolicy.extension)!
+    .prepare(config.lbPolicy.config as never, worker.services);
+}
+
 /** Replaces the members. Hosts that stay keep their pools and counters. A cluster that makes its hosts itself keeps them. */
 export function updateHosts(cluster: Cluster, localities: readonly LocalityConfig[]): void {
-  if (cluster.config.originalDst !== undefined) return;
+  if (makesItsHosts(cluster.config)) return;
   const before = cluster.hosts;
   const hosts = new Map<string, UpstreamHost>();
   const byPriority: UpstreamHost[][] = [];
