@@ -1,4 +1,5 @@
 // The table of endpoints and what is common to them: methods, help, unknown and forbidden paths. Knows no sockets.
+import { canonicalPath, mergeSlashes } from '#http/path.ts';
 import {
   type AdminEndpoint,
   type AdminRequest,
@@ -70,26 +71,15 @@ export class Admin {
     if (endpoint.mutates && method !== 'POST') {
       return { status: 405, body: `Method ${method} not allowed, POST required.` };
     }
-    const isForm = contentType.startsWith('application/x-www-form-urlencoded');
+    const isForm = contentType === 'application/x-www-form-urlencoded';
     const query = parseQuery(mark < 0 ? '' : pathAndQuery.slice(mark + 1));
-    const form = isForm ? parseQuery(body.toString()) : undefined;
-    const request: AdminRequest = { method, path, query, form };
+    const formOrQuery = isForm && query.entries.length === 0 ? parseQuery(body.toString()) : query;
+    const request: AdminRequest = { method, path, query, formOrQuery };
     return await endpoint.handle(request);
   }
 }
 
-/** Without a fragment, double slashes and dot segments, as any listener of Envoy would normalize a path. */
+/** As any listener of Envoy would normalize a path. */
 function normalized(target: string): string {
-  const [beforeFragment = ''] = target.split('#', 1);
-  const mark = beforeFragment.indexOf('?');
-  const query = mark < 0 ? '' : beforeFragment.slice(mark);
-  const segments: string[] = [];
-  const parts = (mark < 0 ? beforeFragment : beforeFragment.slice(0, mark)).split(/\/+/);
-  parts.forEach((part, i) => {
-    const isLast = i === parts.length - 1;
-    if (part === '..') segments.pop();
-    else if (part !== '' && part !== '.') segments.push(part);
-    if (isLast && (part === '' || part === '.' || part === '..') && segments.length > 0) segments.push('');
-  });
-  return `/${segments.join('/')}${query}`;
+  return mergeSlashes(canonicalPath(target) ?? target);
 }

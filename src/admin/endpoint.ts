@@ -5,8 +5,8 @@ export interface AdminRequest {
   /** The path without the query, `/stats`. */
   readonly path: string;
   readonly query: AdminQuery;
-  /** The body, when it is a form. */
-  readonly form: AdminQuery | undefined;
+  /** What the body says, when it is a form and there is no query: for pages that take both. */
+  readonly formOrQuery: AdminQuery;
 }
 
 export interface AdminResponse {

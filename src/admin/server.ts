@@ -13,8 +13,9 @@ import { AdminHttpStats, AdminListenerStats } from './listener-stats.ts';
 
 const log = logger('admin');
 const maxBodyBytes = 1 << 20;
+const maxHeaders = 100;
 /** An import would evaluate every export, and one of them loads Node's HTTP client of 10 ms and 8 MB. */
-const { createServer } = process.getBuiltinModule('node:http');
+const { createServer, STATUS_CODES } = process.getBuiltinModule('node:http');
 
 export type AdminAddress =
   | { readonly host: string; readonly port: number }
@@ -70,13 +71,12 @@ export class AdminServer {
     codec.counter('metadata_not_supported_error');
     codec.counter('requests_rejected_with_underscores_in_headers');
     codec.counter('response_flood');
-    this.#server = createServer({ maxHeaderSize: 60 * 1024, keepAliveTimeout: 0 }, (request, response) => {
-      this.#serve(request, response);
-    });
+    const settings = { maxHeaderSize: 60 * 1024, keepAliveTimeout: 0, requireHostHeader: false };
+    this.#server = createServer(settings, (request, response) => this.#serve(request, response));
     this.#server.on('connection', (socket) => this.#onConnection(socket));
-    this.#server.on('clientError', (_error, socket) => {
+    this.#server.on('clientError', ({ code }: NodeJS.ErrnoException, socket) => {
       this.#http.cxProtocolError.value++;
-      if (socket.writable) socket.end(badRequest());
+      if (socket.writable) socket.end(protocolError(statusOf(code ?? '')));
     });
   }
 
@@ -156,6 +156,17 @@ export class AdminServer {
     this.#http.rqTotal.value++;
     this.#http.rqHttp1Total.value++;
     this.#http.rqActive.value++;
+    const { socket } = request;
+    const buffered = socket.bytesRead - (this.#counted.get(socket)?.received ?? 0);
+    this.#http.cxRxBytesBuffered.value += buffered;
+    response.once('close', () => {
+      this.#http.cxRxBytesBuffered.value -= buffered;
+    });
+    const refusal = refusalOf(request);
+    if (refusal !== 0) {
+      this.#refuse(request, response, refusal);
+      return;
+    }
     const body: Buffer[] = [];
     let bytesReceived = 0;
     request.on('data', (chunk: Buffer) => {
@@ -186,10 +197,6 @@ export class AdminServer {
           remoteAddress: addressOf(remoteAddress, remotePort),
         });
       };
-      if (request.httpVersion === '1.0') {
-        answer({ status: 426, contentType: contentTypes.bareText, body: 'Upgrade Required' });
-        return;
-      }
       if (bytesReceived > maxBodyBytes) {
         answer({ status: 413, contentType: contentTypes.bareText, body: 'Payload Too Large' });
         return;
@@ -205,15 +212,36 @@ export class AdminServer {
     });
   }
 
-  /** Returns the bytes of the body. */
-  #send(request: IncomingMessage, response: ServerResponse, answer: AdminResponse): number {
-    const { status = 200, contentType = contentTypes.text, body, afterSent } = answer;
-    const isClosing = request.headers.connection?.toLowerCase() === 'close' || request.httpVersion === '1.0';
+  /** What Envoy's codec or connection manager answers before the admin interface sees a request. */
+  #refuse(request: IncomingMessage, response: ServerResponse, status: number): void {
+    this.#http.rqActive.value--;
+    this.#countAnswer(status);
+    if (status === 426 || status === 431) {
+      this.#http.cxProtocolError.value++;
+      request.socket.end(protocolError(status));
+      return;
+    }
+    response.sendDate = false;
+    response.statusCode = status;
+    response.setHeader('date', new Date().toUTCString());
+    response.setHeader('server', 'envoy');
+    setConnection(request, response);
+    response.setHeader('content-length', '0');
+    response.end();
+  }
+
+  #countAnswer(status: number): void {
     const byClass = Math.floor(status / 100) - 1;
     for (const it of [this.#http, this.#listener]) {
       it.rqByClass[byClass]!.value++;
       it.rqCompleted.value++;
     }
+  }
+
+  /** Returns the bytes of the body. */
+  #send(request: IncomingMessage, response: ServerResponse, answer: AdminResponse): number {
+    const { status = 200, contentType = contentTypes.text, body, afterSent } = answer;
+    this.#countAnswer(status);
     response.statusCode = status;
     response.sendDate = false;
     response.setHeader('content-type', contentType);
@@ -221,8 +249,7 @@ export class AdminServer {
     response.setHeader('x-content-type-options', 'nosniff');
     response.setHeader('date', new Date().toUTCString());
     response.setHeader('server', 'envoy');
-    if (isClosing) response.setHeader('connection', 'close');
-    else response.removeHeader('connection');
+    setConnection(request, response);
     response.setHeader('transfer-encoding', 'chunked');
     const bytes = request.method === 'HEAD' ? Buffer.alloc(0) : Buffer.from(body);
     response.end(bytes, () => {
@@ -237,6 +264,27 @@ function addressOf(ip = '', port = 0): string {
   return ip === '' ? '' : addressText(ip, port);
 }
 
-function badRequest(): string {
-  return `HTTP/1.1 400 Bad Request\r\ncontent-length: 11\r\ncontent-type: text/plain\r\ndate: ${new Date().toUTCString()}\r\nserver: envoy\r\nconnection: close\r\n\r\nBad Request`;
+function setConnection({ headers }: IncomingMessage, response: ServerResponse): void {
+  if (headers.connection?.toLowerCase() === 'close') response.setHeader('connection', 'close');
+  else response.removeHeader('connection');
+}
+
+/** The status for a request that does not get as far as the pages, or 0. */
+function refusalOf({ httpVersion, rawHeaders, headers, url = '' }: IncomingMessage): number {
+  if (httpVersion === '1.0') return 426;
+  if (rawHeaders.length / 2 > maxHeaders) return 431;
+  if (headers.host === undefined) return 400;
+  if (!url.startsWith('/')) return 404;
+  return url.includes('#') ? 400 : 0;
+}
+
+/** For an error of Node's parser. */
+function statusOf(code: string): number {
+  if (code === 'HPE_HEADER_OVERFLOW') return 431;
+  return code === 'HPE_INVALID_VERSION' ? 426 : 400;
+}
+
+function protocolError(status: number): string {
+  const text = STATUS_CODES[status]!;
+  return `HTTP/1.1 ${status} ${text}\r\ncontent-length: ${text.length}\r\ncontent-type: text/plain\r\ndate: ${new Date().toUTCString()}\r\nserver: envoy\r\nconnection: close\r\n\r\n${text}`;
 }

@@ -40,7 +40,6 @@ export interface EnvoyOptions {
   cpusetThreads: boolean;
   disabledExtensions: readonly string[];
   socketPath: string;
-  socketMode: string;
   /** `--stats-tag name:value`. */
   statsTags: readonly (readonly [name: string, value: string])[];
   /** Things said about the flags that do not stop the start. */
@@ -413,7 +412,6 @@ function interpret(values: ReadonlyMap<string, readonly string[]>): EnvoyCommand
       cpusetThreads: values.has('cpuset-threads'),
       disabledExtensions: text('disable-extensions') === '' ? [] : text('disable-extensions').split(','),
       socketPath: optional('socket-path') ?? '@envoy_domain_socket',
-      socketMode: text('socket-mode') || '600',
       statsTags,
       notes,
     },

@@ -43,7 +43,8 @@ export function processFacts(options: EnvoyOptions, quit: () => void): ProcessFa
       service_node: options.serviceNode,
       service_zone: options.serviceZone,
       file_flush_interval: duration(options.fileFlushIntervalMs),
-      file_flush_min_size: options.fileFlushMinBytes,
+      // Envoy does not fill in these two.
+      file_flush_min_size: 0,
       drain_time: duration(options.drainTimeMs),
       drain_strategy: options.drainStrategy === 'gradual' ? 'Gradual' : 'Immediate',
       parent_shutdown_time: duration(options.parentShutdownTimeMs),
@@ -54,7 +55,7 @@ export function processFacts(options: EnvoyOptions, quit: () => void): ProcessFa
       disabled_extensions: options.disabledExtensions,
       enable_fine_grain_logging: options.fineGrainLogging,
       socket_path: options.socketPath,
-      socket_mode: Number.parseInt(options.socketMode, 8),
+      socket_mode: 0,
       stats_tag: options.statsTags.map((it) => it.join(':')),
     }),
   };

@@ -23,8 +23,8 @@ export class StatsStore {
   version = 0;
   readonly #scopes = new Map<string, Scope>();
   readonly #accepts: (name: string) => boolean;
-  /** Counters that were used before they were reset: Envoy goes on listing them. */
-  readonly #resetCounters = new WeakSet<Counter>();
+  /** Counters that are used although they are zero. */
+  readonly #usedAtZero = new WeakSet<Counter>();
 
   /** `accepts`: false for a metric (full name) that `stats_matcher` wants neither counted nor listed. */
   constructor(accepts: (name: string) => boolean = () => true) {
@@ -59,13 +59,19 @@ export class StatsStore {
       for (const metric of scope.metrics()) {
         if (!(metric instanceof Counter) || metric.value === 0) continue;
         metric.value = 0;
-        this.#resetCounters.add(metric);
+        // Envoy goes on listing what was used before.
+        this.#usedAtZero.add(metric);
       }
     }
   }
 
   isUsed(counter: Counter): boolean {
-    return counter.value !== 0 || this.#resetCounters.has(counter);
+    return counter.value !== 0 || this.#usedAtZero.has(counter);
+  }
+
+  /** As if nothing had been added to it. */
+  markUsed(counter: Counter): void {
+    this.#usedAtZero.add(counter);
   }
 
   /** For `Scope`. */

@@ -33,8 +33,8 @@ export function loggingEndpoint(logs: Logs, owner: LoggingOwner): AdminEndpoint 
         choices: ['', ...levelNames],
       },
     ],
-    handle({ query }) {
-      const problem = change(logs, query);
+    handle({ formOrQuery }) {
+      const problem = change(logs, formOrQuery);
       if (problem === undefined) owner.levelsChanged();
       const list = logs.names().map((name) => `  ${name}: ${levelNames[logs.level(name)]}\n`);
       const active = `active loggers:\n${list.join('')}\n`;
@@ -48,7 +48,7 @@ export function loggingEndpoint(logs: Logs, owner: LoggingOwner): AdminEndpoint 
 function change(logs: Logs, query: AdminQuery): string | undefined {
   const given = query.entries.filter(([, value]) => value !== '');
   if (given.length === 0) return undefined;
-  if (query.entries.length > 1) return 'invalid number of parameters';
+  if (query.entries.some(([name]) => name !== query.entries[0]![0])) return 'invalid number of parameters';
   const [name, value] = given[0]!;
   if (name === 'level') {
     const level = knownLevel(value);

@@ -1,4 +1,4 @@
-import { type AdminEndpoint, type AdminQuery, ok } from '../endpoint.ts';
+import { type AdminEndpoint, ok } from '../endpoint.ts';
 import { jsonPage } from '../json-page.ts';
 import type { RuntimeOwner } from '../owners.ts';
 
@@ -22,9 +22,8 @@ export function runtimeEndpoints(owner: RuntimeOwner): AdminEndpoint[] {
       path: '/runtime_modify',
       help: 'Adds or modifies runtime values as passed in query parameters. To delete a previously added key, use an empty string as the value. Note that deletion only applies to overrides added via this endpoint; values loaded from disk can be modified via override but not deleted. E.g. ?key1=value1&key2=value2...',
       mutates: true,
-      handle({ query, form }) {
-        const values: AdminQuery['entries'] =
-          query.entries.length > 0 ? query.entries : (form?.entries ?? []);
+      handle({ formOrQuery }) {
+        const values = formOrQuery.entries;
         if (values.length === 0) {
           return {
             status: 400,

@@ -84,8 +84,15 @@ class RuntimeStats {
   }
 }
 
+interface RuntimeLayer {
+  readonly config: RuntimeLayerConfig;
+  values: Map<string, RuntimeEntry>;
+  /** A folder that is not there makes no layer, nor does one that cannot be read. */
+  state: 'present' | 'absent' | 'failed';
+}
+
 export class RuntimeLayers implements RuntimeOwner {
-  readonly #layers: readonly { readonly config: RuntimeLayerConfig; values: Map<string, RuntimeEntry> }[];
+  readonly #layers: readonly RuntimeLayer[];
   readonly #stats: RuntimeStats;
   readonly #onChange: (values: Readonly<Record<string, RuntimeValue>>) => void;
   readonly #watchers: (() => void)[] = [];
@@ -98,7 +105,8 @@ export class RuntimeLayers implements RuntimeOwner {
   ) {
     this.#stats = stats.scope('runtime').stats(RuntimeStats);
     this.#onChange = onChange;
-    this.#layers = layers.map((config) => ({ config, values: this.#load(config) }));
+    this.#layers = layers.map((config) => ({ config, values: new Map(), state: 'present' }));
+    for (const layer of this.#layers) this.#load(layer);
     for (const layer of this.#layers) {
       const { config } = layer;
       if (config.kind !== 'disk') continue;
@@ -106,7 +114,7 @@ export class RuntimeLayers implements RuntimeOwner {
       try {
         const watcher = watch(dirname(config.symlinkRoot), (_, file) => {
           if (file !== basename(config.symlinkRoot)) return;
-          layer.values = this.#load(config);
+          this.#load(layer);
           this.#changed();
         });
         watcher.unref();
@@ -115,6 +123,8 @@ export class RuntimeLayers implements RuntimeOwner {
         log.warn(`cannot watch ${dirname(config.symlinkRoot)}: ${(error as Error).message}`);
       }
     }
+    // Envoy loads the layers twice when it starts.
+    this.#count();
     this.#count();
   }
 
@@ -130,13 +140,18 @@ export class RuntimeLayers implements RuntimeOwner {
   }
 
   layers(): readonly string[] {
-    return this.#layers.map(({ config }) => config.name);
+    return this.#present().map(({ config }) => config.name);
+  }
+
+  #present(): readonly RuntimeLayer[] {
+    return this.#layers.filter(({ state }) => state === 'present');
   }
 
   entries(): ReturnType<RuntimeOwner['entries']> {
-    const keys = new Set(this.#layers.flatMap(({ values }) => [...values.keys()]));
+    const layers = this.#present();
+    const keys = new Set(layers.flatMap(({ values }) => [...values.keys()]));
     return [...keys].map((key) => {
-      const layerValues = this.#layers.map(({ values }) => values.get(key)?.text ?? '');
+      const layerValues = layers.map(({ values }) => values.get(key)?.text ?? '');
       return { key, layerValues, finalValue: layerValues.findLast((it) => it !== '') ?? '' };
     });
   }
@@ -159,26 +174,36 @@ export class RuntimeLayers implements RuntimeOwner {
   }
 
   #count(): void {
-    this.#stats.loadSuccess.value++;
-    this.#stats.numLayers.value = this.#layers.length;
-    this.#stats.numKeys.value = this.entries().length;
+    const stats = this.#stats;
+    const layers = this.#present();
+    if (this.#layers.some(({ state }) => state === 'failed')) stats.loadError.value++;
+    else stats.loadSuccess.value++;
+    // The second folder on disk is what Envoy calls the override directory.
+    const folders = layers.filter(({ config }) => config.kind === 'disk').length;
+    if (folders > 1) stats.overrideDirExists.value++;
+    else stats.overrideDirNotExists.value++;
+    stats.numLayers.value = layers.length;
+    stats.numKeys.value = this.entries().length;
   }
 
-  #load(config: RuntimeLayerConfig): Map<string, RuntimeEntry> {
-    if (config.kind === 'admin') return new Map();
-    if (config.kind === 'static') return new Map(Object.entries(config.values));
+  #load(layer: RuntimeLayer): void {
+    const { config } = layer;
+    if (config.kind === 'admin') return;
+    if (config.kind === 'static') {
+      layer.values = new Map(Object.entries(config.values));
+      return;
+    }
     const values = new Map<string, RuntimeEntry>();
     try {
       readFolder(config.folder, '', values);
-      this.#stats.overrideDirExists.value++;
+      layer.state = 'present';
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') this.#stats.overrideDirNotExists.value++;
-      else {
-        this.#stats.loadError.value++;
+      values.clear();
+      layer.state = (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'absent' : 'failed';
+      if (layer.state === 'failed')
         log.warn(`cannot read the runtime values of ${config.folder}: ${(error as Error).message}`);
-      }
     }
-    return values;
+    layer.values = values;
   }
 }
 

@@ -35,12 +35,21 @@ export class ServerStats {
     this.version = gauge('version');
     this.initializationTimeMs = scope.histogram('initialization_time_ms', 'milliseconds');
     // What cannot happen here, or not yet, is zero.
-    const counters = `debug_assertion_failures dropped_stat_flushes dynamic_unknown_fields envoy_bug_failures
-      envoy_notifications static_unknown_fields wip_protos`;
-    for (const name of counters.split(/\s+/)) scope.counter(name);
-    const gauges = `compilation_settings.fips_mode parent_connections seconds_until_first_ocsp_response_expiring
-      stats_recent_lookups`;
-    for (const name of gauges.split(/\s+/)) gauge(name);
+    for (const name of [
+      'debug_assertion_failures',
+      'dropped_stat_flushes',
+      'envoy_bug_failures',
+      'envoy_notifications',
+    ])
+      scope.counter(name);
+    for (const name of ['dynamic_unknown_fields', 'static_unknown_fields', 'wip_protos'])
+      scope.store.markUsed(scope.counter(name));
+    for (const it of ['compilation_settings.fips_mode', 'parent_connections', 'stats_recent_lookups'].map(
+      gauge,
+    ))
+      it.value = 0;
+    this.totalConnections.value = 0;
+    gauge('seconds_until_first_ocsp_response_expiring');
   }
 }
 
@@ -67,8 +76,8 @@ export class ListenerManagerStats {
     this.workersStarted = scope.gauge('workers_started', 'never_import');
     for (const name of ['listener_in_place_updated', 'listener_modified', 'listener_removed'])
       scope.counter(name);
-    for (const name of ['total_filter_chains_draining', 'total_listeners_warming', 'workers_pinned'])
-      scope.gauge(name, 'never_import');
+    for (const name of ['total_filter_chains_draining', 'workers_pinned']) scope.gauge(name, 'never_import');
+    scope.gauge('total_listeners_warming', 'never_import').value = 0;
   }
 }
 
@@ -82,7 +91,7 @@ export class ClusterManagerStats {
     const counters = `cluster_modified cluster_removed cluster_updated cluster_updated_via_merge update_merge_cancelled
       update_out_of_merge_window`;
     for (const name of counters.split(/\s+/)) scope.counter(name);
-    scope.gauge('warming_clusters', 'never_import');
+    scope.gauge('warming_clusters', 'never_import').value = 0;
   }
 }
 
