@@ -15,6 +15,8 @@ const kinds: Readonly<Record<string, string>> = {
   early_header_mutation: 'Early header mutations',
   original_ip_detection: 'Detection of the client address',
   request_id: 'Request ids',
+  retry_host_predicate: 'Host predicates of retries',
+  internal_redirect_predicate: 'Predicates of internal redirects',
 };
 
 /** The page as it should be. */

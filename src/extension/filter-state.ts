@@ -94,7 +94,8 @@ function unsigned(text: string): FilterStateObject | undefined {
 }
 
 function boolean(text: string): FilterStateObject | undefined {
-  return text === 'true' || text === 'false' ? filterStateText(text) : undefined;
+  if (/^(true|t|yes|y|1)$/i.test(text)) return filterStateText('true');
+  return /^(false|f|no|n|0)$/i.test(text) ? filterStateText('false') : undefined;
 }
 
 function port(text: string): FilterStateObject | undefined {

@@ -17,6 +17,12 @@ import { localRateLimit } from './http-filters/local-ratelimit/index.ts';
 import { rateLimit } from './http-filters/ratelimit/index.ts';
 import { rbac } from './http-filters/rbac/index.ts';
 import { httpSetFilterState } from './http-filters/set-filter-state/index.ts';
+import {
+  allowListedRoutes,
+  filterStateRedirect,
+  previousRoutes,
+  safeCrossScheme,
+} from './internal-redirects/predicates/index.ts';
 import { httpInspector } from './listener-filters/http-inspector/index.ts';
 import { listenerLocalRateLimit } from './listener-filters/local-ratelimit/index.ts';
 import { originalDst } from './listener-filters/original-dst/index.ts';
@@ -38,6 +44,7 @@ import { sniCluster } from './network-filters/sni-cluster/index.ts';
 import { customHeaderDetection } from './original-ip-detection/custom-header/index.ts';
 import { xffDetection } from './original-ip-detection/xff/index.ts';
 import { uuidRequestId } from './request-ids/uuid/index.ts';
+import { omitCanaryHosts, omitHostMetadata, previousHosts } from './retry/host-predicates/index.ts';
 import { downstreamRawBuffer, upstreamRawBuffer } from './transport-sockets/raw-buffer/index.ts';
 import { downstreamStartTls, upstreamStartTls } from './transport-sockets/starttls/index.ts';
 import { downstreamTls, upstreamTls } from './transport-sockets/tls/index.ts';
@@ -63,6 +70,13 @@ export const extensions: readonly Extension[] = [
   xffDetection,
   customHeaderDetection,
   uuidRequestId,
+  previousHosts,
+  omitCanaryHosts,
+  omitHostMetadata,
+  previousRoutes,
+  allowListedRoutes,
+  safeCrossScheme,
+  filterStateRedirect,
   basicAuth,
   buffer,
   cors,

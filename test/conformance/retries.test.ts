@@ -21,7 +21,7 @@ const words = [
 ];
 
 const backoff = 'retry_back_off: { base_interval: 0.001s, max_interval: 0.002s }';
-const routes: Readonly<Record<string, string>> = {
+const routes: Record<string, string> = {
   ...Object.fromEntries(
     words.map((word, i) => [
       `word${i}`,
@@ -34,6 +34,21 @@ const routes: Readonly<Record<string, string>> = {
   mirror: 'cluster: up, timeout: 0.5s, request_mirror_policies: [{ cluster: up }]',
   redirect: 'cluster: up, internal_redirect_policy: { redirect_response_codes: [302, 303, 307] }',
 };
+
+const predicates: Readonly<Record<string, string>> = {
+  previous:
+    '{ name: p, typed_config: { "@type": type.googleapis.com/envoy.extensions.internal_redirect.previous_routes.v3.PreviousRoutesConfig } }',
+  listed:
+    '{ name: p, typed_config: { "@type": type.googleapis.com/envoy.extensions.internal_redirect.allow_listed_routes.v3.AllowListedRoutesConfig, allowed_route_names: [target] } }',
+  cross:
+    '{ name: p, typed_config: { "@type": type.googleapis.com/envoy.extensions.internal_redirect.safe_cross_scheme.v3.SafeCrossSchemeConfig } }',
+  told: '{ name: p, typed_config: { "@type": type.googleapis.com/envoy.extensions.internal_redirect.filter_state.v3.FilterStateConfig, redirect_enabled_key: follow } }',
+  present:
+    '{ name: p, typed_config: { "@type": type.googleapis.com/envoy.extensions.internal_redirect.filter_state.v3.FilterStateConfig, redirect_enabled_key: k, redirect_if_absent: true } }',
+};
+for (const [name, predicate] of Object.entries(predicates))
+  routes[`redirect-${name}`] =
+    `cluster: up, internal_redirect_policy: { max_internal_redirects: 4, allow_cross_scheme_redirect: true, predicates: [${predicate}] }`;
 
 const yaml = `
 admin: { address: { socket_address: { address: 127.0.0.1, port_value: 21001 } } }
@@ -81,11 +96,16 @@ static_resources:
                       routes:${Object.entries(routes)
                         .map(
                           ([name, action]) =>
-                            `\n                        - { match: { prefix: /${name}/ }, route: { ${action} } }`,
+                            `\n                        - { name: ${name}, match: { prefix: /${name}/ }, route: { ${action} } }`,
                         )
                         .join('')}
-                        - { match: { path: /target }, route: { cluster: up } }
+                        - { name: target, match: { path: /target }, route: { cluster: up } }
                 http_filters:
+                  - name: envoy.filters.http.set_filter_state
+                    typed_config:
+                      '@type': type.googleapis.com/envoy.extensions.filters.http.set_filter_state.v3.Config
+                      on_request_headers:
+                        - { object_key: follow, factory_key: envoy.bool, format_string: { text_format_source: { inline_string: '%REQ(x-follow)%' } } }
                   - name: envoy.filters.http.router
                     typed_config: { '@type': type.googleapis.com/envoy.extensions.filters.http.router.v3.Router }
 `;
@@ -134,6 +154,9 @@ const behaviours: Readonly<Record<string, Behaviour>> = {
       ? setTimeout(() => answer(200)(socket, request), 500)
       : answer(503)(socket, request),
   s302: answer(302, 'location: http://b/target'),
+  around: (socket, request) =>
+    answer(302, `location: http://b${/ (\S+)/.exec(request)![1]}`)(socket, request),
+  secure: answer(302, 'location: https://b/target'),
   s303: answer(303, 'location: http://b/target'),
   s307: answer(307, 'location: http://b/target'),
 };
@@ -179,6 +202,12 @@ const cases: readonly Omit<Exchange, 'name' | 'port'>[] = [
   { send: [get('/mirror/x')] },
   { send: [post('/mirror/x', 'content-length: 3'), 'abc'] },
   { send: [post('/mirror/x', 'transfer-encoding: chunked'), '3\r\nabc\r\n', 100, '0\r\n\r\n'] },
+  ...Object.keys(predicates).flatMap((it) =>
+    ['s302', 'around', 'secure'].map((where) => ({ send: [get(`/redirect-${it}/${where}`)] })),
+  ),
+  { send: [get('/redirect-told/s302', 'x-follow: true')] },
+  { send: [get('/redirect-told/s302', 'x-follow: false')] },
+  { send: [get('/redirect-told/s302', 'x-follow: yes')] },
   { send: [get('/redirect/s302')] },
   { send: [post('/redirect/s303', 'content-length: 3'), 'abc'] },
   { send: [post('/redirect/s307', 'content-length: 3'), 'abc'] },

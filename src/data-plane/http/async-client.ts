@@ -62,8 +62,6 @@ function compile(data: AsyncRetryPolicy): RetryPolicy {
     resetMaxIntervalMs: 0,
     hostSelectionMaxAttempts: 1,
     hostPredicates: [],
-    retryPriority: null,
-    optionsPredicates: [],
     refreshClusterOnRetry: false,
   };
 }

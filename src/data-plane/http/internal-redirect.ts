@@ -1,7 +1,7 @@
 // Redirects that are followed here instead of by the client (`internal_redirect_policy`): the stream begins anew with the headers that
 // the `location` asks for.
 import type { HeaderMap } from '#http/header-map.ts';
-import type { InternalRedirectPolicy } from './route-entry.ts';
+import type { InternalRedirectPolicy, RouteEntry } from './route-entry.ts';
 import type { Router } from './router.ts';
 import type { Stream } from './stream.ts';
 
@@ -56,7 +56,7 @@ function convert(router: Router, policy: InternalRedirectPolicy, response: Heade
   const route = stream.findNextRoute();
   if (route === undefined) {
     routerStats.passthroughInternalRedirectNoRoute.value++;
-  } else if (policy.predicates.some((it) => !allows(it.name, stream, route, target.scheme))) {
+  } else if (!allowed(policy, stream, route, target.scheme)) {
     routerStats.passthroughInternalRedirectPredicate.value++;
   } else {
     if (response.status === 303 && headers.method !== 'GET' && headers.method !== 'HEAD') {
@@ -73,15 +73,22 @@ function convert(router: Router, policy: InternalRedirectPolicy, response: Heade
   return false;
 }
 
-function allows(predicate: string, stream: Stream, route: object, scheme: string): boolean {
-  switch (predicate) {
-    case 'envoy.internal_redirect_predicates.previous_routes':
-      return stream.router.route !== route && !stream.redirectedFrom.includes(route);
-    case 'envoy.internal_redirect_predicates.safe_cross_scheme':
-      return scheme === 'http' || stream.manager.isTls;
-    default:
-      return false;
-  }
+function allowed(
+  policy: InternalRedirectPolicy,
+  stream: Stream,
+  target: RouteEntry,
+  scheme: string,
+): boolean {
+  if (policy.predicates.length === 0) return true;
+  const redirect = {
+    stream,
+    routeName: stream.router.route!.name,
+    targetRouteName: target.name,
+    targetScheme: scheme,
+    isDownstreamTls: stream.manager.isTls,
+    followed: (stream.followedRedirects ??= new Set()),
+  };
+  return policy.predicates.every((it) => it.allows(redirect));
 }
 
 function parse(location: string): { scheme: string; authority: string; path: string } | undefined {

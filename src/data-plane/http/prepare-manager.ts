@@ -66,6 +66,7 @@ export function prepareConnectionManager(
     localCluster: context.localCluster,
     runtime: context.runtime,
     stats,
+    registry: context.registry,
     prepareRoute: (extension, routeConfig) =>
       context.registry
         .byName<HttpFilterExtension>('http_filter', extension)!

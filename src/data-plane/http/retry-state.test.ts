@@ -27,8 +27,6 @@ const plain: RetryPolicy = {
   resetMaxIntervalMs: 300_000,
   hostSelectionMaxAttempts: 1,
   hostPredicates: [],
-  retryPriority: null,
-  optionsPredicates: [],
   refreshClusterOnRetry: false,
 };
 
@@ -176,15 +174,16 @@ test('the upstream says when to come back, within limits', () => {
 });
 
 test('predicates turn hosts down', () => {
-  const [first, second] = [{}, { metadata: { 'envoy.lb': { canary: true } } }] as unknown as UpstreamHost[];
+  const [first, second] = [{ address: 'a' }, { address: 'b' }] as unknown as UpstreamHost[];
   const { state } = stateOf('5xx', {
     hostSelectionMaxAttempts: 4,
     hostPredicates: [
-      { name: 'envoy.retry_host_predicates.previous_hosts', config: undefined },
-      { name: 'envoy.retry_host_predicates.omit_canary_hosts', config: undefined },
-    ] as RetryPolicy['hostPredicates'],
+      { rejects: (host, tried) => tried.includes(host) },
+      { rejects: (host) => host.address === 'b' },
+    ],
   });
-  assert.equal(state.maxHostSelections, 4);
+  // The first one, and four more.
+  assert.equal(state.maxHostSelections, 5);
   assert.equal(state.rejects(first!), false);
   state.onHostTried(first!);
   assert.equal(state.rejects(first!), true);

@@ -1,12 +1,13 @@
 // Whether a failed or unwelcome attempt is repeated, and when. Exists only for requests whose route or headers ask for retries.
 import { anyHeaderMatches, type HeaderMatcher } from '#extension/matchers/header-matcher.ts';
+import type { RetryHostPredicate } from '#extension/retry-host-predicate.ts';
 import { ResetReason } from '#http/codec.ts';
 import type { HeaderMap } from '#http/header-map.ts';
 import type { CircuitBreaker } from '../upstream/circuit-breaker.ts';
 import type { Cluster } from '../upstream/cluster.ts';
 import type { UpstreamHost } from '../upstream/host.ts';
 import { parseRetryGrpcOnHeader, parseRetryOnHeader, RetryOn } from './retry-on.ts';
-import type { NamedExtension, RetryPolicy } from './route-entry.ts';
+import type { RetryPolicy } from './route-entry.ts';
 import type { RouteStats } from './route-stats.ts';
 
 export const RetryVerdict = { No: 0, Yes: 1, Overflow: 2, LimitExceeded: 3 } as const;
@@ -14,7 +15,7 @@ export type RetryVerdict = (typeof RetryVerdict)[keyof typeof RetryVerdict];
 
 const noCodes: readonly number[] = [];
 const noMatchers: readonly HeaderMatcher[] = [];
-const noPredicates: readonly NamedExtension[] = [];
+const noPredicates: readonly RetryHostPredicate[] = [];
 
 /** Undefined when nothing asks for retries. Takes the retry headers off the request. */
 export function retryStateOf(
@@ -136,22 +137,14 @@ export class RetryState {
 
   get maxHostSelections(): number {
     const policy = this.#policy;
-    return policy === null || policy.hostPredicates.length === 0 ? 1 : policy.hostSelectionMaxAttempts;
+    return policy === null || policy.hostPredicates.length === 0 ? 1 : policy.hostSelectionMaxAttempts + 1;
   }
 
   /** True when a predicate does not want this host for a retry. */
   rejects(host: UpstreamHost): boolean {
     const predicates = this.#policy === null ? noPredicates : this.#policy.hostPredicates;
     for (let i = 0; i < predicates.length; i++) {
-      const it = predicates[i]!;
-      switch (it.name) {
-        case 'envoy.retry_host_predicates.previous_hosts':
-          if (this.#tried.includes(host)) return true;
-          break;
-        case 'envoy.retry_host_predicates.omit_canary_hosts':
-          if (host.metadata?.['envoy.lb']?.canary === true) return true;
-          break;
-      }
+      if (predicates[i]!.rejects(host, this.#tried)) return true;
     }
     return false;
   }

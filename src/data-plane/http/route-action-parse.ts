@@ -35,6 +35,7 @@ import type {
   ForwardData,
   HashPolicyData,
   HedgePolicyData,
+  InternalRedirectData,
   MirrorPolicyData,
   RedirectData,
   RegexRewriteData,
@@ -42,7 +43,7 @@ import type {
   RouteData,
   WeightedClustersData,
 } from './route-config.ts';
-import type { InternalRedirectPolicy, UpgradePolicy } from './route-entry.ts';
+import type { UpgradePolicy } from './route-entry.ts';
 import { levelMutations, perFilter } from './route-level-parse.ts';
 import { parseRewriteTemplate, parseUriTemplate } from './uri-template.ts';
 
@@ -288,7 +289,7 @@ function parseInternalRedirect(
   message: RouteAction,
   at: ParseContext,
   registry: Registry,
-): InternalRedirectPolicy | undefined {
+): InternalRedirectData | undefined {
   const policy = message.internal_redirect_policy;
   if (policy === undefined) {
     if (message.internal_redirect_action !== 'HANDLE_INTERNAL_REDIRECT') return undefined;
@@ -309,7 +310,7 @@ function internalRedirect(
   message: InternalRedirectPolicyMessage,
   at: ParseContext,
   registry: Registry,
-): InternalRedirectPolicy {
+): InternalRedirectData {
   const codes = message.redirect_response_codes.filter((it) => redirectCodes.includes(it));
   message.response_headers_to_copy.forEach((name, i) => {
     if (name.startsWith(':') || name.toLowerCase() === 'host')
@@ -421,6 +422,18 @@ export function parseRetryPolicy(
 ): RetryPolicyData {
   for (const word of unknownRetryOn(message.retry_on))
     at.field('retry_on').warn(`"${word}" is no retry condition and has no effect`, { got: word });
+  if (message.retry_priority !== undefined)
+    at.field('retry_priority').unsupported(
+      `retry priority "${message.retry_priority.name}" is not supported by chancery`,
+    );
+  // Neither has Envoy any.
+  extensions(
+    'retry_options_predicate',
+    message.retry_options_predicates,
+    at,
+    'retry_options_predicates',
+    registry,
+  );
   if (message.refresh_cluster_on_retry) at.field('refresh_cluster_on_retry').warn(noEffect);
   const { retry_back_off: backOff, rate_limited_retry_back_off: limited } = message;
   const baseIntervalMs = Math.max(1, ms(backOff?.base_interval, 25));
@@ -455,17 +468,6 @@ export function parseRetryPolicy(
       message.retry_host_predicate,
       at,
       'retry_host_predicate',
-      registry,
-    ),
-    retryPriority:
-      message.retry_priority === undefined
-        ? undefined
-        : registry.parse('retry_priority', message.retry_priority, at.field('retry_priority')),
-    optionsPredicates: extensions(
-      'retry_options_predicate',
-      message.retry_options_predicates,
-      at,
-      'retry_options_predicates',
       registry,
     ),
     refreshClusterOnRetry: message.refresh_cluster_on_retry,

@@ -5,6 +5,7 @@ import { parseSubstitution } from '#base/regex.ts';
 import { compileFormatData, type FormatData } from '#extension/format-config.ts';
 import { compileLevel, compileSteps } from '#extension/header-mutation-config.ts';
 import { HeaderMutationLevels, type HeaderMutations } from '#extension/header-mutations.ts';
+import type { InternalRedirectPredicateExtension } from '#extension/internal-redirect-predicate.ts';
 import {
   compileHeaderMatcher,
   compileMetadataMatcher,
@@ -17,6 +18,8 @@ import { RegexMatcher, type StringMatcher } from '#extension/matchers/string-mat
 import { ProxyHeaderWriter } from '#extension/proxy-protocol-config.ts';
 import type { RateLimitPolicy } from '#extension/rate-limit-descriptors.ts';
 import { compileRateLimit, type RateLimitData } from '#extension/rate-limit-policy.ts';
+import type { Registry } from '#extension/registry.ts';
+import type { RetryHostPredicateExtension } from '#extension/retry-host-predicate.ts';
 import type { Runtime } from '#extension/runtime.ts';
 import { compileFormat } from '#extension/substitution/compile.ts';
 import { headerField } from '#http/header-field.ts';
@@ -27,6 +30,7 @@ import { PathIndex, Rest } from './path-index.ts';
 import {
   type ForwardData,
   type HashPolicyData,
+  type InternalRedirectData,
   type LevelMutations,
   type MirrorPolicyData,
   PathMatchKind,
@@ -42,6 +46,7 @@ import {
 } from './route-config.ts';
 import {
   type HashPolicy,
+  type InternalRedirectPolicy,
   type MirrorPolicy,
   type PerFilterConfig,
   type RetryPolicy,
@@ -81,6 +86,8 @@ export interface CompileServices {
   readonly localCluster: string;
   /** Turns what a filter's `parseRoute` made into what the filter reads per request. Without it the config stays as it is. */
   prepareRoute?(extension: string, config: unknown): unknown;
+  /** For the extensions inside routes. */
+  readonly registry: Registry;
 }
 
 export function compileRoutes(data: RouteConfigData, services: CompileServices): RouteTable {
@@ -292,11 +299,12 @@ class HostCompiler {
         action.idleTimeoutMs >= 0 || action.maxStreamDurationMs >= 0 || action.grpcTimeoutHeaderMaxMs >= 0,
       maxGrpcTimeoutMs: action.maxGrpcTimeoutMs,
       grpcTimeoutOffsetMs: action.grpcTimeoutOffsetMs,
-      retryPolicy: retryPolicy === undefined ? null : compileRetryPolicy(retryPolicy),
+      retryPolicy:
+        retryPolicy === undefined ? null : compileRetryPolicy(retryPolicy, this.#services.registry),
       hedgePolicy: action.hedgePolicy ?? this.#data.hedgePolicy ?? null,
       mirrorPolicies: mirrors.map(compileMirrorPolicy),
       hashPolicies: action.hashPolicies.map(compileHashPolicy),
-      internalRedirectPolicy: action.internalRedirectPolicy ?? null,
+      internalRedirectPolicy: compileInternalRedirect(action.internalRedirectPolicy, this.#services.registry),
       upgrades:
         Object.keys(action.upgrades).length === 0
           ? null
@@ -570,12 +578,31 @@ function compileRedirect(data: RedirectData, match: RouteMatchData): CompiledRed
   });
 }
 
-function compileRetryPolicy(data: RetryPolicyData): RetryPolicy {
+function compileRetryPolicy(data: RetryPolicyData, registry: Registry): RetryPolicy {
   return {
     ...data,
     retriableHeaders: data.retriableHeaders.map(compileHeaderMatcher),
     retriableRequestHeaders: data.retriableRequestHeaders.map(compileHeaderMatcher),
-    retryPriority: data.retryPriority ?? null,
+    hostPredicates: data.hostPredicates.map((it) =>
+      registry
+        .byName<RetryHostPredicateExtension>('retry_host_predicate', it.extension)!
+        .prepare(it.config as never),
+    ),
+  };
+}
+
+function compileInternalRedirect(
+  data: InternalRedirectData | undefined,
+  registry: Registry,
+): InternalRedirectPolicy | null {
+  if (data === undefined) return null;
+  return {
+    ...data,
+    predicates: data.predicates.map((it) =>
+      registry
+        .byName<InternalRedirectPredicateExtension>('internal_redirect_predicate', it.extension)!
+        .prepare(it.config as never),
+    ),
   };
 }
 

@@ -182,8 +182,13 @@ export interface ForwardData {
   readonly includeVirtualHostRateLimits: boolean;
   readonly hashPolicies: readonly HashPolicyData[];
   readonly upgrades: Readonly<Record<string, UpgradePolicy>>;
-  readonly internalRedirectPolicy: InternalRedirectPolicy | undefined;
+  readonly internalRedirectPolicy: InternalRedirectData | undefined;
 }
+
+/** As compiled, with its predicates by name. */
+export type InternalRedirectData = Omit<InternalRedirectPolicy, 'predicates'> & {
+  readonly predicates: readonly Configured[];
+};
 
 export interface WeightedClustersData {
   readonly clusters: readonly ClusterWeightData[];
@@ -239,8 +244,6 @@ export interface RetryPolicyData {
   readonly resetMaxIntervalMs: number;
   readonly hostSelectionMaxAttempts: number;
   readonly hostPredicates: readonly Configured[];
-  readonly retryPriority: Configured | undefined;
-  readonly optionsPredicates: readonly Configured[];
   readonly refreshClusterOnRetry: boolean;
 }
 

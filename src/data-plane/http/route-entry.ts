@@ -3,9 +3,11 @@
 
 import type { FormatContext, Formatter } from '#extension/formatter.ts';
 import type { HeaderMutations } from '#extension/header-mutations.ts';
+import type { InternalRedirectPredicate } from '#extension/internal-redirect-predicate.ts';
 import type { HeaderMatcher } from '#extension/matchers/header-matcher.ts';
 import type { ProxyHeaderWriter, ProxyProtocolData } from '#extension/proxy-protocol-config.ts';
 import type { RateLimitPolicy } from '#extension/rate-limit-descriptors.ts';
+import type { RetryHostPredicate } from '#extension/retry-host-predicate.ts';
 import type { RuntimeFraction } from '#extension/runtime.ts';
 import type { StreamInfo } from '#extension/stream-info.ts';
 import type { HeaderMap } from '#http/header-map.ts';
@@ -182,16 +184,8 @@ export interface RetryPolicy {
   readonly resetHeaders: readonly { readonly name: string; readonly format: 'SECONDS' | 'UNIX_TIMESTAMP' }[];
   readonly resetMaxIntervalMs: number;
   readonly hostSelectionMaxAttempts: number;
-  readonly hostPredicates: readonly NamedExtension[];
-  readonly retryPriority: NamedExtension | null;
-  readonly optionsPredicates: readonly NamedExtension[];
+  readonly hostPredicates: readonly RetryHostPredicate[];
   readonly refreshClusterOnRetry: boolean;
-}
-
-/** An extension inside a route, by the name of its factory, with what its `parse` made of the message. */
-export interface NamedExtension {
-  readonly name: string;
-  readonly config: unknown;
 }
 
 export interface HedgePolicy {
@@ -241,7 +235,7 @@ export interface RegexRewrite {
 export interface InternalRedirectPolicy {
   readonly maxInternalRedirects: number;
   readonly responseCodes: readonly number[];
-  readonly predicates: readonly NamedExtension[];
+  readonly predicates: readonly InternalRedirectPredicate[];
   readonly allowCrossScheme: boolean;
   /** Lower-case. */
   readonly responseHeadersToCopy: readonly string[];

@@ -33,7 +33,12 @@ function compile(init: RouteConfigurationInit, runtime = new Runtime()): RouteTa
     problems.map((it) => it.message),
     [],
   );
-  return compileRoutes(structuredClone(data), { runtime, stats: new StatsStore().root, localCluster: 'me' });
+  return compileRoutes(structuredClone(data), {
+    runtime,
+    stats: new StatsStore().root,
+    localCluster: 'me',
+    registry: new Registry([]),
+  });
 }
 
 /** One virtual host for all domains; a route's name is its place unless it has one. */

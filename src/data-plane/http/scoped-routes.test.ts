@@ -64,7 +64,12 @@ test('headers choose the route table', () => {
   const problems: ConfigError[] = [];
   const data = parse([scope('a', '1', 'x'), scope('b', '2', 'x'), scope('e', '', '')], problems);
   assert.deepEqual(problems, []);
-  const services = { runtime: new Runtime(), stats: new StatsStore().root, localCluster: '' };
+  const services = {
+    runtime: new Runtime(),
+    stats: new StatsStore().root,
+    localCluster: '',
+    registry: new Registry([]),
+  };
   const table = compileScopedRoutes(structuredClone(data), services);
   const info = { connection: {} } as unknown as StreamInfo;
   for (const [list, expected] of asked) {

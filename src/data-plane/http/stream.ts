@@ -78,8 +78,8 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
   /** Answered before it was looked at: the rest of it may still be on its way. */
   isRefused = false;
   internalRedirects = 0;
-  /** Routes this request was redirected away from. */
-  redirectedFrom: object[] = noRoutes;
+  /** What the predicates of internal redirects remember. */
+  followedRedirects: Set<string> | undefined = undefined;
   /** An upgrade that is allowed: counted until the stream ends. */
   isUpgrade = false;
   readonly router: Router;
@@ -248,7 +248,7 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
     const { manager } = this;
     const successor = manager.succeed(this.encoder);
     successor.internalRedirects = this.internalRedirects + 1;
-    successor.redirectedFrom = [...this.redirectedFrom, this.#route!];
+    successor.followedRedirects = this.followedRedirects;
     this.#successor = successor;
     successor.isInternal = this.isInternal;
     successor.isGrpc = this.isGrpc;
@@ -1020,7 +1020,6 @@ const grpcDeadlineExceeded = 4;
 const noHeaders = new HeaderMap();
 const noFilters: readonly HttpFilter[] = [];
 const nothing: readonly unknown[] = [];
-const noRoutes: object[] = [];
 const noBytes = Buffer.alloc(0);
 
 function isStopAll(hold: Hold): boolean {
