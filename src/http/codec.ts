@@ -77,6 +77,8 @@ export interface StreamEncoder extends ByteCounts {
   encodeTrailers(trailers: HeaderMap): void;
   /** Ends the stream now: RST_STREAM, or for HTTP/1 the owner is asked to close the connection. No callback follows. */
   reset(reason: ResetReason): void;
+  /** HTTP/2, behind the end: what still waits for the peer's window is given up after this long. 0: never. */
+  limitFlush(timeoutMs: number): void;
   /** True: deliver no more data of this stream (HTTP/2: grant no window; HTTP/1: the owner stops reading). Counted, as Envoy's readDisable. */
   readDisable(disable: boolean): void;
 }

@@ -312,6 +312,8 @@ class H1ClientStream implements StreamEncoder {
     this.#codec.onStreamReset(this);
   }
 
+  limitFlush(): void {}
+
   readDisable(disable: boolean): void {
     if (this.isOver) return;
     const change = disable ? 1 : -1;

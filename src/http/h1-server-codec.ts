@@ -366,6 +366,8 @@ class H1ServerStream implements StreamEncoder {
     this.#codec.onStreamReset(this);
   }
 
+  limitFlush(): void {}
+
   readDisable(disable: boolean): void {
     if (this.isResponseComplete) return;
     const change = disable ? 1 : -1;

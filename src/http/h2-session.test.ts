@@ -48,6 +48,27 @@ test('a request and its response, with bodies and trailers', () => {
   assert.deepEqual(nonZero(server.stats), { nghttp2_downstream_connections: 1, trailers: 1 });
 });
 
+test('what waits for the window behind the end is given up after the flush timeout', () => {
+  const server = new TestServer();
+  const client = new TestClient({ initialStreamWindowSize: 10 });
+  server.respond = (encoder) => {
+    encoder.encodeHeaders(headerMap({ status: 200 }), false);
+    encoder.encodeData(Buffer.alloc(30), true);
+    encoder.limitFlush(300);
+  };
+  const [encoder, response] = client.request(getRequest());
+  encoder.readDisable(true);
+  exchange(client, server);
+  server.clock.advance(290);
+  exchange(client, server);
+  assert.equal(response.log.length, 1);
+  server.clock.advance(20);
+  exchange(client, server);
+  assert.deepEqual(response.log.slice(1), ['reset RemoteReset']);
+  assert.equal(nonZero(server.stats).tx_flush_timeout, 1);
+  assert.equal(server.session.activeStreams, 0);
+});
+
 test('hundreds of streams at once, each gets its own answer', () => {
   const server = new TestServer();
   const client = new TestClient();

@@ -3,7 +3,7 @@
 // and Envoy's codec around it.
 import type { Clock } from '#base/clock.ts';
 import { finished } from '#base/read-buffers.ts';
-import type { TimerWheel } from '#base/timer-wheel.ts';
+import { type TimerWheel, WheelTimer } from '#base/timer-wheel.ts';
 import type {
   ByteSink,
   ClientCodec,
@@ -149,6 +149,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
   readonly #keepalive: H2Keepalive | undefined;
   #sinkIsAbove = false;
   readonly #clock: Clock;
+  readonly #wheel: TimerWheel;
 
   constructor(
     serverOwner: ServerCodecOwner | undefined,
@@ -167,6 +168,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
     this.#options = options;
     this.#stats = stats;
     this.#clock = clock;
+    this.#wheel = wheel;
     this.#decoder = new HpackDecoder(options.maxFieldBytes);
     this.#encoder = new HpackEncoder(options.hpackTableSize, options.huffman);
     this.#message = new MessageCollector(options);
@@ -382,6 +384,17 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
       }
     }
     this.#close(stream);
+  }
+
+  limitFlush(stream: H2Stream, timeoutMs: number): void {
+    const timer = new WheelTimer({
+      onTimeout: () => {
+        this.#stats.tx_flush_timeout.value++;
+        this.resetStream(stream, ResetReason.LocalReset);
+      },
+    });
+    stream.flushTimer = timer;
+    this.#wheel.start(timer, timeoutMs);
   }
 
   /** Reading of the stream is allowed again. */
@@ -1333,6 +1346,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
 
   #forget(stream: H2Stream): void {
     stream.gone = true;
+    if (stream.flushTimer !== undefined) this.#wheel.cancel(stream.flushTimer);
     this.#openStreams--;
     this.#stats.streams_active.value--;
     this.#stats.pending_send_bytes.value -= stream.queuedBytes;

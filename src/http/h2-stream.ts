@@ -1,4 +1,5 @@
 // One HTTP/2 stream: its state, its two flow-control windows, and what waits in it. The session does the frames.
+import type { WheelTimer } from '#base/timer-wheel.ts';
 import type { ResetReason, StreamDecoder, StreamEncoder } from './codec.ts';
 import type { H2Session } from './h2-session.ts';
 import type { HeaderMap } from './header-map.ts';
@@ -24,6 +25,7 @@ export class H2Stream implements StreamEncoder {
   remoteEnd = false;
   /** ... and was told to the decoder. */
   remoteEndTold = false;
+  flushTimer: WheelTimer | undefined = undefined;
   gone = false;
   /** A final header block was received; an informational one. */
   gotHeaders = false;
@@ -89,6 +91,10 @@ export class H2Stream implements StreamEncoder {
 
   reset(reason: ResetReason): void {
     if (!this.gone) this.session.resetStream(this, reason);
+  }
+
+  limitFlush(timeoutMs: number): void {
+    if (!this.gone && this.queue !== undefined && timeoutMs > 0) this.session.limitFlush(this, timeoutMs);
   }
 
   readDisable(disable: boolean): void {

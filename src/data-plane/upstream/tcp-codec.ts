@@ -112,6 +112,8 @@ export class TcpCodec implements ClientCodec, StreamEncoder, FlushSource {
     this.#owner.onStreamEnd(false);
   }
 
+  limitFlush(): void {}
+
   readDisable(disable: boolean): void {
     this.#connection.readDisable(disable);
   }
