@@ -76,6 +76,7 @@ const hot: readonly string[] = [
   'src/extension/network-filter.ts',
   'src/extension/udp-filter.ts',
   'src/extension/response-flag.ts',
+  'src/extension/route-resolution.ts',
   'src/net/connection.ts',
   'src/net/reset-socket.ts',
   'src/net/udp-socket.ts',

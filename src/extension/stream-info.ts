@@ -64,6 +64,8 @@ export interface TlsInfo {
   peerCertificate(): CertificateInfo | undefined;
   localCertificate(): CertificateInfo | undefined;
   peerChain(): readonly CertificateInfo[];
+  /** Who has signed the peer's: sent along, or one of the trusted. */
+  issuerCertificate(): CertificateInfo | undefined;
 }
 
 export interface CertificateInfo {
@@ -166,6 +168,9 @@ export interface StreamInfo {
   isTraced: boolean;
   isHealthCheck: boolean;
   attemptCount: number;
+  /** How often a route was looked for, and how long that took, where somebody wants to know. */
+  routeResolutions: number;
+  routeResolutionUs: number;
   /** `%CUSTOM_FLAGS%`: what filters added, joined by commas. */
   customFlags: string;
 }

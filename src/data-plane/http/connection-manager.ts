@@ -16,7 +16,7 @@ import {
 import type { HeaderMap } from '#http/header-map.ts';
 import { reasonPhrase } from '#http/status.ts';
 import { CloseEvent, CloseType } from '#net/connection.ts';
-import { CodecType } from './manager-config.ts';
+import { CodecType, type ForwardedProtoData } from './manager-config.ts';
 import type { ManagerShared } from './manager-shared.ts';
 import { PrematureResets } from './premature-resets.ts';
 import { Stream } from './stream.ts';
@@ -35,6 +35,8 @@ export class ConnectionManager implements NetworkFilter, ServerCodecOwner, Timer
   /** IP of the peer without port; empty for a Unix socket. */
   readonly remoteIp: string;
   readonly localPort: string;
+  /** What x-forwarded-proto says of this connection. */
+  readonly forwardedProto: 'http' | 'https';
   /** `HTTP/2` once that is known, else empty; what a request really is says `codecProtocol`. */
   protocol = '';
   /** After the response under way the connection ends. */
@@ -52,6 +54,8 @@ export class ConnectionManager implements NetworkFilter, ServerCodecOwner, Timer
   #closeWhenOut = false;
   readonly #resets = new PrematureResets();
   #closeType: CloseType = CloseType.FlushWriteAndDelay;
+  /** Too old: the next request is the last. */
+  #endsWithNextRequest = false;
   /** The last response has no end of its own. */
   #isUnframed = false;
   readonly #startMs: number;
@@ -70,6 +74,7 @@ export class ConnectionManager implements NetworkFilter, ServerCodecOwner, Timer
     this.isLoopbackPeer = this.remoteIp.startsWith('127.') || this.remoteIp === '::1';
     this.localPort = info.localAddress.slice(info.localAddress.lastIndexOf(':') + 1);
     const { stats, config } = shared;
+    this.forwardedProto = this.#protoOf(config.forwardedProto);
     this.#startMs = turnMs();
     stats.downstreamCxTotal.value++;
     stats.downstreamCxActive.value++;
@@ -86,8 +91,21 @@ export class ConnectionManager implements NetworkFilter, ServerCodecOwner, Timer
     this.#idleTimer = new WheelTimer(this, Timer.Idle);
     if (config.idleTimeoutMs > 0) shared.timers.start(this.#idleTimer, config.idleTimeoutMs);
     if (config.maxConnectionDurationMs > 0)
-      this.#startTimer(Timer.MaxDuration, config.maxConnectionDurationMs);
+      this.#startTimer(
+        Timer.MaxDuration,
+        withJitter(config.maxConnectionDurationMs, config.maxConnectionDurationJitter),
+      );
     shared.connections.add(this);
+  }
+
+  /** A PROXY header may tell better than TLS. */
+  #protoOf(ports: ForwardedProtoData | undefined): 'http' | 'https' {
+    if (ports !== undefined && this.connectionInfo.isLocalAddressRestored) {
+      const port = Number(this.localPort);
+      if (ports.httpsPorts.includes(port)) return 'https';
+      if (ports.httpPorts.includes(port)) return 'http';
+    }
+    return this.isTls ? 'https' : 'http';
   }
 
   // NetworkFilter -----------------------------------------------------------------------------------------------------------
@@ -143,6 +161,7 @@ export class ConnectionManager implements NetworkFilter, ServerCodecOwner, Timer
     if (codec !== undefined) {
       if (codec.protocol === 'HTTP/2') stats.downstreamCxHttp2Active.value--;
       else stats.downstreamCxHttp1Active.value--;
+      if (this.#endsWithNextRequest) stats.downstreamCxHttp1SoftDrain.value--;
       codec.onConnectionClose(ResetReason.ConnectionTermination, '');
     }
     for (let i = this.streams.length - 1; i >= 0; i--)
@@ -201,6 +220,10 @@ export class ConnectionManager implements NetworkFilter, ServerCodecOwner, Timer
     if (this.streams.length === 0) shared.timers.cancel(this.#idleTimer);
     const stream = new Stream(this, encoder);
     this.streams.push(stream);
+    if (this.#endsWithNextRequest) {
+      this.isClosing = true;
+      this.sawConnectionClose = true;
+    }
     if (config.maxRequestsPerConnection > 0 && this.#requests >= config.maxRequestsPerConnection) {
       if (!this.isClosing) stats.downstreamCxMaxRequestsReached.value++;
       if (this.protocol === 'HTTP/2') {
@@ -247,7 +270,8 @@ export class ConnectionManager implements NetworkFilter, ServerCodecOwner, Timer
       this.downstream.close(CloseType.FlushWriteAndDelay, error.details);
       return;
     }
-    stream.info.flags |= 1 << ResponseFlag.DownstreamProtocolError;
+    // The answer is made before the flag is raised.
+    stream.flagsAtEnd |= 1 << ResponseFlag.DownstreamProtocolError;
     stream.sendLocalReply(error.status, reasonPhrase(error.status), error.details);
   }
 
@@ -311,7 +335,8 @@ export class ConnectionManager implements NetworkFilter, ServerCodecOwner, Timer
     if (this.isDraining || this.isClosing) return;
     this.isDraining = true;
     this.#codec?.shutdownNotice();
-    this.#startTimer(Timer.Drain, this.shared.config.drainTimeoutMs);
+    const { drainTimeoutMs, drainTimeoutJitter } = this.shared.config;
+    this.#startTimer(Timer.Drain, withJitter(drainTimeoutMs, drainTimeoutJitter));
   }
 
   onStreamReset(): void {
@@ -329,6 +354,10 @@ export class ConnectionManager implements NetworkFilter, ServerCodecOwner, Timer
     else if (at >= 0) streams.splice(at, 1);
     stats.downstreamRqActive.value--;
     stats.downstreamRqTime.record(stream.info.endMs - stream.info.startMs);
+    if (shared.routeResolution !== null && stream.info.routeResolutions > 0) {
+      shared.routeResolution.timeUs.record(Math.floor(stream.info.routeResolutionUs));
+      shared.routeResolution.count.record(stream.info.routeResolutions);
+    }
     for (let i = 0; i < accessLogs.length; i++) accessLogs[i]!.log(stream);
     if (this.#isClosed) return;
     const { info } = stream;
@@ -383,13 +412,15 @@ export class ConnectionManager implements NetworkFilter, ServerCodecOwner, Timer
   }
 
   onTimeout(id: number): void {
-    const { stats } = this.shared;
+    const { stats, config } = this.shared;
     if (id === Timer.Idle) {
       stats.downstreamCxIdleTimeout.value++;
       this.#endSoon('on_idle_timeout');
     } else if (id === Timer.MaxDuration) {
       stats.downstreamCxMaxDurationReached.value++;
-      this.#endSoon('max_connection_duration_timeout');
+      if (this.#codec !== undefined && this.protocol !== 'HTTP/2' && config.http1SafeMaxConnectionDuration)
+        this.#endWithNextRequest();
+      else this.#endSoon('max_connection_duration_timeout');
     } else if (id === Timer.Drain) {
       this.#hasSaidGoAway = true;
       this.isClosing = true;
@@ -398,10 +429,20 @@ export class ConnectionManager implements NetworkFilter, ServerCodecOwner, Timer
     }
   }
 
+  #endWithNextRequest(): void {
+    if (this.#endsWithNextRequest) return;
+    this.#endsWithNextRequest = true;
+    this.shared.stats.downstreamCxHttp1SoftDrain.value++;
+  }
+
   #endSoon(details: string): void {
     if (this.#codec === undefined) this.downstream.close(CloseType.FlushWrite, details);
     else this.startDrain();
   }
+}
+
+function withJitter(delayMs: number, percent: number): number {
+  return percent === 0 ? delayMs : delayMs * (1 + (Math.random() * percent) / 100);
 }
 
 function ipOf(address: string): string {

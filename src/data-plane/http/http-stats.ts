@@ -207,3 +207,14 @@ export class ListenerHttpStats {
     this.downstreamRqCompleted = scope.counter('downstream_rq_completed');
   }
 }
+
+/** With `record_route_resolution_stats`: how long streams looked for their routes, and how often. */
+export class RouteResolutionStats {
+  readonly timeUs: Histogram;
+  readonly count: Histogram;
+
+  constructor(scope: Scope) {
+    this.timeUs = scope.histogram('downstream_rq_route_resolution_time_us', 'microseconds');
+    this.count = scope.histogram('downstream_rq_route_resolutions');
+  }
+}

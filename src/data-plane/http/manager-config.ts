@@ -4,8 +4,10 @@ import type { StringMatcherData } from '#extension/matchers/matcher-config.ts';
 import type { Configured } from '#extension/registry.ts';
 import type { H2Options } from '#http/h2-options.ts';
 import type { Http1OptionsData } from './codec-options.ts';
+import type { ClientCertData, ClientCertMatcherData } from './forwarded-client-cert-config.ts';
 import type { LocalReplyData } from './local-reply-mapper.ts';
 import type { PathSettings } from './path-options.ts';
+import type { ProxyStatusData } from './proxy-status.ts';
 import type { RouteConfigData } from './route-config.ts';
 import type { ScopedRoutesData } from './scoped-routes-config.ts';
 
@@ -54,31 +56,42 @@ export interface ConnectionManagerConfig {
   /** `ignore_http_11_upgrade` */
   readonly ignoredUpgrades: readonly StringMatcherData[];
   readonly alwaysSetRequestIdInResponse: boolean;
-  readonly forwardClientCert: ForwardClientCert;
-  readonly setCurrentClientCertDetails: {
-    readonly subject: boolean;
-    readonly cert: boolean;
-    readonly chain: boolean;
-    readonly dns: boolean;
-    readonly uri: boolean;
-  };
+  readonly clientCert: ClientCertData;
+  /** `forward_client_cert_matcher`: what it finds holds instead. */
+  readonly clientCertMatcher: ClientCertMatcherData | undefined;
+  readonly forwardedProto: ForwardedProtoData | undefined;
+  readonly proxyStatus: ProxyStatusData | undefined;
+  readonly recordsRouteResolution: boolean;
   /** What is not set is said by runtime values, see `path-options.ts`. */
   readonly path: PathSettings;
   /** 0 none, 1 the port of the listener only, 2 any. */
   readonly stripPort: 0 | 1 | 2;
   readonly stripTrailingHostDot: boolean;
   readonly proxy100Continue: boolean;
-  /** Upgrade types that are allowed, lower-case, with the filters of their own chain (empty: the usual ones). */
-  readonly upgrades: readonly { readonly type: string; readonly enabled: boolean }[];
+  /** Upgrade types that are allowed, lower-case. */
+  readonly upgrades: readonly {
+    readonly type: string;
+    readonly enabled: boolean;
+    /** Undefined: the same as for other requests. */
+    readonly filters: ConnectionManagerConfig['filters'] | undefined;
+  }[];
   readonly streamIdleTimeoutMs: number;
+  /** -1: as the idle timeout. */
+  readonly streamFlushTimeoutMs: number;
   readonly requestTimeoutMs: number;
   readonly requestHeadersTimeoutMs: number;
   readonly maxStreamDurationMs: number;
   readonly idleTimeoutMs: number;
   readonly maxConnectionDurationMs: number;
+  /** Percent of the duration that may be added. */
+  readonly maxConnectionDurationJitter: number;
+  /** Over HTTP/1 a connection that is too old ends with its next response. */
+  readonly http1SafeMaxConnectionDuration: boolean;
   readonly maxRequestsPerConnection: number;
   readonly delayedCloseMs: number;
   readonly drainTimeoutMs: number;
+  /** Percent of the timeout that may be added. */
+  readonly drainTimeoutJitter: number;
   readonly http1: Http1OptionsData;
   readonly http2: H2Options;
   readonly localReply: LocalReplyData | undefined;
@@ -90,6 +103,12 @@ export interface AccessLogMoments {
   readonly tunnel: boolean;
   /** Again and again while it runs; 0: not. */
   readonly intervalMs: number;
+}
+
+/** `forward_proto_config`: ports of a PROXY header's destination. */
+export interface ForwardedProtoData {
+  readonly httpsPorts: readonly number[];
+  readonly httpPorts: readonly number[];
 }
 
 export interface RouterConfig {

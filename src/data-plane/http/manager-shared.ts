@@ -2,6 +2,8 @@
 import type { TimerWheel } from '#base/timer-wheel.ts';
 import type { AccessLogger } from '#extension/access-logger.ts';
 import type { HeaderMutations } from '#extension/header-mutations.ts';
+import type { MatcherTree } from '#extension/matchers/matcher-tree.ts';
+import type { StreamSubject } from '#extension/matchers/stream-input.ts';
 import type { OriginalIpDetection } from '#extension/original-ip-detection.ts';
 import type { Runtime } from '#extension/runtime.ts';
 import type { ByteSink, ServerCodec, ServerCodecOwner } from '#http/codec.ts';
@@ -11,7 +13,13 @@ import type { ClusterLookup } from '../upstream/cluster.ts';
 import type { AsyncShared } from './async-request.ts';
 import type { ConnectionManager } from './connection-manager.ts';
 import type { FilterPlan } from './filter-plan.ts';
-import type { ConnectionManagerStats, ListenerHttpStats, RouterStats } from './http-stats.ts';
+import type { ClientCertData } from './forwarded-client-cert-config.ts';
+import type {
+  ConnectionManagerStats,
+  ListenerHttpStats,
+  RouteResolutionStats,
+  RouterStats,
+} from './http-stats.ts';
 import type { ConnectionManagerConfig } from './manager-config.ts';
 import type { RouteTable } from './route-entry.ts';
 import type { Stream } from './stream.ts';
@@ -30,8 +38,12 @@ export interface ManagerShared {
   readonly routerStats: RouterStats;
   /** For requests the proxy makes itself, as mirrors. */
   readonly asyncClient: AsyncShared;
+  /** Null: not recorded. */
+  readonly routeResolution: RouteResolutionStats | null;
   readonly listenerStats: ListenerHttpStats;
   readonly plan: FilterPlan;
+  /** Of upgrades that have filters of their own, by type. */
+  readonly upgradePlans: ReadonlyMap<string, FilterPlan>;
   /** Replaced as a whole when RDS or a listener update brings new routes. */
   routes: RouteTable;
   readonly clusters: ClusterLookup;
@@ -44,6 +56,12 @@ export interface ManagerShared {
   readonly ipDetections: readonly OriginalIpDetection[];
   /** Undefined: paths stay as they come. */
   readonly pathOptions: PathOptions | undefined;
+  /** Null: none. */
+  readonly clientCertMatcher: MatcherTree<StreamSubject, ClientCertData> | null;
+  /** A request may get x-forwarded-client-cert that had none. */
+  readonly addsClientCert: boolean;
+  /** `proxy_status_config`; null: not said. */
+  readonly addProxyStatus: ((stream: Stream, headers: HeaderMap) => void) | null;
   readonly localReplies: LocalReplyMapper | undefined;
   readonly bufferLimitBytes: number;
   readonly streamIdleTimeoutMs: number;

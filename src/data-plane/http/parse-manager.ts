@@ -7,17 +7,21 @@ import { durationMs, onlyFields, warnOthers } from '#extension/message-fields.ts
 import { type Configured, type Registry, typeOf } from '#extension/registry.ts';
 import type { RequestIdConfig } from '#extension/request-id.ts';
 import type { Router } from '#schema/messages/envoy/extensions/filters/http/router/v3.ts';
-import type { HttpConnectionManager } from '#schema/messages/envoy/extensions/filters/network/http_connection_manager/v3.ts';
+import type {
+  HttpConnectionManager,
+  HttpFilter,
+} from '#schema/messages/envoy/extensions/filters/network/http_connection_manager/v3.ts';
 import { parseHttp1Options, parseHttp2Options } from './codec-options.ts';
+import { parseClientCert, parseClientCertMatcher } from './forwarded-client-cert-config.ts';
 import { parseLocalReply } from './local-reply-mapper.ts';
 import {
   CodecType,
   type ConnectionManagerConfig,
-  ForwardClientCert,
   type RouterConfig,
   ServerHeader,
 } from './manager-config.ts';
 import { parsePathSettings } from './path-options.ts';
+import { parseProxyStatus } from './proxy-status.ts';
 import { parseRouteConfiguration } from './route-parse.ts';
 import { parseScopedRoutes } from './scoped-routes-config.ts';
 
@@ -37,12 +41,19 @@ const supported = [
   'scheme_header_transformation',
   'max_request_headers_kb',
   'stream_idle_timeout',
+  'stream_flush_timeout',
   'request_timeout',
   'request_headers_timeout',
   'drain_timeout',
   'delayed_close_timeout',
   'access_log',
   'access_log_options',
+  'drain_timeout_jitter',
+  'http1_safe_max_connection_duration',
+  'forward_client_cert_matcher',
+  'forward_proto_config',
+  'proxy_status_config',
+  'record_route_resolution_stats',
   'access_log_flush_interval',
   'flush_access_log_on_new_request',
   'use_remote_address',
@@ -70,19 +81,30 @@ const supported = [
   'append_x_forwarded_port',
 ];
 
+/** Nobody has implemented them; the last is about HTTP/3. */
+const withoutEffect = [
+  'path_normalization_options',
+  'represent_ipv4_remote_address_as_ipv4_mapped_ipv6',
+  'http3_protocol_options',
+] as const;
+
 export function parseConnectionManager(
   message: HttpConnectionManager,
   at: ParseContext,
   registry: Registry,
 ): ConnectionManagerConfig {
-  onlyFields(message, at, [...supported, 'stream_flush_timeout', 'append_local_overload', 'tracing']);
+  onlyFields(message, at, [...supported, ...withoutEffect, 'append_local_overload', 'tracing']);
+  for (const name of withoutEffect) if (message[name]) at.field(name).warn('has no effect, in Envoy neither');
   if (message.tracing !== undefined)
     at.field('tracing').warn('is not supported by chancery: requests are not traced', {
       rule: 'unsupported',
     });
-  for (const name of ['stream_flush_timeout', 'append_local_overload'] as const) {
-    if (message[name]) at.field(name).warn('is not acted on by chancery yet', { rule: 'unsupported' });
-  }
+  if (message.add_proxy_protocol_connection_state === false)
+    at.field('add_proxy_protocol_connection_state').warn('is not acted on by chancery yet', {
+      rule: 'unsupported',
+    });
+  if (message.append_local_overload)
+    at.field('append_local_overload').warn('is not acted on by chancery yet', { rule: 'unsupported' });
   const scheme = at.field('scheme_header_transformation');
   warnOthers(message.scheme_header_transformation, scheme, ['scheme_to_overwrite']);
   const common = message.common_http_protocol_options;
@@ -90,12 +112,12 @@ export function parseConnectionManager(
     onlyFields(common, at.field('common_http_protocol_options'), [
       'idle_timeout',
       'max_connection_duration',
+      'max_connection_duration_jitter',
       'max_headers_count',
       'max_stream_duration',
       'headers_with_underscores_action',
       'max_requests_per_connection',
     ]);
-  const details = message.set_current_client_cert_details;
   return {
     statPrefix: message.stat_prefix,
     codecType:
@@ -112,7 +134,7 @@ export function parseConnectionManager(
       message.scoped_routes === undefined
         ? undefined
         : parseScopedRoutes(message.scoped_routes, at.field('scoped_routes'), registry),
-    ...parseFilters(message, at, registry),
+    ...parseFilters(message.http_filters, at, 'http_filters', registry),
     accessLogs: parseAccessLogs(message.access_log, at.field('access_log'), registry),
     accessLogMoments: {
       start:
@@ -157,31 +179,46 @@ export function parseConnectionManager(
       parseStringMatcher(it, at.field('http_protocol_options').field('ignore_http_11_upgrade', i)),
     ),
     alwaysSetRequestIdInResponse: message.always_set_request_id_in_response,
-    forwardClientCert: forwardModes[message.forward_client_cert_details] ?? ForwardClientCert.Sanitize,
-    setCurrentClientCertDetails: {
-      subject: details?.subject ?? false,
-      cert: details?.cert ?? false,
-      chain: details?.chain ?? false,
-      dns: details?.dns ?? false,
-      uri: details?.uri ?? false,
+    clientCert: parseClientCert(message),
+    clientCertMatcher:
+      message.forward_client_cert_matcher === undefined
+        ? undefined
+        : parseClientCertMatcher(
+            message.forward_client_cert_matcher,
+            at.field('forward_client_cert_matcher'),
+          ),
+    forwardedProto: message.forward_proto_config && {
+      httpsPorts: message.forward_proto_config.https_destination_ports,
+      httpPorts: message.forward_proto_config.http_destination_ports,
     },
+    proxyStatus: message.proxy_status_config && parseProxyStatus(message.proxy_status_config),
+    recordsRouteResolution: message.record_route_resolution_stats,
     path: parsePathSettings(message),
     stripPort: message.strip_any_host_port ? 2 : message.strip_matching_host_port ? 1 : 0,
     stripTrailingHostDot: message.strip_trailing_host_dot,
     proxy100Continue: message.proxy_100_continue,
     upgrades: message.upgrade_configs.map((it, i) => {
-      onlyFields(it, at.field('upgrade_configs', i), ['upgrade_type', 'enabled']);
-      return { type: it.upgrade_type.toLowerCase(), enabled: it.enabled ?? true };
+      const here = at.field('upgrade_configs', i);
+      return {
+        type: it.upgrade_type.toLowerCase(),
+        enabled: it.enabled ?? true,
+        filters:
+          it.filters.length === 0 ? undefined : parseFilters(it.filters, here, 'filters', registry).filters,
+      };
     }),
     streamIdleTimeoutMs: durationMs(message.stream_idle_timeout, 300_000),
+    streamFlushTimeoutMs: durationMs(message.stream_flush_timeout, -1),
     requestTimeoutMs: durationMs(message.request_timeout, 0),
     requestHeadersTimeoutMs: durationMs(message.request_headers_timeout, 0),
     maxStreamDurationMs: durationMs(common?.max_stream_duration, 0),
     idleTimeoutMs: durationMs(common?.idle_timeout, 3_600_000),
     maxConnectionDurationMs: durationMs(common?.max_connection_duration, 0),
+    maxConnectionDurationJitter: common?.max_connection_duration_jitter?.value ?? 0,
+    http1SafeMaxConnectionDuration: message.http1_safe_max_connection_duration,
     maxRequestsPerConnection: common?.max_requests_per_connection ?? 0,
     delayedCloseMs: durationMs(message.delayed_close_timeout, 1000),
     drainTimeoutMs: durationMs(message.drain_timeout, 5000),
+    drainTimeoutJitter: message.drain_timeout_jitter?.value ?? 0,
     http1: parseHttp1Options(
       message.http_protocol_options,
       common,
@@ -202,14 +239,6 @@ export function parseConnectionManager(
   };
 }
 
-const forwardModes: Readonly<Record<string, ForwardClientCert>> = {
-  SANITIZE: ForwardClientCert.Sanitize,
-  FORWARD_ONLY: ForwardClientCert.ForwardOnly,
-  APPEND_FORWARD: ForwardClientCert.AppendForward,
-  SANITIZE_SET: ForwardClientCert.SanitizeSet,
-  ALWAYS_FORWARD_ONLY: ForwardClientCert.AlwaysForwardOnly,
-};
-
 function parseRequestId(message: HttpConnectionManager, at: ParseContext, registry: Registry): boolean {
   const extension = message.request_id_extension;
   if (extension?.typed_config === undefined) return true;
@@ -224,16 +253,17 @@ function parseRequestId(message: HttpConnectionManager, at: ParseContext, regist
 const routerType = 'envoy.extensions.filters.http.router.v3.Router';
 
 function parseFilters(
-  message: HttpConnectionManager,
+  messages: readonly HttpFilter[],
   at: ParseContext,
+  field: string,
   registry: Registry,
 ): Pick<ConnectionManagerConfig, 'filters' | 'routerConfig'> {
   const filters: (Configured & { disabled: boolean })[] = [];
   let routerConfig: RouterConfig | undefined;
-  message.http_filters.forEach((filter, i) => {
-    const here = at.field('http_filters', i);
+  messages.forEach((filter, i) => {
+    const here = at.field(field, i);
     onlyFields(filter, here, ['name', 'typed_config', 'is_optional', 'disabled']);
-    const isLast = i === message.http_filters.length - 1;
+    const isLast = i === messages.length - 1;
     const type = typeOf(filter.typed_config);
     if (type === routerType || (type === '' && filter.name === 'envoy.filters.http.router')) {
       if (!isLast) here.fail('envoy.filters.http.router must be the last filter of the chain');
@@ -251,8 +281,8 @@ function parseFilters(
     }
     filters.push({ ...configured, disabled: filter.disabled });
   });
-  if (message.http_filters.length === 0)
-    at.field('http_filters').fail(
+  if (messages.length === 0)
+    at.field(field).fail(
       'Error: http filter chain needs a terminal filter such as envoy.filters.http.router',
     );
   return {

@@ -6,6 +6,8 @@ import type { EarlyHeaderMutationExtension } from '#extension/early-header-mutat
 import { HeaderMutationLevels, type HeaderMutations } from '#extension/header-mutations.ts';
 import type { HttpFilterExtension } from '#extension/http-filter.ts';
 import { compileStringMatcher } from '#extension/matchers/compile.ts';
+import { compileMatcherTree } from '#extension/matchers/matcher-tree-compile.ts';
+import { compileStreamInput } from '#extension/matchers/stream-input.ts';
 import type { OriginalIpDetectionExtension } from '#extension/original-ip-detection.ts';
 import type { Registry } from '#extension/registry.ts';
 import type { Http1Options } from '#http/h1-options.ts';
@@ -15,11 +17,19 @@ import type { DataPlaneFilterContext, DataPlaneHttpFilterContext } from '../work
 import { http1Counts, http2Counts } from './codec-stats.ts';
 import type { ConnectionManager } from './connection-manager.ts';
 import { FilterPlan } from './filter-plan.ts';
-import { ConnectionManagerStats, ListenerHttpStats, RouterStats, TracingStats } from './http-stats.ts';
+import type { ClientCertData } from './forwarded-client-cert-config.ts';
+import {
+  ConnectionManagerStats,
+  ListenerHttpStats,
+  RouteResolutionStats,
+  RouterStats,
+  TracingStats,
+} from './http-stats.ts';
 import { ConfiguredLocalReply } from './local-reply-mapper.ts';
-import type { ConnectionManagerConfig } from './manager-config.ts';
+import { type ConnectionManagerConfig, ForwardClientCert } from './manager-config.ts';
 import type { ManagerShared } from './manager-shared.ts';
 import { pathOptions } from './path-options.ts';
+import { addProxyStatus } from './proxy-status.ts';
 import { type CompileServices, compileRoutes } from './route-compile.ts';
 import { noRoutes } from './route-config.ts';
 import { compileScopedRoutes } from './scoped-routes-compile.ts';
@@ -39,15 +49,16 @@ export function prepareConnectionManager(
     statPrefix,
     registry: context.registry,
   });
-  const plan = new FilterPlan(
-    config.filters.map((it) => it.name),
-    config.filters.map((it) =>
-      context.registry
-        .byName<HttpFilterExtension>('http_filter', it.extension)!
-        .prepare(it.config as never, filterContext(it.name)),
-    ),
-    config.filters.map((it) => it.disabled),
-  );
+  const planOf = (filters: ConnectionManagerConfig['filters']) =>
+    new FilterPlan(
+      filters.map((it) => it.name),
+      filters.map((it) =>
+        context.registry
+          .byName<HttpFilterExtension>('http_filter', it.extension)!
+          .prepare(it.config as never, filterContext(it.name)),
+      ),
+      filters.map((it) => it.disabled),
+    );
   const http1: Http1Options = {
     ...config.http1,
     ignoresUpgrade: ignoresUpgrade(config),
@@ -76,11 +87,15 @@ export function prepareConnectionManager(
     config,
     stats: scope.stats(ConnectionManagerStats),
     routerStats: scope.stats(RouterStats),
+    routeResolution: config.recordsRouteResolution ? scope.stats(RouteResolutionStats) : null,
     asyncClient: worker.asyncClient,
     listenerStats: stats
       .scope(`${context.listenerStatPrefix}http.${config.statPrefix}`)
       .stats(ListenerHttpStats),
-    plan,
+    plan: planOf(config.filters),
+    upgradePlans: new Map(
+      config.upgrades.flatMap((it) => (it.filters !== undefined ? [[it.type, planOf(it.filters)]] : [])),
+    ),
     routes:
       config.scopedRoutes === undefined
         ? compileRoutes(config.routeConfig ?? noRoutes, compileServices)
@@ -95,7 +110,17 @@ export function prepareConnectionManager(
         .byName<OriginalIpDetectionExtension>('original_ip_detection', it.extension)!
         .prepare(it.config as never),
     ),
+    clientCertMatcher:
+      config.clientCertMatcher === undefined
+        ? null
+        : compileMatcherTree(config.clientCertMatcher, {
+            input: compileStreamInput,
+            action: (it: ClientCertData) => it,
+          }),
+    addsClientCert:
+      config.clientCertMatcher !== undefined || config.clientCert.mode >= ForwardClientCert.AppendForward,
     pathOptions: pathOptions(config.path, context.runtime, Math.floor(Math.random() * 100)),
+    addProxyStatus: config.proxyStatus === undefined ? null : addProxyStatus,
     localReplies: config.localReply && new ConfiguredLocalReply(config.localReply, context.runtime),
     bufferLimitBytes: context.bufferLimitBytes,
     streamIdleTimeoutMs: config.streamIdleTimeoutMs,

@@ -83,6 +83,8 @@ function answer(
   }
   if (requestHeaders.authority !== '' && (requestHeaders.get('x-forwarded-proto') ?? '') !== '')
     stream.findRoute();
+  // Envoy looks and forgets what it found.
+  else stream.info.routeResolutions++;
   stream.sendLocalReply(status, '', details, -1, modify);
 }
 

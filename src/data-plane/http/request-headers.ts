@@ -5,7 +5,6 @@ import { hasToken } from '#http/connection-header.ts';
 import { addressFromEnd } from '#http/forwarded-for.ts';
 import type { HeaderMap } from '#http/header-map.ts';
 import { setForwardedClientCert } from './forwarded-client-cert.ts';
-import { ForwardClientCert } from './manager-config.ts';
 import { newRequestId, withoutTraceReason } from './request-id.ts';
 import { appendVia } from './response-headers.ts';
 import type { Stream } from './stream.ts';
@@ -160,7 +159,7 @@ export function mutateRequestHeaders(stream: Stream, headers: HeaderMap): boolea
     if (clientIp === '') clientIp = directIp;
     if (!config.skipXffAppend) appendXff(stream, headers, hasXff);
     if (hops === 0 || proto === '') {
-      const scheme = manager.isTls ? 'https' : 'http';
+      const scheme = manager.forwardedProto;
       if (proto === '') list.push('x-forwarded-proto', scheme);
       else if (proto !== scheme) headers.set('x-forwarded-proto', scheme);
       proto = scheme;
@@ -191,7 +190,7 @@ export function mutateRequestHeaders(stream: Stream, headers: HeaderMap): boolea
   if (config.useRemoteAddress && clientIp !== directIp && clientIp !== '')
     stream.info.remoteAddress = clientIp.includes(':') ? `[${clientIp}]:0` : `${clientIp}:0`;
   if (proto === '') {
-    proto = manager.isTls ? 'https' : 'http';
+    proto = manager.forwardedProto;
     list.push('x-forwarded-proto', proto);
   }
   if (config.appendXForwardedPort && !headers.has('x-forwarded-port'))
@@ -236,11 +235,8 @@ export function mutateRequestHeaders(stream: Stream, headers: HeaderMap): boolea
       headers.set('x-request-id', stream.info.requestId);
     }
   }
-  if (
-    hasXfcc ||
-    (connectionInfo.tls !== undefined && config.forwardClientCert >= ForwardClientCert.AppendForward)
-  )
-    setForwardedClientCert(headers, config, connectionInfo.tls);
+  if (hasXfcc || (connectionInfo.tls !== undefined && shared.addsClientCert))
+    setForwardedClientCert(stream, headers);
   return true;
 }
 

@@ -49,6 +49,8 @@ export class RequestInfo implements StreamInfo {
   responseCode = 0;
   protocol = '';
   routeName = '';
+  routeResolutions = 0;
+  routeResolutionUs = 0;
   virtualHostName = '';
   virtualClusterName = '';
   requestId = '';

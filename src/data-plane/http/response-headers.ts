@@ -58,6 +58,11 @@ export function mutateResponseHeaders(stream: Stream, headers: HeaderMap): void 
   if (!hasServer && config.serverHeader !== ServerHeader.PassThrough) list.push('server', config.serverName);
   setRequestId(stream, headers);
   if (config.via !== '') appendVia(headers, config.via);
+  const { addProxyStatus } = manager.shared;
+  if (addProxyStatus !== null) {
+    addProxyStatus(stream, headers);
+    stream.info.responseCode = headers.status;
+  }
   manager.finishResponseHeaders(stream, headers, keepsUpgrade);
 }
 

@@ -89,7 +89,6 @@ function parseForward(
   const { weighted_clusters: weighted, max_stream_duration: duration } = message;
   const { retry_policy: retry, hedge_policy: hedge } = message;
   checkOneRewrite(message, match, at);
-  if (message.flush_timeout !== undefined) at.field('flush_timeout').warn(noEffect);
   if (message.hash_policy.length > 0) at.field('hash_policy').warn(noEffect);
   return {
     kind: 'forward',

@@ -12,6 +12,7 @@ import { turnMs } from '#base/turn.ts';
 import { AccessLogType, type FormatContext } from '#extension/formatter.ts';
 import { FilterStatus, type HttpFilter, type HttpRoute, type HttpStream } from '#extension/http-filter.ts';
 import { ResponseFlag } from '#extension/response-flag.ts';
+import { routeResolutionTimes } from '#extension/route-resolution.ts';
 import { ResetReason, type StreamDecoder, type StreamEncoder } from '#http/codec.ts';
 import { HeaderMap } from '#http/header-map.ts';
 import { headerBytes, headerCount } from '#http/header-size.ts';
@@ -48,7 +49,7 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
   readonly manager: ConnectionManager;
   readonly encoder: StreamEncoder;
   readonly info: RequestInfo;
-  readonly plan: FilterPlan;
+  plan: FilterPlan;
   readonly random: number = nextRandom();
   requestHeaders: HeaderMap = noHeaders;
   requestTrailers: HeaderMap | undefined = undefined;
@@ -77,6 +78,8 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
   closesConnection = false;
   /** Answered before it was looked at: the rest of it may still be on its way. */
   isRefused = false;
+  /** Response flags that are raised when all is over. */
+  flagsAtEnd = 0;
   internalRedirects = 0;
   /** What the predicates of internal redirects remember. */
   followedRedirects: Set<string> | undefined = undefined;
@@ -138,9 +141,9 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
       if (!mutateRequestHeaders(this, headers)) return;
     }
     if (shared.streamIdleTimeoutMs > 0) this.#active();
-    const plan = this.plan;
     const { route } = this;
     if (this.upgrade !== '' && !this.#acceptsUpgrade(route)) return;
+    const { plan } = this;
     if (shared.config.accessLogMoments.start && this.internalRedirects === 0)
       this.#log(AccessLogType.DownstreamStart);
     if (plan.count > 0) {
@@ -176,6 +179,7 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
     if (route === undefined || isUpgradeAllowed(this, route)) {
       if (route !== undefined) {
         this.isUpgrade = true;
+        this.plan = this.manager.shared.upgradePlans.get(this.upgrade) ?? this.plan;
         stats.downstreamCxUpgradesTotal.value++;
         stats.downstreamCxUpgradesActive.value++;
       }
@@ -701,6 +705,7 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
   #responseEnd(): void {
     if (this.isDestroyed) return;
     this.responseEnded = true;
+    if (this.manager.protocol === 'HTTP/2') this.encoder.limitFlush(this.#flushMs());
     this.info.lastDownstreamTxMs = turnMs();
     const { plan } = this;
     if ((plan.hasAny & Has.EncodeComplete) !== 0) {
@@ -736,6 +741,7 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
     }
     this.#answer();
     const { plan } = this;
+    if (plan.count > 0 && this.#filters.length === 0) this.#createFiltersForReply();
     if ((plan.hasAny & Has.OnLocalReply) !== 0) {
       for (let i = 0; i < this.#filters.length; i++) {
         if ((plan.has[i]! & Has.OnLocalReply) !== 0 && !this.#isDisabled(i))
@@ -743,6 +749,13 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
       }
     }
     localReply(this, status, body, grpcStatus, modify);
+  }
+
+  /** A request that was refused before it came to the filters: its response passes them nevertheless. */
+  #createFiltersForReply(): void {
+    this.#isRouteKnown = true;
+    this.#filters = this.plan.instances();
+    if (this.plan.hasDisabled || this.#route?.perFilterConfigs) this.#findDisabled();
   }
 
   sendResponse(headers: HeaderMap, details: string): void {
@@ -778,7 +791,7 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
   get route(): (RouteEntry & HttpRoute) | undefined {
     if (!this.#isRouteKnown) {
       this.#isRouteKnown = true;
-      const route = this.manager.shared.routes.route(this.requestHeaders, this);
+      const route = this.#resolveRoute();
       this.#route = route;
       if (route !== undefined) {
         this.#noteRoute(route);
@@ -794,8 +807,20 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
 
   /** Where its headers lead now, after a redirect. This stream is logged with that route, also when it does not go there. */
   findNextRoute(): RouteEntry | undefined {
-    const route = this.manager.shared.routes.route(this.requestHeaders, this);
+    const route = this.#resolveRoute();
     if (route !== undefined) this.#noteRoute(route);
+    return route;
+  }
+
+  #resolveRoute(): RouteEntry | undefined {
+    const { info } = this;
+    const { routes, routeResolution } = this.manager.shared;
+    info.routeResolutions++;
+    if (routeResolution === null && !routeResolutionTimes.areWanted)
+      return routes.route(this.requestHeaders, this);
+    const start = performance.now();
+    const route = routes.route(this.requestHeaders, this);
+    info.routeResolutionUs += (performance.now() - start) * 1000;
     return route;
   }
 
@@ -901,6 +926,13 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
     this.manager.shared.timers.start(timer, delayMs);
   }
 
+  #flushMs(): number {
+    const route = this.#route;
+    if (route !== undefined && route.flushTimeoutMs >= 0) return route.flushTimeoutMs;
+    const { config, streamIdleTimeoutMs } = this.manager.shared;
+    return config.streamFlushTimeoutMs >= 0 ? config.streamFlushTimeoutMs : streamIdleTimeoutMs;
+  }
+
   /** The route's limits replace the connection manager's; 0 ends them. */
   #applyLimits(route: RouteEntry): void {
     const { idleTimeoutMs } = route;
@@ -1001,6 +1033,7 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
     if (others !== undefined) for (let i = 0; i < others.length; i++) timers.cancel(others[i]!);
     this.router.abandon();
     info.endMs = turnMs();
+    info.flags |= this.flagsAtEnd;
     if (this.isUpgrade) manager.shared.stats.downstreamCxUpgradesActive.value--;
     if ((plan.hasAny & Has.OnStreamComplete) !== 0) {
       for (let i = 0; i < this.#filters.length; i++) {

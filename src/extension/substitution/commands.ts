@@ -7,7 +7,9 @@ import { headerBytes } from '#http/header-size.ts';
 import type { FormatContext } from '../formatter.ts';
 import { AccessLogType } from '../formatter.ts';
 import { longFlagNames, ResponseFlag, shortFlagNames } from '../response-flag.ts';
+import { routeResolutionTimes } from '../route-resolution.ts';
 import type { CertificateInfo, StreamInfo, TlsInfo } from '../stream-info.ts';
+import { forwardedCertValue } from './forwarded-cert-value.ts';
 import {
   CoalesceOperator,
   CutOperator,
@@ -71,7 +73,7 @@ function between(from: number, to: number): number | undefined {
 const logTypeNames = Object.fromEntries(Object.entries(AccessLogType).map(([name, value]) => [value, name]));
 
 /** `RESPONSE_FLAGS`: names joined by commas, `-` when there is none (also in JSON). */
-function flagText({ flags, protocol }: StreamInfo, names: readonly string[]): string {
+export function flagText({ flags, protocol }: StreamInfo, names: readonly string[]): string {
   if (flags === 0) return '-';
   // Envoy lists them as they were raised. For a request, that no retry is left is known before the reason of the last failure
   // is raised; for a TCP session behind it.
@@ -184,7 +186,14 @@ const plainCommands: Readonly<Record<string, Operator>> = {
   DOWNSTREAM_REMOTE_PORT: port((it) => it.remoteAddress),
   DOWNSTREAM_DIRECT_REMOTE_ADDRESS: info((it) => it.connection.directRemoteAddress),
   DOWNSTREAM_DIRECT_REMOTE_PORT: port((it) => it.connection.directRemoteAddress),
+  // Node does not ask the socket.
+  DOWNSTREAM_CX_RTT: number(() => undefined),
+  ROUTE_RESOLUTION_COUNT: count((it) => it.routeResolutions),
   // Internal listeners, which have endpoint ids, do not exist here.
+  UPSTREAM_REMOTE_ADDRESS_ENDPOINT_ID: new TextOperator(
+    ({ info }) => (info.upstream.hostAddress === '' ? undefined : ''),
+    true,
+  ),
   DOWNSTREAM_LOCAL_ADDRESS_ENDPOINT_ID: text(() => undefined),
   DOWNSTREAM_DIRECT_LOCAL_ADDRESS_ENDPOINT_ID: text(() => undefined),
   DOWNSTREAM_TRANSPORT_FAILURE_REASON: info((it) => it.connection.transportFailureReason),
@@ -208,6 +217,8 @@ const plainCommands: Readonly<Record<string, Operator>> = {
     'LOCAL_SUBJECT',
     'PEER_ISSUER',
     'PEER_SERIAL',
+    'PEER_ISSUER_FINGERPRINT_256',
+    'PEER_ISSUER_SERIAL',
     'PEER_CERT',
     'PEER_FINGERPRINT_256',
     'PEER_FINGERPRINT_1',
@@ -290,6 +301,8 @@ const tlsFields = {
   LOCAL_SUBJECT: (tls: TlsInfo) => tls.localCertificate()?.subject,
   PEER_ISSUER: (tls: TlsInfo) => tls.peerCertificate()?.issuer,
   PEER_SERIAL: (tls: TlsInfo) => tls.peerCertificate()?.serial,
+  PEER_ISSUER_FINGERPRINT_256: (tls: TlsInfo) => tls.issuerCertificate()?.sha256,
+  PEER_ISSUER_SERIAL: (tls: TlsInfo) => tls.issuerCertificate()?.serial,
   PEER_CERT: (tls: TlsInfo) => encodedPem(tls.peerCertificate()),
   PEER_FINGERPRINT_256: (tls: TlsInfo) => tls.peerCertificate()?.sha256,
   PEER_FINGERPRINT_1: (tls: TlsInfo) => tls.peerCertificate()?.sha1,
@@ -363,6 +376,12 @@ const parameterCommands: Readonly<Record<string, Make>> = {
       return query !== undefined && option === 'DECODED' ? readableQuery(query) : query;
     }, true);
   },
+  ROUTE_RESOLUTION_TIME_US: (argument, command) => {
+    if (argument !== '') return { problem: `${command} does not take any parameters or length` };
+    routeResolutionTimes.areWanted = true;
+    return count((it) => Math.floor(it.routeResolutionUs));
+  },
+  XFCC_VALUE: clientCertValue,
   COALESCE: coalesce,
   DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT: addressCommand((it) => it.remoteAddress),
   DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT: addressCommand((it) => it.connection.directRemoteAddress),
@@ -647,6 +666,20 @@ function readableQuery(text: string): string {
     const code = Number.parseInt(hex, 16);
     return code > 0x20 && code < 0x7f ? String.fromCharCode(code) : sequence;
   });
+}
+
+const clientCertKeys = ['by', 'hash', 'cert', 'chain', 'subject', 'uri', 'dns'];
+
+/** The first value of a key of x-forwarded-client-cert. */
+function clientCertValue(argument: string, command: string): Operator | Problem {
+  if (argument === '') return { problem: `${command} command requires a subcommand` };
+  const key = argument.toLowerCase();
+  if (!clientCertKeys.includes(key))
+    return { problem: `${command} command does not support subcommand: ${argument}` };
+  return new TextOperator(
+    (context) => forwardedCertValue(context.requestHeaders?.get('x-forwarded-client-cert') ?? '', key),
+    true,
+  );
 }
 
 function coalesce(argument: string, command: string): Operator | Problem {

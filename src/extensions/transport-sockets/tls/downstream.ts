@@ -126,7 +126,8 @@ export class DownstreamTls implements DownstreamTransport {
     const exchangesKeys = version === 'TLSv1.3' || cipher.startsWith('ECDHE-');
     const group = hello !== undefined && exchangesKeys ? agreedGroup(this.#config, hello) : '';
     if (group !== '') stats.count('curves', group);
-    this.#infos.set(tls, new SocketTlsInfo(tls, version, cipher, group, peer, validated, local));
+    const roots = this.#validator?.roots;
+    this.#infos.set(tls, new SocketTlsInfo(tls, version, cipher, group, peer, validated, local, roots));
   }
 
   #verdict(tls: TLSSocket, peer: X509Certificate | undefined): Verdict {

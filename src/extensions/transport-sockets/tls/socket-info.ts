@@ -12,6 +12,7 @@ export class SocketTlsInfo implements TlsInfo {
   readonly group: string;
   readonly peerValidated: boolean;
   readonly #socket: TLSSocket;
+  readonly #roots: readonly X509Certificate[];
   readonly peerX509: X509Certificate | undefined;
   #peer: CertificateInfo | undefined = undefined;
   /** Given where only one can be meant; asking the socket costs 45 us. */
@@ -27,7 +28,9 @@ export class SocketTlsInfo implements TlsInfo {
     peer: X509Certificate | undefined,
     peerValidated: boolean,
     local: CertificateInfo | undefined,
+    roots: readonly X509Certificate[] = [],
   ) {
+    this.#roots = roots;
     this.#socket = socket;
     this.version = version;
     this.cipher = cipher;
@@ -63,6 +66,13 @@ export class SocketTlsInfo implements TlsInfo {
       if (x509 !== undefined) this.#local = new CertificateFacts(x509);
     }
     return this.#local;
+  }
+
+  issuerCertificate(): CertificateInfo | undefined {
+    const sent = this.peerX509?.issuerCertificate;
+    if (sent !== undefined) return new CertificateFacts(sent);
+    const root = this.#roots.find((it) => this.peerX509?.checkIssued(it));
+    return root && new CertificateFacts(root);
   }
 
   peerChain(): readonly CertificateInfo[] {

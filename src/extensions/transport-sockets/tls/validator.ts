@@ -31,7 +31,7 @@ interface SanMatcher {
 export class PeerValidator {
   readonly #data: ValidationData;
   readonly #sans: readonly SanMatcher[];
-  readonly #roots: readonly X509Certificate[];
+  readonly roots: readonly X509Certificate[];
   readonly #trustDomains: ReadonlyMap<string, readonly X509Certificate[]> | undefined;
 
   constructor(data: ValidationData) {
@@ -42,7 +42,7 @@ export class PeerValidator {
       oid: objectIdentifier(oid) ?? Buffer.alloc(0),
       matcher: compileStringMatcher(matcher),
     }));
-    this.#roots = certificatesOf(data.trustedCa);
+    this.roots = certificatesOf(data.trustedCa);
     this.#trustDomains =
       data.spiffe && new Map(data.spiffe.map(({ name, bundle }) => [name, certificatesOf(bundle)]));
   }
@@ -130,11 +130,11 @@ export class PeerValidator {
     const { allowExpired, crl, maxDepth } = this.#data;
     if (code === 'CERT_HAS_EXPIRED' && allowExpired && crl === '') {
       // OpenSSL tells the last of several problems: the signatures are looked at here. Revocation it does not tell then.
-      return reachesRoot(peer, this.#roots) ? '' : 'unable to get local issuer certificate';
+      return reachesRoot(peer, this.roots) ? '' : 'unable to get local issuer certificate';
     }
     if (code !== '') return problems[code] ?? code.toLowerCase().replaceAll('_', ' ');
     // BoringSSL counts the root, too, but not where it signed the leaf itself.
-    if (maxDepth >= 0 && intermediates(peer, this.#roots) + 1 > Math.max(maxDepth, 1))
+    if (maxDepth >= 0 && intermediates(peer, this.roots) + 1 > Math.max(maxDepth, 1))
       return 'certificate chain too long';
     return '';
   }
