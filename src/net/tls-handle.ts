@@ -1,5 +1,6 @@
 // What a server's TLSSocket does not offer to everybody, though Node itself uses it: kept in one place, under the transport's tests.
-import type { TLSSocket } from 'node:tls';
+import { randomBytes } from 'node:crypto';
+import type { SecureContext, TLSSocket } from 'node:tls';
 
 interface Undocumented {
   readonly ssl: { verifyError(): (Error & { readonly code: string }) | null } | null;
@@ -10,6 +11,21 @@ interface Handle {
   /** Of a server: takes bytes that were read elsewhere. */
   receive(bytes: Uint8Array): void;
   setOCSPResponse(der: Uint8Array): void;
+  enableSessionCallbacks(): void;
+  onclienthello: () => void;
+  loadSession(session: Buffer): void;
+  clientHelloDone(): void;
+  onnewsession: (id: Buffer, session: Buffer) => void;
+  newSessionDone(): void;
+}
+
+interface ContextHandle {
+  onticketkeycallback: (
+    name: Buffer,
+    iv: Buffer,
+    encrypts: boolean,
+  ) => readonly [status: number, hmacKey: Uint8Array, aesKey: Uint8Array, name?: Uint8Array, iv?: Uint8Array];
+  enableTicketKeyCallback(): void;
 }
 
 /** OpenSSL's verdict on the peer's chain, `CERT_HAS_EXPIRED` and the like; empty when it is good or the peer sent none. */
@@ -25,4 +41,48 @@ export function receiveFirst(socket: TLSSocket, bytes: Buffer): void {
 /** An OCSP response for a client that asks for one, DER. Before the ClientHello is received. */
 export function staple(socket: TLSSocket, der: Uint8Array): void {
   (socket as unknown as Undocumented)._handle.setOCSPResponse(der);
+}
+
+/** The first of the keys, as `ticketKeys` takes them, encrypts; who comes with a ticket of another one gets a new ticket. */
+export function rotateTicketKeys({ context }: SecureContext, keys: readonly Uint8Array[]): void {
+  const parts = keys.map((it) => {
+    const [name, hmac, aes] = [0, 16, 32].map((at) => it.subarray(at, at + 16));
+    return { name: name!, hmac: hmac!, aes: aes! };
+  });
+  const handle = context as ContextHandle;
+  handle.onticketkeycallback = (name, _iv, encrypts) => {
+    const [first] = parts;
+    if (encrypts) return [1, first!.hmac, first!.aes, first!.name, randomBytes(16)];
+    const key = parts.find((it) => name.equals(it.name));
+    // OpenSSL wants keys to say no, too.
+    if (key === undefined) return [0, first!.hmac, first!.aes];
+    return [key === first ? 1 : 2, key.hmac, key.aes];
+  };
+  handle.enableTicketKeyCallback();
+}
+
+export interface SessionStore {
+  get(id: string): Buffer | undefined;
+  set(id: string, session: Buffer): void;
+}
+
+/**
+ * What the events resumeSession and newSession of a server do. `session`: the one that the client asks for by its id, if it is there.
+ * `keep` is told of a new one. Before the ClientHello is received.
+ */
+export function resumeById(
+  socket: TLSSocket,
+  session: Buffer | undefined,
+  keep: (id: Buffer, session: Buffer) => void,
+): void {
+  const handle = (socket as unknown as Undocumented)._handle;
+  handle.onclienthello = () => {
+    if (session !== undefined) handle.loadSession(session);
+    handle.clientHelloDone();
+  };
+  handle.onnewsession = (id, made) => {
+    keep(id, made);
+    handle.newSessionDone();
+  };
+  handle.enableSessionCallbacks();
 }

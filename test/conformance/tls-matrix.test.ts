@@ -95,6 +95,16 @@ const contexts = {
     },
   }),
   clientOrder: { prefer_client_ciphers: true, ...served({}) },
+  resuming: served({}),
+  resumingClients: { require_client_certificate: true, ...served(validating({ trusted_ca })) },
+  ticketKeys: { session_ticket_keys: { keys: [ticketKey(1), ticketKey(2)] }, ...served({}) },
+  noTickets: { disable_stateless_session_resumption: true, ...served({}) },
+  noIds: { disable_stateful_session_resumption: true, ...served({}) },
+  noSessions: {
+    disable_stateless_session_resumption: true,
+    disable_stateful_session_resumption: true,
+    ...served({}),
+  },
   keyTypes: {
     common_tls_context: { tls_certificates: ['server-ec', 'server-rsa'].map(certificateFiles) },
   },
@@ -103,6 +113,10 @@ type ContextName = keyof typeof contexts;
 
 function served(common: object) {
   return { common_tls_context: { tls_certificates: [certificateFiles('server-rsa')], ...common } };
+}
+
+function ticketKey(byte: number) {
+  return { inline_bytes: Buffer.alloc(80, byte).toString('base64') };
 }
 
 function otherName(oid: string, exact: string) {
@@ -193,6 +207,8 @@ const orders = [
     ),
   );
 
+const reconnects = [['-tls1_2'], ['-tls1_2', '-no_ticket'], ['-tls1_3']].map((it) => ['-reconnect', ...it]);
+
 const staples = [['-status'], ['-status', '-tls1_2'], ['-status', '-noservername'], []];
 
 const named = ['other-name', 'client'].map((it) => [
@@ -231,6 +247,18 @@ const matrix: Partial<Record<ContextName, readonly (readonly string[])[]>> = {
   order: orders,
   ownOrder: orders,
   clientOrder: orders,
+  resuming: reconnects,
+  resumingClients: reconnects.map((it) => [
+    ...it,
+    '-cert',
+    certificatePath('client'),
+    '-key',
+    certificatePath('client-key'),
+  ]),
+  ticketKeys: reconnects,
+  noTickets: reconnects,
+  noIds: reconnects,
+  noSessions: reconnects,
   keyTypes: [
     ...ciphers,
     ...groups,

@@ -97,25 +97,21 @@ function parseStaple(
 }
 
 /**
- * Envoy's keys have 80 bytes and OpenSSL, as Node offers it, takes one of 48: it is derived from the first, so that a fleet with
- * the same configuration resumes each other's sessions.
+ * Envoy's keys have 80 bytes and OpenSSL, as Node offers it, takes 48: they are derived, so that a fleet with the same configuration
+ * resumes each other's sessions.
  */
-export function parseTicketKeys(message: TlsSessionTicketKeys, at: ParseContext): TicketKey | undefined {
-  let first: TicketKey | undefined;
-  message.keys.forEach((source, i) => {
+export function parseTicketKeys(message: TlsSessionTicketKeys, at: ParseContext): readonly TicketKey[] {
+  return message.keys.flatMap((source, i) => {
     const here = at.field('keys', i);
     const key = readDataSource(source, here);
-    if (key === undefined) return;
+    if (key === undefined) return [];
     if (key.length !== 80) {
       const problem = `Incorrect TLS session ticket key length. Length ${key.length}, expected length 80.`;
       here.fail(problem, { envoy: problem });
-      return;
+      return [];
     }
-    first ??= new Uint8Array(createHash('sha384').update(key).digest());
+    return new Uint8Array(createHash('sha384').update(key).digest());
   });
-  if (message.keys.length > 1)
-    at.field('keys', 1).warn('only the first key is used: tickets of the others are not resumed');
-  return first;
 }
 
 function read(source: DataSource, at: ParseContext): string | undefined {

@@ -16,7 +16,7 @@ export function parseSecret(message: Secret, at: ParseContext): SecretData | und
   }
   if (session_ticket_keys !== undefined) {
     const value = parseTicketKeys(session_ticket_keys, at.field('session_ticket_keys'));
-    return value && { kind: 'ticket_keys', value };
+    return value.length === 0 ? undefined : { kind: 'ticket_keys', value };
   }
   if (validation_context === undefined) return undefined;
   return {

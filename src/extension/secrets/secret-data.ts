@@ -56,7 +56,7 @@ export type TicketKey = Uint8Array;
 export type SecretData =
   | { readonly kind: 'certificate'; readonly value: CertificateData }
   | { readonly kind: 'validation'; readonly value: ValidationData }
-  | { readonly kind: 'ticket_keys'; readonly value: TicketKey };
+  | { readonly kind: 'ticket_keys'; readonly value: readonly TicketKey[] };
 
 /** The secrets of a worker, under the keys of `secretKey`. A key that nobody delivered yet is absent. */
 export interface SecretStore {

@@ -32,9 +32,12 @@ export interface DownstreamTlsConfig extends TlsConfig {
   readonly fullScan: boolean;
   readonly prefersClientCiphers: boolean;
   readonly staplePolicy: DownstreamTlsContext['ocsp_staple_policy'];
+  /** Resumption by tickets, and of TLS 1.2 by the ids of sessions that are kept here. */
   readonly stateless: boolean;
-  /** The same for all workers of the process. */
-  readonly ticketKey: TicketKey;
+  readonly stateful: boolean;
+  /** The first encrypts, all decrypt. None: one is made of the seed, which is the same for all workers of the process. */
+  readonly ticketKeys: readonly TicketKey[];
+  readonly ticketSeed: Uint8Array;
   readonly ticketKeySecret: string;
   /** In seconds; 0: OpenSSL's default. */
   readonly sessionTimeout: number;
@@ -81,9 +84,6 @@ export function parseDownstreamTls(message: DownstreamTlsContext, at: ParseConte
   }
   if (message.require_client_certificate && common.validation === undefined && common.validationSecret === '')
     at.field('require_client_certificate').warn('has no effect without a validation context, as in Envoy');
-  const ownKeys =
-    message.session_ticket_keys &&
-    parseTicketKeys(message.session_ticket_keys, at.field('session_ticket_keys'));
   return {
     ...common,
     requireClientCertificate: message.require_client_certificate ?? false,
@@ -91,9 +91,14 @@ export function parseDownstreamTls(message: DownstreamTlsContext, at: ParseConte
     prefersClientCiphers: message.prefer_client_ciphers,
     staplePolicy: message.ocsp_staple_policy,
     stateless: !(message.disable_stateless_session_resumption ?? false),
-    ticketKey:
-      ownKeys ??
-      new Uint8Array(createHash('sha384').update(processSecret).update(JSON.stringify(common)).digest()),
+    stateful: !message.disable_stateful_session_resumption,
+    ticketKeys:
+      message.session_ticket_keys === undefined
+        ? []
+        : parseTicketKeys(message.session_ticket_keys, at.field('session_ticket_keys')),
+    ticketSeed: new Uint8Array(
+      createHash('sha256').update(processSecret).update(JSON.stringify(common)).digest(),
+    ),
     ticketKeySecret:
       message.session_ticket_keys_sds_secret_config === undefined
         ? ''

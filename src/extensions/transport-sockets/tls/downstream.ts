@@ -1,22 +1,23 @@
 // TLS on accepted connections: `node:tls` on the accepted socket itself, once its ClientHello has been read and the context that BoringSSL's
 // choices come to was found. What OpenSSL leaves to its caller, whether the client may pass, is decided when the handshake is done and
 // before a filter sees the connection.
-import type { X509Certificate } from 'node:crypto';
+import { createHash, type X509Certificate } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { TLSSocket, type TLSSocketOptions } from 'node:tls';
 import { logger } from '#base/logger.ts';
-import type { SecretStore } from '#extension/secrets/secret-data.ts';
+import type { SecretStore, TicketKey } from '#extension/secrets/secret-data.ts';
 import type { TlsInfo } from '#extension/stream-info.ts';
 import type { DownstreamTransport, TransportSocketContext } from '#extension/transport-socket.ts';
-import { type ClientHello, HelloStatus, inspectClientHello } from '#net/client-hello.ts';
+import { type ClientHello, Extension, HelloStatus, inspectClientHello } from '#net/client-hello.ts';
 import { mayBeUsed } from '#net/tls-certificate.ts';
 import { tlsErrorReason, tlsErrorText } from '#net/tls-error.ts';
-import { receiveFirst, staple } from '#net/tls-handle.ts';
+import { receiveFirst, resumeById, staple } from '#net/tls-handle.ts';
 import type { Scope } from '#stats/store.ts';
 import type { DownstreamTlsConfig } from './config.ts';
 import { certificatesNow, validationDigest, validationNow } from './current-secrets.ts';
 import { KeyLog } from './key-log.ts';
-import { agreedGroup } from './negotiation.ts';
+import { agreedGroup, agreesOnTls13 } from './negotiation.ts';
+import { SessionCache } from './session-cache.ts';
 import { type ServerCertificate, ServerContexts, Stapling } from './server-contexts.ts';
 import { SocketTlsInfo } from './socket-info.ts';
 import { listExpirations, SocketFactoryStats, SslStats } from './stats.ts';
@@ -35,6 +36,7 @@ export class DownstreamTls implements DownstreamTransport {
   readonly #infos = new WeakMap<object, SocketTlsInfo>();
   /** Undefined while a secret has not come. */
   #contexts: ServerContexts | undefined = undefined;
+  #sessions = new SessionCache();
   #validator: PeerValidator | undefined = undefined;
   #requestsCertificate = false;
   #demandsCertificate = false;
@@ -76,9 +78,23 @@ export class DownstreamTls implements DownstreamTransport {
     this.#keyLog?.follow(tls, socket);
     tls.on('error', (error) => this.#onError(socket, error));
     tls.on('secure', () => this.#onSecure(tls, certificate, hello));
-    if (hello === undefined || this.#staple(tls, contexts.stapling(certificate, hello), certificate))
+    if (hello === undefined) receiveFirst(tls, first);
+    else if (this.#staple(tls, contexts.stapling(certificate, hello), certificate)) {
+      if (this.#resumesById(hello)) {
+        const sessions = this.#sessions;
+        const asked = hello.sessionId.length > 0 ? sessions.get(hello.sessionId) : undefined;
+        resumeById(tls, asked, (id, session) => sessions.set(id, session));
+      }
       receiveFirst(tls, first);
+    }
     return tls;
+  }
+
+  /** Those of TLS 1.2 who do not get a ticket. */
+  #resumesById(hello: ClientHello): boolean {
+    const { stateful, stateless } = this.#config;
+    if (!stateful || agreesOnTls13(this.#config, hello)) return false;
+    return !stateless || !hello.extensions.includes(Extension.SessionTicket);
   }
 
   /** False: the client may not go without a response, and there is none. */
@@ -157,8 +173,9 @@ export class DownstreamTls implements DownstreamTransport {
     const { secrets } = this.#context;
     const certificates = certificatesNow(config, secrets);
     const validation = validationNow(config, secrets);
-    const ticketKey = ticketKeyNow(config, secrets);
-    if (certificates === undefined || validation === null || ticketKey === undefined) return;
+    const configured = ticketKeysNow(config, secrets);
+    if (certificates === undefined || validation === null || configured === undefined) return;
+    this.#sessions = new SessionCache();
     this.#validator = validation && new PeerValidator(validation);
     this.#requestsCertificate = this.#validator?.asksForCertificate === true;
     this.#demandsCertificate =
@@ -168,7 +185,7 @@ export class DownstreamTls implements DownstreamTransport {
       config,
       certificates,
       validation,
-      ticketKey,
+      configured.length > 0 ? configured : [ticketKeyFor(config.ticketSeed, certificates, validation)],
       validationDigest(validation),
     );
     listExpirations(this.#sslScope, certificates, validation);
@@ -178,8 +195,15 @@ export class DownstreamTls implements DownstreamTransport {
 /** BoringSSL's limit of a message, and room for the headers of a few records. What is longer is OpenSSL's to refuse. */
 const maxHelloBytes = 16_384 + 256;
 
-function ticketKeyNow(config: DownstreamTlsConfig, secrets: SecretStore): Uint8Array | undefined {
-  if (config.ticketKeySecret === '') return config.ticketKey;
+/** Tickets do not outlive the secrets they were given under. */
+function ticketKeyFor(seed: Uint8Array, ...secrets: readonly unknown[]): TicketKey {
+  const hash = createHash('sha384').update(seed).update(JSON.stringify(secrets));
+  return new Uint8Array(hash.digest());
+}
+
+/** Undefined: the secret has not come. */
+function ticketKeysNow(config: DownstreamTlsConfig, secrets: SecretStore): readonly TicketKey[] | undefined {
+  if (config.ticketKeySecret === '') return config.ticketKeys;
   const secret = secrets.get(config.ticketKeySecret);
   return secret?.kind === 'ticket_keys' ? secret.value : undefined;
 }

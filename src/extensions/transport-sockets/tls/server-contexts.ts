@@ -6,6 +6,7 @@ import type { CertificateInfo } from '#extension/stream-info.ts';
 import { type ClientHello, Extension } from '#net/client-hello.ts';
 import { CertificateFacts, serverNames } from '#net/tls-certificate.ts';
 import type { DownstreamTlsConfig } from './config.ts';
+import { rotateTicketKeys } from '#net/tls-handle.ts';
 import { agreesOnTls13, preferredSuite, takenCurves } from './negotiation.ts';
 import { cipherList } from './parameters.ts';
 import { contextOptions, leafOf } from './secure-context.ts';
@@ -21,11 +22,18 @@ export class ServerCertificate {
   /** Of its key, empty for RSA. */
   readonly curve: string;
   readonly #config: DownstreamTlsConfig;
+  readonly #ticketKeys: readonly TicketKey[];
   readonly #options: SecureContextOptions;
   readonly #contexts = new Map<string, SecureContext>();
 
-  constructor(config: DownstreamTlsConfig, data: CertificateData, options: SecureContextOptions) {
+  constructor(
+    config: DownstreamTlsConfig,
+    data: CertificateData,
+    ticketKeys: readonly TicketKey[],
+    options: SecureContextOptions,
+  ) {
     this.#config = config;
+    this.#ticketKeys = ticketKeys;
     this.#options = options;
     this.data = data;
     this.leaf = leafOf(data);
@@ -54,6 +62,7 @@ export class ServerCertificate {
       ...(isClients ? {} : { ciphers: cipherList(this.#config, first) }),
       honorCipherOrder: !prefersClientCiphers && !isClients,
     });
+    if (this.#ticketKeys.length > 1) rotateTicketKeys(made, this.#ticketKeys);
     this.#contexts.set(first, made);
     return made;
   }
@@ -71,7 +80,7 @@ export class ServerContexts {
     config: DownstreamTlsConfig,
     certificates: readonly CertificateData[],
     validation: ValidationData | undefined,
-    ticketKey: TicketKey,
+    ticketKeys: readonly TicketKey[],
     sessionIdContext: string,
   ) {
     this.#config = config;
@@ -79,11 +88,11 @@ export class ServerContexts {
     if (!config.stateless) secureOptions |= constants.SSL_OP_NO_TICKET;
     this.all = certificates.map(
       (it) =>
-        new ServerCertificate(config, it, {
+        new ServerCertificate(config, it, ticketKeys, {
           ...contextOptions(config, [it], validation),
           // OpenSSL would rather take any group that a key came for than ask for one of the group before the slash.
           ecdhCurve: config.groups.join(config.prefersClientCiphers ? ':' : '/'),
-          ticketKeys: Buffer.from(ticketKey),
+          ticketKeys: Buffer.from(ticketKeys[0]!),
           sessionTimeout: config.sessionTimeout > 0 ? config.sessionTimeout : 7200,
           sessionIdContext,
           secureOptions,

@@ -469,6 +469,61 @@ test('resumes a session in another worker', async (t) => {
   assert.equal(counters(store).session_reused, 1);
 });
 
+const ticketKey = (byte: number) => ({ inline_bytes: new Uint8Array(80).fill(byte) });
+
+test('resumes tickets of every configured key, and gives new ones under the first', async (t) => {
+  const served = { common_tls_context: { tls_certificates: [certificateFiles('server-ec')] } };
+  const keyed = async (...keys: number[]) => {
+    const { transport, store } = downstream({
+      ...served,
+      session_ticket_keys: { keys: keys.map(ticketKey) },
+    });
+    const { port } = await listen(t, transport);
+    return { port, reused: () => counters(store).session_reused ?? 0 };
+  };
+  const [old, both, renewed] = [await keyed(1), await keyed(2, 1), await keyed(2)];
+  for (const maxVersion of ['TLSv1.2', 'TLSv1.3'] as const) {
+    const before = [both.reused(), renewed.reused()];
+    /** What the server has given by the time it answers. */
+    const session = async (port: number, known: Buffer | undefined) => {
+      const client = connectTls({
+        host: '127.0.0.1',
+        port,
+        rejectUnauthorized: false,
+        maxVersion,
+        session: known,
+      });
+      t.after(() => client.destroy());
+      let given: Buffer | undefined;
+      client.on('session', (it) => {
+        given = it;
+      });
+      client.write('x');
+      await once(client, 'data');
+      return maxVersion === 'TLSv1.2' ? client.getSession() : given;
+    };
+    const first = await session(old.port, undefined);
+    const second = await session(both.port, first);
+    await dial(t, renewed.port, { maxVersion, session: second });
+    assert.deepEqual([both.reused() - before[0]!, renewed.reused() - before[1]!], [1, 1], maxVersion);
+  }
+});
+
+test('resumes by the id of the session where there are no tickets', async (t) => {
+  const served = { common_tls_context: { tls_certificates: [certificateFiles('server-ec')] } };
+  const without = { ...served, disable_stateless_session_resumption: true };
+  for (const [message, reused] of [
+    [without, 1],
+    [{ ...without, disable_stateful_session_resumption: true }, undefined],
+  ] as const) {
+    const { transport, store } = downstream(message);
+    const { port } = await listen(t, transport);
+    const client = await dial(t, port, { maxVersion: 'TLSv1.2' });
+    await dial(t, port, { maxVersion: 'TLSv1.2', session: client.getSession() });
+    assert.equal(counters(store).session_reused, reused);
+  }
+});
+
 test('takes another certificate for new handshakes when the secret changes', async (t) => {
   const secrets = new Secrets();
   const certificate = (name: string): SecretData => ({
