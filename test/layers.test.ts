@@ -19,6 +19,7 @@ const rows = [
 const hot: readonly string[] = [
   'src/base/cidr.ts',
   'src/base/timer-wheel.ts',
+  'src/base/truncate.ts',
   'src/base/turn.ts',
   'src/http/header-map.ts',
   'src/http/header-field.ts',

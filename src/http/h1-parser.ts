@@ -1,5 +1,6 @@
 // HTTP/1 bytes -> heads, body slices, trailers, for requests and responses alike. The scanner touches every byte of a head once;
 // names come out interned, values as substrings of one latin1 text. What is accepted is what Envoy's Balsa parser accepts.
+import { truncate } from '#base/truncate.ts';
 import type { CodecError } from './codec.ts';
 import { h1Errors as errors } from './h1-error.ts';
 import { HeaderKeyFormat, type Http1Options, UnderscoreAction } from './h1-options.ts';
@@ -594,7 +595,7 @@ export class H1Parser {
 
   #dropHeld(): void {
     this.#held = nothing;
-    this.#more.length = 0;
+    truncate(this.#more, 0);
     this.#heldLength = 0;
   }
 }

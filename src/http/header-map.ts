@@ -1,5 +1,6 @@
 // The headers of one message, as the codecs fill them and the filters see them. Pseudo-headers are fields; the rest is one
 // flat list [name, value, name, value, ...] in wire order, so that walking it is an index loop and forwarding it needs no copy.
+import { truncate } from '#base/truncate.ts';
 
 /** How a message spelled its header names: kept by a codec that is told to preserve case, followed by the codec that writes it. */
 export interface HeaderSpelling {
@@ -100,7 +101,7 @@ export class HeaderMap {
       list[kept + 1] = list[i + 1]!;
       kept += 2;
     }
-    list.length = kept;
+    truncate(list, kept);
   }
 
   clear(): void {
@@ -113,7 +114,7 @@ export class HeaderMap {
     this.status = 0;
     this.spelling = undefined;
     this.isUnchecked = false;
-    this.list.length = 0;
+    truncate(this.list, 0);
   }
 
   clone(): HeaderMap {
@@ -142,6 +143,6 @@ export class HeaderMap {
       }
       kept += 2;
     }
-    if (kept !== list.length) list.length = kept;
+    truncate(list, kept);
   }
 }

@@ -4,6 +4,7 @@
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { type ReadPlace, written } from '#base/read-buffers.ts';
+import { truncate } from '#base/truncate.ts';
 import { atTurnEnd, scheduleTurnEnd } from '#base/turn.ts';
 import type { ByteSink, FlushSource } from '#http/codec.ts';
 import type { Reader } from './read-by-call.ts';
@@ -58,7 +59,7 @@ function flushDirty(): void {
     if (connection.waitsForMore()) dirty.push(connection);
     else connection.flush();
   }
-  all.length = 0;
+  truncate(all, 0);
   if (dirty.length > 0) scheduleTurnEnd();
 }
 
@@ -311,7 +312,7 @@ export class Connection implements ByteSink {
         }
         if (socket.writableLength > 0) this.#handedOver.push(...buffers);
         else for (let i = 0; i < buffers.length; i++) written(buffers[i]!);
-        buffers.length = 0;
+        truncate(buffers, 0);
       }
       if (!isTaken && socket.writableLength > 0) this.#isBlocked = true;
     }
@@ -333,7 +334,7 @@ export class Connection implements ByteSink {
   #allWritten(): void {
     const buffers = this.#handedOver;
     for (let i = 0; i < buffers.length; i++) written(buffers[i]!);
-    buffers.length = 0;
+    truncate(buffers, 0);
   }
 
   #textToBuffer(): void {
@@ -432,7 +433,7 @@ export class Connection implements ByteSink {
     this.isClosed = true;
     this.isClosing = true;
     this.#text = '';
-    this.#buffers.length = 0;
+    truncate(this.#buffers, 0);
     this.#bufferedBytes = 0;
     this.#place?.close();
     if (this.#lastRead > 0) this.rxBuffered.value -= this.#lastRead;

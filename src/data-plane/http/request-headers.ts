@@ -1,6 +1,7 @@
 // What the connection manager does to every request before a route is asked for: find out who the client
 // is, take away what a client must not say, add what upstreams rely on. The order of the steps is Envoy's.
 
+import { truncate } from '#base/truncate.ts';
 import { hasToken } from '#http/connection-header.ts';
 import { addressFromEnd } from '#http/forwarded-for.ts';
 import type { HeaderMap } from '#http/header-map.ts';
@@ -141,7 +142,7 @@ export function mutateRequestHeaders(stream: Stream, headers: HeaderMap): boolea
     }
     kept += 2;
   }
-  if (kept !== list.length) list.length = kept;
+  truncate(list, kept);
   if (te && !isUpgrade) sanitizeTe(headers);
   if (closes || (!keepsAlive && stream.info.protocol === 'HTTP/1.0')) {
     manager.isClosing = true;
@@ -260,7 +261,7 @@ function removeUntrusted(headers: HeaderMap, isEdge: boolean): void {
     }
     kept += 2;
   }
-  list.length = kept;
+  truncate(list, kept);
 }
 
 /** Only `trailers` may pass on. */

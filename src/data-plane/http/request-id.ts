@@ -4,7 +4,7 @@ import { randomFillSync } from 'node:crypto';
 const hex: string[] = [];
 for (let i = 0; i < 256; i++) hex.push((i + 256).toString(16).slice(1));
 
-const pool = Buffer.alloc(4096);
+const pool = Buffer.alloc(16_384);
 let at = pool.length;
 
 /** Not traced: the version digit stays 4. */
@@ -15,7 +15,29 @@ export function newRequestId(): string {
   }
   const p = at;
   at += 16;
-  return `${hex[pool[p]!]}${hex[pool[p + 1]!]}${hex[pool[p + 2]!]}${hex[pool[p + 3]!]}-${hex[pool[p + 4]!]}${hex[pool[p + 5]!]}-${hex[(pool[p + 6]! & 0x0f) | 0x40]}${hex[pool[p + 7]!]}-${hex[(pool[p + 8]! & 0x3f) | 0x80]}${hex[pool[p + 9]!]}-${hex[pool[p + 10]!]}${hex[pool[p + 11]!]}${hex[pool[p + 12]!]}${hex[pool[p + 13]!]}${hex[pool[p + 14]!]}${hex[pool[p + 15]!]}`;
+  // Not a template, which would ask of every piece whether it is a string.
+  return (
+    hex[pool[p]!]! +
+    hex[pool[p + 1]!]! +
+    hex[pool[p + 2]!]! +
+    hex[pool[p + 3]!]! +
+    '-' +
+    hex[pool[p + 4]!]! +
+    hex[pool[p + 5]!]! +
+    '-' +
+    hex[(pool[p + 6]! & 0x0f) | 0x40]! +
+    hex[pool[p + 7]!]! +
+    '-' +
+    hex[(pool[p + 8]! & 0x3f) | 0x80]! +
+    hex[pool[p + 9]!]! +
+    '-' +
+    hex[pool[p + 10]!]! +
+    hex[pool[p + 11]!]! +
+    hex[pool[p + 12]!]! +
+    hex[pool[p + 13]!]! +
+    hex[pool[p + 14]!]! +
+    hex[pool[p + 15]!]!
+  );
 }
 
 const reasonAt = 14;

@@ -1,4 +1,5 @@
 // What the connection manager does to every response before the codec gets it.
+import { truncate } from '#base/truncate.ts';
 import { isUpgrade } from '#http/connection-header.ts';
 import type { HeaderMap } from '#http/header-map.ts';
 import { ServerHeader } from './manager-config.ts';
@@ -53,7 +54,7 @@ export function mutateResponseHeaders(stream: Stream, headers: HeaderMap): void 
     }
     kept += 2;
   }
-  if (kept !== list.length) list.length = kept;
+  truncate(list, kept);
   if (!hasDate) list.push('date', httpDate(Date.now()));
   if (!hasServer && config.serverHeader !== ServerHeader.PassThrough) list.push('server', config.serverName);
   setRequestId(stream, headers);

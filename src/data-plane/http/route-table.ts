@@ -29,6 +29,9 @@ export class CompiledRouteTable implements RouteTable {
   readonly #ignoresPort: boolean;
   /** Empty: the authority. */
   readonly #vhostHeader: string;
+  /** Clients ask for the same host again and again. */
+  #lastHost: string | undefined = undefined;
+  #lastTable: VirtualHostTable | undefined = undefined;
 
   constructor(
     name: string,
@@ -64,9 +67,11 @@ export class CompiledRouteTable implements RouteTable {
   }
 
   #find(headers: HeaderMap): VirtualHostTable | undefined {
-    let host = this.#vhostHeader === '' ? headers.authority : (headers.get(this.#vhostHeader) ?? '');
-    if (this.#ignoresPort) host = hostWithoutPort(host);
-    return this.#domains.find(asciiLowerCase(host));
+    const host = this.#vhostHeader === '' ? headers.authority : (headers.get(this.#vhostHeader) ?? '');
+    if (host === this.#lastHost) return this.#lastTable;
+    this.#lastHost = host;
+    this.#lastTable = this.#domains.find(asciiLowerCase(this.#ignoresPort ? hostWithoutPort(host) : host));
+    return this.#lastTable;
   }
 }
 

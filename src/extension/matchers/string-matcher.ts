@@ -71,7 +71,11 @@ const upperCase = /[A-Z]+/g;
 const lower = (letters: string) => letters.toLowerCase();
 
 export function asciiLowerCase(text: string): string {
-  return text.replace(upperCase, lower);
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code >= 65 && code <= 90) return text.replace(upperCase, lower);
+  }
+  return text;
 }
 
 /** `range_match`: a decimal integer in [start, end). */
