@@ -190,8 +190,9 @@ export class MessageCollector implements FieldReceiver {
     if (value === '') return false;
     const headers = this.headers;
     if (this.#kind === BlockKind.Response) {
-      if (what !== FieldName.Status || headers.status !== 0 || !/^[1-9][0-9][0-9]$/.test(value)) return false;
-      headers.status = Number(value);
+      const status = value.length === 3 ? decimal(value) : -1;
+      if (what !== FieldName.Status || headers.status !== 0 || status < 100) return false;
+      headers.status = status;
       // RFC 9113 8.6: HTTP/2 has no 101.
       return headers.status !== 101;
     }
