@@ -9,7 +9,7 @@
 export const chunkBytes = 65_536;
 
 /** Smaller pieces are not worth a chunk. */
-const smallBytes = 8_192;
+export const smallBytes = 8_192;
 /** A socket that has read so much at once gets chunks of its own. */
 const bulkBytes = 16_384;
 /** 16 MiB of a thread that has carried bulk for many: less is allocated and cleared again and again. */

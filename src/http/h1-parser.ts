@@ -1,5 +1,6 @@
 // HTTP/1 bytes -> heads, body slices, trailers, for requests and responses alike. The scanner touches every byte of a head once;
 // names come out interned, values as substrings of one latin1 text. What is accepted is what Envoy's Balsa parser accepts.
+import { finished, smallBytes } from '#base/read-buffers.ts';
 import { truncate } from '#base/truncate.ts';
 import type { CodecError } from './codec.ts';
 import { h1Errors as errors } from './h1-error.ts';
@@ -87,6 +88,8 @@ export class H1Parser {
   #held: Buffer = nothing;
   readonly #more: Buffer[] = [];
   #heldLength = 0;
+  /** Of the bytes being parsed, how many were handed on. */
+  #passedOn = 0;
 
   constructor(isRequest: boolean, receiver: H1Receiver, options: Http1Options) {
     this.#isRequest = isRequest;
@@ -140,6 +143,14 @@ export class H1Parser {
 
   /** Parses from `offset` to the end of one message. Returns the index of the first byte that does not belong to it. */
   execute(bytes: Buffer, offset: number): number {
+    this.#passedOn = 0;
+    const stop = this.#execute(bytes, offset);
+    // Large reads come in memory that goes around: heads and framing have been read, and nobody else will report them.
+    if (bytes.length >= smallBytes) finished(bytes, stop - offset - this.#passedOn);
+    return stop;
+  }
+
+  #execute(bytes: Buffer, offset: number): number {
     const end = bytes.length;
     let i = offset;
     while (i < end) {
@@ -167,7 +178,7 @@ export class H1Parser {
           break;
         case State.UntilClose:
         case State.Raw:
-          this.#receiver.onBody(slice(bytes, i, end), false);
+          this.#receiver.onBody(this.#pass(bytes, i, end), false);
           return end;
         default:
           return i;
@@ -469,12 +480,12 @@ export class H1Parser {
     const available = end - i;
     if (available < this.#remaining) {
       this.#remaining -= available;
-      this.#receiver.onBody(slice(bytes, i, end), false);
+      this.#receiver.onBody(this.#pass(bytes, i, end), false);
       return end;
     }
     const stop = i + this.#remaining;
     this.#state = State.Complete;
-    this.#receiver.onBody(slice(bytes, i, stop), true);
+    this.#receiver.onBody(this.#pass(bytes, i, stop), true);
     return stop;
   }
 
@@ -521,7 +532,7 @@ export class H1Parser {
       this.#releaseHeld();
       if (this.hasFailed) return end;
     }
-    const data = slice(bytes, i, stop);
+    const data = this.#pass(bytes, i, stop);
     if (this.#heldLength === 0) this.#held = data;
     else this.#more.push(data);
     this.#heldLength += data.length;
@@ -587,10 +598,20 @@ export class H1Parser {
   }
 
   #takeHeld(): Buffer {
-    const held =
-      this.#more.length === 0 ? this.#held : Buffer.concat([this.#held, ...this.#more], this.#heldLength);
+    let held = this.#held;
+    const more = this.#more;
+    if (more.length > 0) {
+      const parts = [held, ...more];
+      held = Buffer.concat(parts, this.#heldLength);
+      for (let i = 0; i < parts.length; i++) finished(parts[i]!, parts[i]!.length);
+    }
     this.#dropHeld();
     return held;
+  }
+
+  #pass(bytes: Buffer, start: number, end: number): Buffer {
+    this.#passedOn += end - start;
+    return start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end);
   }
 
   #dropHeld(): void {
@@ -731,10 +752,6 @@ function columnAfter(part: Buffer, length: number): number {
   const last = part[length - 1];
   if (last === LF) return LINE_START;
   return last === CR && (length === 1 || part[length - 2] === LF) ? AFTER_RETURN : OTHER_COLUMN;
-}
-
-function slice(bytes: Buffer, start: number, end: number): Buffer {
-  return start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end);
 }
 
 function unfold(value: string): string {
