@@ -120,7 +120,8 @@ export function compileLogFormat(
   for (const match of pattern.matchAll(/%(?:([-=]?)(\d+)(!?)(?=[^\d!]|!))?([\s\S])|[^%]+|%$/g)) {
     const [text, side, width, cut, flag] = match;
     if (flag === undefined) {
-      parts.push(() => text);
+      // A percent sign at the very end begins nothing.
+      if (text !== '%') parts.push(() => text);
       continue;
     }
     let part = flags[flag];

@@ -32,7 +32,7 @@ const printed = [
     pattern: '%@|%s|%g|%#|%!',
     line: 'src/data-plane/server.ts:463|server.ts|src/data-plane/server.ts|463|start',
   },
-  { pattern: '%^k%$|%8l|%-8l|%=8l|%3!l|%q|%%|100%', line: 'k|    info|info    |  info  |inf|%q|%|100%' },
+  { pattern: '%^k%$|%8l|%-8l|%=8l|%3!l|%q|%%|100%', line: 'k|    info|info    |  info  |inf|%q|%|100' },
   { pattern: '%v', line: '[Tags: "ConnectionId":"2","StreamId":"7"] it "starts"\n  now' },
   { pattern: '%_', line: '[Tags: "ConnectionId":"2","StreamId":"7"] it "starts"\\n  now' },
   { pattern: '{"m":"%+"%*}', line: '{"m":"it "starts"\n  now","ConnectionId":"2","StreamId":"7"}' },

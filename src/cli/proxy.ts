@@ -3,6 +3,7 @@ import { LogLevel, type LogSettings, logger, logs, parseLogLevel } from '#base/l
 import type { ConfigError } from '#config/config-error.ts';
 import { formatProblems } from '#config/format-problems.ts';
 import type { LoadedBootstrap } from '#config/load.ts';
+import type { Bootstrap } from '#schema/messages/envoy/config/bootstrap/v3.ts';
 import { type EnvoyOptions, parseEnvoyFlags } from './envoy-flags.ts';
 import { hotRestartVersion, versionLine } from './version.ts';
 import { startThreads } from './worker-threads.ts';
@@ -29,7 +30,11 @@ export async function run(args: readonly string[]): Promise<number | undefined> 
 }
 
 async function runWith(options: EnvoyOptions): Promise<number | undefined> {
-  logs.configure(logSettings(options));
+  try {
+    logs.configure(logSettings(options));
+  } catch (error) {
+    return refuse(options, fileProblem(options.logPath!, error as NodeJS.ErrnoException));
+  }
   const config = logger('config');
   for (const note of options.notes) config.warn(note);
   const isValidation = options.mode === 'validate';
@@ -40,6 +45,10 @@ async function runWith(options: EnvoyOptions): Promise<number | undefined> {
       'At least one of --config-path or --config-yaml or Options::configProto() should be non-empty',
     );
   }
+  if (!isValidation)
+    logger('main').info(
+      `initializing epoch ${options.restartEpoch} (base id=${options.baseId}, hot restart version=${hotRestartVersion})`,
+    );
   // Before the schema and the rules are even imported.
   const threads = options.mode === 'serve' ? startThreads(options) : [];
   const { loadBootstrap } = await import('#config/load.ts');
@@ -62,7 +71,10 @@ async function runWith(options: EnvoyOptions): Promise<number | undefined> {
     return code;
   }
   if (isValidation) {
-    logSections(loaded);
+    const { logRuntime, logSections } = await import('#data-plane/observe/start-log.ts');
+    const bootstrap = loaded.bootstrap as unknown as Bootstrap;
+    logRuntime(bootstrap);
+    logSections(bootstrap);
     process.stdout.write(`configuration '${options.configPath}' OK\n`);
     return 0;
   }
@@ -85,10 +97,29 @@ export function logSettings(options: EnvoyOptions): LogSettings {
 
 /** The line that scripts look for, and the exit code. */
 export function refuse(options: EnvoyOptions, reason: string): number {
-  const what = options.mode === 'validate' ? 'configuration' : 'config';
-  logger('main').critical(`error initializing ${what} '${options.configPath}': ${reason}`);
+  const main = logger('main');
+  if (options.mode === 'validate')
+    main.critical(`error initializing configuration '${options.configPath}': ${reason}`);
+  else {
+    const what = [options.configYaml, options.configPath].filter((it) => it !== '').join(' ');
+    main.critical(`error \`${reason}\` initializing config '${what}'`);
+    main.info('exiting');
+  }
   return 1;
 }
+
+/** A log file that cannot be opened. */
+function fileProblem(path: string, { code = '', message }: NodeJS.ErrnoException): string {
+  const reason = openErrors[code] ?? message;
+  return `Failed to open log-file '${path}'. e.what(): unable to open file '${path}': ${reason}`;
+}
+
+const openErrors: Readonly<Record<string, string>> = {
+  ENOENT: 'No such file or directory',
+  ENOTDIR: 'Not a directory',
+  EISDIR: 'Is a directory',
+  EACCES: 'Permission denied',
+};
 
 /** Every mistake, with its place, behind the line in Envoy's words. Silent where the log is. */
 export function printErrors({ problems, sources }: Pick<LoadedBootstrap, 'problems' | 'sources'>): void {
@@ -109,21 +140,4 @@ export function logWarnings(problems: readonly ConfigError[]): void {
     else if (it.rule === 'deprecated-field') misc.warn(text);
     else config.warn(text);
   }
-}
-
-/** What Envoy says while it loads. */
-export function logSections({ bootstrap }: Pick<LoadedBootstrap, 'bootstrap'>): void {
-  const main = logger('main');
-  const config = logger('config');
-  const {
-    secrets = [],
-    clusters = [],
-    listeners = [],
-  } = (bootstrap.static_resources ?? {}) as Record<string, readonly unknown[]>;
-  main.info('runtime: {}');
-  config.info('loading tracing configuration');
-  config.info(`loading ${secrets.length} static secret(s)`);
-  config.info(`loading ${clusters.length} cluster(s)`);
-  config.info(`loading ${listeners.length} listener(s)`);
-  config.info('loading stats configuration');
 }

@@ -3,13 +3,13 @@ import { logger, logs } from '#base/logger.ts';
 import type { ConfigError } from '#config/config-error.ts';
 import type { LoadedBootstrap } from '#config/load.ts';
 import { locate } from '#config/locate.ts';
+import { logExtensions } from '#data-plane/observe/start-log.ts';
 import { ListenError, loadRegistry, parseBootstrap, Server } from '#data-plane/server.ts';
 import type { Thread } from '#data-plane/worker-thread.ts';
 import type { Bootstrap } from '#schema/messages/envoy/config/bootstrap/v3.ts';
 import type { EnvoyOptions } from './envoy-flags.ts';
 import { processFacts } from './process-facts.ts';
-import { logSections, logSettings, logWarnings, printErrors, refuse } from './proxy.ts';
-import { hotRestartVersion } from './version.ts';
+import { logSettings, logWarnings, printErrors, refuse } from './proxy.ts';
 import { extensionModules, workerCount } from './worker-threads.ts';
 
 /** `threads`: those of the first workers, which are on their way up. */
@@ -22,6 +22,7 @@ export async function serve(
   const bootstrap = loaded.bootstrap as unknown as Bootstrap;
   const problems: ConfigError[] = [];
   const registry = await loadRegistry(extensionModules);
+  logExtensions(registry);
   const config = parseBootstrap(bootstrap, registry, problems);
   locate(problems, loaded.sources);
   logWarnings(problems);
@@ -40,11 +41,6 @@ export async function serve(
   }
   const logging = logSettings({ ...options, logFormat: config.logFormat ?? options.logFormat });
   logs.configure(logging);
-
-  main.info(
-    `initializing epoch ${options.restartEpoch} (base id=${options.baseId}, hot restart version=${hotRestartVersion})`,
-  );
-  logSections(loaded);
 
   let server: Server | undefined;
   const shutDown = () => {

@@ -31,10 +31,14 @@ export function ownNode({ node }: Bootstrap, registry: Registry, version: string
         'ssl.version': tls,
       },
     },
-    extensions: registry.all.map(({ kind, name, type }) => ({
-      name,
-      category: categories[kind] ?? kind,
-      type_urls: typeof type === 'string' ? (type === '' ? [] : [type]) : type,
-    })),
+    extensions: extensionsOf(registry),
   });
+}
+
+export function extensionsOf(registry: Registry) {
+  return registry.all.map(({ kind, name, type }) => ({
+    name,
+    category: categories[kind] ?? kind,
+    type_urls: typeof type === 'string' ? (type === '' ? [] : [type]) : type,
+  }));
 }

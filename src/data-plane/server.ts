@@ -19,6 +19,7 @@ import { forgetWorker, sharedCounts } from './listener/connection-counts.ts';
 import type { ListenerAddress, ListenerConfig } from './listener/listener-config.ts';
 import { parseListener } from './listener/parse-listener.ts';
 import { applicationLogFormat } from './observe/application-log.ts';
+import { logRuntime, logRuntimeReady, logSections, warnOfConnections } from './observe/start-log.ts';
 import {
   Operator,
   type OperatorConfig,
@@ -260,7 +261,7 @@ export class Server {
   ): Promise<Server> {
     const server = new Server(config, bootstrap, registry, options);
     try {
-      await server.#start(registry, options);
+      await server.#start(bootstrap, registry, options);
     } catch (error) {
       await server.close();
       throw error;
@@ -268,23 +269,27 @@ export class Server {
     return server;
   }
 
-  async #start(registry: Registry, options: ServerOptions): Promise<void> {
+  async #start(bootstrap: Bootstrap, registry: Registry, options: ServerOptions): Promise<void> {
     const { config } = this;
     // Threads come up while the rest is made ready.
     const ready: Promise<FromWorker | undefined>[] = [];
     if (options.workers !== 'inline') {
       for (let i = 0; i < options.workers; i++) ready.push(this.#startThread(i, options.threads?.[i]));
     }
+    logRuntime(bootstrap);
     await this.operator.start().catch((error: NodeJS.ErrnoException) => {
       const { address = { address: '', port: 0 } } = config.operator.admin ?? {};
       const reason = listenErrors[error.code ?? ''] ?? error.message;
       throw new ListenError(`cannot bind '${addressText(address.address, address.port)}': ${reason}`);
     });
+    logSections(bootstrap);
     await this.#secrets.start();
     for (const it of this.#dnsCaches.values()) it.start();
     await this.#clusters.warm();
     // What scripts wait for in the log, in Envoy's words.
+    logRuntimeReady();
     upstreamLog.info('cm init: all clusters initialized');
+    warnOfConnections(config.maxConnections, this.operator.runtime.values());
     mainLog.info('all clusters initialized. initializing init manager');
     configLog.info('all dependencies initialized. starting workers');
     if (options.workers === 'inline') {

@@ -59,11 +59,7 @@ async function refusal(kind: ProxyKind, file: string): Promise<{ code: unknown; 
     ),
   );
   const bindError = /listener '.*' failed to bind or apply socket options: .*/.exec(text)?.[0];
-  // Envoy repeats the reason alone at the end; ours stands behind the file.
-  const reason =
-    kind === 'envoy'
-      ? text.trimEnd().split('\n').at(-1)!
-      : /error initializing config '[^']*': (.*)/.exec(text)?.[1];
+  const reason = /error `([^`]*)` initializing config '/.exec(text)?.[1];
   return { code, reason: [...(bindError === undefined ? [] : [bindError]), reason ?? text] };
 }
 

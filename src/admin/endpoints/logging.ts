@@ -1,9 +1,12 @@
 // The levels of the proxy's own log.
 
 import { levelNames } from '#base/log-format.ts';
-import { type LogLevel, type Logs, parseLogLevel } from '#base/logger.ts';
+import { type LogLevel, type Logs, logger, parseLogLevel } from '#base/logger.ts';
 import type { AdminEndpoint, AdminQuery } from '../endpoint.ts';
 import type { LoggingOwner } from '../owners.ts';
+
+const admin = logger('admin');
+const misc = logger('misc');
 
 const usage = `
 usage: /logging?<name>=<level> (change single level)
@@ -53,6 +56,7 @@ function change(logs: Logs, query: AdminQuery): string | undefined {
   if (name === 'level') {
     const level = knownLevel(value);
     if (level === undefined) return 'unknown logger level';
+    if (!logs.isFineGrain) misc.info(`change all log levels: level='${value}'`);
     logs.setAll(level);
     return undefined;
   }
@@ -67,11 +71,16 @@ function change(logs: Logs, query: AdminQuery): string | undefined {
       return 'empty logger name or empty logger level';
     const level = knownLevel(pair.slice(colon + 1));
     if (level === undefined) return 'unknown logger level';
+    if (logs.isFineGrain && name !== 'group')
+      misc.info(`adding fine-grain log update, pattern='${wanted}' level='${levelNames[level]}'`);
     const names = name === 'group' ? logs.filesOf(wanted) : matching(logs, wanted);
-    if (names.length === 0) return 'unknown logger name';
+    if (names.length === 0 && !(logs.isFineGrain && name === 'paths')) return 'unknown logger name';
     for (const it of names) changes.push([it, level]);
   }
-  for (const [it, level] of changes) logs.set(it, level);
+  for (const [it, level] of changes) {
+    if (!logs.isFineGrain) admin.info(`change log level: name='${it}' level='${levelNames[level]}'`);
+    logs.set(it, level);
+  }
   return undefined;
 }
 

@@ -1,6 +1,10 @@
+import { logger } from '#base/logger.ts';
 import { type AdminEndpoint, ok } from '../endpoint.ts';
 import { jsonPage } from '../json-page.ts';
 import type { RuntimeOwner } from '../owners.ts';
+
+const misc = logger('misc');
+const noAdminLayer = 'No admin layer specified';
 
 export function runtimeEndpoints(owner: RuntimeOwner): AdminEndpoint[] {
   return [
@@ -32,7 +36,9 @@ export function runtimeEndpoints(owner: RuntimeOwner): AdminEndpoint[] {
 use an empty value to remove a previously added override`,
           };
         }
-        return owner.setAdminLayer(values) ? ok : { status: 503, body: 'No admin layer specified' };
+        if (owner.setAdminLayer(values)) return ok;
+        misc.error(noAdminLayer);
+        return { status: 503, body: noAdminLayer };
       },
     },
   ];

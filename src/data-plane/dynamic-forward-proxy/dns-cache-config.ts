@@ -6,8 +6,8 @@ import type { Bootstrap } from '#schema/messages/envoy/config/bootstrap/v3.ts';
 import type { DnsCacheConfig as DnsCacheMessage } from '#schema/messages/envoy/extensions/common/dynamic_forward_proxy/v3.ts';
 import { visitPacked } from '../observe/config-dump-sections.ts';
 import type { LookupFamily } from '../upstream/discovery-config.ts';
-import { type AskedResolvers, parseResolvers } from '../upstream/parse-resolvers.ts';
 import { lookupFamilies } from '../upstream/parse-discovery.ts';
+import { type AskedResolvers, parseResolvers } from '../upstream/parse-resolvers.ts';
 
 export interface DnsCacheConfig {
   readonly name: string;
