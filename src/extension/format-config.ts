@@ -1,6 +1,9 @@
 // `SubstitutionFormatString` as plain data, and how it is compiled.
 import type { ParseContext } from '#config/parse-context.ts';
-import type { SubstitutionFormatString } from '#schema/messages/envoy/config/core/v3.ts';
+import type {
+  SubstitutionFormatString,
+  TypedExtensionConfig,
+} from '#schema/messages/envoy/config/core/v3.ts';
 import { readDataSource } from './data-source.ts';
 import type { Formatter } from './formatter.ts';
 import { typeOf } from './registry.ts';
@@ -30,14 +33,7 @@ const commandsOfFormatter: Readonly<Record<string, readonly string[]>> = {
 };
 
 export function parseFormatString(message: SubstitutionFormatString, at: ParseContext): FormatData {
-  const commands: string[] = [];
-  message.formatters.forEach((formatter, i) => {
-    const type = typeOf(formatter.typed_config);
-    const found = commandsOfFormatter[type];
-    if (found === undefined)
-      at.field('formatters', i).unsupported(`formatter "${formatter.name}" is not supported by chancery`);
-    else commands.push(...found);
-  });
+  const commands = parseFormatters(message.formatters, at.field('formatters'));
   let text = message.text_format;
   if (message.text_format_source !== undefined)
     text = readDataSource(message.text_format_source, at.field('text_format_source'))?.toString('utf8') ?? '';
@@ -58,6 +54,16 @@ export function parseFormatString(message: SubstitutionFormatString, at: ParseCo
     contentType: message.content_type,
     commands,
   };
+}
+
+/** The commands that a list of formatters brings. `at` stands on the list. */
+export function parseFormatters(formatters: readonly TypedExtensionConfig[], at: ParseContext): string[] {
+  return formatters.flatMap((formatter, i) => {
+    const found = commandsOfFormatter[typeOf(formatter.typed_config)];
+    if (found === undefined)
+      at.index(i).unsupported(`formatter "${formatter.name}" is not supported by chancery`);
+    return found ?? [];
+  });
 }
 
 /** Reports a format string that cannot be compiled. */

@@ -69,7 +69,7 @@ export function parseProxyProtocol(
   return {
     version: message?.version === 'V2' ? 2 : 1,
     passThrough: parsePassThrough(message?.pass_through_tlvs),
-    addedTlvs: parseTlvs(message?.added_tlvs ?? [], at, 'added_tlvs', false),
+    addedTlvs: parseTlvs(message?.added_tlvs ?? [], at, 'added_tlvs', true),
   };
 }
 
@@ -100,37 +100,48 @@ const longestTlvs = 65_535 - 36;
 /** Writes headers as configured. One object per configuration. */
 export class ProxyHeaderWriter {
   readonly #data: ProxyProtocolData;
-  readonly #added: readonly ProxyTlv[];
+  readonly #added: readonly ProxyTlv[] | undefined;
+  readonly #format: (context: FormatContext) => readonly ProxyTlv[];
   readonly #onTooLong: () => void;
 
   /** `onTooLong`: not all TLVs fit, and some are left out. */
   constructor(data: ProxyProtocolData, onTooLong: () => void) {
     this.#data = data;
-    this.#added = data.addedTlvs.map(tlvOf);
+    this.#added = data.addedTlvs.some((it) => it.format !== undefined)
+      ? undefined
+      : data.addedTlvs.map(tlvOf);
+    this.#format = compileTlvs(data.addedTlvs);
     this.#onTooLong = onTooLong;
   }
 
   /**
    * `connection` undefined: nobody's, our own (a health check). Version 1 then shows `own`. `hostTlvs`: what the host has of its own.
+   * `context`: for formats.
    */
   write(
     connection: ProxiedConnection | undefined,
     own: ProxiedConnection,
     hostTlvs: readonly TlvData[] = [],
+    context?: () => FormatContext,
   ): Buffer {
     const { version } = this.#data;
     if (connection === undefined) return writeProxyHeader(version === 1 ? headerOf(1, own, []) : local);
     return writeProxyHeader(
-      headerOf(version, connection, version === 1 ? [] : this.#tlvs(connection.tlvs, hostTlvs)),
+      headerOf(version, connection, version === 1 ? [] : this.#tlvs(connection.tlvs, hostTlvs, context)),
     );
   }
 
-  #tlvs(clients: readonly ProxyTlv[], hostTlvs: readonly TlvData[]): readonly ProxyTlv[] {
+  #tlvs(
+    clients: readonly ProxyTlv[],
+    hostTlvs: readonly TlvData[],
+    context: (() => FormatContext) | undefined,
+  ): readonly ProxyTlv[] {
     const { passThrough } = this.#data;
     // A type that one of them has is not taken from those behind.
     const tlvs = hostTlvs.map(tlvOf);
     const has = (type: number) => tlvs.some((it) => it.type === type);
-    tlvs.push(...this.#added.filter(({ type }) => !has(type)));
+    const added = this.#added ?? (context === undefined ? [] : this.#format(context()));
+    tlvs.push(...added.filter(({ type }) => !has(type)));
     tlvs.push(...clients.filter(({ type }) => isPassed(passThrough, type) && !has(type)));
     let bytes = 0;
     const fitting = tlvs.filter(({ value }) => {

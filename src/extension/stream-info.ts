@@ -119,7 +119,8 @@ export interface UpstreamInfo {
   /** `Normal`, `LocalReset` or `RemoteReset`. */
   detectedCloseType: string;
   localCloseReason: string;
-  filterState: Map<string, FilterStateObject> | undefined;
+  /** What the connection got of somebody's filter state when it was opened. */
+  filterState: ReadonlyMap<string, FilterStateObject> | undefined;
 }
 
 export interface StreamInfo {
@@ -175,12 +176,17 @@ export interface StreamInfo {
   customFlags: string;
 }
 
-/** Something filters leave for each other under a name: text, with fields for `%FILTER_STATE(key:FIELD:name)%` where it has some. */
+/** Something filters leave for each other under a name. */
 export interface FilterStateObject {
   readonly text: string;
+  /** For `%FILTER_STATE(key:FIELD:name)%`. */
   field(name: string): string | number | undefined;
   /** Policies of hashing may take the text. */
   readonly isHashable?: boolean;
-  /** Plain data, where the object is a message and not a text. */
+  /** As a message, which is what is shown where nothing else is asked for: plain data. Undefined: it is none. */
   readonly typed?: unknown;
+  /** It goes on to the connection to the host. */
+  readonly isShared?: boolean;
+  /** The text is not for access logs. */
+  readonly isHidden?: boolean;
 }

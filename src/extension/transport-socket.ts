@@ -4,10 +4,11 @@ import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { ParseContext } from '#config/parse-context.ts';
 import type { Scope } from '#stats/store.ts';
+import type { FormatContext } from './formatter.ts';
 import type { Host } from './load-balancer.ts';
 import type { ProxiedConnection } from './proxy-protocol-config.ts';
 import type { Extension, Registry } from './registry.ts';
-import type { TlsInfo } from './stream-info.ts';
+import type { FilterStateObject, TlsInfo } from './stream-info.ts';
 import type { WorkerServices } from './worker-services.ts';
 
 /** For accepted connections; one per filter chain and worker. */
@@ -32,13 +33,22 @@ export interface TransportOptions {
   readonly subjectAltNames: readonly string[];
   /** For a PROXY header. */
   readonly proxied: ProxiedConnection | undefined;
+  /** Filter state that goes on to the connection. */
+  readonly shared: ReadonlyMap<string, FilterStateObject> | undefined;
+  /** Of the hashable ones among it: connections with others are kept apart. */
+  readonly sharedKey: string;
 }
 
 /** For opened connections; one per cluster (later: per transport socket match) and worker. */
 export interface UpstreamTransport {
   readonly isTls: boolean;
-  /** Bytes that go before all others, when the socket is connected. */
-  greeting?(socket: Socket, host: Host, options: TransportOptions | undefined): Buffer;
+  /** Bytes that go before all others, when the socket is connected. `own`: this connection, for formats; it knows nothing of the client. */
+  greeting?(
+    socket: Socket,
+    host: Host,
+    options: TransportOptions | undefined,
+    own: () => FormatContext,
+  ): Buffer;
   /** Connections with different keys are kept apart; empty for those that are like any other. */
   poolKey?(options: TransportOptions): string;
   /** Wraps a socket that is connecting. `alpn`: what the pool can speak, empty to leave it to the configuration. */

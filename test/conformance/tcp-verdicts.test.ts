@@ -72,11 +72,11 @@ async function play(t: TestContext, kind: ProxyKind): Promise<Played> {
       const opened: TcpClient[] = [];
       const run = it.run({
         open: (options) => {
-          const client = new TcpClient({ port: port(21100 + i), ...options });
+          const client = new TcpClient({ port: port(21300 + i), ...options });
           opened.push(client);
           return client;
         },
-        port: port(21100 + i),
+        port: port(21300 + i),
         upstreams,
       });
       // What should end and does not is a result, too.

@@ -1,7 +1,7 @@
 // The server name and the name in the certificate that a request's own host asks of the upstream (`auto_sni`, `auto_san_validation`).
 import { ipOfAddress, ipVersion } from '#base/cidr.ts';
 import { filterStateKeys } from '#extension/filter-state-keys.ts';
-import { filterStateText } from '#extension/filter-state-text.ts';
+import { filterStatePlain } from '#extension/filter-state-text.ts';
 import type { HeaderMap } from '#http/header-map.ts';
 import type { AutoSniConfig } from '../upstream/cluster-config.ts';
 import type { RequestInfo } from './request-info.ts';
@@ -14,7 +14,7 @@ export function askForOwnHost(config: AutoSniConfig, headers: HeaderMap, info: R
   info.filterState ??= new Map();
   const state = info.filterState;
   if (config.setsServerName && ipVersion(host) === 0 && !state.has(filterStateKeys.serverName))
-    state.set(filterStateKeys.serverName, filterStateText(host));
+    state.set(filterStateKeys.serverName, filterStatePlain(host));
   if (config.checksName && !state.has(filterStateKeys.subjectAltNames))
-    state.set(filterStateKeys.subjectAltNames, filterStateText(host));
+    state.set(filterStateKeys.subjectAltNames, filterStatePlain(host));
 }

@@ -39,7 +39,7 @@ export class RequestUpstreamInfo implements UpstreamInfo {
   /** Empty where no upstream was wanted. */
   detectedCloseType = 'Normal';
   localCloseReason = '';
-  filterState: Map<string, FilterStateObject> | undefined = undefined;
+  filterState: UpstreamInfo['filterState'] = undefined;
 }
 
 export class RequestInfo implements StreamInfo {

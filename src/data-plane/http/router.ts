@@ -465,6 +465,7 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
     upstream.connectEndMs = connection.connectEndMs;
     upstream.protocol = attempt.pool.protocol === rawPool ? '' : connection.codec!.protocol;
     upstream.tls = connection.tls;
+    upstream.filterState = attempt.pool.options?.shared;
     const nowMs = turnMs();
     upstream.poolReadyMs = nowMs;
     upstream.firstTxByteMs = nowMs;

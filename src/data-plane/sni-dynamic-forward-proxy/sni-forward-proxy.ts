@@ -32,7 +32,7 @@ export class SniForwardProxy implements NetworkFilter, DnsWaiter {
     let port = Number(filterState.get(dynamicPortKey)?.text ?? 0);
     if (port === 0) {
       port = this.#config.port;
-      filterState.set(dynamicPortKey, { ...filterStateText(String(port)), typed: port });
+      filterState.set(dynamicPortKey, filterStateText(String(port), port));
     }
     const name = cacheName(host, port);
     const found = this.#cache.find(name, this);

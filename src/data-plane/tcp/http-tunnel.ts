@@ -133,6 +133,7 @@ export class HttpTunnel implements SessionUpstream, PoolClient {
     info.connectStartMs = connection.connectStartMs;
     info.connectEndMs = connection.connectEndMs;
     info.tls = connection.tls;
+    info.filterState = this.#pool.options?.shared;
     this.isConnected = true;
     this.#session.onUpstreamConnected(this);
   }

@@ -130,6 +130,7 @@ export class TcpUpstream implements SessionUpstream, ConnectionOwner {
     info.localAddress = localAddress === undefined ? '' : addressText(localAddress, localPort!);
     info.connectionId = connection.id;
     info.tls = transport.tlsInfo(connection.socket);
+    info.filterState = this.#options?.shared;
     connection.halfClose = true;
     this.#session.onUpstreamConnected(this);
   }

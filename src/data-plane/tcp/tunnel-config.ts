@@ -1,6 +1,6 @@
 // `tunneling_config` of tcp_proxy: from the message to plain data, and from there to what sessions use.
 import type { ParseContext } from '#config/parse-context.ts';
-import { checkFormat } from '#extension/format-config.ts';
+import { checkFormat, parseFormatters } from '#extension/format-config.ts';
 import type { Formatter } from '#extension/formatter.ts';
 import {
   compileLevel,
@@ -16,6 +16,8 @@ import type { TcpProxy_TunnelingConfig } from '#schema/messages/envoy/extensions
 export interface TunnelConfig {
   /** A format string. */
   readonly hostname: string;
+  /** Of the `formatters`, for it. */
+  readonly commands: readonly string[];
   /** Of a POST; empty: CONNECT. */
   readonly postPath: string;
   readonly headersToAdd: readonly HeaderMutationData[];
@@ -42,10 +44,13 @@ export function parseTunnel(message: TcpProxy_TunnelingConfig, at: ParseContext)
     'request_id_extension',
     'request_id_header',
     'request_id_metadata_key',
+    'formatters',
   ]);
-  checkFormat(message.hostname, at.field('hostname'));
+  const commands = parseFormatters(message.formatters, at.field('formatters'));
+  checkFormat(message.hostname, at.field('hostname'), commands);
   return {
     hostname: message.hostname,
+    commands,
     postPath: message.use_post ? message.post_path || '/' : '',
     headersToAdd: message.headers_to_add.map((option, i) => {
       const here = at.field('headers_to_add', i);
@@ -77,7 +82,7 @@ function parseRequestId(message: TcpProxy_TunnelingConfig, at: ParseContext): Tu
 export function compileTunnel(config: TunnelConfig): Tunnel {
   return {
     config,
-    hostname: compileFormat(config.hostname),
+    hostname: compileFormat(config.hostname, { extensions: config.commands }),
     headersToAdd: compileLevel(config.headersToAdd),
   };
 }

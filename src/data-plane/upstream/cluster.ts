@@ -109,7 +109,7 @@ export class Cluster {
     options: TransportOptions | undefined,
     downstream: number,
   ): HttpPool | undefined {
-    let key = options === undefined ? '' : (this.transport.poolKey?.(options) ?? '');
+    let key = options === undefined ? '' : (this.transport.poolKey?.(options) ?? '') + options.sharedKey;
     if (this.config.poolPerDownstream && downstream !== 0) key = `${downstream} ${key}`;
     if (key !== '') return this.#keyedPool(host, protocol, priority, options, key);
     const at = protocol * 2 + priority;
@@ -118,9 +118,10 @@ export class Cluster {
     if (!this.#admitsPool(host, protocol, priority)) return undefined;
     if (pool !== undefined) {
       pool.isOpen = true;
+      pool.options = options;
       return pool;
     }
-    const fresh = new HttpPool(this, host, this.breakers[priority]!, protocol, priority, undefined, '');
+    const fresh = new HttpPool(this, host, this.breakers[priority]!, protocol, priority, options, '');
     host.pools[at] = fresh;
     return fresh;
   }

@@ -36,7 +36,8 @@ export class HttpPool {
   readonly protocol: number;
   /** 0 default, 1 high. */
   readonly priority: number;
-  readonly options: TransportOptions | undefined;
+  /** Of who asked first for a connection. */
+  options: TransportOptions | undefined;
   /** Among the keyed pools of its host; empty when it is none of these. */
   readonly key: string;
   /** Connections with room for another stream, the last used at the end. */

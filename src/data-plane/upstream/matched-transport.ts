@@ -2,6 +2,7 @@
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { isDeepStrictEqual } from 'node:util';
+import type { FormatContext } from '#extension/formatter.ts';
 import type { Host } from '#extension/load-balancer.ts';
 import type { TlsInfo } from '#extension/stream-info.ts';
 import type { TransportOptions, UpstreamTransport } from '#extension/transport-socket.ts';
@@ -33,8 +34,13 @@ export class MatchedTransport implements UpstreamTransport {
     return this.#of(host).wrap(socket, host, alpn, options);
   }
 
-  greeting(socket: Socket, host: Host, options: TransportOptions | undefined): Buffer {
-    return this.#of(host).greeting?.(socket, host, options) ?? noBytes;
+  greeting(
+    socket: Socket,
+    host: Host,
+    options: TransportOptions | undefined,
+    own: () => FormatContext,
+  ): Buffer {
+    return this.#of(host).greeting?.(socket, host, options, own) ?? noBytes;
   }
 
   poolKey(options: TransportOptions): string {

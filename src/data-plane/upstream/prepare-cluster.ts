@@ -1,7 +1,11 @@
 // Plain cluster -> the cluster of a worker, and its hosts as they come and go.
 
+import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
+import { addressText } from '#base/address-text.ts';
 import { turnClock } from '#base/clock.ts';
+import { turnMs } from '#base/turn.ts';
+import { AccessLogType, type FormatContext } from '#extension/formatter.ts';
 import { HostHealth, type LoadBalancer, type LoadBalancerExtension } from '#extension/load-balancer.ts';
 import type { Configured } from '#extension/registry.ts';
 import type { UpstreamTransport, UpstreamTransportExtension } from '#extension/transport-socket.ts';
@@ -12,6 +16,8 @@ import type { H2CodecStats } from '#http/h2-stats.ts';
 import { dial } from '#net/dial.ts';
 import type { Scope } from '#stats/store.ts';
 import { http1Counts, http2Counts } from '../http/codec-stats.ts';
+import { RequestInfo } from '../http/request-info.ts';
+import { AcceptedConnectionInfo } from '../listener/accepted-connection.ts';
 import type { WorkerContext } from '../worker-context.ts';
 import { alpnOfHttp1, alpnOfHttp2, Cluster, type Dialer } from './cluster.ts';
 import {
@@ -81,7 +87,7 @@ export function prepareCluster(
           greeting:
             transport.greeting === undefined
               ? undefined
-              : (socket) => transport.greeting!(socket, host, options),
+              : (socket) => transport.greeting!(socket, host, options, () => ownContext(socket, host)),
           wrap: transport.isTls ? (socket) => transport.wrap(socket, host, alpn, options) : undefined,
         },
         owner,
@@ -175,4 +181,20 @@ export function updateHosts(cluster: Cluster, localities: readonly LocalityConfi
     });
   }
   for (const [address, host] of before) if (!hosts.has(address)) cluster.removeHost(host);
+}
+
+/** A connection to a host as its own client, as formats see it. */
+function ownContext({ localAddress, localPort }: Socket, host: UpstreamHost): FormatContext {
+  const local = addressText(localAddress ?? '', localPort ?? -1);
+  const info = new RequestInfo(new AcceptedConnectionInfo(0, local, host.address, ''), turnMs());
+  info.upstream.hostAddress = host.address;
+  info.upstream.hostname = host.hostname;
+  info.hostMetadata = host.metadata;
+  return {
+    info,
+    requestHeaders: undefined,
+    responseHeaders: undefined,
+    responseTrailers: undefined,
+    logType: AccessLogType.NotSet,
+  };
 }

@@ -13,7 +13,13 @@ export function transportOptionsOf(
   tlvs: readonly ProxyTlv[] | undefined,
 ): TransportOptions | undefined {
   const greets = transport.greeting !== undefined;
-  if (!greets && (!transport.isTls || filterState === undefined || filterState.size === 0)) return undefined;
+  const shared = filterState === undefined ? undefined : sharedOf(filterState);
+  if (
+    !greets &&
+    shared === undefined &&
+    (!transport.isTls || filterState === undefined || filterState.size === 0)
+  )
+    return undefined;
   const text = (key: string) => filterState?.get(key)?.text ?? '';
   return {
     serverName: text(filterStateKeys.serverName),
@@ -22,7 +28,24 @@ export function transportOptionsOf(
     proxied: greets
       ? { remote: info.remoteAddress, local: info.localAddress, tlvs: tlvs ?? info.proxyTlvs ?? none }
       : undefined,
+    shared,
+    sharedKey: shared === undefined ? '' : keyOf(shared),
   };
+}
+
+function sharedOf(
+  filterState: ReadonlyMap<string, FilterStateObject>,
+): ReadonlyMap<string, FilterStateObject> | undefined {
+  let shared: Map<string, FilterStateObject> | undefined;
+  for (const [key, object] of filterState)
+    if (object.isShared === true) (shared ??= new Map()).set(key, object);
+  return shared;
+}
+
+function keyOf(shared: ReadonlyMap<string, FilterStateObject>): string {
+  let all = '';
+  for (const [key, object] of shared) if (object.isHashable === true) all += `${key}=${object.text}\n`;
+  return all;
 }
 
 function list(text: string): readonly string[] {

@@ -8,7 +8,7 @@ import type { FormatContext } from '../formatter.ts';
 import { AccessLogType } from '../formatter.ts';
 import { longFlagNames, ResponseFlag, shortFlagNames } from '../response-flag.ts';
 import { routeResolutionTimes } from '../route-resolution.ts';
-import type { CertificateInfo, StreamInfo, TlsInfo } from '../stream-info.ts';
+import type { CertificateInfo, StreamInfo, TlsInfo, UpstreamInfo } from '../stream-info.ts';
 import { forwardedCertValue } from './forwarded-cert-value.ts';
 import {
   CoalesceOperator,
@@ -494,7 +494,7 @@ function anyMetadata(argument: string): Operator | Problem {
   return new MetadataOperator(read, path);
 }
 
-function filterState(read: Read<StreamInfo['filterState']>): Make {
+function filterState(read: Read<UpstreamInfo['filterState']>): Make {
   return (argument) => {
     const [key = '', form = 'TYPED', field, ...rest] = argument.split(':');
     if (key === '') return { problem: 'Invalid filter state configuration, key cannot be empty.' };
@@ -505,17 +505,21 @@ function filterState(read: Read<StreamInfo['filterState']>): Make {
         return { problem: 'Invalid filter state serialize type, FIELD should be used with the field name.' };
       return new ValueOperator((context) => read(context)?.get(key)?.field(field));
     }
-    if (form === 'PLAIN') return text((context) => read(context)?.get(key)?.text);
+    if (form === 'PLAIN')
+      return text((context) => {
+        const object = read(context)?.get(key);
+        return object?.isHidden === true ? undefined : object?.text;
+      });
     return new TypedFilterState(read, key);
   };
 }
 
-/** Without a form the object is shown as a message: a text in quotes, in JSON the text itself. */
+/** Without a form the object is shown as a message, if it is one: a text in quotes, in JSON the text itself. */
 class TypedFilterState implements Operator {
-  readonly #read: Read<StreamInfo['filterState']>;
+  readonly #read: Read<UpstreamInfo['filterState']>;
   readonly #key: string;
 
-  constructor(read: Read<StreamInfo['filterState']>, key: string) {
+  constructor(read: Read<UpstreamInfo['filterState']>, key: string) {
     this.#read = read;
     this.#key = key;
   }
@@ -526,8 +530,7 @@ class TypedFilterState implements Operator {
   }
 
   value(context: FormatContext): unknown {
-    const object = this.#read(context)?.get(this.#key);
-    return object?.typed ?? object?.text;
+    return this.#read(context)?.get(this.#key)?.typed;
   }
 }
 

@@ -252,7 +252,9 @@ const texts: [string, FormatContext, string][] = [
   [
     '%FILTER_STATE(k)% %FILTER_STATE(k:PLAIN)% %FILTER_STATE(k:FIELD:f)%',
     context({
-      filterState: new Map([['k', { text: 'v', field: (name: string) => (name === 'f' ? 7 : undefined) }]]),
+      filterState: new Map([
+        ['k', { text: 'v', typed: 'v', field: (name: string) => (name === 'f' ? 7 : undefined) }],
+      ]),
     }),
     '"v" v 7',
   ],

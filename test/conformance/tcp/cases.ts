@@ -3,7 +3,7 @@ import { connect as connectHttp2 } from 'node:http2';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { certificateFiles, certificatePath } from '#testing/certificates.ts';
 import type { ClientOptions, TcpClient } from './client.ts';
-import { accessLog, cluster, listenerFilter, network, tcpProxy } from './configuration.ts';
+import { accessLog, cluster, fileLog, listenerFilter, network, tcpProxy } from './configuration.ts';
 import type { Upstreams } from './upstreams.ts';
 
 /** Request ids are random. */
@@ -41,6 +41,98 @@ function header2(...tlvs: readonly (readonly [number, string])[]): Buffer {
   const rest = Buffer.concat([Buffer.from([1, 1, 1, 1, 2, 2, 2, 2, 0, 1, 0, 2]), ...parts]);
   const start = Buffer.from('0d0a0d0a000d0a515549540a2111', 'hex');
   return Buffer.concat([start, Buffer.from([rest.length >> 8, rest.length & 255]), rest]);
+}
+
+/** Filter state that goes on to the connection to the host. */
+function sharedStateCases(): TcpCase[] {
+  const share = (key: string, factory: string, value: string, how: string) =>
+    `{object_key: ${key}, factory_key: ${factory}, shared_with_upstream: ${how}, ${text(value)}}`;
+  const state = (values: readonly string[]) =>
+    network('state', `set_filter_state.v3.Config, on_new_connection: [${values.join(', ')}]`);
+  const tcp = (name: string, values: readonly string[]): TcpCase => ({
+    name,
+    upstream: 21201,
+    filters: [state(values), tcpProxy(name, `cluster: ${name}`)],
+    run: ({ open }) => open().send('hello').finish().ended(),
+  });
+  const three = (factory: string) => [
+    share('first', factory, 'one', 'ONCE'),
+    share('second', factory, 'two', 'TRANSITIVE'),
+    share('third', factory, 'three', 'NONE'),
+  ];
+  const http = (name: string, values: readonly string[], httpValues: readonly string[]): TcpCase => ({
+    name,
+    upstream: 21205,
+    filters: [
+      state(values),
+      network(
+        'http',
+        `http_connection_manager.v3.HttpConnectionManager, stat_prefix: ${name}, http_filters: [{name: s, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.set_filter_state.v3.Config, on_request_headers: [${httpValues.join(', ')}]}}, {name: r, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router, suppress_envoy_headers: true}}], route_config: {virtual_hosts: [{name: v, domains: ["*"], routes: [{match: {prefix: /}, route: {cluster: ${name}}}]}]}, access_log: ${accessLog(name, 'HTTP')}`,
+      ),
+    ],
+    async run({ open }) {
+      for (const path of ['a', 'b', 'a']) {
+        const client = open().send(`GET /${path} HTTP/1.1\r\nhost: a\r\n\r\n`);
+        await client.until('end');
+        await client.finish().ended();
+      }
+    },
+  });
+  return [
+    tcp('shared_text', three('envoy.string')),
+    tcp('shared_hashable', three('envoy.hashable_string')),
+    http('shared_http_text', three('envoy.string'), []),
+    // With several of these Envoy's connections are kept apart by chance.
+    http('shared_http_hashable', three('envoy.hashable_string').slice(0, 1), []),
+    http(
+      'shared_http_request',
+      [],
+      [
+        share('first', 'envoy.hashable_string', '%REQ(:PATH)%', 'ONCE'),
+        share('second', 'envoy.string', '%REQ(:PATH)%', 'TRANSITIVE'),
+        share('third', 'envoy.string', 'three', 'NONE'),
+      ],
+    ),
+    http(
+      'shared_http_transitive',
+      [],
+      [share('first', 'envoy.hashable_string', '%REQ(:PATH)%', 'TRANSITIVE')],
+    ),
+  ];
+}
+
+/** What a listener keeps of the TLVs of a PROXY header. */
+function tlvCases(): TcpCase[] {
+  const state = 'envoy.network.proxy_protocol.tlv';
+  const made = (name: string, fields: string, format: string): TcpCase => ({
+    name,
+    listener: `listener_filters: [${listenerFilter('proxy', `proxy_protocol.v3.ProxyProtocol, ${fields}`)}]`,
+    filters: [
+      network(
+        'tcp',
+        `tcp_proxy.v3.TcpProxy, stat_prefix: ${name}, cluster: echo, access_log: ${fileLog(name, format)}`,
+      ),
+    ],
+    async run({ open }) {
+      const head = header2([2, 'two'], [0xe1, 'client'], [2, 'again'], [0xe2, 'ot"her'], [0xe5, 'x']);
+      const client = open().send(head).send('hello');
+      await client.until('hello');
+      return client.finish().ended();
+    },
+  });
+  const rules =
+    'rules: [{tlv_type: 2, on_tlv_present: {key: a}}, {tlv_type: 0xe1, on_tlv_present: {key: b, metadata_namespace: other}}, {tlv_type: 0xe2, on_tlv_present: {key: c, value_string_encoding: BASE64}}]';
+  const all = `${['a', 'b', 'c', 'd'].map((it) => `${it} %FILTER_STATE(${state}:FIELD:${it})%`).join(' ')} %DYNAMIC_METADATA(envoy.filters.listener.proxy_protocol)% %DYNAMIC_METADATA(other)%`;
+  return [
+    made('tlvs_in_metadata', rules, all),
+    made('tlvs_in_state', `tlv_location: FILTER_STATE, ${rules}`, all),
+    made(
+      'tlv_in_state',
+      'tlv_location: FILTER_STATE, rules: [{tlv_type: 0xe2, on_tlv_present: {key: c}}]',
+      `%FILTER_STATE(${state})% %FILTER_STATE(${state}:PLAIN)%`,
+    ),
+    made('no_tlv_in_state', 'tlv_location: FILTER_STATE', `%FILTER_STATE(${state})%`),
+  ];
 }
 
 /** PROXY headers to the host: what the client sends, what the listener and tcp_proxy make of it, what the host gets. */
@@ -104,6 +196,32 @@ function proxyCases(): TcpCase[] {
         `{name: proxy_v2_host, connect_timeout: 1s, ${socket(`version: V2, ${all}, added_tlvs: [${tlv(0xe1, 'config')}, ${tlv(0xf0, 'config')}]`)}, load_assignment: {cluster_name: c, endpoints: [{lb_endpoints: [{metadata: {typed_filter_metadata: {envoy.transport_sockets.proxy_protocol: {"@type": type.googleapis.com/envoy.config.core.v3.PerHostConfig, added_tlvs: [${tlv(0xf0, 'host')}, ${tlv(0xf0, 'again')}, ${tlv(2, 'host')}]}}}, endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: 21201}}}}]}]}}`,
       ],
     },
+    made(
+      'proxy_v2_format',
+      `version: V2, added_tlvs: [${[
+        'UPSTREAM_CLUSTER',
+        'DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT',
+        'UPSTREAM_HOST',
+        'UPSTREAM_REMOTE_ADDRESS',
+        'REQUESTED_SERVER_NAME',
+        'FILTER_STATE(envoy.string:PLAIN)',
+        'FILTER_CHAIN_NAME',
+        'PROTOCOL',
+        'DYNAMIC_METADATA(a)',
+        'UPSTREAM_METADATA(a)',
+        'UPSTREAM_FILTER_STATE(envoy.string:PLAIN)',
+        'ENVIRONMENT(HOME_OF_NOBODY)',
+        'DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT',
+        'RESPONSE_FLAGS',
+        'UPSTREAM_CLUSTER_RAW',
+        'CONNECTION_TERMINATION_DETAILS',
+      ]
+        .map(
+          (it, i) => `{type: ${0xe0 + i}, format_string: {text_format_source: {inline_string: "%${it}%"}}}`,
+        )
+        .join(', ')}]`,
+      { listener: through(all) },
+    ),
     made('proxy_v2_own', `version: V2, ${all}`, { listener: through(all), proxy: own('ADD_IF_ABSENT') }),
     made('proxy_v2_absent', `version: V2, ${all}`, {
       listener: through('allow_requests_without_proxy_protocol: true'),
@@ -614,6 +732,7 @@ export const cases: readonly TcpCase[] = [
     ],
     run: ({ open }) => open().send('hello').finish().ended(),
   },
+  ...sharedStateCases(),
   {
     name: 'idle_by_state',
     filters: [
@@ -636,6 +755,87 @@ export const cases: readonly TcpCase[] = [
     ],
     run: ({ open }) => open().send('hello').ended(),
   },
+  ...(['delayed', 'delayed_left', 'delayed_always'] as const).map((kind): TcpCase => {
+    const name = `rbac_${kind}`;
+    const more = kind === 'delayed_always' ? ', enforcement_type: CONTINUOUS' : '';
+    return {
+      name,
+      filters: [
+        network(
+          'rbac',
+          `rbac.v3.RBAC, stat_prefix: ${name}., delay_deny: 0.3s${more}, rules: {action: DENY, policies: {some policy: {permissions: [{any: true}], principals: [{any: true}]}}}`,
+        ),
+        tcpProxy(name, 'cluster: echo'),
+      ],
+      async run({ open }) {
+        const client = open().send('hello');
+        if (kind === 'delayed_left') {
+          await sleep(50);
+          client.reset();
+          return undefined;
+        }
+        const startMs = performance.now();
+        await sleep(50);
+        const seen = await client.send('again').ended();
+        return [seen, performance.now() - startMs > 200];
+      },
+    };
+  }),
+  {
+    name: 'typed_state',
+    filters: [
+      network(
+        'state',
+        `set_filter_state.v3.Config, on_new_connection: [${Object.entries({
+          'envoy.upstream.dynamic_host': 'a',
+          'envoy.upstream.dynamic_port': '7',
+          'envoy.tcp_proxy.per_connection_idle_timeout_ms': '30000',
+          'envoy.tcp_proxy.disable_tunneling': 'true',
+          'envoy.network.upstream_server_name': 'a',
+          'envoy.network.application_protocols': 'a,b',
+          'envoy.network.upstream_subject_alt_names': 'c,d',
+          'envoy.network.transport_socket.original_dst_address': '1.2.3.4:5',
+          'envoy.filters.listener.original_dst.local_ip': '[::1]:6',
+          'envoy.network.ip': '1.2.3.4',
+          'envoy.ratelimit.hits_addend': '3',
+          'envoy.hashable_string': 'h',
+          'envoy.bool': 'true',
+          'envoy.tcp_proxy.cluster': 'echo',
+        })
+          .map(([key, value]) => `{object_key: ${key}, ${text(value)}}`)
+          .join(', ')}]`,
+      ),
+      network(
+        'tcp',
+        `tcp_proxy.v3.TcpProxy, stat_prefix: typed_state, cluster: echo, access_log: ${fileLog(
+          'typed_state',
+          [
+            'envoy.upstream.dynamic_host',
+            'envoy.upstream.dynamic_port',
+            'envoy.tcp_proxy.per_connection_idle_timeout_ms',
+            'envoy.tcp_proxy.disable_tunneling',
+            'envoy.network.upstream_server_name',
+            'envoy.network.application_protocols',
+            'envoy.network.upstream_subject_alt_names',
+            'envoy.network.transport_socket.original_dst_address',
+            'envoy.filters.listener.original_dst.local_ip',
+            'envoy.network.ip',
+            'envoy.ratelimit.hits_addend',
+            'envoy.hashable_string',
+            'envoy.bool',
+            'envoy.tcp_proxy.cluster',
+          ]
+            .map(
+              (it) =>
+                `${it} %FILTER_STATE(${it})% %FILTER_STATE(${it}:PLAIN)% %FILTER_STATE(${it}:FIELD:ip)%`,
+            )
+            .join(' | '),
+        )}`,
+      ),
+    ],
+    run: ({ open }) => open().send('hello').finish().ended(),
+  },
+  ...tlvCases(),
   {
     name: 'no_chain',
     chain: `{name: c, filter_chain_match: {source_prefix_ranges: [{address_prefix: 10.0.0.0, prefix_len: 8}]}, filters: [${echo}]}`,

@@ -1,4 +1,4 @@
-// One bootstrap for all cases: a listener for each, on 21100 and up, and the clusters they name.
+// One bootstrap for all cases: a listener for each, on 21300 and up, and the clusters they name.
 import type { TcpCase } from './cases.ts';
 
 const extensions = 'type.googleapis.com/envoy.extensions';
@@ -19,6 +19,7 @@ const format = [
   'UPSTREAM %UPSTREAM_HOST% %UPSTREAM_CLUSTER%',
   'SNI %REQUESTED_SERVER_NAME%',
   'STATE %FILTER_STATE(first)% %FILTER_STATE(second:PLAIN)%',
+  'UPSTREAM_STATE %UPSTREAM_FILTER_STATE(first)% %UPSTREAM_FILTER_STATE(second:PLAIN)% %UPSTREAM_FILTER_STATE(third)%',
   'TUNNEL %FILTER_STATE(envoy.tcp_proxy.propagate_response_headers)% %FILTER_STATE(envoy.tcp_proxy.propagate_response_trailers:TYPED)%',
   'IDS %DYNAMIC_METADATA(envoy.filters.network.tcp_proxy)%',
   'PROTOCOLS %PROTOCOL% %UPSTREAM_PROTOCOL%',
@@ -30,7 +31,11 @@ const format = [
 ].join(' ');
 
 export function accessLog(name: string, prefix: string): string {
-  return `[{name: l, typed_config: {"@type": ${extensions}.access_loggers.file.v3.FileAccessLog, path: ${name}.log, log_format: {text_format_source: {inline_string: "${prefix} ${format}\\n"}}}}]`;
+  return fileLog(name, `${prefix} ${format}`);
+}
+
+export function fileLog(name: string, line: string): string {
+  return `[{name: l, typed_config: {"@type": ${extensions}.access_loggers.file.v3.FileAccessLog, path: ${name}.log, log_format: {text_format_source: {inline_string: "${line}\\n"}}}}]`;
 }
 
 export function network(name: string, config: string): string {
@@ -56,7 +61,7 @@ export function cluster(name: string, port: number, fields = ''): string {
 export function configuration(cases: readonly TcpCase[]): string {
   const listeners = cases.map(
     (it, i) =>
-      `  - {name: ${it.name}, stat_prefix: ${it.name}, address: {socket_address: {address: 127.0.0.1, port_value: ${21100 + i}}}, access_log: ${accessLog(it.name, 'LISTENER')}, ${it.listener === undefined ? '' : `${it.listener}, `}filter_chains: [${it.chain ?? `{filters: [${it.filters!.join(', ')}]}`}]}`,
+      `  - {name: ${it.name}, stat_prefix: ${it.name}, address: {socket_address: {address: 127.0.0.1, port_value: ${21300 + i}}}, access_log: ${accessLog(it.name, 'LISTENER')}, ${it.listener === undefined ? '' : `${it.listener}, `}filter_chains: [${it.chain ?? `{filters: [${it.filters!.join(', ')}]}`}]}`,
   );
   const clusters = cases
     .flatMap((it) => [

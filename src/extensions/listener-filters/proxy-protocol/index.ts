@@ -23,6 +23,8 @@ interface ProxyProtocolConfig {
   readonly disallowedVersions: readonly number[];
   readonly passThrough: PassThroughData;
   readonly rules: readonly TlvRule[];
+  /** Values go into filter state instead of metadata. */
+  readonly inFilterState: boolean;
 }
 
 /** A TLV that becomes metadata. */
@@ -73,13 +75,12 @@ export const proxyProtocol = defineListenerFilter({
   name,
   type: 'envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol',
   parse(message: ProxyProtocol, at: ParseContext): ProxyProtocolConfig {
-    if (message.tlv_location === 'FILTER_STATE')
-      at.field('tlv_location').unsupported('FILTER_STATE is not supported by chancery');
     return {
       statPrefix: message.stat_prefix,
       allowsOthers: message.allow_requests_without_proxy_protocol,
       passThrough: parsePassThrough(message.pass_through_tlvs),
       rules: message.rules.flatMap((it, i) => parseRule(it, at.field('rules', i)) ?? []),
+      inFilterState: message.tlv_location === 'FILTER_STATE',
       disallowedVersions: message.disallowed_versions.map((it) => (it === 'V1' ? 1 : 2)),
     };
   },
@@ -127,7 +128,7 @@ class ProxyProtocolFilter implements ListenerFilter {
         if (!header.isLocal) {
           const { passThrough } = this.#config;
           socket.info.proxyTlvs = header.tlvs.filter(({ type }) => isPassed(passThrough, type));
-          this.#setMetadata(socket, header.tlvs);
+          this.#keepValues(socket, header.tlvs);
           socket.restoreAddresses(
             addressText(header.sourceAddress, header.sourcePort),
             addressText(header.destinationAddress, header.destinationPort),
@@ -138,20 +139,35 @@ class ProxyProtocolFilter implements ListenerFilter {
     }
   }
 
-  /** Of several rules for a type the last one counts, of several values of a key the first. */
-  #setMetadata(socket: AcceptedSocket, tlvs: readonly ProxyTlv[]): void {
-    const { rules } = this.#config;
+  /** Of several rules for a type the last one counts, of several values of a key the first, in filter state the last. */
+  #keepValues(socket: AcceptedSocket, tlvs: readonly ProxyTlv[]): void {
+    const { rules, inFilterState } = this.#config;
     if (rules.length === 0) return;
-    const found = new Map<string, Record<string, unknown>>();
+    const found = new Map<string, Record<string, string>>();
     for (const { type, value } of tlvs) {
       const rule = rules.findLast((it) => it.type === type);
       if (rule === undefined) continue;
-      const values = found.get(rule.namespace) ?? {};
-      found.set(rule.namespace, values);
-      values[rule.key] ??= rule.isBase64
+      // Filter state has no namespaces.
+      const namespace = inFilterState ? '' : rule.namespace;
+      const values = found.get(namespace) ?? {};
+      found.set(namespace, values);
+      if (!inFilterState && rule.key in values) continue;
+      values[rule.key] = rule.isBase64
         ? value.toString('base64')
         : latin1OfUtf8(utf8OfLatin1(value.toString('latin1')));
     }
-    for (const [namespace, values] of found) socket.setMetadata(namespace, values);
+    for (const [namespace, values] of found) {
+      if (inFilterState) keepState(socket, values);
+      else socket.setMetadata(namespace, values);
+    }
   }
+}
+
+function keepState({ info }: AcceptedSocket, values: Readonly<Record<string, string>>): void {
+  info.filterState ??= new Map();
+  info.filterState.set('envoy.network.proxy_protocol.tlv', {
+    text: JSON.stringify(values),
+    field: (key) => values[key],
+    typed: values,
+  });
 }

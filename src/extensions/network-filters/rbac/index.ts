@@ -1,4 +1,6 @@
+import { type TimerOwner, type TimerWheel, WheelTimer } from '#base/timer-wheel.ts';
 import type { ParseContext } from '#config/parse-context.ts';
+import { durationMs } from '#extension/message-fields.ts';
 import {
   type DownstreamConnection,
   defineNetworkFilter,
@@ -21,6 +23,8 @@ interface RbacConfig {
   readonly shadowStatPrefix: string;
   /** Every piece of data is judged, not only the first. */
   readonly isContinuous: boolean;
+  /** How long a refused connection waits for its end. */
+  readonly denyDelayMs: number;
 }
 
 class RbacStats {
@@ -43,32 +47,35 @@ export const networkRbac = defineNetworkFilter({
   name: 'envoy.filters.network.rbac',
   type: 'envoy.extensions.filters.network.rbac.v3.RBAC',
   parse(message: RBAC, at: ParseContext): RbacConfig {
-    if (message.delay_deny !== undefined) at.field('delay_deny').unsupported();
     return {
       statPrefix: message.stat_prefix,
       ...parseJudgements(message, at, false),
       shadowStatPrefix: message.shadow_rules_stat_prefix,
       isContinuous: message.enforcement_type === 'CONTINUOUS',
+      denyDelayMs: durationMs(message.delay_deny, 0),
     };
   },
-  prepare(config, { stats }) {
+  prepare(config, { stats, timers }) {
     const counters = new RbacStats(
       stats.scope(`${config.statPrefix.replace(/\.$/, '')}.rbac`),
       config.shadowStatPrefix,
     );
     const engine = compileJudgement(config.rules);
     const shadow = compileJudgement(config.shadowRules);
-    return (connection) => new RbacFilter(config, connection, counters, engine, shadow);
+    return (connection) => new RbacFilter(config, connection, counters, engine, shadow, timers);
   },
 });
 
-class RbacFilter implements NetworkFilter {
+class RbacFilter implements NetworkFilter, TimerOwner {
   readonly #config: RbacConfig;
   readonly #connection: DownstreamConnection;
   readonly #stats: RbacStats;
   readonly #engine: RbacDecider | undefined;
   readonly #shadow: RbacDecider | undefined;
+  readonly #timers: TimerWheel;
   #isJudged = false;
+  /** While a refused connection waits for its end. */
+  #delay: WheelTimer | undefined = undefined;
 
   constructor(
     config: RbacConfig,
@@ -76,15 +83,18 @@ class RbacFilter implements NetworkFilter {
     stats: RbacStats,
     engine: RbacDecider | undefined,
     shadow: RbacDecider | undefined,
+    timers: TimerWheel,
   ) {
     this.#config = config;
     this.#connection = connection;
     this.#stats = stats;
     this.#engine = engine;
     this.#shadow = shadow;
+    this.#timers = timers;
   }
 
   onData(): NetworkFilterStatus {
+    if (this.#delay !== undefined) return NetworkFilterStatus.StopIteration;
     if (this.#isJudged && !this.#config.isContinuous) return NetworkFilterStatus.Continue;
     this.#isJudged = true;
     const info = this.#connection.streamInfo;
@@ -99,8 +109,25 @@ class RbacFilter implements NetworkFilter {
     this.#stats.denied.value++;
     const policy = this.#engine.matchedPolicy === '' ? 'none' : this.#engine.matchedPolicy;
     info.connection.terminationDetails = `rbac_access_denied_matched_policy[${policy.replace(/\s/g, '_')}]`;
-    this.#connection.close(CloseType.NoFlush, 'rbac_deny_close');
+    if (this.#config.denyDelayMs > 0) {
+      // Nor is the end of the client looked at.
+      this.#connection.connection.readDisable(true);
+      this.#delay = new WheelTimer(this);
+      this.#timers.start(this.#delay, this.#config.denyDelayMs);
+    } else this.#close();
     return NetworkFilterStatus.StopIteration;
+  }
+
+  onTimeout(): void {
+    this.#close();
+  }
+
+  onClose(): void {
+    if (this.#delay !== undefined) this.#timers.cancel(this.#delay);
+  }
+
+  #close(): void {
+    this.#connection.close(CloseType.NoFlush, 'rbac_deny_close');
   }
 
   #judgeInShadow(engine: RbacDecider, info: StreamInfo): void {

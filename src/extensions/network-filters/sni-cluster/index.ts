@@ -1,5 +1,5 @@
 import { filterStateKeys } from '#extension/filter-state-keys.ts';
-import { filterStateText } from '#extension/filter-state-text.ts';
+import { filterStatePlain } from '#extension/filter-state-text.ts';
 import { defineNetworkFilter, NetworkFilterStatus } from '#extension/network-filter.ts';
 
 /** The server name that the client asks for is the cluster that tcp_proxy connects to. */
@@ -11,7 +11,7 @@ export const sniCluster = defineNetworkFilter({
   prepare: () => (downstream) => ({
     onNewConnection() {
       const name = downstream.info.requestedServerName;
-      if (name !== '') downstream.filterState.set(filterStateKeys.tcpCluster, filterStateText(name));
+      if (name !== '') downstream.filterState.set(filterStateKeys.tcpCluster, filterStatePlain(name));
       return NetworkFilterStatus.Continue;
     },
   }),

@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { addressText } from '#base/address-text.ts';
 import type { ParseContext } from '#config/parse-context.ts';
+import type { FormatContext } from '#extension/formatter.ts';
 import type { Host } from '#extension/load-balancer.ts';
 import { onlyFields } from '#extension/message-fields.ts';
 import {
@@ -38,10 +39,6 @@ export const upstreamProxyProtocol = defineUpstreamTransport({
     registry: Registry,
   ): UpstreamProxyProtocolConfig {
     onlyFields(message, at, ['config', 'transport_socket', 'tlv_as_pool_key', 'allow_unspecified_address']);
-    message.config?.added_tlvs.forEach((tlv, i) => {
-      if (tlv.format_string !== undefined)
-        at.field('config').field('added_tlvs', i).field('format_string').unsupported();
-    });
     return {
       proxy: parseProxyProtocol(message.config, at.field('config')),
       inner: registry.parse(
@@ -81,13 +78,18 @@ class UpstreamProxyProtocol implements UpstreamTransport {
     });
   }
 
-  greeting(socket: Socket, host: Host, options: TransportOptions | undefined): Buffer {
+  greeting(
+    socket: Socket,
+    host: Host,
+    options: TransportOptions | undefined,
+    context: () => FormatContext,
+  ): Buffer {
     const own = {
       remote: addressText(socket.localAddress ?? '', socket.localPort ?? -1),
       local: host.address,
       tlvs: [],
     };
-    return this.#writer.write(options?.proxied, own, host.proxyTlvs);
+    return this.#writer.write(options?.proxied, own, host.proxyTlvs, context);
   }
 
   wrap(
