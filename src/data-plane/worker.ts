@@ -8,6 +8,7 @@ import { AccessLogFiles } from '#extension/access-log-files.ts';
 import { type Extension, Registry } from '#extension/registry.ts';
 import { Runtime } from '#extension/runtime.ts';
 import type { Lifecycle, WorkerServices } from '#extension/worker-services.ts';
+import { shareConnectionIds } from '#net/dial.ts';
 import { SocketOptionError } from '#net/native-sockets.ts';
 import type { Gauge } from '#stats/metric.ts';
 import { SnapshotWriter, transferOf } from '#stats/snapshot.ts';
@@ -64,6 +65,7 @@ export class Worker implements WorkerContext, Lifecycle {
     this.nodeCluster = data.nodeCluster;
     this.localAddress = data.localAddress;
     this.connectionCounts = new ConnectionCounts(data.connections, data.index);
+    shareConnectionIds(data.index, data.connections.byteLength / Int32Array.BYTES_PER_ELEMENT);
     this.connectionLimit =
       data.maxConnections < 0
         ? undefined

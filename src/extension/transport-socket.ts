@@ -3,6 +3,7 @@
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { ParseContext } from '#config/parse-context.ts';
+import type { ConnectionObserver } from '#net/connection.ts';
 import type { Scope } from '#stats/store.ts';
 import type { FormatContext } from './formatter.ts';
 import type { Host } from './load-balancer.ts';
@@ -23,6 +24,16 @@ export interface DownstreamTransport {
   wrap(socket: Socket, first: Buffer): Socket | TLSSocket | undefined;
   /** Facts of an established TLS connection; undefined when `socket` is plain. */
   tlsInfo(socket: Socket | TLSSocket): TlsInfo | undefined;
+  /** Called once for a connection, before `wrap`. */
+  observe?(connection: ObservedConnection): ConnectionObserver | undefined;
+}
+
+/** A connection, for those who record it. */
+export interface ObservedConnection {
+  readonly id: number;
+  /** Empty: not known yet. */
+  readonly localAddress: string;
+  readonly remoteAddress: string;
 }
 
 /** What the client's connection says about the connection to the host. Empty: as configured. */
@@ -59,6 +70,7 @@ export interface UpstreamTransport {
     options: TransportOptions | undefined,
   ): Socket | TLSSocket;
   tlsInfo(socket: Socket | TLSSocket): TlsInfo | undefined;
+  observe?(connection: ObservedConnection, host: Host): ConnectionObserver | undefined;
 }
 
 export interface TransportSocketContext extends WorkerServices {

@@ -47,6 +47,7 @@ import { uuidRequestId } from './request-ids/uuid/index.ts';
 import { omitCanaryHosts, omitHostMetadata, previousHosts } from './retry/host-predicates/index.ts';
 import { downstreamRawBuffer, upstreamRawBuffer } from './transport-sockets/raw-buffer/index.ts';
 import { downstreamStartTls, upstreamStartTls } from './transport-sockets/starttls/index.ts';
+import { downstreamTap, upstreamTap } from './transport-sockets/tap/index.ts';
 import { downstreamTls, upstreamTls } from './transport-sockets/tls/index.ts';
 import { upstreamProxyProtocol } from './transport-sockets/upstream-proxy-protocol/index.ts';
 
@@ -56,6 +57,8 @@ export const extensions: readonly Extension[] = [
   downstreamTls,
   upstreamTls,
   upstreamProxyProtocol,
+  downstreamTap,
+  upstreamTap,
   downstreamStartTls,
   upstreamStartTls,
   fileAccessLogger,

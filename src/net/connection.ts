@@ -35,6 +35,14 @@ export interface ConnectionOwner {
   onBelowWriteBufferLowWatermark(): void;
 }
 
+/** Sees what passes: above TLS, and before the owner. */
+export interface ConnectionObserver {
+  onRead(bytes: Buffer): void;
+  /** `end`: a FIN follows. */
+  onWritten(bytes: Buffer, end: boolean): void;
+  onClose(): void;
+}
+
 /** Counters of a listener, a connection manager or a cluster that every byte goes through. */
 export interface ByteCounter {
   value: number;
@@ -69,6 +77,7 @@ export class Connection implements ByteSink {
   readonly id: number;
   socket: Socket | TLSSocket;
   owner: ConnectionOwner;
+  observer: ConnectionObserver | undefined = undefined;
   rxBytes: ByteCounter = { value: 0 };
   txBytes: ByteCounter = { value: 0 };
   /** Bytes of the last read, and those that wait to be written: Envoy's `..._bytes_buffered`. */
@@ -174,6 +183,7 @@ export class Connection implements ByteSink {
     this.rxBytes.value += bytes.length;
     this.rxBuffered.value += bytes.length - this.#lastRead;
     this.#lastRead = bytes.length;
+    if (this.observer !== undefined) this.observer.onRead(bytes);
     this.owner.onData(bytes);
   }
 
@@ -295,6 +305,7 @@ export class Connection implements ByteSink {
       this.txBytes.value += bytes;
       this.#bufferedBytes = 0;
       const buffers = this.#buffers;
+      if (this.observer !== undefined) this.#observeWrite(this.observer);
       let isTaken = true;
       if (buffers.length === 0) {
         const text = this.#text;
@@ -335,6 +346,11 @@ export class Connection implements ByteSink {
     const buffers = this.#handedOver;
     for (let i = 0; i < buffers.length; i++) written(buffers[i]!);
     truncate(buffers, 0);
+  }
+
+  #observeWrite(observer: ConnectionObserver): void {
+    if (this.#text !== '') this.#textToBuffer();
+    observer.onWritten(Buffer.concat(this.#buffers), this.#endAfterFlush);
   }
 
   #textToBuffer(): void {
@@ -439,6 +455,7 @@ export class Connection implements ByteSink {
     if (this.#lastRead > 0) this.rxBuffered.value -= this.#lastRead;
     if (this.#lastPending > 0) this.#countPending(0);
     if (this.#delayedClose !== undefined) clearTimeout(this.#delayedClose);
+    this.observer?.onClose();
     this.owner.onClose(this.#closeEvent);
   }
 }

@@ -2,7 +2,7 @@
 import { connect, type Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { ReadPlace } from '#base/read-buffers.ts';
-import { Connection, type ConnectionOwner } from './connection.ts';
+import { Connection, type ConnectionObserver, type ConnectionOwner } from './connection.ts';
 import { onRead, readByCall } from './read-by-call.ts';
 
 export interface DialOptions {
@@ -15,15 +15,25 @@ export interface DialOptions {
   readonly bufferLimitBytes: number;
   /** Bytes before all others, also before a handshake; asked for when the socket is connected. */
   readonly greeting?: ((socket: Socket) => Buffer) | undefined;
+  readonly observe?: ((connection: Connection) => ConnectionObserver | undefined) | undefined;
   /** Wraps the socket that is connecting (TLS); undefined for plaintext. */
   readonly wrap: ((socket: Socket) => Socket | TLSSocket) | undefined;
 }
 
 let nextId = 1;
+let idStep = 1;
 
-/** Ids of connections, of both directions, unique in a thread. */
+/** Of `workers` threads that all call this once, each has ids that no other has. */
+export function shareConnectionIds(worker: number, workers: number): void {
+  nextId += worker;
+  idStep = workers;
+}
+
+/** Ids of connections, of both directions. */
 export function nextConnectionId(): number {
-  return nextId++;
+  const id = nextId;
+  nextId += idStep;
+  return id;
 }
 
 /** `owner.onConnected` follows when it is ready, or `owner.onClose`. */
@@ -74,5 +84,6 @@ export function dial(options: DialOptions, owner: ConnectionOwner): Connection {
       if (!wrapped.destroyed) connection.owner.onConnected();
     });
   }
+  connection.observer = options.observe?.(connection);
   return connection;
 }

@@ -12,7 +12,7 @@ import { frontProxyYaml } from '#testing/start-proxy.ts';
 const registry = await loadRegistry([import.meta.resolve('#extensions/all.ts')]);
 const pages = globSync([
   'src/extensions/{http-filters,network-filters,listener-filters,udp-filters}/*/README.md',
-  'src/extensions/transport-sockets/{starttls,upstream-proxy-protocol}/README.md',
+  'src/extensions/transport-sockets/{starttls,tap,upstream-proxy-protocol}/README.md',
   'src/data-plane/{tcp,udp,dns-filter,dynamic-forward-proxy,sni-dynamic-forward-proxy}/README.md',
 ]);
 const address = { socket_address: { address: '127.0.0.1', port_value: 0 } };
@@ -37,7 +37,7 @@ function bootstrapOf(page: string, example: { name: string }): string {
     });
   if (page.includes('upstream-proxy-protocol'))
     return JSON.stringify({ static_resources: { clusters: [{ name: 'c', transport_socket: example }] } });
-  if (page.includes('starttls'))
+  if (/starttls|\/tap/.test(page))
     return JSON.stringify({
       static_resources: {
         listeners: [{ name: 'l', address, filter_chains: [{ filters: [echo], transport_socket: example }] }],

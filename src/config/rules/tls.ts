@@ -1,4 +1,4 @@
-// Certificates and keys: readable, belonging together, in force; and validation that protects something.
+// Certificates and keys: readable, belonging together, in force; validation that protects something; taps that see something.
 
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -81,6 +81,14 @@ export const tlsRules: readonly Rule[] = [
       rule: 'tls-certificate',
       envoy: 'Secret type not implemented',
       expected: 'one of tls_certificate, session_ticket_keys, validation_context, generic_secret',
+    });
+  }),
+  rule('envoy.config.tap.v3.TapConfig', ({ match, match_config }, at) => {
+    if (match !== undefined || match_config !== undefined) return;
+    at.fail('"match" is missing', {
+      rule: 'missing-required',
+      envoy: 'Neither match nor match_config is set in TapConfig',
+      suggestion: 'add "match: { any_match: true }"',
     });
   }),
   rule('envoy.extensions.transport_sockets.tls.v3.SubjectAltNameMatcher', (matcher, at) => {

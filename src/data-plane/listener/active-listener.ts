@@ -352,6 +352,7 @@ export class ActiveListener implements InspectionOwner {
       readByCall(socket, place, () => accepted.connection) ? place : undefined,
     );
     accepted.connection = connection;
+    connection.observer = chain.transport.observe?.(info);
     if (!isPlain) {
       accepted.isTls = true;
       accepted.startHandshake(chain.config.transportConnectTimeoutMs);

@@ -5,7 +5,8 @@ import { isDeepStrictEqual } from 'node:util';
 import type { FormatContext } from '#extension/formatter.ts';
 import type { Host } from '#extension/load-balancer.ts';
 import type { TlsInfo } from '#extension/stream-info.ts';
-import type { TransportOptions, UpstreamTransport } from '#extension/transport-socket.ts';
+import type { ObservedConnection, TransportOptions, UpstreamTransport } from '#extension/transport-socket.ts';
+import type { ConnectionObserver } from '#net/connection.ts';
 
 /** Where hosts say what they are, for this purpose. */
 const filter = 'envoy.transport_socket_match';
@@ -41,6 +42,10 @@ export class MatchedTransport implements UpstreamTransport {
     own: () => FormatContext,
   ): Buffer {
     return this.#of(host).greeting?.(socket, host, options, own) ?? noBytes;
+  }
+
+  observe(connection: ObservedConnection, host: Host): ConnectionObserver | undefined {
+    return this.#of(host).observe?.(connection, host);
   }
 
   poolKey(options: TransportOptions): string {

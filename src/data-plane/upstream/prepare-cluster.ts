@@ -6,13 +6,23 @@ import { addressText } from '#base/address-text.ts';
 import { turnClock } from '#base/clock.ts';
 import { turnMs } from '#base/turn.ts';
 import { AccessLogType, type FormatContext } from '#extension/formatter.ts';
-import { HostHealth, type LoadBalancer, type LoadBalancerExtension } from '#extension/load-balancer.ts';
+import {
+  type Host,
+  HostHealth,
+  type LoadBalancer,
+  type LoadBalancerExtension,
+} from '#extension/load-balancer.ts';
 import type { Configured } from '#extension/registry.ts';
-import type { UpstreamTransport, UpstreamTransportExtension } from '#extension/transport-socket.ts';
+import type {
+  ObservedConnection,
+  UpstreamTransport,
+  UpstreamTransportExtension,
+} from '#extension/transport-socket.ts';
 import { H1ClientCodec } from '#http/h1-client-codec.ts';
 import type { Http1Options } from '#http/h1-options.ts';
 import { H2Session } from '#http/h2-session.ts';
 import type { H2CodecStats } from '#http/h2-stats.ts';
+import type { Connection } from '#net/connection.ts';
 import { dial } from '#net/dial.ts';
 import type { Scope } from '#stats/store.ts';
 import { http1Counts, http2Counts } from '../http/codec-stats.ts';
@@ -88,6 +98,8 @@ export function prepareCluster(
             transport.greeting === undefined
               ? undefined
               : (socket) => transport.greeting!(socket, host, options, () => ownContext(socket, host)),
+          observe:
+            transport.observe && ((connection) => transport.observe!(observed(connection, host), host)),
           wrap: transport.isTls ? (socket) => transport.wrap(socket, host, alpn, options) : undefined,
         },
         owner,
@@ -197,4 +209,13 @@ function ownContext({ localAddress, localPort }: Socket, host: UpstreamHost): Fo
     responseTrailers: undefined,
     logType: AccessLogType.NotSet,
   };
+}
+
+function observed({ id, socket }: Connection, { address }: Host): ObservedConnection {
+  const connection = { id, localAddress: '', remoteAddress: address };
+  socket.once('connect', () => {
+    const { localAddress, localPort = 0 } = socket;
+    if (localAddress !== undefined) connection.localAddress = addressText(localAddress, localPort);
+  });
+  return connection;
 }

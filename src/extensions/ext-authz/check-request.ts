@@ -1,8 +1,8 @@
 // What `CheckRequest` says of a connection: its two ends, and TLS.
-import { ipOfAddress, ipVersion, portOfAddress } from '#base/cidr.ts';
 import type { UnaryMethod } from '#extension/grpc-service.ts';
 import type { CertificateInfo, ConnectionInfo } from '#extension/stream-info.ts';
-import type { AddressInit, MetadataInit } from '#schema/messages/envoy/config/core/v3.ts';
+import { addressMessage } from '#extension/address-message.ts';
+import type { MetadataInit } from '#schema/messages/envoy/config/core/v3.ts';
 import type {
   AttributeContext_PeerInit,
   AttributeContext_TLSSessionInit,
@@ -82,10 +82,4 @@ export function labelsOf(
 function principalOf(certificate: CertificateInfo | undefined): string {
   if (certificate === undefined) return '';
   return certificate.uriSans[0] ?? certificate.dnsSans[0] ?? certificate.subject;
-}
-
-function addressMessage(text: string): AddressInit {
-  const ip = ipOfAddress(text);
-  if (ipVersion(ip) === 0) return { pipe: { path: text } };
-  return { socket_address: { address: ip, port_value: portOfAddress(text) } };
 }

@@ -1,10 +1,9 @@
 // `AccessLogCommon`: what entries of requests and of connections have in common.
-import { ipOfAddress, ipVersion, portOfAddress } from '#base/cidr.ts';
 import type { CustomTags } from '#extension/custom-tags.ts';
 import { AccessLogType, type FormatContext } from '#extension/formatter.ts';
 import { ResponseFlag } from '#extension/response-flag.ts';
 import type { CertificateInfo, StreamInfo } from '#extension/stream-info.ts';
-import type { AddressInit } from '#schema/messages/envoy/config/core/v3.ts';
+import { knownAddress } from '#extension/address-message.ts';
 import type {
   AccessLogCommonInit,
   AccessLogType as AccessLogTypeName,
@@ -21,9 +20,9 @@ export function commonProperties(context: FormatContext, tags: CustomTags): Acce
   const since = (ms: number) => (ms === 0 ? undefined : durationOf(ms - info.startMs));
   const seconds = Math.floor(info.startTime / 1000);
   return {
-    downstream_remote_address: addressOf(info.remoteAddress),
-    downstream_direct_remote_address: addressOf(connection.directRemoteAddress),
-    downstream_local_address: addressOf(connection.localAddress),
+    downstream_remote_address: knownAddress(info.remoteAddress),
+    downstream_direct_remote_address: knownAddress(connection.directRemoteAddress),
+    downstream_local_address: knownAddress(connection.localAddress),
     tls_properties: tlsProperties(info),
     start_time: { seconds, nanos: Math.floor((info.startTime - seconds * 1000) * 1e6) },
     duration: since(info.endMs),
@@ -34,8 +33,8 @@ export function commonProperties(context: FormatContext, tags: CustomTags): Acce
     time_to_last_upstream_rx_byte: since(upstream.lastRxByteMs),
     time_to_first_downstream_tx_byte: since(info.firstDownstreamTxMs),
     time_to_last_downstream_tx_byte: since(info.lastDownstreamTxMs),
-    upstream_remote_address: addressOf(upstream.hostAddress),
-    upstream_local_address: addressOf(upstream.localAddress),
+    upstream_remote_address: knownAddress(upstream.hostAddress),
+    upstream_local_address: knownAddress(upstream.localAddress),
     upstream_cluster: upstream.hostAddress === '' ? '' : upstream.clusterName,
     upstream_transport_failure_reason: failureReason(upstream.transportFailureReason),
     upstream_request_attempt_count: info.attemptCount,
@@ -59,13 +58,6 @@ export function commonProperties(context: FormatContext, tags: CustomTags): Acce
 function failureReason(text: string): string {
   if (text.startsWith('delayed_connect_error:')) return text.replaceAll('_', ' ');
   return text.replaceAll('SSL_routines', 'SSL routines');
-}
-
-function addressOf(text: string): AddressInit | undefined {
-  if (text === '') return undefined;
-  const ip = ipOfAddress(text);
-  if (ipVersion(ip) === 0) return { pipe: { path: text } };
-  return { socket_address: { address: ip, port_value: portOfAddress(text) } };
 }
 
 /** Times are read once per turn, so that one may lie before another that came first. */

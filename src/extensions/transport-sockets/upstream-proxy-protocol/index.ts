@@ -14,10 +14,12 @@ import type { Configured, Registry } from '#extension/registry.ts';
 import type { TlsInfo } from '#extension/stream-info.ts';
 import {
   defineUpstreamTransport,
+  type ObservedConnection,
   type TransportOptions,
   type UpstreamTransport,
   type UpstreamTransportExtension,
 } from '#extension/transport-socket.ts';
+import type { ConnectionObserver } from '#net/connection.ts';
 import type { ProxyProtocolUpstreamTransport } from '#schema/messages/envoy/extensions/transport_sockets/proxy_protocol/v3.ts';
 import type { Counter } from '#stats/metric.ts';
 
@@ -99,6 +101,10 @@ class UpstreamProxyProtocol implements UpstreamTransport {
     options: TransportOptions | undefined,
   ): Socket | TLSSocket {
     return this.#inner.wrap(socket, host, alpn, options);
+  }
+
+  observe(connection: ObservedConnection, host: Host): ConnectionObserver | undefined {
+    return this.#inner.observe?.(connection, host);
   }
 
   poolKey(options: TransportOptions): string {
