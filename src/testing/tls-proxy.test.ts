@@ -232,10 +232,14 @@ test('takes the transport socket that the metadata of a host asks for', async (t
     { name: 'tls', match: { tls: true }, transport_socket: cluster.transport_socket },
   ];
   delete cluster.transport_socket;
+  front.admin = { address: address(0) };
   const [locality] = cluster.load_assignment.endpoints;
   locality.lb_endpoints[0].metadata = { filter_metadata: { 'envoy.transport_socket_match': { tls: true } } };
   locality.lb_endpoints.push({ endpoint: { address: address(plainPort) } });
   const proxy = await startProxy(t, JSON.stringify(front));
   const bodies = [(await proxy.get('/')).body, (await proxy.get('/')).body];
   assert.deepEqual(bodies.toSorted(), ['hello', 'plain']);
+  const { body } = await proxy.admin.get('/stats?filter=total_match_count');
+  const counted = 'cluster.edge.default.total_match_count: 1\ncluster.edge.tls.total_match_count: 1\n';
+  assert.equal(body, counted);
 });

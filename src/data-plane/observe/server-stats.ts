@@ -104,8 +104,6 @@ export class MembershipStats {
   readonly excluded: Gauge;
   /** Only where hosts are discovered, as Envoy has it. */
   readonly maxHostWeight: Gauge;
-  /** How often a host was made and took the cluster's own transport socket: at every resolution. */
-  readonly totalMatchCount: Counter;
 
   constructor(scope: Scope) {
     this.change = scope.counter('membership_change');
@@ -114,7 +112,6 @@ export class MembershipStats {
     this.degraded = scope.gauge('membership_degraded', 'never_import');
     this.excluded = scope.gauge('membership_excluded', 'never_import');
     this.maxHostWeight = scope.gauge('max_host_weight');
-    this.totalMatchCount = scope.counter('default.total_match_count');
     scope.gauge('warming_state', 'never_import').value = 0;
   }
 }

@@ -68,6 +68,7 @@ export interface OriginalDstConfig {
 }
 
 export interface TransportSocketMatchConfig {
+  readonly name: string;
   readonly match: Readonly<Record<string, unknown>>;
   readonly socket: Configured;
 }

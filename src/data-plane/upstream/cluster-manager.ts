@@ -20,6 +20,7 @@ import { ClusterUsage, clustersPerChunk, forgetUsage, usageChunk } from './clust
 import type { DiscoveryConfig } from './discovery-config.ts';
 import { DnsDiscovery } from './dns-discovery.ts';
 import { hostConfigOf } from './dynamic-forward-proxy.ts';
+import { TransportMatchCounts } from './transport-matches.ts';
 
 export interface StaticCluster {
   readonly config: ClusterConfig;
@@ -33,6 +34,7 @@ export class ManagedCluster {
   readonly config: ClusterConfig;
   hosts: readonly LocalityConfig[] = [];
   readonly #stats: MembershipStats;
+  readonly #matches: TransportMatchCounts;
   readonly #discovery: DnsDiscovery | undefined;
   readonly #post: (message: ToWorker) => void;
   #known = new Set<string>();
@@ -51,6 +53,7 @@ export class ManagedCluster {
     this.config = source.config;
     this.#post = post;
     this.#stats = scope.stats(MembershipStats);
+    this.#matches = new TransportMatchCounts(source.config.transportSocketMatches, scope);
     scope.declare(ClusterStats);
     scope.scope('circuit_breakers.default').declare(CircuitBreakerStats);
     scope.scope('circuit_breakers.high').declare(CircuitBreakerStats);
@@ -71,8 +74,8 @@ export class ManagedCluster {
           updateFailure: scope.counter('update_failure'),
           updateNoRebuild: scope.counter('update_no_rebuild'),
           updateEmpty: scope.counter('update_empty'),
-          totalMatchCount: this.#stats.totalMatchCount,
         },
+        this.#matches,
         clock,
         (hosts) => {
           this.#set(hosts);
@@ -114,13 +117,13 @@ export class ManagedCluster {
     const hosts = new Map<string, HostConfig>();
     for (const it of localities) for (const host of it.hosts) hosts.set(hostKey(this.config, host), host);
     const stats = this.#stats;
-    const added = [...hosts.keys()].filter((it) => !this.#known.has(it)).length;
+    const added = [...hosts].filter(([key]) => !this.#known.has(key)).map(([, host]) => host);
     const removed = [...this.#known].filter((it) => !hosts.has(it)).length;
     // A cluster that never had members shows none of this.
-    if (added + removed === 0 && hosts.size === 0) return;
-    if (added + removed > 0) stats.change.value++;
+    if (added.length + removed === 0 && hosts.size === 0) return;
+    if (added.length + removed > 0) stats.change.value++;
     const { dns } = this.source.discovery;
-    if (dns === undefined) stats.totalMatchCount.value += added;
+    if (dns === undefined) for (const host of added) this.#matches.add(host, 1);
     else if (!dns.isLogical)
       stats.maxHostWeight.value = Math.max(0, ...[...hosts.values()].map((it) => it.weight));
     this.#known = new Set(hosts.keys());

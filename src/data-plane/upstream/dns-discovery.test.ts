@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { StatsStore } from '#stats/store.ts';
 import { ManualClock } from '#testing/manual-clock.ts';
-import { MembershipStats } from '../observe/server-stats.ts';
 import type { LocalityConfig } from './cluster-config.ts';
 import { ClusterStats } from './cluster-stats.ts';
 import { type DnsConfig, LookupFamily } from './discovery-config.ts';
 import { DnsDiscovery } from './dns-discovery.ts';
+import { TransportMatchCounts } from './transport-matches.ts';
 
 const host = {
   address: 'up.test',
@@ -33,13 +33,14 @@ const dns: DnsConfig = {
 function setUp(config: DnsConfig, answers: (string[] | Error)[], ttlMs?: number) {
   const clock = new ManualClock();
   const { root } = new StatsStore();
-  const stats = { ...new ClusterStats(root), totalMatchCount: new MembershipStats(root).totalMatchCount };
+  const stats = new ClusterStats(root);
   const seen: string[][] = [];
   let asked = 0;
   const discovery = new DnsDiscovery(
     { assignment, dns: config, waitsForWarm: true },
     config,
     stats,
+    new TransportMatchCounts([], root),
     clock,
     (hosts) => seen.push(hosts.flatMap((it) => it.hosts.map((one) => one.address))),
     async () => {

@@ -2,11 +2,11 @@
 // when resolving it fails.
 import { canonicalIp } from '#base/cidr.ts';
 import type { Clock } from '#base/clock.ts';
-import type { MembershipStats } from '../observe/server-stats.ts';
 import type { HostConfig, LocalityConfig } from './cluster-config.ts';
 import type { ClusterStats } from './cluster-stats.ts';
 import type { DiscoveryConfig, DnsConfig, LookupFamily } from './discovery-config.ts';
 import { type DnsAnswer, DnsError, DnsResolver } from './dns-resolver.ts';
+import type { TransportMatchCounts } from './transport-matches.ts';
 
 /** Rejects with a `DnsError`. */
 export type Resolve = (name: string, family: LookupFamily) => Promise<DnsAnswer>;
@@ -14,8 +14,7 @@ export type Resolve = (name: string, family: LookupFamily) => Promise<DnsAnswer>
 type DiscoveryStats = Pick<
   ClusterStats,
   'updateAttempt' | 'updateSuccess' | 'updateFailure' | 'updateNoRebuild' | 'updateEmpty'
-> &
-  Pick<MembershipStats, 'totalMatchCount'>;
+>;
 
 const system = new DnsResolver();
 const resolveBySystem: Resolve = (name, family) => system.resolve(name, family);
@@ -24,6 +23,7 @@ export class DnsDiscovery {
   readonly #config: DiscoveryConfig;
   readonly #dns: DnsConfig;
   readonly #stats: DiscoveryStats;
+  readonly #matches: TransportMatchCounts;
   readonly #clock: Clock;
   readonly #resolve: Resolve;
   readonly #onHosts: (hosts: readonly LocalityConfig[]) => void;
@@ -36,6 +36,7 @@ export class DnsDiscovery {
     config: DiscoveryConfig,
     dns: DnsConfig,
     stats: DiscoveryStats,
+    matches: TransportMatchCounts,
     clock: Clock,
     onHosts: (hosts: readonly LocalityConfig[]) => void,
     resolve: Resolve = resolveBySystem,
@@ -43,6 +44,7 @@ export class DnsDiscovery {
     this.#config = config;
     this.#dns = dns;
     this.#stats = stats;
+    this.#matches = matches;
     this.#clock = clock;
     this.#onHosts = onHosts;
     this.#resolve = resolve;
@@ -75,6 +77,11 @@ export class DnsDiscovery {
     for (const cancel of this.#cancels.values()) cancel();
   }
 
+  #made(name: string, count: number): void {
+    const host = this.#config.assignment.flatMap((it) => it.hosts).find((it) => it.address === name);
+    if (host !== undefined) this.#matches.add(host, count);
+  }
+
   /** A name without addresses is an answer, a server that does not answer is a failure. */
   async #answer(name: string): Promise<DnsAnswer> {
     try {
@@ -103,9 +110,9 @@ export class DnsDiscovery {
         (this.#dns.isLogical
           ? addresses.includes(before[0] ?? '')
           : before.length === addresses.length && addresses.every((it) => before.includes(it)));
-      // A logical host is made once.
-      if (!this.#dns.isLogical) stats.totalMatchCount.value += addresses.length;
-      else if (before === undefined && addresses.length > 0) stats.totalMatchCount.value++;
+      // Hosts are made at every resolution, a logical one once.
+      if (!this.#dns.isLogical) this.#made(name, addresses.length);
+      else if (before === undefined && addresses.length > 0) this.#made(name, 1);
       if (isSame) stats.updateNoRebuild.value++;
       else {
         this.#answers.set(name, addresses);

@@ -1,15 +1,12 @@
-// `transport_socket_matches`: the first entry whose values the host's metadata has gives the transport socket, else the cluster's own.
+// The transport of a cluster with `transport_socket_matches`.
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import { isDeepStrictEqual } from 'node:util';
 import type { FormatContext } from '#extension/formatter.ts';
 import type { Host } from '#extension/load-balancer.ts';
 import type { TlsInfo } from '#extension/stream-info.ts';
 import type { ObservedConnection, TransportOptions, UpstreamTransport } from '#extension/transport-socket.ts';
 import type { ConnectionObserver } from '#net/connection.ts';
-
-/** Where hosts say what they are, for this purpose. */
-const filter = 'envoy.transport_socket_match';
+import { matchOf } from './transport-matches.ts';
 
 export interface TransportMatch {
   readonly match: Readonly<Record<string, unknown>>;
@@ -56,8 +53,7 @@ export class MatchedTransport implements UpstreamTransport {
   }
 
   #of(host: Host): UpstreamTransport {
-    const metadata = host.metadata?.[filter];
-    return this.#matches.find((it) => isIn(it.match, metadata))?.transport ?? this.#otherwise;
+    return matchOf(this.#matches, host.metadata)?.transport ?? this.#otherwise;
   }
 
   tlsInfo(socket: Socket | TLSSocket): TlsInfo | undefined {
@@ -70,12 +66,3 @@ export class MatchedTransport implements UpstreamTransport {
 }
 
 const noBytes = Buffer.alloc(0);
-
-function isIn(
-  match: Readonly<Record<string, unknown>>,
-  metadata: Readonly<Record<string, unknown>> | undefined,
-): boolean {
-  return Object.entries(match).every(
-    ([name, value]) => metadata !== undefined && isDeepStrictEqual(metadata[name], value),
-  );
-}

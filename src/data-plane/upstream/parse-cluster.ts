@@ -133,6 +133,7 @@ export function parseCluster(message: Cluster, at: ParseContext, registry: Regis
     http: parseHttp(message, at, dnsCache !== undefined),
     transportSocket: parseTransport(message, at, registry),
     transportSocketMatches: message.transport_socket_matches.map((it, i) => ({
+      name: it.name,
       match: it.match ?? {},
       socket: parseTransport(it, at.field('transport_socket_matches', i), registry),
     })),
