@@ -3,6 +3,7 @@
 import { getSystemErrorName } from 'node:util';
 import { addressText } from '#base/address-text.ts';
 import { canonicalIp } from '#base/cidr.ts';
+import { foreignFunctions } from '#base/foreign-functions.ts';
 
 /** Sockets are known by their descriptors here. Failures are thrown with a `code`, as Node's own modules do. */
 export interface NativeSockets {
@@ -69,9 +70,8 @@ export function hasNativeSockets(): boolean {
 }
 
 function open(): NativeSockets {
-  const ffi = quietly(() => process.getBuiltinModule('node:ffi'));
-  if (process.platform !== 'linux' || ffi === undefined)
-    throw new Error('needs Linux and a Node with node:ffi (26.1 or newer)');
+  const ffi = foreignFunctions();
+  if (ffi === undefined) throw new Error('needs Linux and a Node with node:ffi (26.1 or newer)');
   const { functions: libc } = ffi.dlopen(null, {
     socket: { arguments: ['i32', 'i32', 'i32'], return: 'i32' },
     bind: { arguments: ['i32', 'pointer', 'u32'], return: 'i32' },
@@ -139,17 +139,6 @@ function open(): NativeSockets {
       libc.close(descriptor);
     },
   };
-}
-
-/** Without the warning that the module is experimental: what is used of it is under our own tests. */
-function quietly<T>(load: () => T): T {
-  const { emitWarning } = process;
-  process.emitWarning = () => {};
-  try {
-    return load();
-  } finally {
-    process.emitWarning = emitWarning;
-  }
 }
 
 // Linux, the same on x64 and arm64.

@@ -184,7 +184,9 @@ export class MergedStats {
       if ((usedOnly && value === null) || textReadouts.get(name)?.used || !accepts(name)) return;
       textReadouts.set(name, { name, value: value ?? '', used: value !== null });
     };
+    const listed = new Set<string>();
     const histogram = (name: string, unit: HistogramUnit) => {
+      listed.add(name);
       if (!usedOnly && !histograms.has(name) && accepts(name))
         histograms.set(name, emptyHistogram(name, unit));
     };
@@ -216,6 +218,8 @@ export class MergedStats {
       if (endsWithScope && !this.#store.hasScope(prefix)) this.#retired.delete(prefix);
       else for (const [name, value] of kept) count(prefix + name, value);
     }
+    // What is gone since they were merged last.
+    for (const name of histograms.keys()) if (!listed.has(name)) histograms.delete(name);
     return {
       counters: byName(counters),
       gauges: byName(gauges),

@@ -1,12 +1,22 @@
 // Numbers as Envoy's pages print them: three conventions of its libraries.
 
-/**
- * A counter or a gauge. Above 2^53 the last digits of a 64-bit value (the hash in `version`) are lost. A gauge below zero is what
- * is left of 2^64.
- */
+/** A counter or a gauge. A gauge below zero is what is left of 2^64. */
 export function integer(value: number): string {
   if (value < 0) return BigInt.asUintN(64, BigInt(value)).toString();
-  return Number.isSafeInteger(value) ? String(value) : BigInt(Math.trunc(value)).toString();
+  if (Number.isSafeInteger(value)) return String(value);
+  return (hashes.get(value) ?? BigInt(Math.trunc(value))).toString();
+}
+
+/** Hashes of 64 bits by the doubles that stand for them. */
+const hashes = new Map<number, bigint>();
+const maxHashes = 10_000;
+
+/** The value of a gauge that shows a hash: printed with all its digits. */
+export function hashValue(hash: bigint): number {
+  const value = Number(hash);
+  if (hashes.size >= maxHashes) hashes.clear();
+  hashes.set(value, hash);
+  return value;
 }
 
 /** The shortest text that reads back the same, as in the text pages: `200.4`, `nan`. */

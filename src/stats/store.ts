@@ -1,5 +1,6 @@
 // The metrics of one thread, by scope. A scope is a name prefix that somebody owns: it goes, with its metrics, when the last
 // owner releases it. Names are put together only when somebody reads them.
+import { onRelease } from '#base/takings.ts';
 import { Counter, Gauge, type GaugeMode, Histogram, type HistogramUnit, TextReadout } from './metric.ts';
 
 export type Metric = Counter | Gauge | Histogram | TextReadout;
@@ -32,7 +33,7 @@ export class StatsStore {
     this.root = this.scope('');
   }
 
-  /** A reference to the scope named `name` (no final dot), for whoever must `release()` it. */
+  /** A reference to the scope named `name` (no final dot), for whoever must `release()` it, or collects what is taken (`takings.ts`). */
   scope(name: string): Scope {
     const prefix = name === '' ? '' : `${sanitizeStatName(name)}.`;
     let scope = this.#scopes.get(prefix);
@@ -41,8 +42,10 @@ export class StatsStore {
       this.#scopes.set(prefix, scope);
       this.version++;
     }
-    scope.references++;
-    return scope;
+    const taken = scope;
+    taken.references++;
+    onRelease(() => taken.release());
+    return taken;
   }
 
   scopes(): Iterable<Scope> {

@@ -1,4 +1,5 @@
 // The secrets of a worker: what the main thread has delivered so far, and who wants to know of changes.
+import { onRelease } from '#base/takings.ts';
 import type { SecretData, SecretStore } from '#extension/secrets/secret-data.ts';
 
 export class WorkerSecrets implements SecretStore {
@@ -18,6 +19,8 @@ export class WorkerSecrets implements SecretStore {
     const watchers = this.#watchers.get(key) ?? new Set();
     this.#watchers.set(key, watchers);
     watchers.add(onChange);
-    return () => watchers.delete(onChange);
+    const end = () => watchers.delete(onChange);
+    onRelease(end);
+    return end;
   }
 }
