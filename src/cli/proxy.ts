@@ -2,7 +2,7 @@
 import { LogLevel, type LogSettings, logger, logs, parseLogLevel } from '#base/logger.ts';
 import type { ConfigError } from '#config/config-error.ts';
 import { formatProblems } from '#config/format-problems.ts';
-import type { LoadedBootstrap } from '#config/load.ts';
+import type { LoadedBootstrap, LoadOptions } from '#config/load.ts';
 import type { Bootstrap } from '#schema/messages/envoy/config/bootstrap/v3.ts';
 import { type EnvoyOptions, parseEnvoyFlags } from './envoy-flags.ts';
 import { hotRestartVersion, versionLine } from './version.ts';
@@ -54,14 +54,7 @@ async function runWith(options: EnvoyOptions): Promise<number | undefined> {
   const { loadBootstrap } = await import('#config/load.ts');
   const loaded = await loadBootstrap(
     { file: options.configPath, yaml: options.configYaml },
-    {
-      allowUnknownStaticFields: options.allowUnknownStaticFields,
-      rejectUnknownDynamicFields: options.rejectUnknownDynamicFields,
-      ignoreUnknownDynamicFields: options.ignoreUnknownDynamicFields,
-      skipDeprecatedLogs: options.skipDeprecatedLogs,
-      serviceNode: options.serviceNode,
-      serviceCluster: options.serviceCluster,
-    },
+    loadOptions(options),
   );
   logWarnings(loaded.problems);
   if (!loaded.ok) {
@@ -80,6 +73,17 @@ async function runWith(options: EnvoyOptions): Promise<number | undefined> {
   }
   const { serve } = await import('./serve.ts');
   return serve(loaded, options, threads);
+}
+
+export function loadOptions(options: EnvoyOptions): LoadOptions {
+  return {
+    allowUnknownStaticFields: options.allowUnknownStaticFields,
+    rejectUnknownDynamicFields: options.rejectUnknownDynamicFields,
+    ignoreUnknownDynamicFields: options.ignoreUnknownDynamicFields,
+    skipDeprecatedLogs: options.skipDeprecatedLogs,
+    serviceNode: options.serviceNode,
+    serviceCluster: options.serviceCluster,
+  };
 }
 
 export function logSettings(options: EnvoyOptions): LogSettings {

@@ -3,13 +3,14 @@ import { logger, logs } from '#base/logger.ts';
 import type { ConfigError } from '#config/config-error.ts';
 import type { LoadedBootstrap } from '#config/load.ts';
 import { locate } from '#config/locate.ts';
+import { ListenError } from '#data-plane/listener/listen-error.ts';
 import { logExtensions } from '#data-plane/observe/start-log.ts';
-import { ListenError, loadRegistry, parseBootstrap, Server } from '#data-plane/server.ts';
+import { loadRegistry, parseBootstrap, Server } from '#data-plane/server.ts';
 import type { Thread } from '#data-plane/worker-thread.ts';
 import type { Bootstrap } from '#schema/messages/envoy/config/bootstrap/v3.ts';
 import type { EnvoyOptions } from './envoy-flags.ts';
 import { processFacts } from './process-facts.ts';
-import { logSettings, logWarnings, printErrors, refuse } from './proxy.ts';
+import { loadOptions, logSettings, logWarnings, printErrors, refuse } from './proxy.ts';
 import { extensionModules, workerCount } from './worker-threads.ts';
 
 /** `threads`: those of the first workers, which are on their way up. */
@@ -58,6 +59,7 @@ export async function serve(
       threads,
       logFlush: { intervalMs: options.fileFlushIntervalMs, minBytes: options.fileFlushMinBytes },
       process: processFacts(options, shutDown),
+      loadOptions: loadOptions(options),
       logs: logging,
     });
   } catch (error) {

@@ -81,21 +81,37 @@ export async function validateFiles(files: readonly string[], options: LoadOptio
   return finish(problems, sources, options);
 }
 
+export interface LoadedResponse extends Validated {
+  readonly response: Message;
+  /** Errors, if there are any, are of the content: the file could be read as a discovery response. */
+  readonly isRead: boolean;
+}
+
+/** What a proxy knows when it reads a discovery file. */
+export interface RunningProxy {
+  readonly bootstrap: Message;
+  /** Those that came by discovery. */
+  readonly clusters: readonly Message[];
+}
+
 /** A file of a file-based subscription: a discovery response with resources of any type. Unknown fields warn unless told otherwise. */
 export async function loadDiscoveryFile(
   file: string,
   options: LoadOptions = {},
-): Promise<Validated & { readonly response: Message }> {
+  proxy?: RunningProxy,
+): Promise<LoadedResponse> {
   const problems: ConfigError[] = [];
   const type = messageType(discoveryResponseName)!;
   const text = await openText(file, type, problems, options);
   const sources = text === undefined ? [] : [text.source];
   let response = type.create() as Message;
+  let isRead = false;
   if (text !== undefined && !text.isBroken) {
     response = readSource(text, type, problems, unknownDynamicFields(options));
-    check([{ type, message: response, sources }], problems, options);
+    isRead = !problems.some((it) => it.severity === 'error');
+    check([{ type, message: response, sources }], problems, options, proxy);
   }
-  return { response, ...finish(problems, sources, options) };
+  return { response, isRead, ...finish(problems, sources, options) };
 }
 
 /** A message with where it came from. */
@@ -139,8 +155,19 @@ function unknownDynamicFields(options: LoadOptions): UnknownFields {
 }
 
 /** Constraints and rules of everything together. */
-function check(units: readonly Unit[], problems: ConfigError[], options: LoadOptions): void {
+const clusterName: string = 'envoy.config.cluster.v3.Cluster';
+
+function check(
+  units: readonly Unit[],
+  problems: ConfigError[],
+  options: LoadOptions,
+  proxy?: RunningProxy,
+): void {
   const scope = new RuleScope(options);
+  if (proxy !== undefined) {
+    scope.add(messageType(bootstrapName)!, proxy.bootstrap, true);
+    for (const it of proxy.clusters) scope.add(messageType(clusterName)!, it, true);
+  }
   for (const unit of units) scope.add(unit.type, unit.message, units.length > 1);
   const visitors = visitorsOf(scope);
   for (const { type, message, sources } of units) {

@@ -4,7 +4,6 @@ import type { ParseContext } from '#config/parse-context.ts';
 import type { Bootstrap } from '#schema/messages/envoy/config/bootstrap/v3.ts';
 
 const refused: readonly (keyof Bootstrap)[] = [
-  'dynamic_resources',
   'hds_config',
   'header_prefix',
   'bootstrap_extensions',

@@ -10,7 +10,8 @@ import { LogLevel, logs } from '#base/logger.ts';
 import type { ConfigError } from '#config/config-error.ts';
 import { create } from '#schema/create.ts';
 import type { InitTypes } from '#schema/messages/type-map.ts';
-import { ListenError, loadRegistry, parseBootstrap, Server } from './server.ts';
+import { ListenError } from './listener/listen-error.ts';
+import { loadRegistry, parseBootstrap, Server } from './server.ts';
 
 logs.configure({ level: LogLevel.Off });
 const extensionModules = [import.meta.resolve('#extensions/all.ts')];

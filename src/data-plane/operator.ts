@@ -1,7 +1,14 @@
 // The operator's side of a proxy, on the main thread: statistics of all threads, the admin interface and what it may change.
 import type { Admin, AdminOptions } from '#admin/admin.ts';
 import { createAdmin } from '#admin/create-admin.ts';
-import type { ClusterStatus, DrainOptions, HostHealth, HostStatus, ServerOwner } from '#admin/owners.ts';
+import type {
+  ClusterStatus,
+  DrainOptions,
+  HostHealth,
+  HostStatus,
+  ListenerStatus,
+  ServerOwner,
+} from '#admin/owners.ts';
 import { AdminServer } from '#admin/server.ts';
 import { addressText } from '#base/address-text.ts';
 import { systemClock } from '#base/clock.ts';
@@ -30,11 +37,13 @@ import { StatsStore } from '#stats/store.ts';
 import { TagExtractor, type TagSettings } from '#stats/tags.ts';
 import { parseAddress, type SocketAddressData } from './address.ts';
 import { RouterStats } from './http/http-stats.ts';
-import type { ListenerConfig } from './listener/listener-config.ts';
+import { type ListenerSource, listenersSection } from './listener/listeners-dump.ts';
+import type { ListenerManager } from './listener/listener-manager.ts';
+import type { ManagedListener } from './listener/managed-listener.ts';
 import { AdminAccessLog } from './observe/admin-access-log.ts';
 import { endpointsSection, staticSections } from './observe/config-dump-sections.ts';
 import { parseLayeredRuntime, type RuntimeLayerConfig, RuntimeLayers } from './observe/runtime-layers.ts';
-import { ListenerManagerStats, type ServerState, ServerStats, serverStates } from './observe/server-stats.ts';
+import { type ServerState, ServerStats, serverStates } from './observe/server-stats.ts';
 import { bucketBounds, parseStatsConfig, type StatsSettings, statsFilter } from './observe/stats-config.ts';
 import { certificatePairs } from './secrets/certificate-details.ts';
 import { WorkerSecrets } from './secrets/worker-secrets.ts';
@@ -145,11 +154,13 @@ function parseAdmin(
   return { address, allowPaths, accessLogs };
 }
 
-/** The static part of a proxy as the pages show it. */
+/** The proxy as the pages show it. */
 export interface OperatedProxy {
   readonly bootstrap: Bootstrap;
   readonly node: Node;
-  readonly listeners: readonly ListenerConfig[];
+  listeners(): ListenerManager;
+  /** Undefined without LDS. */
+  lds(): ListenerSource | undefined;
   /** With the members as they are now. */
   clusters(): readonly { readonly config: ClusterConfig; readonly hosts: readonly LocalityConfig[] }[];
   /** What only the main thread counts of clusters is up to date then. */
@@ -157,10 +168,6 @@ export interface OperatedProxy {
   /** This machine's first address that is not loopback. */
   readonly localAddress: string;
   readonly logFlush: FlushOptions;
-  /** The bound ports of a listener, in the order of its addresses; undefined before it is bound. */
-  ports(listener: string): readonly number[] | undefined;
-  /** No worker accepts for it any more. */
-  onStopped(listener: string): void;
 }
 
 export class Operator implements ServerOwner {
@@ -177,11 +184,9 @@ export class Operator implements ServerOwner {
   readonly #requests: WorkerRequests;
   readonly #merged: MergedStats;
   readonly #server: ServerStats;
-  readonly #listeners: ListenerManagerStats;
   readonly #startMs = performance.now();
   readonly #admin: AdminServer | undefined;
   #flush: NodeJS.Timeout | undefined = undefined;
-  readonly #stops = new Set<NodeJS.Timeout>();
   readonly #accessLogFiles: AccessLogFiles;
   readonly #timers = new TimerWheel(systemClock);
   #isInitialized = false;
@@ -210,7 +215,6 @@ export class Operator implements ServerOwner {
     this.#accessLogFiles = new AccessLogFiles(this.store, proxy.logFlush);
     const { root } = this.store;
     this.#server = root.scope('server').stats(ServerStats);
-    this.#listeners = root.scope('listener_manager').stats(ListenerManagerStats);
     this.#server.concurrency.value = facts.concurrency;
     this.#server.hotRestartGeneration.value = 1;
     this.#server.hotRestartEpoch.value = 0;
@@ -241,11 +245,6 @@ export class Operator implements ServerOwner {
   /** All listeners are bound in all workers. */
   initialized(): void {
     this.#isInitialized = true;
-    const { length } = this.#proxy.listeners;
-    this.#listeners.listenerAdded.value += length;
-    this.#listeners.listenerCreateSuccess.value += length * this.#pool.size;
-    this.#listeners.totalListenersActive.value = length;
-    this.#listeners.workersStarted.value = 1;
     this.#server.initializationTimeMs.record(performance.now() - this.#startMs);
     this.#updateState();
   }
@@ -268,7 +267,6 @@ export class Operator implements ServerOwner {
 
   async close(): Promise<void> {
     clearInterval(this.#flush);
-    for (const stop of this.#stops) clearTimeout(stop);
     this.runtime.close();
     await this.#admin?.close();
     this.#timers.close();
@@ -294,33 +292,8 @@ export class Operator implements ServerOwner {
     this.#pool.postAll({ type: 'health_check', failed });
   }
 
-  drainListeners({ graceful, skipExit, inboundOnly }: DrainOptions): void {
-    const listeners = this.#proxy.listeners
-      .filter(({ trafficDirection }) => !inboundOnly || trafficDirection === 'INBOUND')
-      .map(({ name }) => name);
-    if (graceful || skipExit)
-      this.#pool.postAll({
-        type: 'drain',
-        listeners,
-        drainMs: this.#process.drainsImmediately ? 0 : this.#process.drainTimeMs,
-      });
-    if (skipExit) return;
-    const stop = () => {
-      for (const listener of listeners) {
-        this.#pool.postAll({ type: 'stop_listener', listener });
-        this.#proxy.onStopped(listener);
-      }
-      this.#listeners.listenerStopped.value += listeners.length;
-    };
-    if (!graceful) {
-      stop();
-      return;
-    }
-    const timer = setTimeout(() => {
-      this.#stops.delete(timer);
-      stop();
-    }, this.#process.drainTimeMs).unref();
-    this.#stops.add(timer);
+  drainListeners(options: DrainOptions): void {
+    this.#proxy.listeners().drainAll(options);
   }
 
   quit(): void {
@@ -415,12 +388,16 @@ export class Operator implements ServerOwner {
         resetWorkerCounters: () => this.#requests.ask('reset_counters'),
       },
       logging: { levelsChanged: () => this.#pool.postAll({ type: 'log_levels', levels: logs.levels() }) },
-      listeners: { listeners: () => this.#proxy.listeners.map((it) => this.#listenerStatus(it)) },
+      listeners: { listeners: () => this.#proxy.listeners().active.map(listenerStatus) },
       clusters: { clusters: () => this.#clusterStatuses() },
       certificates: { certificates: () => certificates },
       runtime: this.runtime,
       configDump: [
         ...staticSections(bootstrap, this.node, Date.now()),
+        listenersSection(
+          () => this.#proxy.listeners(),
+          () => this.#proxy.lds(),
+        ),
         endpointsSection(() =>
           this.#proxy.clusters().map(({ config, hosts }) => this.#assignment(config, byPriority(hosts))),
         ),
@@ -436,11 +413,6 @@ export class Operator implements ServerOwner {
     const days = certificates.map(({ expirationMs }) => Math.floor((expirationMs - Date.now()) / 86_400_000));
     this.#server.daysUntilFirstCertExpiring.value =
       days.length === 0 ? 4_294_967_295 : Math.max(Math.min(...days), 0);
-  }
-
-  #listenerStatus({ name, addresses }: ListenerConfig): { name: string; addresses: Address[] } {
-    const ports = this.#proxy.ports(name);
-    return { name, addresses: addresses.map((it, i) => addressMessage(it.address, ports?.[i] ?? it.port)) };
   }
 
   #assignment({ name }: ClusterConfig, localities: readonly LocalityConfig[]): object {
@@ -513,6 +485,14 @@ export class Operator implements ServerOwner {
       };
     });
   }
+}
+
+function listenerStatus({ name, config, sockets }: ManagedListener): ListenerStatus {
+  const { addresses } = config;
+  return {
+    name,
+    addresses: addresses.map((it, i) => addressMessage(it.address, sockets?.ports?.[i] ?? it.port)),
+  };
 }
 
 function withFixedTags(settings: TagSettings, fixed: ProcessFacts['fixedTags']): TagSettings {

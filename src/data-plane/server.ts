@@ -1,22 +1,25 @@
 // The main thread of a proxy: parses the bootstrap into plain data, starts the workers, and owns what exists once.
 import { networkInterfaces } from 'node:os';
-import { addressText } from '#base/address-text.ts';
 import { systemClock } from '#base/clock.ts';
 import { type LogSettings, logger } from '#base/logger.ts';
 import type { ConfigError } from '#config/config-error.ts';
+import type { LoadOptions } from '#config/load-options.ts';
 import { readMessageFile } from '#config/message-file.ts';
 import { ParseContext } from '#config/parse-context.ts';
 import type { FlushOptions } from '#extension/access-log-files.ts';
 import { type Extension, Registry } from '#extension/registry.ts';
 import type { UpstreamTransportExtension } from '#extension/transport-socket.ts';
-import { hasNativeSockets, nativeSockets } from '#net/native-sockets.ts';
+import type { Message } from '#schema/descriptor.ts';
 import type { Bootstrap } from '#schema/messages/envoy/config/bootstrap/v3.ts';
+import type { FileSourceContext } from '#xds/file-source.ts';
 import { checkBootstrapFields } from './bootstrap-fields.ts';
 import { coreExtensions } from './core-extensions.ts';
 import { DnsCache } from './dynamic-forward-proxy/dns-cache.ts';
 import { type DnsCacheConfig, parseDnsCaches } from './dynamic-forward-proxy/dns-cache-config.ts';
 import { forgetWorker, sharedCounts } from './listener/connection-counts.ts';
-import type { ListenerAddress, ListenerConfig } from './listener/listener-config.ts';
+import { bindProblem, ListenError } from './listener/listen-error.ts';
+import type { ListenerConfig } from './listener/listener-config.ts';
+import { ListenerManager } from './listener/listener-manager.ts';
 import { parseListener } from './listener/parse-listener.ts';
 import { applicationLogFormat } from './observe/application-log.ts';
 import { logRuntime, logRuntimeReady, logSections, warnOfConnections } from './observe/start-log.ts';
@@ -29,8 +32,10 @@ import {
 } from './operator.ts';
 import { parseMaxConnections } from './overload.ts';
 import { ownNode } from './own-node.ts';
+import { type DynamicResourcesConfig, parseDynamicResources } from './dynamic-resources.ts';
+import { Lds } from './listener/lds.ts';
 import { FileSecrets } from './secrets/file-secrets.ts';
-import { parseSecrets, type SecretsConfig } from './secrets/secrets-config.ts';
+import { parseSecrets, type SecretsConfig, secretFiles } from './secrets/secrets-config.ts';
 import { ClusterManager, type StaticCluster } from './upstream/cluster-manager.ts';
 import { parseCluster } from './upstream/parse-cluster.ts';
 import { parseDiscovery } from './upstream/parse-discovery.ts';
@@ -41,7 +46,6 @@ import type { Thread } from './worker-thread.ts';
 const mainLog = logger('main');
 const upstreamLog = logger('upstream');
 const configLog = logger('config');
-const connectionLog = logger('connection');
 
 export interface ServerOptions {
   /** Number of worker threads, or one worker in this thread. */
@@ -54,6 +58,8 @@ export interface ServerOptions {
   readonly logFlush?: FlushOptions;
   /** Default: no name, no options. */
   readonly process?: ProcessFacts;
+  /** How discovery files are read, as the command line says. */
+  readonly loadOptions?: LoadOptions;
   /** How worker threads write the proxy's own log. Default: as a thread does unconfigured. */
   readonly logs?: LogSettings;
 }
@@ -62,6 +68,7 @@ export interface ServerOptions {
 export interface ServerConfig {
   readonly listeners: readonly ListenerConfig[];
   readonly clusters: readonly StaticCluster[];
+  readonly dynamic: DynamicResourcesConfig;
   readonly operator: OperatorConfig;
   readonly secrets: SecretsConfig;
   readonly dnsCaches: readonly DnsCacheConfig[];
@@ -93,6 +100,7 @@ export function parseBootstrap(
   return {
     listeners,
     clusters,
+    dynamic: parseDynamicResources(bootstrap.dynamic_resources, root.field('dynamic_resources')),
     operator: parseOperatorConfig(bootstrap, root, registry),
     secrets: parseSecrets(bootstrap.static_resources, at),
     dnsCaches: parseDnsCaches(bootstrap.static_resources),
@@ -106,37 +114,6 @@ export async function loadRegistry(extensionModules: readonly string[]): Promise
     extensionModules.map((url) => import(url) as Promise<{ readonly extensions: readonly Extension[] }>),
   );
   return new Registry([...coreExtensions, ...modules.flatMap((it) => it.extensions)], readMessageFile);
-}
-
-/** In the words of the C library, which Envoy prints. */
-const listenErrors: Readonly<Record<string, string>> = {
-  EADDRINUSE: 'Address already in use',
-  EADDRNOTAVAIL: 'Cannot assign requested address',
-  EACCES: 'Permission denied',
-  EAFNOSUPPORT: 'Address family not supported by protocol',
-  EINVAL: 'Invalid argument',
-  ENOENT: 'No such file or directory',
-  ENOPROTOOPT: 'Protocol not available',
-  ENOTDIR: 'Not a directory',
-  EOPNOTSUPP: 'Operation not supported',
-  EPERM: 'Operation not permitted',
-  EROFS: 'Read-only file system',
-};
-
-function listenProblem(
-  { name }: ListenerConfig,
-  { address, code, message, socketOption }: FromWorker & { readonly type: 'listen_failed' },
-): string {
-  const reason = listenErrors[code] ?? message;
-  if (socketOption === undefined)
-    return `cannot bind '${addressText(address.address, address.port)}': ${reason}`;
-  connectionLog.warn(`Setting ${socketOption.label} option on socket failed: ${reason}`);
-  return `${socketOption.isBound ? name : 'ListenSocket'}: Setting socket options failed`;
-}
-
-/** A listener could not be bound. */
-export class ListenError extends Error {
-  override readonly name = 'ListenError';
 }
 
 /** Somebody who waits for a message of a worker, or for its death. */
@@ -153,12 +130,10 @@ export class Server {
   readonly #secrets: FileSecrets;
   readonly #dnsCaches = new Map<string, DnsCache>();
   readonly #pool: WorkerPool;
-  readonly #ports = new Map<string, readonly number[]>();
-  /** Our own copies of what the first worker has bound and the others listen on, by listener. */
-  readonly #descriptors = new Map<string, readonly number[]>();
-  /** Open connections of all listeners, and by listener. */
+  readonly #listeners: ListenerManager;
+  readonly #lds: Lds | undefined;
+  /** Open connections of all listeners. */
   readonly #connections: SharedArrayBuffer;
-  readonly #connectionsOf = new Map<string, SharedArrayBuffer>();
   readonly #waiters = new Set<Waiter>();
   /** When each worker was started. */
   readonly #startedMs: number[] = [];
@@ -177,7 +152,6 @@ export class Server {
     const logFlush = options.logFlush ?? { intervalMs: 10_000, minBytes: 65_536 };
     const workers = options.workers === 'inline' ? 1 : options.workers;
     this.#connections = sharedCounts(workers);
-    for (const { name } of config.listeners) this.#connectionsOf.set(name, sharedCounts(workers));
     this.#pool = new WorkerPool(
       options.extensionModules,
       {
@@ -196,6 +170,7 @@ export class Server {
         if (message.type === 'dns_load') this.#dnsCaches.get(message.cache)?.load(message.name);
         if (message.type === 'dns_use') this.#dnsCaches.get(message.cache)?.touch(message.name);
         if (message.type === 'own_hosts') this.#clusters.setOwnHosts(index, message.cluster, message.hosts);
+        this.#listeners.receive(index, message);
         this.#receive(index, message);
       },
       (index, error, isExpected) => {
@@ -203,7 +178,8 @@ export class Server {
         this.#workerGone(index);
         this.#clusters.forgetWorker(index);
         for (const it of this.#dnsCaches.values()) it.forgetWorker(index);
-        for (const it of [this.#connections, ...this.#connectionsOf.values()]) forgetWorker(it, index);
+        this.#listeners.workerGone(index);
+        forgetWorker(this.#connections, index);
         if (isExpected) return;
         mainLog.critical(`worker ${index} died and is replaced: ${error?.stack ?? 'no reason given'}`);
         // One that dies as soon as it starts must not keep the machine busy.
@@ -216,13 +192,12 @@ export class Server {
       {
         bootstrap,
         node,
-        listeners: config.listeners,
+        listeners: () => this.#listeners,
+        lds: () => this.#lds,
         clusters: () => this.#clusters.clusters,
         refreshStats: () => this.#clusters.refreshStats(),
         localAddress: ownAddress,
         logFlush,
-        ports: (listener) => this.#ports.get(listener),
-        onStopped: (listener) => this.#closeDescriptors(listener),
       },
       facts,
       registry,
@@ -232,6 +207,20 @@ export class Server {
       this.#pool.postAll({ type: 'secret', key, secret }),
     );
     const { root } = this.operator.store;
+    this.#listeners = new ListenerManager(this.#pool, registry, root, {
+      workers,
+      drainTimeMs: facts.drainTimeMs,
+      drainsImmediately: facts.drainsImmediately,
+      needs: (_, message) => secretFiles(message).map((it) => this.#secrets.follow(it)),
+    });
+    const context: FileSourceContext = {
+      options: options.loadOptions ?? {},
+      proxy: () => ({ bootstrap: bootstrap as unknown as Message, clusters: [] }),
+    };
+    const { dynamic } = config;
+    this.#lds = dynamic.lds && new Lds(dynamic.lds, this.#listeners, root, context);
+    const messages = bootstrap.static_resources?.listeners ?? [];
+    for (const [i, it] of config.listeners.entries()) this.#listeners.addStatic(messages[i]!, it);
     for (const it of config.dnsCaches) {
       const cache = new DnsCache(it, workers, root, systemClock);
       cache.listen((name, host) => this.#pool.postAll({ type: 'dns_host', cache: it.name, name, host }));
@@ -279,8 +268,7 @@ export class Server {
     logRuntime(bootstrap);
     await this.operator.start().catch((error: NodeJS.ErrnoException) => {
       const { address = { address: '', port: 0 } } = config.operator.admin ?? {};
-      const reason = listenErrors[error.code ?? ''] ?? error.message;
-      throw new ListenError(`cannot bind '${addressText(address.address, address.port)}': ${reason}`);
+      throw new ListenError(bindProblem(address.address, address.port, error.code ?? '', error.message));
     });
     logSections(bootstrap);
     await this.#secrets.start();
@@ -291,6 +279,8 @@ export class Server {
     upstreamLog.info('cm init: all clusters initialized');
     warnOfConnections(config.maxConnections, this.operator.runtime.values());
     mainLog.info('all clusters initialized. initializing init manager');
+    await this.#lds?.start();
+    await this.#listeners.untilReady();
     configLog.info('all dependencies initialized. starting workers');
     if (options.workers === 'inline') {
       const core = new Set<Extension>(coreExtensions);
@@ -303,12 +293,13 @@ export class Server {
         await this.#load(i);
       }
     }
+    this.#listeners.started();
     this.operator.initialized();
   }
 
   /** The port of a listener's first address, as bound. */
   port(listener: string): number {
-    return this.#ports.get(listener)?.[0] ?? 0;
+    return this.#listeners.byName(listener)?.sockets?.ports?.[0] ?? 0;
   }
 
   async close(): Promise<void> {
@@ -324,7 +315,8 @@ export class Server {
       return answer;
     });
     await Promise.all(closed);
-    for (const listener of [...this.#descriptors.keys()]) this.#closeDescriptors(listener);
+    this.#lds?.close();
+    this.#listeners.close();
     this.#pool.terminate();
   }
 
@@ -354,42 +346,7 @@ export class Server {
     }
     for (const { config, hosts, slot } of this.#clusters.clusters)
       this.#pool.post(index, { type: 'cluster', config, hosts, slot });
-    for (const config of this.config.listeners) {
-      const ports = this.#ports.get(config.name);
-      const addresses: readonly ListenerAddress[] =
-        ports === undefined
-          ? config.addresses
-          : config.addresses.map((it, i) => ({ ...it, port: ports[i] ?? it.port }));
-      const descriptors = this.#descriptors.get(config.name) ?? [];
-      if (index > 0 && !isShared(config) && descriptors.length === 0) continue;
-      const answer = this.#next(index, 'listening', 'listen_failed');
-      const connections = this.#connectionsOf.get(config.name)!;
-      this.#pool.post(index, { type: 'listener', config, addresses, descriptors, connections });
-      const message = await answer;
-      if (message?.type === 'listen_failed') {
-        const problem = listenProblem(config, message);
-        configLog.error(`listener '${config.name}' failed to bind or apply socket options: ${problem}`);
-        throw new ListenError(problem);
-      }
-      if (message?.type !== 'listening') continue;
-      this.#ports.set(config.name, message.ports);
-      if (descriptors.length === 0 && !isShared(config) && this.#pool.size > 1)
-        this.#keepDescriptors(message);
-    }
-  }
-
-  /** The others listen on the same sockets, and so does a worker that takes the first one's place. */
-  #keepDescriptors({ listener, descriptors }: FromWorker & { readonly type: 'listening' }): void {
-    if (!hasNativeSockets()) return;
-    this.#descriptors.set(
-      listener,
-      descriptors.map((it) => nativeSockets().duplicate(it)),
-    );
-  }
-
-  #closeDescriptors(listener: string): void {
-    for (const it of this.#descriptors.get(listener) ?? []) nativeSockets().close(it);
-    this.#descriptors.delete(listener);
+    await this.#listeners.load(index);
   }
 
   /** The next message of one of the types; undefined when the worker dies before. */
@@ -413,11 +370,6 @@ export class Server {
       waiter.resolve(undefined);
     }
   }
-}
-
-/** Every worker has a socket of its own for the address. Otherwise they share that of the first one. */
-function isShared(config: ListenerConfig): boolean {
-  return config.reusePort && config.addresses.every((it) => it.port >= 0);
 }
 
 /** What Envoy puts into x-forwarded-for instead of a loopback peer. */

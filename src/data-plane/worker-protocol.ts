@@ -8,6 +8,7 @@ import type { StatsSnapshot } from '#stats/snapshot.ts';
 import type { SocketAddressData } from './address.ts';
 import type { DnsHost } from './dynamic-forward-proxy/dns-cache.ts';
 import type { DnsCacheConfig } from './dynamic-forward-proxy/dns-cache-config.ts';
+import type { ChainUpdate } from './listener/chain-update.ts';
 import type { ListenerAddress, ListenerConfig } from './listener/listener-config.ts';
 import type { StatsMatcherData } from './observe/stats-config.ts';
 import type { ClusterConfig, HostConfig, LocalityConfig } from './upstream/cluster-config.ts';
@@ -52,19 +53,36 @@ export type ToWorker =
       readonly name: string;
       readonly host: DnsHost | undefined;
     }
-  /** Answered by `listening` or `listen_failed`. `addresses`: with the port that a port 0 became. */
+  /**
+   * Answered by `listening` or `listen_failed`. A listener is known by its tag: an old and a new one of a name live side by side while the
+   * old one drains. `addresses`: with the port that a port 0 became.
+   */
   | {
       readonly type: 'listener';
+      readonly tag: number;
       readonly config: ListenerConfig;
       readonly addresses: readonly ListenerAddress[];
       /** Sockets to listen on, where the first worker has bound what cannot be bound twice; else empty. */
       readonly descriptors: readonly number[];
       /** Open connections of this listener; see `ConnectionCounts`. */
       readonly connections: SharedArrayBuffer;
+      /** The listener that it goes on with the sockets of; 0: it opens its own. */
+      readonly takesOver: number;
     }
-  | { readonly type: 'stop_listener'; readonly listener: string }
+  | {
+      readonly type: 'update_chains';
+      readonly tag: number;
+      readonly config: ListenerConfig;
+      readonly update: ChainUpdate;
+    }
+  /** The drain of the chains that this update left behind is over. */
+  | { readonly type: 'remove_chains'; readonly tag: number; readonly update: number }
+  /** Accepts no more. */
+  | { readonly type: 'stop_listener'; readonly tag: number }
+  /** Closes what is left of it. */
+  | { readonly type: 'remove_listener'; readonly tag: number }
   /** Connections say goodbye with their responses, more and more of them until `drainMs` have passed. */
-  | { readonly type: 'drain'; readonly listeners: readonly string[]; readonly drainMs: number }
+  | { readonly type: 'drain'; readonly listeners: readonly number[]; readonly drainMs: number }
   /** POST /healthcheck/fail and /healthcheck/ok. */
   | { readonly type: 'health_check'; readonly failed: boolean }
   | { readonly type: 'runtime'; readonly values: Readonly<Record<string, string | number | boolean>> }
@@ -95,13 +113,13 @@ export type FromWorker =
   | { readonly type: 'ready' }
   | {
       readonly type: 'listening';
-      readonly listener: string;
+      readonly tag: number;
       readonly ports: readonly number[];
       readonly descriptors: readonly number[];
     }
   | {
       readonly type: 'listen_failed';
-      readonly listener: string;
+      readonly tag: number;
       readonly address: SocketAddressData;
       readonly code: string;
       readonly message: string;

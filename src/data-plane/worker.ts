@@ -3,6 +3,7 @@
 import { ipOfAddress, portOfAddress } from '#base/cidr.ts';
 import { turnClock } from '#base/clock.ts';
 import { logs } from '#base/logger.ts';
+import { collectTakings, type Taken } from '#base/takings.ts';
 import { TimerWheel } from '#base/timer-wheel.ts';
 import { AccessLogFiles } from '#extension/access-log-files.ts';
 import { type Extension, Registry } from '#extension/registry.ts';
@@ -48,7 +49,7 @@ export class Worker implements WorkerContext, Lifecycle {
   readonly localAddress: string;
   readonly accessLogFiles: AccessLogFiles;
   readonly #secrets = new WorkerSecrets();
-  readonly #listeners = new Map<string, ActiveListener | ActiveUdpListener>();
+  readonly #listeners = new Map<number, Taken<ActiveListener | ActiveUdpListener>>();
   readonly #post: (message: FromWorker, transfer?: ArrayBuffer[]) => void;
   readonly #snapshots: SnapshotWriter;
   readonly #inflated: Gauge;
@@ -124,11 +125,28 @@ export class Worker implements WorkerContext, Lifecycle {
       case 'listener':
         this.#addListener(message);
         break;
-      case 'stop_listener':
-        this.#listeners.get(message.listener)?.stopListening();
+      case 'update_chains': {
+        const listener = this.#listeners.get(message.tag)?.value;
+        if (listener instanceof ActiveListener) listener.updateChains(message.config, message.update);
         break;
+      }
+      case 'remove_chains': {
+        const listener = this.#listeners.get(message.tag)?.value;
+        if (listener instanceof ActiveListener) listener.removeChains(message.update);
+        break;
+      }
+      case 'stop_listener':
+        this.#listeners.get(message.tag)?.value.stopListening();
+        break;
+      case 'remove_listener': {
+        const listener = this.#listeners.get(message.tag);
+        this.#listeners.delete(message.tag);
+        listener?.value.close();
+        listener?.release();
+        break;
+      }
       case 'drain':
-        for (const name of message.listeners) this.#listeners.get(name)?.drain(message.drainMs);
+        for (const tag of message.listeners) this.#listeners.get(tag)?.value.drain(message.drainMs);
         break;
       case 'health_check':
         this.isHealthCheckFailed = message.failed;
@@ -137,7 +155,8 @@ export class Worker implements WorkerContext, Lifecycle {
         this.runtime.values = new Map(Object.entries(message.values));
         break;
       case 'scrape': {
-        for (const it of this.#listeners.values()) if (it instanceof ActiveUdpListener) it.countDrops();
+        for (const { value } of this.#listeners.values())
+          if (value instanceof ActiveUdpListener) value.countDrops();
         for (const { breakers } of this.clusters.prepared()) for (const it of breakers) it.refreshStats();
         for (const it of this.dnsCaches.values()) it.refreshStats();
         const snapshot = this.#snapshots.take();
@@ -159,7 +178,7 @@ export class Worker implements WorkerContext, Lifecycle {
         logs.reopen();
         break;
       case 'shutdown':
-        for (const listener of this.#listeners.values()) listener.close();
+        for (const { value } of this.#listeners.values()) value.close();
         for (const cluster of this.clusters.prepared()) cluster.close();
         this.timers.close();
         this.accessLogFiles.close(() => this.#post({ type: 'closed' }));
@@ -175,8 +194,8 @@ export class Worker implements WorkerContext, Lifecycle {
     const ip = ipOfAddress(address);
     const port = portOfAddress(address);
     let wildcard: ActiveListener | undefined;
-    for (const listener of this.#listeners.values()) {
-      if (!(listener instanceof ActiveListener)) continue;
+    for (const { value: listener } of this.#listeners.values()) {
+      if (!(listener instanceof ActiveListener) || listener.isStopped) continue;
       for (const it of listener.addresses) {
         if (it.port !== port) continue;
         if (it.address === ip) return listener;
@@ -207,21 +226,35 @@ export class Worker implements WorkerContext, Lifecycle {
     );
   }
 
-  #addListener(message: ToWorker & { readonly type: 'listener' }): void {
-    const { config } = message;
-    const listener =
+  #addListener({
+    tag,
+    config,
+    addresses,
+    descriptors,
+    connections,
+    takesOver,
+  }: ToWorker & { readonly type: 'listener' }): void {
+    const taken = collectTakings(() =>
       config.udp === undefined
-        ? new ActiveListener(config, this, new ConnectionCounts(message.connections, this.index))
-        : new ActiveUdpListener(config, config.udp, this);
-    this.#listeners.set(config.name, listener);
+        ? new ActiveListener(config, this, new ConnectionCounts(connections, this.index))
+        : new ActiveUdpListener(config, config.udp, this),
+    );
+    this.#listeners.set(tag, taken);
+    const { value: listener } = taken;
+    const before = this.#listeners.get(takesOver)?.value;
+    if (before instanceof ActiveListener && listener instanceof ActiveListener) {
+      listener.takeSockets(before);
+      this.#post({ type: 'listening', tag, ports: listener.ports, descriptors: listener.descriptors });
+      return;
+    }
     listener.listen(
-      message.addresses,
-      message.descriptors,
-      (ports, descriptors) => this.#post({ type: 'listening', listener: config.name, ports, descriptors }),
+      addresses,
+      descriptors,
+      (ports, bound) => this.#post({ type: 'listening', tag, ports, descriptors: bound }),
       (error, address) =>
         this.#post({
           type: 'listen_failed',
-          listener: config.name,
+          tag,
           address,
           code: error.code ?? '',
           message: error.message,

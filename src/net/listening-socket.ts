@@ -33,10 +33,13 @@ export class ListeningSocket {
   /** As bound: a port 0 is the real one here. */
   port: number;
   readonly address: string;
+  /** Who gets what is accepted; a socket may be handed on. */
+  onAccept: (socket: Socket) => void;
   readonly #server: Server;
 
-  private constructor(server: Server, options: ListenOptions) {
+  private constructor(server: Server, options: ListenOptions, onAccept: (socket: Socket) => void) {
     this.#server = server;
+    this.onAccept = onAccept;
     this.address = options.address;
     this.port = options.port;
   }
@@ -58,9 +61,9 @@ export class ListeningSocket {
         keepAlive: options.keepAliveMs > 0,
         keepAliveInitialDelay: options.keepAliveMs,
       },
-      onAccept,
+      (socket) => listening.onAccept(socket),
     );
-    const listening = new ListeningSocket(server, options);
+    const listening = new ListeningSocket(server, options, onAccept);
     const { address, backlog } = options;
     const failed = (error: NodeJS.ErrnoException) => {
       server.close();
@@ -120,7 +123,12 @@ export class ListeningSocket {
   }
 }
 
-function bindNatively(given: ListenOptions): number {
+/** Throws as `open` would call `onError`, without listening. An address with a port only. */
+export function probeAddress(options: Omit<ListenOptions, 'backlog' | 'keepAliveMs' | 'descriptor'>): void {
+  nativeSockets().close(bindNatively(options));
+}
+
+function bindNatively(given: Omit<ListenOptions, 'backlog' | 'keepAliveMs' | 'descriptor'>): number {
   const { address, port, mode, ipv4Compat, reusePort: isShared, options } = given;
   const native = nativeSockets();
   const { beforeBind = [], afterBind = [], isMultipath = false } = options ?? {};

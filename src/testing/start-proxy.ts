@@ -5,6 +5,7 @@ import { request as httpRequest, type IncomingMessage, type OutgoingHttpHeaders 
 import type { TestContext } from 'node:test';
 import type { ConfigError } from '#config/config-error.ts';
 import { loadBootstrap } from '#config/load.ts';
+import { unnamedProcess } from '#data-plane/operator.ts';
 import { loadRegistry, parseBootstrap, Server } from '#data-plane/server.ts';
 import type { Bootstrap } from '#schema/messages/envoy/config/bootstrap/v3.ts';
 
@@ -13,6 +14,8 @@ export interface TestProxyOptions {
   readonly workers?: number | 'inline';
   /** Modules that export `extensions`, beside the built-in ones: for those who write an extension. */
   readonly extensionModules?: readonly string[];
+  /** Default: ten minutes, as on the command line. */
+  readonly drainTimeMs?: number;
 }
 
 export interface TestAnswer {
@@ -64,6 +67,9 @@ export async function startProxy(
   const server = await Server.start(bootstrap, registry, config, {
     workers: options.workers ?? 'inline',
     extensionModules,
+    ...(options.drainTimeMs !== undefined && {
+      process: { ...unnamedProcess, drainTimeMs: options.drainTimeMs },
+    }),
   });
   let closing: Promise<void> | undefined;
   const close = () => {

@@ -19,12 +19,21 @@ export interface BlackBox {
   readonly port: (written: number) => number;
 }
 
-/** Free ports for all ports 21xxx of a configuration. Upstreams may listen on theirs before the proxy starts. */
-export async function portsFor(yaml: string): Promise<{ yaml: string; port: (written: number) => number }> {
-  const written = [...new Set(yaml.match(/(?<!\d)21\d{3}(?!\d)/g) ?? [])].map(Number);
+/** Free ports for all ports 21xxx of a configuration and of other texts. Upstreams may listen on theirs before the proxy starts. */
+export async function portsFor(yaml: string, others: readonly string[] = []): Promise<Ports> {
+  const pattern = /(?<!\d)21\d{3}(?!\d)/g;
+  const written = [...new Set([yaml, ...others].join(' ').match(pattern) ?? [])].map(Number);
   const free = await freePorts(written.length);
   const port = (it: number) => free[written.indexOf(it)]!;
-  return { yaml: yaml.replace(/(?<!\d)21\d{3}(?!\d)/g, (it) => String(port(Number(it)))), port };
+  const rewrite = (text: string) => text.replace(pattern, (it) => String(port(Number(it))));
+  return { yaml: rewrite(yaml), port, rewrite };
+}
+
+export interface Ports {
+  readonly yaml: string;
+  readonly port: (written: number) => number;
+  /** Of other texts with the same ports. */
+  readonly rewrite: (text: string) => string;
 }
 
 export async function startBlackBox(

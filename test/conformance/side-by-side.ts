@@ -1,6 +1,6 @@
 // The same configuration through the real Envoy and through us, and what could be seen of each.
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
@@ -16,8 +16,21 @@ export interface Side {
   readonly stop: () => Promise<void>;
   /** Lines of a file that the proxy writes into its folder. */
   readonly lines: (file: string) => string[];
+  /** Moves a file into the proxy's folder, with ports 21xxx as in the configuration. */
+  readonly put: (file: string, text: string) => void;
   /** `name: value` of the statistics that match, in order. */
   readonly stats: (filter: string) => Promise<string[]>;
+}
+
+export interface Setting {
+  /** In the proxy's folder from the start, with ports 21xxx. */
+  readonly files?: Readonly<Record<string, string>>;
+  /** All ports 21xxx that come later. */
+  readonly ports?: readonly number[];
+  /** Default: `error`. */
+  readonly logLevel?: string;
+  /** Default: 1. */
+  readonly drainSeconds?: number;
 }
 
 /** Observes Envoy first, then us, and expects the same. `yaml`: with ports 21xxx of its own, of which 21001 is the admin's. */
@@ -25,9 +38,10 @@ export async function expectSame<T>(
   t: TestContext,
   yaml: string,
   observe: (side: Side) => Promise<T>,
+  setting: Setting = {},
 ): Promise<T> {
-  const envoy = await run(t, 'envoy', yaml, observe);
-  const chancery = await run(t, 'chancery', yaml, observe);
+  const envoy = await run(t, 'envoy', yaml, observe, setting);
+  const chancery = await run(t, 'chancery', yaml, observe, setting);
   assert.deepEqual(chancery, envoy);
   return envoy;
 }
@@ -37,15 +51,20 @@ async function run<T>(
   kind: ProxyKind,
   written: string,
   observe: (side: Side) => Promise<T>,
+  { files = {}, ports = [], logLevel = 'error', drainSeconds = 1 }: Setting,
 ): Promise<T> {
-  const { yaml, port } = await portsFor(written);
+  const { yaml, port, rewrite } = await portsFor(written, [...Object.values(files), ...ports.map(String)]);
   const folder = mkdtempSync(join(tmpdir(), `${kind}-`));
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), rewrite(text));
   const proxy = await startProxyProcess({
     kind,
     folder,
     yaml,
     adminPort: port(21001),
-    arguments: ['--concurrency', '1', '--use-dynamic-base-id', '-l', 'error', '--drain-time-s', '1'],
+    arguments: [
+      ...['--concurrency', '1', '--use-dynamic-base-id', '-l', logLevel],
+      ...['--drain-time-s', String(drainSeconds)],
+    ],
   });
   const stop = async () => {
     await proxy.stop();
@@ -57,6 +76,10 @@ async function run<T>(
     proxy,
     port,
     stop: () => proxy.stop(),
+    put: (file, text) => {
+      writeFileSync(join(folder, `${file}.new`), rewrite(text));
+      renameSync(join(folder, `${file}.new`), join(folder, file));
+    },
     lines: (file) => readFileSync(join(folder, file), 'utf8').trimEnd().split('\n'),
     stats: async (filter) => {
       const { body } = await proxy.admin(`/stats?filter=${encodeURIComponent(filter)}`);

@@ -7,6 +7,7 @@ import { NetworkFilterStatus } from '#extension/network-filter.ts';
 import type { ConnectionInfo, FilterStateObject, StreamInfo, TlsInfo } from '#extension/stream-info.ts';
 import { CloseEvent, CloseType, type Connection, type ConnectionOwner } from '#net/connection.ts';
 import { RequestInfo } from '../http/request-info.ts';
+import type { ActiveFilterChain } from './active-filter-chain.ts';
 import type { ActiveListener } from './active-listener.ts';
 
 export class AcceptedConnectionInfo implements ConnectionInfo {
@@ -75,6 +76,7 @@ export class AcceptedConnectionInfo implements ConnectionInfo {
 export class AcceptedConnection implements DownstreamConnection, ConnectionOwner, TimerOwner {
   readonly listener: ActiveListener;
   readonly info: AcceptedConnectionInfo;
+  readonly chain: ActiveFilterChain;
   connection: Connection = undefined as never;
   filters: readonly NetworkFilter[] = [];
   isTls = false;
@@ -89,9 +91,10 @@ export class AcceptedConnection implements DownstreamConnection, ConnectionOwner
   /** Filters below this know of the connection. */
   #opened = 0;
 
-  constructor(listener: ActiveListener, info: AcceptedConnectionInfo) {
+  constructor(listener: ActiveListener, info: AcceptedConnectionInfo, chain: ActiveFilterChain) {
     this.listener = listener;
     this.info = info;
+    this.chain = chain;
   }
 
   /** `timeoutMs`: 0 for none. */
@@ -149,7 +152,7 @@ export class AcceptedConnection implements DownstreamConnection, ConnectionOwner
   }
 
   get isDraining(): boolean {
-    return this.listener.isDraining;
+    return this.listener.isDraining || this.chain.drain.saysGoodbye;
   }
 
   write(data: Buffer): void {

@@ -8,20 +8,19 @@ import { turnMs } from '#base/turn.ts';
 import { type AccessLogger, prepareAccessLogs } from '#extension/access-logger.ts';
 import { AccessLogType } from '#extension/formatter.ts';
 import type { ListenerFilterExtension } from '#extension/listener-filter.ts';
-import type { NetworkFilterExtension, NetworkFilterFactory } from '#extension/network-filter.ts';
 import { ResponseFlag } from '#extension/response-flag.ts';
-import type { DownstreamTransport, DownstreamTransportExtension } from '#extension/transport-socket.ts';
 import { CloseType, Connection } from '#net/connection.ts';
 import { nextConnectionId } from '#net/dial.ts';
 import { ListeningSocket } from '#net/listening-socket.ts';
 import { readByCall } from '#net/read-by-call.ts';
 import type { SocketAddressData } from '../address.ts';
 import type { RequestInfo } from '../http/request-info.ts';
-import type { DataPlaneFilterContext, WorkerContext } from '../worker-context.ts';
+import type { WorkerContext } from '../worker-context.ts';
 import { AcceptedConnection, AcceptedConnectionInfo } from './accepted-connection.ts';
+import { ActiveFilterChain } from './active-filter-chain.ts';
 import { ChainMatcher } from './chain-matcher.ts';
 import type { ConnectionCounts } from './connection-counts.ts';
-import { saysGoodbye } from './drain-odds.ts';
+import { Drain } from './drain.ts';
 import { type ConnectionFacts, FilterChainMatch } from './filter-chain-match.ts';
 import {
   InspectedSocket,
@@ -30,31 +29,31 @@ import {
   type InspectionStep,
 } from './inspected-socket.ts';
 import type { FilterChainConfig, ListenerAddress, ListenerConfig } from './listener-config.ts';
+import type { ChainUpdate } from './chain-update.ts';
 import { compileListenerFilterPredicate } from './listener-filter-predicate.ts';
 import { ListenerStats, ListenerWorkerStats } from './listener-stats.ts';
 
-interface PreparedChain {
-  readonly config: FilterChainConfig;
-  readonly factories: readonly NetworkFilterFactory[];
-  readonly transport: DownstreamTransport;
-}
-
 export class ActiveListener implements InspectionOwner {
-  readonly config: ListenerConfig;
+  config: ListenerConfig;
   readonly worker: WorkerContext;
   readonly stats: ListenerStats;
   readonly workerStats: ListenerWorkerStats;
   readonly connections = new Set<AcceptedConnection>();
-  /** When draining began and how long it takes; 0: not draining. */
-  #drainSinceMs = 0;
-  #drainMs = 0;
-  readonly #match: { match(facts: ConnectionFacts): PreparedChain | undefined };
+  readonly #drain = new Drain();
+  #chains: readonly ActiveFilterChain[];
+  #defaultChain: ActiveFilterChain | undefined;
+  #match: { match(facts: ConnectionFacts): ActiveFilterChain | undefined };
+  /** What in-place updates have left behind, by the number of the update. */
+  readonly #leftChains = new Map<number, ReadonlySet<ActiveFilterChain>>();
   readonly #filters: readonly InspectionStep[];
   readonly #accessLogs: readonly AccessLogger[];
   readonly #inspections = new Set<InspectedSocket>();
   readonly #sockets: ListeningSocket[] = [];
   /** As bound. */
   addresses: readonly ListenerAddress[];
+  /** It accepts no more: another may have its addresses. */
+  isStopped = false;
+  readonly #scopePrefix: string;
   readonly #limitKey: string;
   readonly #counts: ConnectionCounts;
   readonly #allCounts: ConnectionCounts;
@@ -74,7 +73,10 @@ export class ActiveListener implements InspectionOwner {
     const scope = worker.store.root.scope(`listener.${config.statPrefix}`);
     this.stats = scope.stats(ListenerStats);
     this.workerStats = scope.scope(`worker_${worker.index}`).stats(ListenerWorkerStats);
-    const chains = config.filterChains.map((it) => this.#prepareChain(it, scope.prefix));
+    this.#scopePrefix = scope.prefix;
+    this.#chains = config.filterChains.map((it) => this.#prepareChain(it));
+    this.#defaultChain = config.defaultFilterChain && this.#prepareChain(config.defaultFilterChain);
+    this.#match = this.#compileMatch();
     this.#filters = config.listenerFilters.map((it) => ({
       filter: worker.registry
         .byName<ListenerFilterExtension>('listener_filter', it.extension)!
@@ -82,12 +84,14 @@ export class ActiveListener implements InspectionOwner {
       isDisabled: it.disabled && compileListenerFilterPredicate(it.disabled),
     }));
     this.#accessLogs = prepareAccessLogs(config.accessLogs, worker.registry, worker.services);
-    const otherwise =
-      config.defaultFilterChain && this.#prepareChain(config.defaultFilterChain, scope.prefix);
-    this.#match =
-      config.chainMatcher === undefined
-        ? new FilterChainMatch(chains, otherwise)
-        : new ChainMatcher(config.chainMatcher, new Map(chains.map((it) => [it.config.name, it])), otherwise);
+  }
+
+  #compileMatch(): { match(facts: ConnectionFacts): ActiveFilterChain | undefined } {
+    const chains = this.#chains;
+    const { chainMatcher } = this.config;
+    return chainMatcher === undefined
+      ? new FilterChainMatch(chains, this.#defaultChain)
+      : new ChainMatcher(chainMatcher, new Map(chains.map((it) => [it.config.name, it])), this.#defaultChain);
   }
 
   /**
@@ -106,10 +110,7 @@ export class ActiveListener implements InspectionOwner {
       const at = sockets.length;
       const address = addresses[at];
       if (address === undefined || !this.config.bindsToPort) {
-        onListening(
-          sockets.map((it) => it.port),
-          sockets.map((it) => it.descriptor),
-        );
+        onListening(this.ports, this.descriptors);
         return;
       }
       ListeningSocket.open(
@@ -131,20 +132,64 @@ export class ActiveListener implements InspectionOwner {
     openNext();
   }
 
+  /** Of its sockets. */
+  get ports(): number[] {
+    return this.#sockets.map((it) => it.port);
+  }
+
+  get descriptors(): number[] {
+    return this.#sockets.map((it) => it.descriptor);
+  }
+
+  /** Goes on with the sockets of the listener that it replaces, which loses nothing that waits in them. */
+  takeSockets(from: ActiveListener): void {
+    this.addresses = from.addresses;
+    for (const [i, socket] of from.#sockets.splice(0).entries()) {
+      const address = this.addresses[i]!;
+      socket.onAccept = (accepted) => this.#onAccept(accepted, address);
+      this.#sockets.push(socket);
+    }
+  }
+
+  /** Other filter chains for connections to come. Those on chains that stay are not touched, others drain. */
+  updateChains(config: ListenerConfig, update: ChainUpdate): void {
+    const before = new Set(this.#chains);
+    if (this.#defaultChain !== undefined) before.add(this.#defaultChain);
+    const chains = this.#chains;
+    this.config = config;
+    this.#chains = config.filterChains.map((it, i) => chains[update.keeps[i]!] ?? this.#prepareChain(it));
+    if (!update.keepsDefault)
+      this.#defaultChain = config.defaultFilterChain && this.#prepareChain(config.defaultFilterChain);
+    this.#match = this.#compileMatch();
+    for (const it of this.#chains) before.delete(it);
+    if (this.#defaultChain !== undefined) before.delete(this.#defaultChain);
+    for (const it of before) it.drain.start(update.drainMs);
+    this.#leftChains.set(update.id, before);
+  }
+
+  /** The drain of what the update left behind is over. */
+  removeChains(update: number): void {
+    const left = this.#leftChains.get(update);
+    if (left === undefined) return;
+    this.#leftChains.delete(update);
+    for (const it of this.connections)
+      if (left.has(it.chain)) it.close(CloseType.NoFlush, 'filter_chain_is_being_removed');
+    for (const it of left) it.release();
+  }
+
   drain(drainMs: number): void {
-    this.#drainSinceMs = turnMs();
-    this.#drainMs = drainMs;
+    this.#drain.start(drainMs);
   }
 
   /** Asked once per response: true for more and more of them while the drain time passes. */
   get isDraining(): boolean {
     if (this.worker.isHealthCheckFailed && !this.config.drainsOnlyOnModify) return true;
-    if (this.#drainSinceMs === 0) return false;
-    return saysGoodbye(turnMs() - this.#drainSinceMs, this.#drainMs / 1000, Math.random());
+    return this.#drain.saysGoodbye;
   }
 
   /** Accepts no more; what is open goes on. */
   stopListening(): void {
+    this.isStopped = true;
     for (const socket of this.#sockets.splice(0)) socket.close();
   }
 
@@ -153,41 +198,13 @@ export class ActiveListener implements InspectionOwner {
     for (const it of this.#inspections) it.abandon();
     for (const it of this.connections)
       it.close(CloseType.NoFlush, 'purging_socket_that_have_not_progressed_to_connections');
+    for (const it of this.#chains) it.release();
+    this.#defaultChain?.release();
+    for (const update of [...this.#leftChains.keys()]) this.removeChains(update);
   }
 
-  #prepareChain(config: FilterChainConfig, listenerStatPrefix: string): PreparedChain {
-    const { worker } = this;
-    const context: DataPlaneFilterContext = {
-      ...worker.services,
-      workerIndex: worker.index,
-      name: '',
-      registry: worker.registry,
-      listenerName: this.config.name,
-      filterChainName: config.name,
-      trafficDirection: this.config.trafficDirection,
-      listenerMetadata: this.config.metadata,
-      bufferLimitBytes: this.config.bufferLimitBytes,
-      worker,
-      listenerStatPrefix,
-    };
-    return {
-      config,
-      factories: config.filters.map((it) =>
-        worker.registry
-          .byName<NetworkFilterExtension>('network_filter', it.extension)!
-          .prepare(it.config as never, { ...context, name: it.name } as DataPlaneFilterContext),
-      ),
-      transport: worker.registry
-        .byName<DownstreamTransportExtension>(
-          'downstream_transport_socket',
-          config.transportSocket.extension,
-        )!
-        .prepare(config.transportSocket.config as never, {
-          ...worker.services,
-          registry: worker.registry,
-          statPrefix: listenerStatPrefix,
-        }),
-    };
+  #prepareChain(config: FilterChainConfig): ActiveFilterChain {
+    return new ActiveFilterChain(config, this.config, this.#scopePrefix, this.worker);
   }
 
   #onAccept(socket: Socket, { address, port }: ListenerAddress): void {
@@ -328,7 +345,7 @@ export class ActiveListener implements InspectionOwner {
     stats.downstreamCxActive.value++;
     workerStats.downstreamCxTotal.value++;
     workerStats.downstreamCxActive.value++;
-    const accepted = new AcceptedConnection(this, info);
+    const accepted = new AcceptedConnection(this, info, chain);
     this.connections.add(accepted);
     info.filterChainName = chain.config.name;
     if (chain.factories.length === 0) {
@@ -385,7 +402,7 @@ export class ActiveListener implements InspectionOwner {
     connection.awaitTls({ received });
   }
 
-  #begin(accepted: AcceptedConnection, chain: PreparedChain): void {
+  #begin(accepted: AcceptedConnection, chain: ActiveFilterChain): void {
     accepted.info.transportProtocol = chain.transport.protocol;
     accepted.filters = chain.factories.map((make) => make(accepted));
     accepted.start();

@@ -11,7 +11,7 @@ const prefix = 'type.googleapis.com/';
 
 /** `node`: ours, as `/server_info` shows it. `acceptedMs`: the wall clock when the bootstrap was accepted. */
 export function staticSections(bootstrap: Bootstrap, node: Node, acceptedMs: number): ConfigDumpSection[] {
-  const last_updated = { seconds: Math.floor(acceptedMs / 1000), nanos: (acceptedMs % 1000) * 1_000_000 };
+  const last_updated = timestamp(acceptedMs);
   const { clusters = [], listeners = [], secrets = [] } = bootstrap.static_resources ?? {};
   const wrapped = (field: string, type: string, list: readonly Named[], matches: (name: string) => boolean) =>
     list
@@ -34,13 +34,6 @@ export function staticSections(bootstrap: Bootstrap, node: Node, acceptedMs: num
           clusters.toSorted(byName),
           matches,
         ),
-      }),
-    },
-    {
-      order: 40,
-      type: 'envoy.admin.v3.ListenersConfigDump',
-      dump: (matches) => ({
-        static_listeners: wrapped('listener', 'envoy.config.listener.v3.Listener', listeners, matches),
       }),
     },
     ...(hasConnectionManager(listeners)
@@ -114,6 +107,10 @@ function inlineRouteConfigs(listeners: readonly object[]): Named[] {
     if (route_config !== undefined) found.push(route_config);
   });
   return found;
+}
+
+export function timestamp(ms: number): { readonly seconds: number; readonly nanos: number } {
+  return { seconds: Math.floor(ms / 1000), nanos: (ms % 1000) * 1_000_000 };
 }
 
 /** Calls `visit` with every packed message below `value`. */

@@ -61,23 +61,31 @@ export class ListenerManagerStats {
   readonly listenerAdded: Counter;
   readonly listenerCreateSuccess: Counter;
   readonly listenerCreateFailure: Counter;
+  readonly listenerInPlaceUpdated: Counter;
+  readonly listenerModified: Counter;
+  readonly listenerRemoved: Counter;
   readonly listenerStopped: Counter;
+  readonly totalFilterChainsDraining: Gauge;
   readonly totalListenersActive: Gauge;
   readonly totalListenersDraining: Gauge;
+  readonly totalListenersWarming: Gauge;
   readonly workersStarted: Gauge;
 
   constructor(scope: Scope) {
     this.listenerAdded = scope.counter('listener_added');
     this.listenerCreateSuccess = scope.counter('listener_create_success');
     this.listenerCreateFailure = scope.counter('listener_create_failure');
+    this.listenerInPlaceUpdated = scope.counter('listener_in_place_updated');
+    this.listenerModified = scope.counter('listener_modified');
+    this.listenerRemoved = scope.counter('listener_removed');
     this.listenerStopped = scope.counter('listener_stopped');
+    this.totalFilterChainsDraining = scope.gauge('total_filter_chains_draining', 'never_import');
     this.totalListenersActive = scope.gauge('total_listeners_active', 'never_import');
     this.totalListenersDraining = scope.gauge('total_listeners_draining', 'never_import');
     this.workersStarted = scope.gauge('workers_started', 'never_import');
-    for (const name of ['listener_in_place_updated', 'listener_modified', 'listener_removed'])
-      scope.counter(name);
-    for (const name of ['total_filter_chains_draining', 'workers_pinned']) scope.gauge(name, 'never_import');
-    scope.gauge('total_listeners_warming', 'never_import').value = 0;
+    this.totalListenersWarming = scope.gauge('total_listeners_warming', 'never_import');
+    this.totalListenersWarming.value = 0;
+    scope.gauge('workers_pinned', 'never_import');
   }
 }
 

@@ -4,6 +4,7 @@
 import { type FSWatcher, watch } from 'node:fs';
 import { dirname } from 'node:path';
 import { logger } from '#base/logger.ts';
+import { onRelease } from '#base/takings.ts';
 import { ConfigError } from '#config/config-error.ts';
 import { loadDiscoveryFile } from '#config/load.ts';
 import { ParseContext } from '#config/parse-context.ts';
@@ -21,25 +22,54 @@ const settleMs = 20;
 const firstRetryMs = 100;
 const maxRetryMs = 10_000;
 
-export class FileSecrets {
-  readonly #subscriptions: readonly FileSecret[];
+interface Followed {
+  readonly subscription: FileSecret;
+  readonly first: Promise<void>;
+  users: number;
+}
 
+export class FileSecrets {
+  readonly #files: readonly SecretFile[];
+  readonly #onSecret: (key: string, secret: SecretData) => void;
+  readonly #followed = new Map<string, Followed>();
+
+  /** `files`: to be followed until the end. */
   constructor(files: readonly SecretFile[], onSecret: (key: string, secret: SecretData) => void) {
-    this.#subscriptions = files.map((it) => new FileSecret(it, (secret) => onSecret(it.key, secret)));
+    this.#files = files;
+    this.#onSecret = onSecret;
   }
 
   /** Resolves when every file was read once. */
   async start(): Promise<void> {
-    await Promise.all(this.#subscriptions.map((it) => it.load()));
+    await Promise.all(this.#files.map((it) => this.follow(it)));
+  }
+
+  /** Until the last who follows it gives it back. Resolves when the file was read once. */
+  follow(file: SecretFile): Promise<void> {
+    let followed = this.#followed.get(file.key);
+    if (followed === undefined) {
+      const subscription = new FileSecret(file, (secret) => this.#onSecret(file.key, secret));
+      followed = { subscription, first: subscription.load(), users: 0 };
+      this.#followed.set(file.key, followed);
+    }
+    const own = followed;
+    own.users++;
+    onRelease(() => {
+      if (--own.users > 0) return;
+      own.subscription.close();
+      this.#followed.delete(file.key);
+    });
+    return own.first;
   }
 
   /** What has come so far. */
   *current(): Iterable<readonly [key: string, secret: SecretData]> {
-    for (const { file, secret } of this.#subscriptions) if (secret !== undefined) yield [file.key, secret];
+    for (const [key, { subscription }] of this.#followed)
+      if (subscription.secret !== undefined) yield [key, subscription.secret];
   }
 
   close(): void {
-    for (const it of this.#subscriptions) it.close();
+    for (const { subscription } of this.#followed.values()) subscription.close();
   }
 }
 

@@ -36,8 +36,13 @@ export function parseSecrets(resources: Bootstrap['static_resources'], at: Parse
     const secret = parseSecret(message, at.field('secrets', i));
     if (secret !== undefined) fixed.push({ key: message.name, secret });
   });
+  return { fixed, files: secretFiles(resources) };
+}
+
+/** Of what `config` says to find in files. */
+export function secretFiles(config: unknown): SecretFile[] {
   const files = new Map<string, SecretFile>();
-  visitPacked(resources, (type, value) => {
+  visitPacked(config, (type, value) => {
     if (!/\.(Down|Up)streamTlsContext$/.test(type)) return;
     for (const reference of references(value as TlsContext)) {
       const { sds_config } = reference;
@@ -52,7 +57,7 @@ export function parseSecrets(resources: Bootstrap['static_resources'], at: Parse
       });
     }
   });
-  return { fixed, files: [...files.values()] };
+  return [...files.values()];
 }
 
 function references({

@@ -1,6 +1,7 @@
 // A UDP listener in a worker: its sockets, and the filters that run on what they receive. Workers share an address by `reusePort`: the
 // system keeps the datagrams of one peer on one of them.
 import { networkInterfaces } from 'node:os';
+import { collectTakings } from '#base/takings.ts';
 import {
   type UdpFilter,
   type UdpFilterContext,
@@ -35,6 +36,7 @@ export class ActiveUdpListener {
   readonly #stats: UdpListenerStats;
   readonly #endpoints: UdpEndpoint[] = [];
   readonly #filters: UdpFilter[] = [];
+  readonly #releases: (() => void)[] = [];
 
   constructor(config: ListenerConfig, udp: UdpListenerConfig, worker: WorkerContext) {
     this.#config = config;
@@ -86,11 +88,14 @@ export class ActiveUdpListener {
       statPrefix: this.#scope.prefix,
       worker: this.#worker,
     };
-    const filters = this.#udp.filters.map((it) =>
-      registry
-        .byName<UdpFilterExtension>('udp_filter', it.extension)!
-        .prepare(it.config as never, { ...context, name: it.name } as UdpFilterContext),
+    const { value: filters, release } = collectTakings(() =>
+      this.#udp.filters.map((it) =>
+        registry
+          .byName<UdpFilterExtension>('udp_filter', it.extension)!
+          .prepare(it.config as never, { ...context, name: it.name } as UdpFilterContext),
+      ),
     );
+    this.#releases.push(release);
     this.#filters.push(...filters);
     return filters;
   }
@@ -149,6 +154,7 @@ export class ActiveUdpListener {
 
   close(): void {
     this.stopListening();
+    for (const it of this.#releases) it();
   }
 }
 
