@@ -163,14 +163,16 @@ async function pages(side: Side): Promise<unknown> {
     listeners: (await side.proxy.admin('/listeners')).body
       .split('\n')
       .map((it) => it.replace(/:\d+$/, '').replace(/^[0-9a-f-]{36}/, '<any>')),
-    stats: (await side.stats('^listener_manager')).filter((it) => !/update_(time|duration)/.test(it)),
+    stats: (await side.stats('^listener_manager')).filter(
+      (it) => !/update_(time|duration)|create_success/.test(it),
+    ),
   };
 }
 
 /** Without the text form of the message that Envoy puts before some of its words, and without ports. */
 function words(text: string): string {
   return text
-    .replace(/goo\.gle\/debug(?:str|proto)[\s\S]*?\n: (?=Proto)/g, '')
+    .replace(/goo\.gle\/debug\w+[\s\S]*?\n: (?=Proto)/g, '')
     .replace(/127\.0\.0\.1:\d+/g, '127.0.0.1:<port>');
 }
 
