@@ -390,6 +390,7 @@ export class ListenerManager {
   #drain(listener: ManagedListener): void {
     const { tag } = listener;
     this.#draining.unshift(listener);
+    this.#stats.totalListenersDraining.value = this.#draining.length;
     // Whoever takes its sockets over may come later in the same update.
     this.#tellEach((worker) => {
       if (listener.sockets !== undefined) this.#pool.post(worker, { type: 'stop_listener', tag });
@@ -399,8 +400,8 @@ export class ListenerManager {
     this.#later(this.#options.drainTimeMs, () => {
       this.#tell({ type: 'remove_listener', tag });
       this.#draining.splice(this.#draining.indexOf(listener), 1);
+      this.#stats.totalListenersDraining.value = this.#draining.length;
       listener.release();
-      this.#count();
     });
   }
 
@@ -463,7 +464,6 @@ export class ListenerManager {
   #count(): void {
     this.#stats.totalListenersActive.value = this.#active.length;
     this.#stats.totalListenersWarming.value = this.#warming.length;
-    this.#stats.totalListenersDraining.value = this.#draining.length;
   }
 
   #later(delayMs: number, act: () => void): void {
