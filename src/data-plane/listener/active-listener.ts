@@ -382,7 +382,7 @@ export class ActiveListener implements InspectionOwner {
   }
 
   /** The transport sees what the client says first, and takes the socket over when that is enough. */
-  #awaitTls(accepted: AcceptedConnection, { transport }: PreparedChain): void {
+  #awaitTls(accepted: AcceptedConnection, { transport }: ActiveFilterChain): void {
     const { connection, info } = accepted;
     let first = noBytes;
     const received = (bytes: Buffer): void => {
