@@ -265,7 +265,7 @@ const fields: readonly {
 }[] = [
   { init: {}, problems: [] },
   { init: { deferred_stat_options: { enable_deferred_creation_stats: true } }, problems: [] },
-  { init: { dynamic_resources: {} }, problems: ['error dynamic_resources'] },
+  { init: { hds_config: {} }, problems: ['error hds_config'] },
   {
     init: { stats_sinks: [{ name: 'statsd' }], header_prefix: 'x-foo' },
     problems: ['error header_prefix', 'warning stats_sinks'],
