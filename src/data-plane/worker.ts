@@ -1,11 +1,13 @@
 // A worker: receives what the main thread posts, prepares it, owns listeners and clusters. The same class runs in the main thread
 // for `workers: 'inline'`.
+
 import { ipOfAddress, portOfAddress } from '#base/cidr.ts';
 import { turnClock } from '#base/clock.ts';
 import { logs } from '#base/logger.ts';
 import { collectTakings, type Taken } from '#base/takings.ts';
 import { TimerWheel } from '#base/timer-wheel.ts';
 import { AccessLogFiles } from '#extension/access-log-files.ts';
+import { celNode } from '#extension/cel/cel-node.ts';
 import { type Extension, Registry } from '#extension/registry.ts';
 import { Runtime } from '#extension/runtime.ts';
 import type { Lifecycle, WorkerServices } from '#extension/worker-services.ts';
@@ -64,6 +66,8 @@ export class Worker implements WorkerContext, Lifecycle {
     this.#snapshots = new SnapshotWriter(this.store);
     this.nodeId = data.nodeId;
     this.nodeCluster = data.nodeCluster;
+    celNode.id = data.nodeId;
+    celNode.cluster = data.nodeCluster;
     this.localAddress = data.localAddress;
     this.connectionCounts = new ConnectionCounts(data.connections, data.index);
     shareConnectionIds(data.index, data.connections.byteLength / Int32Array.BYTES_PER_ELEMENT);

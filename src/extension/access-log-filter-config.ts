@@ -4,9 +4,11 @@ import type {
   AccessLogFilter as AccessLogFilterMessage,
   ComparisonFilter as ComparisonFilterMessage,
 } from '#schema/messages/envoy/config/accesslog/v3.ts';
+import type { ExpressionFilter } from '#schema/messages/envoy/extensions/access_loggers/filters/cel/v3.ts';
 import {
   type AccessLogFilter,
   AndFilter,
+  CelFilter,
   Comparison,
   ComparisonFilter,
   GrpcStatusFilter,
@@ -19,10 +21,13 @@ import {
   RuntimeFilter,
   TraceableFilter,
 } from './access-log-filter.ts';
+import { type CelData, celOptions, parseCel } from './cel/cel-config.ts';
+import { CelProgram } from './cel/cel-program.ts';
 import { AccessLogType, type FormatContext } from './formatter.ts';
 import { compileHeaderMatcher, compileMetadataMatcher } from './matchers/compile.ts';
 import type { HeaderMatcherData, MetadataMatcherData } from './matchers/matcher-config.ts';
 import { parseHeaderMatcher, parseMetadataMatcher } from './matchers/parse.ts';
+import { typeOf } from './registry.ts';
 import { shortFlagNames } from './response-flag.ts';
 import type { Runtime, RuntimeFraction } from './runtime.ts';
 import { fraction } from './runtime-config.ts';
@@ -38,6 +43,7 @@ export type AccessLogFilterData =
   | { readonly kind: 'not_health_check' | 'traceable' }
   | { readonly kind: 'runtime'; readonly fraction: RuntimeFraction; readonly isIndependent: boolean }
   | { readonly kind: 'and' | 'or'; readonly filters: readonly AccessLogFilterData[] }
+  | { readonly kind: 'cel'; readonly cel: CelData }
   | { readonly kind: 'header'; readonly matcher: HeaderMatcherData }
   | { readonly kind: 'response_flag'; readonly mask: number }
   | { readonly kind: 'grpc_status' | 'log_type'; readonly bits: number; readonly excludes: boolean }
@@ -46,6 +52,8 @@ export type AccessLogFilterData =
       readonly matcher: MetadataMatcherData | undefined;
       readonly ifMissing: boolean;
     };
+
+const celFilter = 'envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter';
 
 export function parseAccessLogFilter(message: AccessLogFilterMessage, at: ParseContext): AccessLogFilterData {
   const { and_filter: and, or_filter: or, runtime_filter: runtime, metadata_filter: metadata } = message;
@@ -96,7 +104,12 @@ export function parseAccessLogFilter(message: AccessLogFilterMessage, at: ParseC
     };
   }
   if (message.extension_filter === undefined) at.fail('needs one of the filter fields');
-  else {
+  else if (typeOf(message.extension_filter.typed_config) === celFilter) {
+    const filter = message.extension_filter.typed_config as unknown as ExpressionFilter;
+    const here = at.field('extension_filter').field('typed_config').field('expression');
+    const cel = parseCel(filter.expression, celOptions(filter.cel_config), here, 'filter expression');
+    if (cel !== undefined) return { kind: 'cel', cel };
+  } else {
     const { name } = message.extension_filter;
     at.field('extension_filter').unsupported(`access log filter "${name}" is not supported by chancery`);
   }
@@ -185,6 +198,8 @@ export function compileAccessLogFilter(data: AccessLogFilterData, runtime: Runti
         data.matcher === undefined ? null : compileMetadataMatcher(data.matcher),
         data.ifMissing,
       );
+    case 'cel':
+      return new CelFilter(new CelProgram(data.cel));
     case 'log_type':
       return new LogTypeFilter(data.bits, data.excludes);
   }

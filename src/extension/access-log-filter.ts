@@ -1,4 +1,5 @@
 // Which requests are logged: the filters of an `access_log` entry.
+import type { CelProgram } from './cel/cel-program.ts';
 import type { FormatContext } from './formatter.ts';
 import type { HeaderMatcher } from './matchers/header-matcher.ts';
 import type { MetadataMatcher } from './matchers/value-matcher.ts';
@@ -102,6 +103,19 @@ export class OrFilter implements AccessLogFilter {
   passes(context: FormatContext): boolean {
     for (let i = 0; i < this.#filters.length; i++) if (this.#filters[i]!.passes(context)) return true;
     return false;
+  }
+}
+
+/** An expression that is true. */
+export class CelFilter implements AccessLogFilter {
+  readonly #program: CelProgram;
+
+  constructor(program: CelProgram) {
+    this.#program = program;
+  }
+
+  passes(context: FormatContext): boolean {
+    return this.#program.holds(context);
   }
 }
 

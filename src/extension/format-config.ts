@@ -4,6 +4,8 @@ import type {
   SubstitutionFormatString,
   TypedExtensionConfig,
 } from '#schema/messages/envoy/config/core/v3.ts';
+import type { Cel } from '#schema/messages/envoy/extensions/formatter/cel/v3.ts';
+import { celOptions, celWords } from './cel/cel-config.ts';
 import { readDataSource } from './data-source.ts';
 import type { Formatter } from './formatter.ts';
 import { typeOf } from './registry.ts';
@@ -32,6 +34,8 @@ const commandsOfFormatter: Readonly<Record<string, readonly string[]>> = {
   'envoy.extensions.formatter.metadata.v3.Metadata': [],
 };
 
+const celFormatter = 'envoy.extensions.formatter.cel.v3.Cel';
+
 export function parseFormatString(message: SubstitutionFormatString, at: ParseContext): FormatData {
   const commands = parseFormatters(message.formatters, at.field('formatters'));
   let text = message.text_format;
@@ -59,7 +63,10 @@ export function parseFormatString(message: SubstitutionFormatString, at: ParseCo
 /** The commands that a list of formatters brings. `at` stands on the list. */
 export function parseFormatters(formatters: readonly TypedExtensionConfig[], at: ParseContext): string[] {
   return formatters.flatMap((formatter, i) => {
-    const found = commandsOfFormatter[typeOf(formatter.typed_config)];
+    const type = typeOf(formatter.typed_config);
+    if (type === celFormatter)
+      return celWords(celOptions((formatter.typed_config as unknown as Cel).cel_config));
+    const found = commandsOfFormatter[type];
     if (found === undefined)
       at.index(i).unsupported(`formatter "${formatter.name}" is not supported by chancery`);
     return found ?? [];

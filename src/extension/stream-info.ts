@@ -29,6 +29,9 @@ export interface ConnectionInfo {
   listenerName: string;
   filterChainName: string;
   filterChainMetadata: Readonly<Record<string, Readonly<Record<string, unknown>>>> | undefined;
+  listenerMetadata: Readonly<Record<string, Readonly<Record<string, unknown>>>> | undefined;
+  /** `traffic_direction`: `INBOUND`, `OUTBOUND` or empty. */
+  listenerDirection: string;
   /** Undefined for a plaintext connection. */
   readonly tls: TlsInfo | undefined;
   /** `%CONNECTION_TERMINATION_DETAILS%`. */
@@ -162,7 +165,6 @@ export interface StreamInfo {
   routeMetadata: Readonly<Record<string, Readonly<Record<string, unknown>>>> | undefined;
   clusterMetadata: Readonly<Record<string, Readonly<Record<string, unknown>>>> | undefined;
   hostMetadata: Readonly<Record<string, Readonly<Record<string, unknown>>>> | undefined;
-  listenerMetadata: Readonly<Record<string, Readonly<Record<string, unknown>>>> | undefined;
   virtualHostMetadata: Readonly<Record<string, Readonly<Record<string, unknown>>>> | undefined;
   traceId: string;
   spanId: string;

@@ -1,5 +1,6 @@
 // Texts with a grammar of their own: access-log formats, header values and names, regular expressions.
 
+import { celProblem, envoyCelProblem, plainCel } from '#base/cel-problem.ts';
 import { regexProblem } from '#base/regex.ts';
 import { nearest } from '../edit-distance.ts';
 import type { ParseContext } from '../parse-context.ts';
@@ -64,9 +65,20 @@ const withoutParameters = new Set([
   'LOCAL_REPLY_BODY', 'ACCESS_LOG_TYPE', 'DOWNSTREAM_REMOTE_ADDRESS', 'DOWNSTREAM_LOCAL_ADDRESS', 'UPSTREAM_LOCAL_ADDRESS',
 ]); // biome-ignore format: a list
 
-const command = /%(?:%|([A-Z]+[A-Z0-9_]*)(?:\(([^)]*)\))?(?::([0-9]+))?%)/y;
+const command = /%(?:%|([A-Z]+[A-Z0-9_]*)(?:\((.*?)\))?(?::([0-9]+))?%)/y;
 
 export const formatRules: readonly Rule[] = [
+  rule('envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter', (filter, at) => {
+    const { expression, cel_config: config } = filter;
+    const options = {
+      stringConversion: config?.enable_string_conversion ?? false,
+      stringConcat: config?.enable_string_concat ?? false,
+      stringFunctions: config?.enable_string_functions ?? false,
+    };
+    const problem = celProblem(expression, options, 'filter expression');
+    if (problem !== undefined)
+      fail(at.field('expression'), problem, envoyCelProblem(problem), expression, undefined);
+  }),
   rule('envoy.config.core.v3.SubstitutionFormatString', (format, at, _scope, around) => {
     // Formatters from plug-ins bring commands of their own.
     if (format.formatters.length > 0) return;
@@ -207,6 +219,9 @@ export function checkFormat(format: string, at: ParseContext, isDns = false): vo
         format,
         similar && `did you mean "%${similar}%"?`,
       );
+    } else if (name === 'CEL' || name === 'TYPED_CEL') {
+      const problem = celProblem(parameters ?? '', plainCel);
+      if (problem !== undefined) fail(at, problem, envoyCelProblem(problem), format, undefined);
     } else if (!commands.has(name)) {
       const similar = nearest(name, commands);
       fail(

@@ -55,6 +55,7 @@ const actionType =
 
 export function parseClientCertMatcher(message: Matcher, at: ParseContext): ClientCertMatcherData {
   return parseMatcherTree<StreamInputData, ClientCertData>(message, at, {
+    takesCel: true,
     input: (type, config, here) => parseStreamInput(type, config, here, true),
     action(type, config, here) {
       if (type === actionType)

@@ -7,7 +7,7 @@ import { HeaderMutationLevels, type HeaderMutations } from '#extension/header-mu
 import type { HttpFilterExtension } from '#extension/http-filter.ts';
 import { compileStringMatcher } from '#extension/matchers/compile.ts';
 import { compileMatcherTree } from '#extension/matchers/matcher-tree-compile.ts';
-import { compileStreamInput } from '#extension/matchers/stream-input.ts';
+import { compileCelPredicate, compileStreamInput } from '#extension/matchers/stream-input.ts';
 import type { OriginalIpDetectionExtension } from '#extension/original-ip-detection.ts';
 import type { Registry } from '#extension/registry.ts';
 import type { Http1Options } from '#http/h1-options.ts';
@@ -115,6 +115,7 @@ export function prepareConnectionManager(
         ? null
         : compileMatcherTree(config.clientCertMatcher, {
             input: compileStreamInput,
+            cel: compileCelPredicate,
             action: (it: ClientCertData) => it,
           }),
     addsClientCert:

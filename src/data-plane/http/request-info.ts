@@ -71,7 +71,6 @@ export class RequestInfo implements StreamInfo {
   routeMetadata: Metadata | undefined = undefined;
   clusterMetadata: Metadata | undefined = undefined;
   hostMetadata: Metadata | undefined = undefined;
-  listenerMetadata: Metadata | undefined = undefined;
   virtualHostMetadata: Metadata | undefined = undefined;
   traceId = '';
   spanId = '';

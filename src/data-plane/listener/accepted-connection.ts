@@ -33,6 +33,8 @@ export class AcceptedConnectionInfo implements ConnectionInfo {
   listenerName: string;
   filterChainName = '';
   filterChainMetadata: ConnectionInfo['filterChainMetadata'] = undefined;
+  listenerMetadata: ConnectionInfo['listenerMetadata'] = undefined;
+  listenerDirection = '';
   tls: TlsInfo | undefined = undefined;
   terminationDetails = '';
   transportFailureReason = '';

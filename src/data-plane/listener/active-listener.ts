@@ -269,6 +269,8 @@ export class ActiveListener implements InspectionOwner {
   }
 
   #inspect(socket: Socket, info: AcceptedConnectionInfo, received: Buffer): void {
+    info.listenerMetadata = this.config.metadata;
+    info.listenerDirection = this.config.trafficDirection;
     this.#counts.add(1);
     this.stats.downstreamPreCxActive.value++;
     if (this.#filters.length === 0) {
@@ -348,6 +350,7 @@ export class ActiveListener implements InspectionOwner {
     const accepted = new AcceptedConnection(this, info, chain);
     this.connections.add(accepted);
     info.filterChainName = chain.config.name;
+    info.filterChainMetadata = chain.config.metadata;
     if (chain.factories.length === 0) {
       accepted.connection = new Connection(info.id, socket, accepted, 0, undefined);
       stats.networkExtensionConfigMissing.value++;

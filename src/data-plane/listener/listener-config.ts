@@ -64,6 +64,7 @@ export interface FilterChainConfig {
   readonly transportSocket: Configured;
   /** 0: none. */
   readonly transportConnectTimeoutMs: number;
+  readonly metadata: Metadata | undefined;
 }
 
 export interface FilterChainMatchConfig {

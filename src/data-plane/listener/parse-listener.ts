@@ -217,6 +217,7 @@ function parseChain(message: FilterChain, at: ParseContext, registry: Registry):
             message.transport_socket,
             at.field('transport_socket'),
           ) ?? rawBuffer),
+    metadata: message.metadata?.filter_metadata as FilterChainConfig['metadata'],
     transportConnectTimeoutMs: durationMs(message.transport_socket_connect_timeout, 0),
   };
 }

@@ -89,6 +89,8 @@ function connectionInfo({
     listenerName: 'admin',
     filterChainName: '',
     filterChainMetadata: undefined,
+    listenerMetadata: undefined,
+    listenerDirection: '',
     tls: undefined,
     terminationDetails: '',
     transportFailureReason: '',

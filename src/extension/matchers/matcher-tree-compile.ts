@@ -1,5 +1,6 @@
 // From a matcher tree as plain data to one that runs.
 import { Cidr } from '#base/cidr.ts';
+import type { CelData } from '../cel/cel-config.ts';
 import { compileStringMatcher } from './compile.ts';
 import {
   DomainTable,
@@ -21,6 +22,8 @@ import type { MatcherData, MatchTableData, OnMatchData, PredicateData } from './
 export interface MatcherTreeParts<Input, ActionData, Subject, Action> {
   input(data: Input): MatchInput<Subject>;
   action(data: ActionData): Action;
+  /** Where the reader takes expressions. */
+  cel?(data: CelData): Predicate<Subject>;
 }
 
 export function compileMatcherTree<Input, ActionData, Subject, Action>(
@@ -64,6 +67,8 @@ function predicate<Input, ActionData, Subject, Action>(
         parts.input(data.input),
         data.ranges.map((it) => Cidr.parse(it)!),
       );
+    case 'cel':
+      return parts.cel!(data.cel);
     case 'and':
     case 'or':
       return new PredicateList(

@@ -1,4 +1,5 @@
 // A matcher tree (`xds.type.matcher.v3.Matcher`) as plain data. `Input`: what predicates look at; `Action`: where it leads.
+import type { CelData } from '../cel/cel-config.ts';
 import type { StringMatcherData } from './matcher-config.ts';
 
 export interface MatcherData<Input, Action> {
@@ -33,5 +34,6 @@ export interface OnMatchData<Input, Action> {
 export type PredicateData<Input> =
   | { readonly kind: 'single'; readonly input: Input; readonly value: StringMatcherData }
   | { readonly kind: 'ip'; readonly input: Input; readonly ranges: readonly string[] }
+  | { readonly kind: 'cel'; readonly cel: CelData }
   | { readonly kind: 'or' | 'and'; readonly predicates: readonly PredicateData<Input>[] }
   | { readonly kind: 'not'; readonly predicate: PredicateData<Input> };

@@ -5,6 +5,7 @@ import type { ParseContext } from '#config/parse-context.ts';
 import type { Ip } from '#schema/messages/envoy/extensions/matching/input_matchers/ip/v3.ts';
 import type { TypedExtensionConfig } from '#schema/messages/xds/core/v3.ts';
 import type {
+  CelMatcher,
   IPMatcher,
   Matcher,
   Matcher_MatcherList_Predicate,
@@ -12,6 +13,7 @@ import type {
   Matcher_OnMatch,
   ServerNameMatcher,
 } from '#schema/messages/xds/type/matcher/v3.ts';
+import { parseCelExpression } from '../cel/cel-config.ts';
 import { typeOf } from '../registry.ts';
 import type { MatcherData, MatchTableData, OnMatchData, PredicateData } from './matcher-tree-config.ts';
 import { parseStringMatcher } from './parse.ts';
@@ -21,6 +23,8 @@ export interface MatcherTreeReader<Input, Action> {
   input(type: string, config: unknown, at: ParseContext): Input;
   /** `at` stands on the action's `typed_config`. Undefined: reported. */
   action(type: string, config: unknown, at: ParseContext): Action | undefined;
+  /** Expressions may stand beside inputs. */
+  readonly takesCel?: boolean;
 }
 
 export function parseMatcherTree<Input, Action>(
@@ -137,6 +141,8 @@ function predicate<Input>(
   if (message?.single_predicate !== undefined) {
     const here = at.field('single_predicate');
     const { input: of, value_match: value, custom_match: custom } = message.single_predicate;
+    if (typeOf(custom?.typed_config) === celMatcher && reader.takesCel)
+      return cel(custom!.typed_config!, of, here);
     if (custom?.typed_config !== undefined) {
       const ranges = ipRanges(custom.typed_config, here.field('custom_match').field('typed_config'));
       return { kind: 'ip', input: input(of, here.field('input'), reader), ranges };
@@ -164,6 +170,18 @@ function predicate<Input>(
   }
   at.fail('needs one of: single_predicate, or_matcher, and_matcher, not_matcher');
   return nothing;
+}
+
+const celMatcher = 'xds.type.matcher.v3.CelMatcher';
+const celInput = 'xds.type.matcher.v3.HttpAttributesCelMatchInput';
+
+function cel(custom: object, of: TypedExtensionConfig | undefined, at: ParseContext): PredicateData<never> {
+  if (typeOf(of?.typed_config) !== celInput)
+    at.field('input').fail(`an expression needs the input ${celInput}`);
+  const { expr_match: expression } = custom as CelMatcher;
+  const here = at.field('custom_match').field('typed_config').field('expr_match');
+  const data = expression && parseCelExpression(expression, here);
+  return data === undefined ? nothing : { kind: 'cel', cel: data };
 }
 
 const ipInputMatcher = 'envoy.extensions.matching.input_matchers.ip.v3.Ip';

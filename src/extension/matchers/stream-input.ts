@@ -2,8 +2,10 @@
 import { ipOfAddress, portOfAddress } from '#base/cidr.ts';
 import { type HeaderField, headerField, joinedValue } from '#http/header-field.ts';
 import type { HeaderMap } from '#http/header-map.ts';
+import type { CelData } from '../cel/cel-config.ts';
+import { CelProgram } from '../cel/cel-program.ts';
 import type { CertificateInfo, ConnectionInfo, StreamInfo } from '../stream-info.ts';
-import type { MatchInput } from './matcher-tree.ts';
+import type { MatchInput, Predicate } from './matcher-tree.ts';
 import type { ConnectionInputKind, StreamInputData } from './stream-input-config.ts';
 
 export interface StreamSubject {
@@ -23,6 +25,19 @@ export function compileStreamInput(data: StreamInputData): MatchInput<StreamSubj
     default:
       return new ConnectionInput(data.kind);
   }
+}
+
+export function compileCelPredicate(data: CelData): Predicate<StreamSubject> {
+  const program = new CelProgram(data);
+  return {
+    holds: ({ info, headers }) =>
+      program.holds({
+        info,
+        requestHeaders: headers,
+        responseHeaders: undefined,
+        responseTrailers: undefined,
+      }),
+  };
 }
 
 class ConnectionInput implements MatchInput<StreamSubject> {

@@ -1,14 +1,18 @@
 // Every command operator of Envoy 1.40: from its name and argument to an operator. Problems come back in Envoy's words.
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
+import { celProblem } from '#base/cel-problem.ts';
 import { ipOfAddress, ipVersion, maskedIp } from '#base/cidr.ts';
+import { utf8OfLatin1 } from '#base/utf8.ts';
 import { headerField } from '#http/header-field.ts';
 import { headerBytes } from '#http/header-size.ts';
+import { celOptionsOfWords } from '../cel/cel-config.ts';
 import type { FormatContext } from '../formatter.ts';
 import { AccessLogType } from '../formatter.ts';
 import { longFlagNames, ResponseFlag, shortFlagNames } from '../response-flag.ts';
 import { routeResolutionTimes } from '../route-resolution.ts';
 import type { CertificateInfo, StreamInfo, TlsInfo, UpstreamInfo } from '../stream-info.ts';
+import { CelOperator } from './cel-operator.ts';
 import { forwardedCertValue } from './forwarded-cert-value.ts';
 import {
   CoalesceOperator,
@@ -47,7 +51,7 @@ export function operator(
   if (Object.hasOwn(extensionCommands, command) && !extensions.includes(command)) return unknown(command);
   const make = parameterCommands[command] ?? extensionCommands[command];
   if (make === undefined) return unknown(command);
-  const made = make(argument ?? '', command);
+  const made = make(argument ?? '', command, extensions);
   return 'problem' in made || maxLength < 0 ? made : new CutOperator(made, maxLength);
 }
 
@@ -330,7 +334,7 @@ function encodedPem(certificate: CertificateInfo | undefined): string | undefine
 
 // Commands with parameters ---------------------------------------------------------------------------------------------------
 
-type Make = (argument: string, command: string) => Operator | Problem;
+type Make = (argument: string, command: string, extensions: ExtensionCommands) => Operator | Problem;
 
 const parameterCommands: Readonly<Record<string, Make>> = {
   REQ: headerCommand('requestHeaders'),
@@ -382,6 +386,8 @@ const parameterCommands: Readonly<Record<string, Make>> = {
     return count((it) => Math.floor(it.routeResolutionUs));
   },
   XFCC_VALUE: clientCertValue,
+  CEL: cel,
+  TYPED_CEL: cel,
   COALESCE: coalesce,
   DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT: addressCommand((it) => it.remoteAddress),
   DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT: addressCommand((it) => it.connection.directRemoteAddress),
@@ -392,7 +398,7 @@ const parameterCommands: Readonly<Record<string, Make>> = {
 
 const extensionCommands: Readonly<Record<string, Make>> = {
   REQ_WITHOUT_QUERY: (argument, command) => {
-    const header = headerCommand('requestHeaders')(argument, command);
+    const header = headerCommand('requestHeaders')(argument, command, []);
     if ('problem' in header) return header;
     return text((context) => header.text(context)?.replace(/\?.*$/s, ''));
   },
@@ -482,7 +488,7 @@ const metadataKinds: Readonly<Record<string, Read<Metadata | undefined>>> = {
   CLUSTER: (context) => context.info.clusterMetadata,
   ROUTE: (context) => context.info.routeMetadata,
   UPSTREAM_HOST: (context) => context.info.hostMetadata,
-  LISTENER: (context) => context.info.listenerMetadata,
+  LISTENER: (context) => context.info.connection.listenerMetadata,
   LISTENER_FILTER_CHAIN: (context) => context.info.connection.filterChainMetadata,
   VIRTUAL_HOST: (context) => context.info.virtualHostMetadata,
 };
@@ -592,7 +598,9 @@ function grpcStatus(context: FormatContext): number | undefined {
 }
 
 /** From trailers, then headers, then the HTTP status; undefined when there is none. */
-export function responseGrpcStatus(context: FormatContext): number | undefined {
+export function responseGrpcStatus(
+  context: Pick<FormatContext, 'info' | 'responseHeaders' | 'responseTrailers'>,
+): number | undefined {
   const told =
     context.responseTrailers?.get('grpc-status') ?? context.responseHeaders?.get('grpc-status') ?? '';
   if (/^\d{1,9}$/.test(told)) return Number(told);
@@ -669,6 +677,15 @@ function readableQuery(text: string): string {
     const code = Number.parseInt(hex, 16);
     return code > 0x20 && code < 0x7f ? String.fromCharCode(code) : sequence;
   });
+}
+
+/** `extensions` may have words of `celWords`. */
+function cel(argument: string, command: string, extensions: ExtensionCommands): Operator | Problem {
+  // Formats are latin1 by now, expressions are Unicode.
+  const text = utf8OfLatin1(argument);
+  const options = celOptionsOfWords(extensions);
+  const problem = celProblem(text, options);
+  return problem === undefined ? new CelOperator({ text, options }, command === 'TYPED_CEL') : { problem };
 }
 
 const clientCertKeys = ['by', 'hash', 'cert', 'chain', 'subject', 'uri', 'dns'];

@@ -124,7 +124,7 @@ function compileJson(format: unknown, omit: boolean, extensions: ExtensionComman
   }
   // Numbers that are no integers come out as texts, as Envoy has it.
   if (typeof format === 'number' && !Number.isInteger(format)) return `"${format}"`;
-  return jsonText(format);
+  return sortedJson(format);
 }
 
 class JsonFormatter implements Formatter {
@@ -148,7 +148,7 @@ function write(node: JsonNode, context: FormatContext, omit: boolean): string | 
     case 'value': {
       const value = node.operator.value(context);
       if (value === undefined) return omit ? undefined : 'null';
-      return typeof value === 'object' ? sortedJson(value) : jsonText(value);
+      return node.operator.isStruct || typeof value === 'object' ? sortedJson(value) : jsonText(value);
     }
     case 'text':
       return jsonText(node.formatter.format(context));

@@ -1,4 +1,5 @@
 // What a command of a format string does when it runs. Operators are made once; a call reads the context and allocates its result.
+import { isUtf8 } from 'node:buffer';
 import { portOfAddress } from '#base/cidr.ts';
 import { firstValue, type HeaderField } from '#http/header-field.ts';
 import type { FormatContext } from '../formatter.ts';
@@ -9,6 +10,8 @@ export interface Operator {
   text(context: FormatContext): string | undefined;
   /** The value with its JSON type; undefined when there is none. */
   value(context: FormatContext): unknown;
+  /** What `value` returns is of a Struct: its numbers are written as such. */
+  readonly isStruct?: boolean;
 }
 
 /** A field that is text. Empty texts are no value unless `keepsEmpty`. */
@@ -77,6 +80,7 @@ export function isPath(address: string): boolean {
 
 /** A field of any JSON type: text is itself, the rest is written as JSON. */
 export class ValueOperator implements Operator {
+  readonly isStruct = true;
   readonly #read: (context: FormatContext) => unknown;
 
   constructor(read: (context: FormatContext) => unknown) {
@@ -95,10 +99,12 @@ export class ValueOperator implements Operator {
 
 /** A text, cut. */
 export class CutOperator implements Operator {
+  readonly isStruct: boolean;
   readonly #operator: Operator;
   readonly #length: number;
 
   constructor(operator: Operator, length: number) {
+    this.isStruct = operator.isStruct === true;
     this.#operator = operator;
     this.#length = length;
   }
@@ -156,6 +162,7 @@ type Metadata = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
 
 /** `%DYNAMIC_METADATA(filter:key:...)%` and the other kinds of metadata. */
 export class MetadataOperator implements Operator {
+  readonly isStruct = true;
   readonly #read: (context: FormatContext) => Metadata | undefined;
   readonly #path: readonly string[];
 
@@ -200,8 +207,9 @@ export class CoalesceOperator implements Operator {
   }
 }
 
-/** JSON as Envoy prints structs: keys in order, numbers that are no integers as text in log formats stay numbers here. */
+/** JSON as Envoy prints structs: keys in order, every number a double. */
 export function sortedJson(value: unknown): string {
+  if (typeof value === 'number') return doubleText(value);
   if (typeof value !== 'object' || value === null) return jsonText(value);
   if (Array.isArray(value)) return `[${value.map(sortedJson).join(',')}]`;
   const members = Object.keys(value)
@@ -210,12 +218,27 @@ export function sortedJson(value: unknown): string {
   return `{${members.join(',')}}`;
 }
 
+/** The shorter one of 120000000 and 1.2e+08. */
+function doubleText(value: number): string {
+  if (!Number.isFinite(value)) return `"${value}"`;
+  const plain = Number.isInteger(value) ? String(BigInt(value)) : String(value);
+  const [digits, exponent = ''] = value.toExponential().split('e');
+  const power = exponent.slice(1).padStart(2, '0');
+  const scientific = `${digits}e${exponent[0]}${power}`;
+  return plain.includes('e') || scientific.length < plain.length ? scientific : plain;
+}
+
 /** Anything but printable ASCII without quote and backslash, and bytes of UTF-8. */
 const needsEscape = /[^ !#-[\]-~\u0080-\uffff]/;
+const isBytes = /[\u0080-\u00ff]/;
 
-/** A single JSON value. Texts are latin1 that holds UTF-8, so they come out as the bytes they are. */
+/** A single JSON value. Texts are latin1 that holds UTF-8, so they come out as the bytes they are; other bytes are escaped. */
 export function jsonText(value: unknown): string {
-  if (typeof value === 'string') return needsEscape.test(value) ? JSON.stringify(value) : `"${value}"`;
+  if (typeof value === 'string') {
+    const text = needsEscape.test(value) ? JSON.stringify(value) : `"${value}"`;
+    if (!isBytes.test(value) || isUtf8(Buffer.from(value, 'latin1'))) return text;
+    return text.replace(/[\u0080-\u00ff]/g, (byte) => `\\u00${byte.charCodeAt(0).toString(16)}`);
+  }
   if (typeof value === 'number') return Number.isFinite(value) ? String(value) : `"${value}"`;
   return value === undefined ? 'null' : JSON.stringify(value);
 }

@@ -1,5 +1,6 @@
 // Role-based access control as plain data, shared by the HTTP and the network filter.
 import type { ParseContext } from '#config/parse-context.ts';
+import { type CelData, celOptions, parseCelTree } from '#extension/cel/cel-config.ts';
 import type {
   FilterStateMatcherData,
   HeaderMatcherData,
@@ -29,6 +30,8 @@ export interface RbacRules {
 
 export interface RbacPolicy {
   readonly name: string;
+  /** Must hold as well. */
+  readonly condition: CelData | undefined;
   readonly permissions: readonly RuleData[];
   readonly principals: readonly RuleData[];
 }
@@ -68,11 +71,12 @@ export function parseRbacRules(message: RBAC, at: ParseContext): RbacRules {
 }
 
 function parsePolicy(name: string, message: Policy, at: ParseContext): RbacPolicy {
-  for (const field of ['condition', 'checked_condition', 'cel_config'] as const) {
-    if (message[field] !== undefined) at.field(field).unsupported();
-  }
+  const { condition, checked_condition: checked } = message;
+  const tree = condition ?? checked?.expr;
+  const here = condition === undefined ? at.field('checked_condition').field('expr') : at.field('condition');
   return {
     name,
+    condition: tree && parseCelTree(tree, celOptions(message.cel_config), here),
     permissions: message.permissions.map((it, i) => parsePermission(it, at.field('permissions', i))),
     principals: message.principals.map((it, i) => parsePrincipal(it, at.field('principals', i))),
   };

@@ -1,5 +1,6 @@
 // Decides whether a request or a connection may pass. Rules become small objects once; a decision is a walk over them.
 import { Cidr, ipOfAddress, portOfAddress } from '#base/cidr.ts';
+import { type CelContext, CelProgram } from '#extension/cel/cel-program.ts';
 import {
   compileHeaderMatcher,
   compileMetadataMatcher,
@@ -21,6 +22,7 @@ interface Policy {
   readonly name: string;
   readonly permission: Rule;
   readonly principal: Rule;
+  readonly condition: CelProgram | undefined;
 }
 
 export interface RbacDecider {
@@ -45,6 +47,7 @@ export class RbacEngine implements RbacDecider {
       name: it.name,
       permission: anyOf(it.permissions.map(compileRule)),
       principal: anyOf(it.principals.map(compileRule)),
+      condition: it.condition && new CelProgram(it.condition),
     }));
   }
 
@@ -57,7 +60,11 @@ export class RbacEngine implements RbacDecider {
     this.matchedPolicy = '';
     for (let i = 0; i < policies.length; i++) {
       const policy = policies[i]!;
-      if (policy.permission.matches(info, headers) && policy.principal.matches(info, headers)) {
+      if (
+        policy.permission.matches(info, headers) &&
+        policy.principal.matches(info, headers) &&
+        (policy.condition === undefined || policy.condition.holds(celContext(info, headers)))
+      ) {
         this.matchedPolicy = policy.name;
         return this.#isLog || this.#allows;
       }
@@ -96,6 +103,11 @@ function compileRule(data: RuleData): Rule {
     case 'filter_state':
       return new FilterStateRule(data.matcher.key, compileStringMatcher(data.matcher.value));
   }
+}
+
+/** Responses are not there yet. */
+function celContext(info: StreamInfo, requestHeaders: HeaderMap | undefined): CelContext {
+  return { info, requestHeaders, responseHeaders: undefined, responseTrailers: undefined };
 }
 
 const always: Rule = { matches: () => true };

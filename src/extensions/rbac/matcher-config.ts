@@ -18,6 +18,7 @@ const actionType = 'envoy.config.rbac.v3.Action';
 /** `hasHeaders`: of an HTTP filter. */
 export function parseRbacMatcher(message: Matcher, at: ParseContext, hasHeaders: boolean): RbacMatcher {
   return parseMatcherTree<StreamInputData, RbacActionData>(message, at, {
+    takesCel: hasHeaders,
     input: (type, config, here) => parseStreamInput(type, config, here, hasHeaders),
     action(type, config, here) {
       if (type === actionType) {

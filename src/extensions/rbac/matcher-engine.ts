@@ -1,7 +1,11 @@
 // Decides by a matcher tree; what matches nothing may not pass.
 import type { MatcherTree } from '#extension/matchers/matcher-tree.ts';
 import { compileMatcherTree } from '#extension/matchers/matcher-tree-compile.ts';
-import { compileStreamInput, type StreamSubject } from '#extension/matchers/stream-input.ts';
+import {
+  compileCelPredicate,
+  compileStreamInput,
+  type StreamSubject,
+} from '#extension/matchers/stream-input.ts';
 import type { StreamInfo } from '#extension/stream-info.ts';
 import type { HeaderMap } from '#http/header-map.ts';
 import type { RbacDecider } from './engine.ts';
@@ -17,6 +21,7 @@ export class RbacMatcherEngine implements RbacDecider {
     let logs = false;
     this.#tree = compileMatcherTree(data, {
       input: compileStreamInput,
+      cel: compileCelPredicate,
       action(it: RbacActionData) {
         if (it.action === 'LOG') logs = true;
         return it;
