@@ -6,7 +6,7 @@ import { Http1Upstream } from '#testing/http1-upstream.ts';
 import { missing } from '#testing/peers.ts';
 import { expectSame, type Side } from './side-by-side.ts';
 
-const expressions = String.raw`
+const expressions = `
 request.path; request.url_path; request.host.startsWith('127'); request.scheme; request.method; request.headers['x-a']; request.headers['X-A']
 has(request.headers.host); request.headers[':path']; request.referer; request.useragent; request.protocol; request.query; request.size
 request.id == request.headers['x-request-id']; size(request.headers); request.headers_bytes > 10; request.nope; request; request.headers['multi']

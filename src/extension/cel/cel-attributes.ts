@@ -6,7 +6,7 @@ import { utf8OfLatin1 } from '#base/utf8.ts';
 import { headerField, joinedValue } from '#http/header-field.ts';
 import type { HeaderMap } from '#http/header-map.ts';
 import { headerBytes } from '#http/header-size.ts';
-import type { StreamInfo, TlsInfo } from '../stream-info.ts';
+import type { FilterStateObject, StreamInfo, TlsInfo } from '../stream-info.ts';
 import { responseGrpcStatus } from '../substitution/commands.ts';
 import { celNode } from './cel-node.ts';
 import type { CelContext } from './cel-program.ts';
@@ -221,7 +221,7 @@ function headersMap(headers: HeaderMap | undefined): unknown {
   }, keys);
 }
 
-function filterState(state: StreamInfo['filterState']): unknown {
+function filterState(state: ReadonlyMap<string, FilterStateObject> | undefined): unknown {
   return lazyMap((key) => {
     const object = state?.get(key);
     return object && Buffer.from(object.text, 'latin1');

@@ -25,7 +25,7 @@ const context: CelContext = {
   responseTrailers: undefined,
 };
 
-function valueOf(text: string, options: CelOptions = plainCel): unknown {
+function resultOf(text: string, options: CelOptions = plainCel): unknown {
   assert.equal(celProblem(text, options), undefined);
   return new CelProgram({ text, options }).evaluate(context);
 }
@@ -53,7 +53,7 @@ const shown: readonly (readonly [string, string, unknown])[] = [
 ];
 for (const [text, asText, asJson] of shown)
   test(`shows ${text} as Envoy does`, () => {
-    const value = valueOf(text);
+    const value = resultOf(text);
     assert.equal(celToText(value), asText);
     assert.deepEqual(celToJson(value), asJson);
   });
@@ -68,15 +68,15 @@ test('what is not there is an error, and no condition holds on it', () => {
     '1 / 0',
     "1 > 'a'",
   ])
-    assert.equal(valueOf(text), undefined, text);
+    assert.equal(resultOf(text), undefined, text);
   assert.equal(new CelProgram({ text: 'foo || true', options: plainCel }).holds(context), true);
   assert.equal(new CelProgram({ text: 'request.path', options: plainCel }).holds(context), false);
 });
 
 test('strings may be put together where that is allowed', () => {
-  assert.equal(valueOf("'a' + 'b'", { ...plainCel, stringConcat: true }), 'ab');
-  assert.equal(valueOf('string(1)', { ...plainCel, stringConversion: true }), '1');
-  assert.equal(valueOf("'a-b'.replace('-', '+')", { ...plainCel, stringFunctions: true }), 'a+b');
+  assert.equal(resultOf("'a' + 'b'", { ...plainCel, stringConcat: true }), 'ab');
+  assert.equal(resultOf('string(1)', { ...plainCel, stringConversion: true }), '1');
+  assert.equal(resultOf("'a-b'.replace('-', '+')", { ...plainCel, stringFunctions: true }), 'a+b');
 });
 
 const refused: readonly (readonly [string, string])[] = [
