@@ -114,6 +114,8 @@ const hot: readonly string[] = [
   'src/extension/filter-state-text.ts',
   'src/data-plane/http/auto-sni.ts',
   'src/data-plane/upstream/tcp-codec.ts',
+  'src/data-plane/upstream/priority-set.ts',
+  'src/base/weighted-turns.ts',
   'src/http/path.ts',
   'src/http/forwarded-for.ts',
   'src/data-plane/http/internal-redirect.ts',

@@ -23,6 +23,8 @@ export interface Host {
   readonly proxyTlvs?: readonly TlvData[] | undefined;
   /** Requests under way on this thread. */
   readonly activeRequests: number;
+  /** When this thread got to know it, as `turnMs` counts. */
+  readonly addedMs: number;
 }
 
 export interface Locality {
@@ -37,14 +39,18 @@ export interface HostSet {
   readonly hosts: readonly Host[];
   readonly healthy: readonly Host[];
   readonly degraded: readonly Host[];
-  /** By locality in the order of the configuration, with the locality's weight; undefined without locality weights. */
-  readonly localities: readonly LocalityHosts[] | undefined;
+  /** How many of `hosts` are about to leave and do not count as missing. */
+  readonly excluded: number;
+  /** In the order of the configuration. */
+  readonly localities: readonly LocalityHosts[];
+  /** In percent. */
   readonly overprovisioningFactor: number;
 }
 
 export interface LocalityHosts {
-  readonly locality: Locality;
+  /** 0: none. */
   readonly weight: number;
+  readonly excluded: number;
   readonly hosts: readonly Host[];
 }
 
@@ -61,14 +67,28 @@ export interface PickContext {
   readonly requestHeaders?: HeaderMap | undefined;
 }
 
+/** What chooses a host of a cluster. */
 export interface LoadBalancer {
-  /** The hosts of a priority were replaced. Do the sorting and table building here, not in `pick`. */
-  update(hosts: HostSet): void;
+  /** The hosts of some priorities were replaced: all of them, in order. */
+  update(priorities: readonly HostSet[]): void;
   /** Hot. No allocation. `undefined` means that no host is usable. */
   pick(context: PickContext): Host | undefined;
 }
 
-/** A policy that has to find its hosts first. */
+/** One cluster's policy in one worker. Which hosts it may choose from is decided before: by priority, health and locality. */
+export interface LoadBalancingPolicy {
+  /** Localities get shares by their weights. */
+  readonly weighsLocalities: boolean;
+  /** Called when hosts have changed. Sorting and table building belong here, not into `choose`. */
+  chooserOf(hosts: readonly Host[]): HostChooser;
+}
+
+export interface HostChooser {
+  /** Hot. No allocation. `undefined` only when there are no hosts. */
+  choose(context: PickContext): Host | undefined;
+}
+
+/** One that has to find its hosts first. */
 export interface WaitingLoadBalancer extends LoadBalancer {
   /**
    * After `pick` had none. A text says why there is none, as response code details. A function: `onEnd` will be called once, unless the
@@ -80,7 +100,7 @@ export interface WaitingLoadBalancer extends LoadBalancer {
 export interface LoadBalancerExtension<Message = never, Config = never> extends Extension<'load_balancer'> {
   parse(message: Message, at: ParseContext, registry: Registry): Config;
   /** Once per cluster and worker. */
-  prepare(config: Config, services: WorkerServices): LoadBalancer;
+  prepare(config: Config, services: WorkerServices): LoadBalancingPolicy;
 }
 
 /** Only carries the types. */

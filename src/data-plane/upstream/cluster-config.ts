@@ -35,6 +35,12 @@ export interface ClusterConfig {
   readonly preconnectRatio: number;
   /** `track_cluster_stats` */
   readonly tracked: TrackedStats;
+  /** `common_lb_config.locality_weighted_lb_config` */
+  readonly weighsLocalities: boolean;
+  /** `load_assignment.policy.overprovisioning_factor`, in percent. */
+  readonly overprovisioningFactor: number;
+  /** `common_lb_config.close_connections_on_host_set_change` */
+  readonly drainsOnChange: boolean;
   /** Instead of `lbPolicy` and hosts of the configuration. */
   readonly originalDst: OriginalDstConfig | undefined;
   /** The DNS cache whose hosts it has, instead of others. */

@@ -37,7 +37,8 @@ export class ManagedCluster {
   readonly #matches: TransportMatchCounts;
   readonly #discovery: DnsDiscovery | undefined;
   readonly #post: (message: ToWorker) => void;
-  #known = new Set<string>();
+  /** The priorities of the present hosts. */
+  #known: ReadonlyMap<string, number> = new Map();
   readonly #ownHosts = new Map<number, readonly HostConfig[]>();
   readonly #dnsHosts = new Map<string, HostConfig>();
 
@@ -117,21 +118,28 @@ export class ManagedCluster {
     const hosts = new Map<string, HostConfig>();
     for (const it of localities) for (const host of it.hosts) hosts.set(hostKey(this.config, host), host);
     const stats = this.#stats;
+    const priorities = new Map<string, number>();
+    for (const it of localities)
+      for (const host of it.hosts) priorities.set(hostKey(this.config, host), it.priority);
     const added = [...hosts].filter(([key]) => !this.#known.has(key)).map(([, host]) => host);
-    const removed = [...this.#known].filter((it) => !hosts.has(it)).length;
+    // Each priority is updated by itself.
+    const changed = new Set<number>();
+    for (const [host, priority] of priorities)
+      if (this.#known.get(host) !== priority) changed.add(priority).add(this.#known.get(host) ?? priority);
+    for (const [host, priority] of this.#known) if (!priorities.has(host)) changed.add(priority);
     // A cluster that never had members shows none of this.
-    if (added.length + removed === 0 && hosts.size === 0) return;
-    if (added.length + removed > 0) stats.change.value++;
+    if (changed.size === 0 && hosts.size === 0) return;
+    stats.change.value += changed.size;
     const { dns } = this.source.discovery;
     if (dns === undefined) for (const host of added) this.#matches.add(host, 1);
     else if (!dns.isLogical)
       stats.maxHostWeight.value = Math.max(0, ...[...hosts.values()].map((it) => it.weight));
-    this.#known = new Set(hosts.keys());
+    this.#known = priorities;
     const count = (health: number) => [...hosts.values()].filter((it) => it.health === health).length;
     stats.total.value = hosts.size;
     stats.healthy.value = count(HostHealth.Healthy);
     stats.degraded.value = count(HostHealth.Degraded);
-    stats.excluded.value = 0;
+    stats.excluded.value = [...hosts.values()].filter((it) => it.healthStatus === 'DRAINING').length;
   }
 }
 

@@ -86,10 +86,7 @@ export class Cluster {
 
   /** Hot. Undefined: no host is usable; the caller counts and answers. */
   pick(context: PickContext): UpstreamHost | undefined {
-    const host = this.lb.pick(context) as UpstreamHost | undefined;
-    // Without a healthy host every choice is one in panic, unless panic is switched off.
-    if (host === undefined && this.config.healthyPanicPercent > 0) this.stats.lbHealthyPanic.value++;
-    return host;
+    return this.lb.pick(context) as UpstreamHost | undefined;
   }
 
   /** After `pick` had no host: see `WaitingLoadBalancer`. */

@@ -1,6 +1,7 @@
 // One endpoint of a cluster in a worker: what policies see of it, its counters, and its pools. Outlier detection and active health
 // checks will change `health` here.
 import { addressText } from '#base/address-text.ts';
+import { turnMs } from '#base/turn.ts';
 import type { Host, HostHealth, Locality } from '#extension/load-balancer.ts';
 import { Counter, Gauge } from '#stats/metric.ts';
 import type { HostConfig, Metadata } from './cluster-config.ts';
@@ -21,10 +22,13 @@ export class UpstreamHost implements Host {
   weight: number;
   priority: number;
   health: HostHealth;
+  /** About to leave, which is not held against the cluster. */
+  isExcluded: boolean;
   readonly locality: Locality | undefined;
   metadata: Metadata | undefined;
   proxyTlvs: HostConfig['proxyTlvs'];
   activeRequests = 0;
+  readonly addedMs = turnMs();
   /** Waiting for a connection. */
   pendingRequests = 0;
   /** Removed from its cluster: connections finish what they carry and close. */
@@ -54,6 +58,12 @@ export class UpstreamHost implements Host {
   readonly rqTimeout = new Counter('rq_timeout');
   readonly rqTotal = new Counter('rq_total');
 
+  /** Its connections take no new streams. */
+  drain(): void {
+    for (let i = 0; i < this.pools.length; i++) this.pools[i]?.drain();
+    for (const pool of this.keyedPools.values()) pool.drain();
+  }
+
   constructor(config: HostConfig, locality: Locality | undefined, priority: number) {
     this.ip = config.address;
     this.port = config.port;
@@ -62,6 +72,7 @@ export class UpstreamHost implements Host {
     this.weight = config.weight;
     this.priority = priority;
     this.health = config.health as HostHealth;
+    this.isExcluded = config.healthStatus === 'DRAINING';
     this.locality = locality;
     this.metadata = config.metadata;
     this.proxyTlvs = config.proxyTlvs;

@@ -74,6 +74,17 @@ const supported = [
 
 export const forwardProxyType = 'envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig';
 
+const commonLbFields = [
+  'healthy_panic_threshold',
+  'locality_weighted_lb_config',
+  'close_connections_on_host_set_change',
+  // These have no effect without a local cluster, health checks, hash policies or stateful sessions.
+  'zone_aware_lb_config',
+  'ignore_new_hosts_until_first_hc',
+  'consistent_hashing_lb_config',
+  'override_host_status',
+];
+
 /** The lb_policy enum, as the extension that does it. */
 const policies: Readonly<Record<string, string>> = {
   ROUND_ROBIN: 'envoy.load_balancing_policies.round_robin',
@@ -87,7 +98,7 @@ export function parseCluster(message: Cluster, at: ParseContext, registry: Regis
   const dnsCache = parseForwardProxy(message, at);
   // There is no panic: a host that is wanted is there.
   const providesHosts = isOriginalDst || dnsCache !== undefined;
-  warnOthers(message.common_lb_config, at.field('common_lb_config'), ['healthy_panic_threshold']);
+  warnOthers(message.common_lb_config, at.field('common_lb_config'), commonLbFields);
   const options = at.field('upstream_connection_options');
   warnOthers(message.upstream_connection_options, options, ['tcp_keepalive']);
   const keepalive = message.upstream_connection_options?.tcp_keepalive;
@@ -121,6 +132,9 @@ export function parseCluster(message: Cluster, at: ParseContext, registry: Regis
     connectTimeoutMs: durationMs(message.connect_timeout, 5000),
     bufferLimitBytes: message.per_connection_buffer_limit_bytes ?? 1024 * 1024,
     lbPolicy: providesHosts ? noPolicy : parsePolicy(message, at, registry),
+    weighsLocalities: message.common_lb_config?.locality_weighted_lb_config !== undefined,
+    overprovisioningFactor: message.load_assignment?.policy?.overprovisioning_factor ?? 140,
+    drainsOnChange: message.common_lb_config?.close_connections_on_host_set_change ?? false,
     poolPerDownstream: message.connection_pool_per_downstream_connection,
     preconnectRatio: message.preconnect_policy?.per_upstream_preconnect_ratio ?? 1,
     tracked: {

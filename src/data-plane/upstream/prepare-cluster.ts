@@ -44,6 +44,7 @@ import { DynamicForwardProxy } from './dynamic-forward-proxy.ts';
 import { UpstreamHost } from './host.ts';
 import { MatchedTransport } from './matched-transport.ts';
 import { OriginalDst } from './original-dst.ts';
+import { PrioritySet } from './priority-set.ts';
 
 export function prepareCluster(
   config: ClusterConfig,
@@ -72,7 +73,8 @@ export function prepareCluster(
           })),
           own,
         );
-  const lb = balancerOf(config, worker, own.isTls);
+  const stats = scope.stats(ClusterStats);
+  const lb = balancerOf(config, worker, own.isTls, stats);
   let http1: Http1Options | undefined;
   let http2: H2CodecStats | undefined;
   const http1Options = () =>
@@ -115,7 +117,7 @@ export function prepareCluster(
   };
   const cluster = new Cluster(
     config,
-    scope.stats(ClusterStats),
+    stats,
     new ClusterCodeStats(scope),
     [
       scope.scope('circuit_breakers.default').stats(CircuitBreakerStats),
@@ -140,16 +142,32 @@ function trackingOf({ sizes, timeoutBudgets }: TrackedStats, scope: Scope): Clus
   );
 }
 
-function balancerOf(config: ClusterConfig, worker: WorkerContext, isTls: boolean): LoadBalancer {
+function balancerOf(
+  config: ClusterConfig,
+  worker: WorkerContext,
+  isTls: boolean,
+  stats: ClusterStats,
+): LoadBalancer {
   if (config.originalDst !== undefined)
     return new OriginalDst(config, config.originalDst, worker.timers, (hosts) =>
       worker.reportHosts(config.name, hosts),
     );
   if (config.dnsCache !== undefined)
     return new DynamicForwardProxy(worker.dnsCaches.get(config.dnsCache)!, isTls);
-  return worker.registry
+  const { services } = worker;
+  const policy = worker.registry
     .byName<LoadBalancerExtension>('load_balancer', config.lbPolicy.extension)!
-    .prepare(config.lbPolicy.config as never, worker.services);
+    .prepare(config.lbPolicy.config as never, services);
+  return new PrioritySet(policy, config, stats, services.runtime);
+}
+
+interface OwnLocality {
+  readonly weight: number;
+  readonly hosts: UpstreamHost[];
+}
+
+function excludedOf(hosts: readonly UpstreamHost[]): number {
+  return hosts.filter((it) => it.isExcluded).length;
 }
 
 /** Replaces the members. Hosts that stay keep their pools and counters. A cluster that makes its hosts itself keeps them. */
@@ -157,13 +175,15 @@ export function updateHosts(cluster: Cluster, localities: readonly LocalityConfi
   if (makesItsHosts(cluster.config)) return;
   const before = cluster.hosts;
   const hosts = new Map<string, UpstreamHost>();
-  const byPriority: UpstreamHost[][] = [];
+  const byPriority: { readonly hosts: UpstreamHost[]; readonly localities: OwnLocality[] }[] = [];
   for (const it of localities) {
     const locality =
       it.region === '' && it.zone === '' && it.subZone === ''
         ? undefined
         : { region: it.region, zone: it.zone, subZone: it.subZone };
-    while (byPriority.length <= it.priority) byPriority.push([]);
+    while (byPriority.length <= it.priority) byPriority.push({ hosts: [], localities: [] });
+    const own: UpstreamHost[] = [];
+    byPriority[it.priority]!.localities.push({ weight: it.weight, hosts: own });
     for (const config of it.hosts) {
       const fresh = new UpstreamHost(config, locality, it.priority);
       const known = before.get(fresh.address);
@@ -171,27 +191,31 @@ export function updateHosts(cluster: Cluster, localities: readonly LocalityConfi
       if (known !== undefined) {
         known.weight = config.weight;
         known.health = fresh.health;
+        known.isExcluded = fresh.isExcluded;
         known.priority = it.priority;
         known.metadata = config.metadata;
         known.proxyTlvs = config.proxyTlvs;
       }
       if (hosts.has(host.address)) continue;
       hosts.set(host.address, host);
-      byPriority[it.priority]!.push(host);
+      byPriority[it.priority]!.hosts.push(host);
+      own.push(host);
     }
   }
   cluster.hosts = hosts;
-  for (let priority = 0; priority < Math.max(byPriority.length, 1); priority++) {
-    const all = byPriority[priority] ?? [];
-    cluster.lb.update({
+  cluster.lb.update(
+    byPriority.map(({ hosts: all, localities }, priority) => ({
       priority,
       hosts: all,
       healthy: all.filter((it) => it.health === HostHealth.Healthy),
       degraded: all.filter((it) => it.health === HostHealth.Degraded),
-      localities: undefined,
-      overprovisioningFactor: 140,
-    });
-  }
+      excluded: excludedOf(all),
+      localities: localities.map((it) => ({ ...it, excluded: excludedOf(it.hosts) })),
+      overprovisioningFactor: cluster.config.overprovisioningFactor,
+    })),
+  );
+  const hasChanged = hosts.size !== before.size || [...hosts.keys()].some((it) => !before.has(it));
+  if (hasChanged && cluster.config.drainsOnChange) for (const host of hosts.values()) host.drain();
   for (const [address, host] of before) if (!hosts.has(address)) cluster.removeHost(host);
 }
 

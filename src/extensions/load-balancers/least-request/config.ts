@@ -1,21 +1,36 @@
 import type { ParseContext } from '#config/parse-context.ts';
 import { onlyFields } from '#extension/message-fields.ts';
 import type { LeastRequest } from '#schema/messages/envoy/extensions/load_balancing_policies/least_request/v3.ts';
+import {
+  parseLocality,
+  parseSlowStart,
+  type SlowStartData,
+  type TunableNumber,
+  tunable,
+} from '../locality-config.ts';
 
-export interface LeastRequestConfig {
-  /** How many random hosts are compared. */
+export interface LeastRequestData {
   readonly choiceCount: number;
-  /** All hosts are compared. */
   readonly scansAll: boolean;
+  readonly bias: TunableNumber;
+  readonly slowStart: SlowStartData;
+  readonly weighsLocalities: boolean;
 }
 
-export function parseLeastRequest(
-  message: Partial<Pick<LeastRequest, 'choice_count' | 'enable_full_scan' | 'selection_method'>>,
-  at: ParseContext,
-): LeastRequestConfig {
-  onlyFields(message, at, ['choice_count', 'enable_full_scan', 'selection_method']);
+export function parseLeastRequest(message: Partial<LeastRequest>, at: ParseContext): LeastRequestData {
+  onlyFields(message, at, [
+    'choice_count',
+    'enable_full_scan',
+    'selection_method',
+    'active_request_bias',
+    'slow_start_config',
+    'locality_lb_config',
+  ]);
   return {
     choiceCount: message.choice_count ?? 2,
     scansAll: message.enable_full_scan === true || message.selection_method === 'FULL_SCAN',
+    bias: tunable(message.active_request_bias, 1),
+    slowStart: parseSlowStart(message.slow_start_config),
+    weighsLocalities: parseLocality(message.locality_lb_config, at.field('locality_lb_config')),
   };
 }

@@ -1,4 +1,5 @@
 import { defineLoadBalancer } from '#extension/load-balancer.ts';
+import { slowStartOf, tuned } from '../locality-config.ts';
 import { parseLeastRequest } from './config.ts';
 import { LeastRequest } from './least-request.ts';
 
@@ -7,5 +8,12 @@ export const leastRequest = defineLoadBalancer({
   name: 'envoy.load_balancing_policies.least_request',
   type: 'envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest',
   parse: parseLeastRequest,
-  prepare: (config) => new LeastRequest(config),
+  prepare: ({ slowStart, bias, weighsLocalities, ...choices }, { runtime }) => ({
+    weighsLocalities,
+    chooserOf: (hosts) =>
+      new LeastRequest(
+        { ...choices, bias: tuned(bias, runtime), slowStart: slowStartOf(slowStart, runtime) },
+        hosts,
+      ),
+  }),
 });

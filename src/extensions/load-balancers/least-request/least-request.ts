@@ -1,37 +1,44 @@
-// LEAST_REQUEST: of a few random hosts the one with the fewest requests under way. With different weights Envoy instead takes turns
-// by weight divided by load; here the comparison itself is weighted, which gives the same proportions.
+// LEAST_REQUEST: of a few random hosts the one with the fewest requests under way. Hosts that differ in weight, or are new, are
+// taken in proportion to weight by load, which is what Envoy's turns come to.
 import { randomAfter } from '#base/random.ts';
-import type { Host, HostSet, LoadBalancer, PickContext } from '#extension/load-balancer.ts';
-import type { LeastRequestConfig } from './config.ts';
+import type { Host, HostChooser, PickContext } from '#extension/load-balancer.ts';
+import { byChance, SlowStart, type SlowStartConfig } from '../slow-start.ts';
 
-export class LeastRequest implements LoadBalancer {
-  readonly #choices: number;
-  readonly #scansAll: boolean;
-  #hosts: readonly Host[] = [];
-  #weights = 0;
-  #isWeighted = false;
+export interface LeastRequestConfig {
+  /** How many random hosts are compared. */
+  readonly choiceCount: number;
+  /** All hosts are compared. */
+  readonly scansAll: boolean;
+  /** How much the load counts beside the weight; 0: not at all. */
+  readonly bias: number;
+  readonly slowStart: SlowStartConfig;
+}
 
-  constructor(config: LeastRequestConfig) {
-    this.#choices = config.choiceCount;
-    this.#scansAll = config.scansAll;
+export class LeastRequest implements HostChooser {
+  readonly #config: LeastRequestConfig;
+  readonly #hosts: readonly Host[];
+  readonly #isWeighted: boolean;
+  readonly #slowStart: SlowStart;
+  readonly #weights: Float64Array;
+
+  constructor(config: LeastRequestConfig, hosts: readonly Host[]) {
+    this.#config = config;
+    this.#hosts = hosts;
+    this.#isWeighted = hosts.some((it) => it.weight !== hosts[0]!.weight);
+    this.#slowStart = new SlowStart(config.slowStart, hosts);
+    this.#weights = new Float64Array(this.#isWeighted || config.slowStart.windowMs > 0 ? hosts.length : 0);
   }
 
-  update(hosts: HostSet): void {
-    if (hosts.priority > 0 && (hosts.healthy.length === 0 || this.#hosts.length > 0)) return;
-    this.#hosts = hosts.healthy.length > 0 ? hosts.healthy : hosts.hosts;
-    this.#weights = this.#hosts.reduce((sum, it) => sum + it.weight, 0);
-    this.#isWeighted = this.#hosts.some((it) => it.weight !== this.#hosts[0]!.weight);
-  }
-
-  pick(context: PickContext): Host | undefined {
+  choose(context: PickContext): Host | undefined {
     const hosts = this.#hosts;
     if (hosts.length < 2) return hosts[0];
-    if (this.#scansAll) return this.#least(context.random);
     let random = context.random;
-    let best = this.#choose(random);
-    for (let i = 1; i < this.#choices; i++) {
+    if (this.#isWeighted || this.#slowStart.isRunning) return this.#byWeight(random);
+    if (this.#config.scansAll) return this.#least(random);
+    let best = hosts[random % hosts.length]!;
+    for (let i = 1; i < this.#config.choiceCount; i++) {
       random = randomAfter(random);
-      const other = this.#choose(random >>> 3);
+      const other = hosts[(random >>> 3) % hosts.length]!;
       if (other.activeRequests < best.activeRequests) best = other;
     }
     return best;
@@ -54,14 +61,15 @@ export class LeastRequest implements LoadBalancer {
     return best;
   }
 
-  #choose(random: number): Host {
+  #byWeight(random: number): Host {
     const hosts = this.#hosts;
-    if (!this.#isWeighted) return hosts[random % hosts.length]!;
-    let at = random % this.#weights;
+    const { bias } = this.#config;
     for (let i = 0; i < hosts.length; i++) {
-      at -= hosts[i]!.weight;
-      if (at < 0) return hosts[i]!;
+      const host = hosts[i]!;
+      const load = host.activeRequests + 1;
+      this.#weights[i] =
+        (host.weight / (bias === 1 ? load : bias === 0 ? 1 : load ** bias)) * this.#slowStart.factor(host);
     }
-    return hosts[0]!;
+    return byChance(hosts, this.#weights, random);
   }
 }

@@ -1,4 +1,5 @@
 import { defineLoadBalancer } from '#extension/load-balancer.ts';
+import { slowStartOf } from '../locality-config.ts';
 import { parseRoundRobin } from './config.ts';
 import { RoundRobin } from './round-robin.ts';
 
@@ -7,5 +8,8 @@ export const roundRobin = defineLoadBalancer({
   name: 'envoy.load_balancing_policies.round_robin',
   type: 'envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin',
   parse: parseRoundRobin,
-  prepare: () => new RoundRobin(),
+  prepare: ({ slowStart, weighsLocalities }, { runtime }) => ({
+    weighsLocalities,
+    chooserOf: (hosts) => new RoundRobin(slowStartOf(slowStart, runtime), hosts),
+  }),
 });

@@ -5,8 +5,8 @@ import type { CertificateData, TicketKey, ValidationData } from '#extension/secr
 import type { CertificateInfo } from '#extension/stream-info.ts';
 import { type ClientHello, Extension } from '#net/client-hello.ts';
 import { CertificateFacts, serverNames } from '#net/tls-certificate.ts';
-import type { DownstreamTlsConfig } from './config.ts';
 import { rotateTicketKeys } from '#net/tls-handle.ts';
+import type { DownstreamTlsConfig } from './config.ts';
 import { agreesOnTls13, preferredSuite, takenCurves } from './negotiation.ts';
 import { cipherList } from './parameters.ts';
 import { contextOptions, leafOf } from './secure-context.ts';

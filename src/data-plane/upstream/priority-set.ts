@@ -1,0 +1,182 @@
+// Which hosts of a cluster are chosen from: by priority, health, panic and locality, with Envoy's shares. The cluster's policy
+// then chooses one of them.
+import { weightedTurns } from '#base/weighted-turns.ts';
+import type {
+  Host,
+  HostChooser,
+  HostSet,
+  LoadBalancer,
+  LoadBalancingPolicy,
+  PickContext,
+} from '#extension/load-balancer.ts';
+import type { Runtime } from '#extension/runtime.ts';
+import type { ClusterConfig } from './cluster-config.ts';
+import type { ClusterStats } from './cluster-stats.ts';
+
+type Settings = Pick<ClusterConfig, 'healthyPanicPercent' | 'weighsLocalities'>;
+
+/** The hosts of a priority that are in one state. */
+interface Source {
+  readonly chooser: HostChooser;
+  /** Undefined: localities have no weights. */
+  readonly localities: readonly HostChooser[] | undefined;
+  /** Which locality is next: indexes of `localities`. */
+  readonly turns: readonly number[];
+  next: number;
+}
+
+interface Priority {
+  readonly set: HostSet;
+  readonly healthy: Source;
+  readonly degraded: Source;
+  /** In panic. */
+  readonly all: Source;
+  /** Of a hundred picks. */
+  healthyLoad: number;
+  degradedLoad: number;
+  isPanicking: boolean;
+}
+
+export class PrioritySet implements LoadBalancer {
+  readonly #policy: LoadBalancingPolicy;
+  readonly #weighsLocalities: boolean;
+  readonly #settings: Settings;
+  readonly #stats: Pick<ClusterStats, 'lbHealthyPanic'>;
+  readonly #runtime: Runtime;
+  #priorities: readonly Priority[] = [];
+
+  constructor(
+    policy: LoadBalancingPolicy,
+    settings: Settings,
+    stats: Pick<ClusterStats, 'lbHealthyPanic'>,
+    runtime: Runtime,
+  ) {
+    this.#policy = policy;
+    this.#weighsLocalities = policy.weighsLocalities || settings.weighsLocalities;
+    this.#settings = settings;
+    this.#stats = stats;
+    this.#runtime = runtime;
+  }
+
+  update(sets: readonly HostSet[]): void {
+    this.#priorities = sets.map((set) => ({
+      set,
+      healthy: this.#source(set, set.healthy),
+      degraded: this.#source(set, set.degraded),
+      all: { chooser: this.#policy.chooserOf(set.hosts), localities: undefined, turns: [], next: 0 },
+      healthyLoad: 0,
+      degradedLoad: 0,
+      isPanicking: false,
+    }));
+    this.#distribute();
+  }
+
+  pick(context: PickContext): Host | undefined {
+    const priorities = this.#priorities;
+    // Other bits than those by which a policy chooses.
+    let share = ((context.random >>> 16) % 100) + 1;
+    for (let i = 0; i < priorities.length; i++) {
+      share -= priorities[i]!.healthyLoad;
+      if (share <= 0) return this.#from(priorities[i]!, priorities[i]!.healthy, context);
+    }
+    for (let i = 0; i < priorities.length; i++) {
+      share -= priorities[i]!.degradedLoad;
+      if (share <= 0) return this.#from(priorities[i]!, priorities[i]!.degraded, context);
+    }
+    return undefined;
+  }
+
+  #from(priority: Priority, source: Source, context: PickContext): Host | undefined {
+    if (priority.isPanicking) {
+      this.#stats.lbHealthyPanic.value++;
+      return priority.all.chooser.choose(context);
+    }
+    const { localities, turns } = source;
+    if (localities === undefined) return source.chooser.choose(context);
+    if (source.next >= turns.length) source.next = 0;
+    return localities[turns[source.next++]!]!.choose(context);
+  }
+
+  #source({ localities, overprovisioningFactor }: HostSet, hosts: readonly Host[]): Source {
+    const chooser = this.#policy.chooserOf(hosts);
+    const usable = new Set(hosts);
+    const weighted: { readonly chooser: HostChooser; readonly weight: number }[] = [];
+    for (const it of this.#weighsLocalities ? localities : []) {
+      const own = it.hosts.filter((host) => usable.has(host));
+      const share = Math.min(
+        1,
+        ((overprovisioningFactor / 100) * own.length) / (it.hosts.length - it.excluded),
+      );
+      if (own.length > 0 && it.weight > 0)
+        weighted.push({ chooser: this.#policy.chooserOf(own), weight: it.weight * share });
+    }
+    if (weighted.length === 0) return { chooser, localities: undefined, turns: [], next: 0 };
+    const turns = weightedTurns(weighted.map(({ weight }) => Math.round(weight * 1000)));
+    return {
+      chooser,
+      localities: weighted.map((it) => it.chooser),
+      turns,
+      next: Math.floor(Math.random() * turns.length),
+    };
+  }
+
+  /** A priority counts as whole while `overprovisioningFactor` times its usable hosts are enough; what it lacks goes to the next. */
+  #distribute(): void {
+    const priorities = this.#priorities;
+    const counted = ({ hosts, excluded }: HostSet) => hosts.length - excluded;
+    const available = (usable: number, set: HostSet) =>
+      counted(set) === 0
+        ? 0
+        : Math.min(100, Math.floor((set.overprovisioningFactor * usable) / counted(set)));
+    const healthy = priorities.map(({ set }) => available(set.healthy.length, set));
+    const degraded = priorities.map(({ set }) => available(set.degraded.length, set));
+    const total = Math.min(
+      100,
+      [...healthy, ...degraded].reduce((sum, it) => sum + it, 0),
+    );
+    const threshold = Math.min(
+      100,
+      this.#runtime.integer('upstream.healthy_panic_threshold', this.#settings.healthyPanicPercent),
+    );
+    for (const it of priorities) {
+      const { healthy: fit, degraded: half } = it.set;
+      const percent = counted(it.set) === 0 ? 0 : (100 * (fit.length + half.length)) / counted(it.set);
+      it.isPanicking = total < 100 && percent < threshold;
+    }
+    if (priorities.every((it) => it.isPanicking)) this.#shareByHosts();
+    else if (total > 0) this.#shareByAvailability(healthy, degraded, total);
+  }
+
+  #shareByAvailability(healthy: readonly number[], degraded: readonly number[], total: number): void {
+    const priorities = this.#priorities;
+    let left = 100;
+    const share = (availability: number) => {
+      const load = Math.min(left, Math.floor((availability * 100) / total));
+      left -= load;
+      return load;
+    };
+    priorities.forEach((it, i) => {
+      it.healthyLoad = share(healthy[i]!);
+    });
+    priorities.forEach((it, i) => {
+      it.degradedLoad = share(degraded[i]!);
+    });
+    // What rounding left.
+    const first = healthy.findIndex((it) => it > 0);
+    if (first >= 0) priorities[first]!.healthyLoad += left;
+    else priorities[degraded.findIndex((it) => it > 0)]!.degradedLoad += left;
+  }
+
+  /** All are in panic. */
+  #shareByHosts(): void {
+    const priorities = this.#priorities;
+    const hosts = priorities.reduce((sum, { set }) => sum + set.hosts.length, 0);
+    let left = 100;
+    for (const it of priorities) {
+      it.healthyLoad = hosts === 0 ? 0 : Math.floor((100 * it.set.hosts.length) / hosts);
+      left -= it.healthyLoad;
+    }
+    const first = priorities.find(({ set }) => set.hosts.length > 0) ?? priorities[0];
+    if (first !== undefined) first.healthyLoad += left;
+  }
+}
