@@ -107,6 +107,7 @@ const clusters: Readonly<Record<string, object>> = {
     common_lb_config: { healthy_panic_threshold: { value: 0 } },
     ...assignment('c', [{ weights: [1, 1], health: [down!, down!] }]),
   },
+  'no-hosts': assignment('c', []),
   degraded: assignment('c', [{ weights: [1, 1], health: [up!, half!] }]),
   'only-degraded': assignment('c', [{ weights: [1, 1], health: [half!, half!] }]),
   priorities: assignment('c', [{}, { priority: 1 }]),

@@ -175,7 +175,9 @@ export function updateHosts(cluster: Cluster, localities: readonly LocalityConfi
   if (makesItsHosts(cluster.config)) return;
   const before = cluster.hosts;
   const hosts = new Map<string, UpstreamHost>();
-  const byPriority: { readonly hosts: UpstreamHost[]; readonly localities: OwnLocality[] }[] = [];
+  const byPriority: { readonly hosts: UpstreamHost[]; readonly localities: OwnLocality[] }[] = [
+    { hosts: [], localities: [] },
+  ];
   for (const it of localities) {
     const locality =
       it.region === '' && it.zone === '' && it.subZone === ''
