@@ -140,12 +140,12 @@ test('shares: localities by weight, less for those that lack hosts', () => {
   const localities = [
     { weight: 3, excluded: 0, hosts: hostsOf('a ', [2, 0, 0]) },
     { weight: 1, excluded: 0, hosts: hostsOf('b ', [2, 0, 0]) },
-    { weight: 4, excluded: 0, hosts: hostsOf('c ', [1, 0, 6]) },
+    { weight: 2, excluded: 0, hosts: hostsOf('c ', [1, 0, 6]) },
     { weight: 0, excluded: 0, hosts: hostsOf('d ', [2, 0, 0]) },
   ];
   const hosts = localities.flatMap((it) => it.hosts);
   const weighed = shares([setOf(0, hosts, localities)], { weighsLocalities: true, panic: 0 });
-  assert.deepEqual(weighed, { percent: { 'a healthy': 63, 'b healthy': 21, 'c healthy': 17 }, panics: 0 });
+  assert.deepEqual(weighed, { percent: { 'a healthy': 68, 'b healthy': 23, 'c healthy': 9 }, panics: 0 });
   const plain = shares([setOf(0, hosts, localities)], { panic: 0 });
   assert.equal(plain.percent['d healthy'], 29);
 });
