@@ -1,6 +1,7 @@
 // What a server's TLSSocket does not offer to everybody, though Node itself uses it: kept in one place, under the transport's tests.
-import { randomBytes } from 'node:crypto';
+import { randomBytes, type X509Certificate } from 'node:crypto';
 import type { SecureContext, TLSSocket } from 'node:tls';
+import { ChainError, type PeerChain } from './handshake-verdict.ts';
 
 interface Undocumented {
   readonly ssl: { verifyError(): (Error & { readonly code: string }) | null } | null;
@@ -28,9 +29,13 @@ interface ContextHandle {
   enableTicketKeyCallback(): void;
 }
 
-/** OpenSSL's verdict on the peer's chain, `CERT_HAS_EXPIRED` and the like; empty when it is good or the peer sent none. */
-export function chainVerdict(socket: TLSSocket): string {
-  return (socket as unknown as Undocumented).ssl?.verifyError()?.code ?? '';
+/** Of a peer that has shown `leaf`, at the end of the handshake. */
+export function peerChain(socket: TLSSocket, leaf: X509Certificate): PeerChain {
+  const certificates: X509Certificate[] = [];
+  let it: X509Certificate | undefined = leaf;
+  for (; it !== undefined && certificates.length < 100; it = it.issuerCertificate) certificates.push(it);
+  const code = (socket as unknown as Undocumented).ssl?.verifyError()?.code ?? '';
+  return { certificates, code, error: ChainError.None };
 }
 
 /** What was read from the socket underneath before there was a TLS socket. OpenSSL has seen it when this returns. */

@@ -284,6 +284,8 @@ interface Verdict {
   readonly key: string;
   readonly isStapled: boolean;
   readonly alpn: string;
+  /** What the client was told. */
+  readonly alert: string;
 }
 
 /** Asks with `openssl s_client`. */
@@ -293,7 +295,10 @@ async function ask(port: number, args: readonly string[]): Promise<Verdict> {
   child.stdout.on('data', (it) => {
     output += it;
   });
-  child.stderr.resume();
+  let errors = '';
+  child.stderr.on('data', (it) => {
+    errors += it;
+  });
   child.stdin.on('error', () => {});
   child.stdin.write('GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n');
   await new Promise((resolve) => child.on('close', resolve));
@@ -305,9 +310,16 @@ async function ask(port: number, args: readonly string[]): Promise<Verdict> {
     certificate: found(/^subject=(.*)$/m),
     key: found(/^Server public key is (\d+) bit/m),
     alpn: found(/^ALPN protocol: (.*)$/m),
+    alert: /SSL alert number (\d+)/.exec(errors)?.[1] ?? '',
     isStapled: output.includes('OCSP Response Status: successful'),
   };
 }
+
+/** Alerts that OpenSSL cannot be made to send: what BoringSSL says (in TLS 1.2 sometimes nothing), and what it says in its place. */
+const otherAlerts: Partial<Record<ContextName, Readonly<Record<string, string>>>> = {
+  hash: { 114: '46' },
+  keyUsage: { 47: '43', '': '43' },
+};
 
 const order = Object.keys(contexts) as ContextName[];
 
@@ -403,7 +415,8 @@ test('TLS verdicts are those of Envoy', {
         for (let args = left.pop(); args !== undefined; args = left.pop()) {
           const theirs = await ask(envoy.ports[i]!, args);
           const own = await ask(ours.ports[i]!, args);
-          if (!isDeepStrictEqual(own, theirs))
+          const expected = { ...theirs, alert: otherAlerts[name]?.[theirs.alert] ?? theirs.alert };
+          if (!isDeepStrictEqual(own, expected))
             different.push({ args: args.join(' '), envoy: theirs, ours: own });
         }
       };

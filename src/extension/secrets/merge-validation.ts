@@ -11,6 +11,7 @@ export function mergeValidation(base: ValidationData, over: ValidationData): Val
     hashes: [...base.hashes, ...over.hashes],
     spkis: [...base.spkis, ...over.spkis],
     allowExpired: base.allowExpired || over.allowExpired,
+    onlyLeafCrl: base.onlyLeafCrl || over.onlyLeafCrl,
     acceptUntrusted: base.acceptUntrusted || over.acceptUntrusted,
     maxDepth: over.maxDepth >= 0 ? over.maxDepth : base.maxDepth,
     spiffe: over.spiffe ?? base.spiffe,

@@ -45,7 +45,7 @@ export function parseValidation(
   ]);
   if (message.only_verify_leaf_cert_crl)
     at.field('only_verify_leaf_cert_crl').warn(
-      'every CA of a chain needs its CRL all the same: OpenSSL looks for them',
+      'counts for clients only: of an upstream host every CA of the chain needs its CRL, OpenSSL looks for them',
     );
   const sans: SanMatcherData[] = [];
   message.match_typed_subject_alt_names.forEach((it, i) => {
@@ -80,6 +80,7 @@ export function parseValidation(
     hashes: message.verify_certificate_hash.map((it) => it.replaceAll(':', '').toLowerCase()),
     spkis: message.verify_certificate_spki,
     allowExpired: message.allow_expired_certificate,
+    onlyLeafCrl: message.only_verify_leaf_cert_crl,
     acceptUntrusted: message.trust_chain_verification === 'ACCEPT_UNTRUSTED',
     maxDepth: message.max_verify_depth ?? -1,
     spiffe: parseSpiffe(message.custom_validator_config, at.field('custom_validator_config')),

@@ -44,6 +44,8 @@ export interface ValidationData {
   readonly spkis: readonly string[];
   readonly allowExpired: boolean;
   readonly acceptUntrusted: boolean;
+  /** The CAs of a chain need no CRL. */
+  readonly onlyLeafCrl: boolean;
   /** -1: OpenSSL's limit of 100. */
   readonly maxDepth: number;
   /** Trust domains of the SPIFFE validator, which takes the place of all of the above but `sans`. */

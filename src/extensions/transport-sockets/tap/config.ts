@@ -4,9 +4,11 @@ import { onlyFields } from '#extension/message-fields.ts';
 import type { Configured, Registry } from '#extension/registry.ts';
 import type { RuntimeFraction } from '#extension/runtime.ts';
 import { runtimeFraction } from '#extension/runtime-config.ts';
-import type { MatchPredicate as OldMatchPredicate } from '#schema/messages/envoy/config/tap/v3.ts';
 import type { MatchPredicate } from '#schema/messages/envoy/config/common/matcher/v3.ts';
-import type { OutputSink_Format } from '#schema/messages/envoy/config/tap/v3.ts';
+import type {
+  MatchPredicate as OldMatchPredicate,
+  OutputSink_Format,
+} from '#schema/messages/envoy/config/tap/v3.ts';
 import type { Tap } from '#schema/messages/envoy/extensions/transport_sockets/tap/v3.ts';
 import type { FractionalPercent } from '#schema/messages/envoy/type/v3.ts';
 

@@ -2,10 +2,10 @@
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { logger } from '#base/logger.ts';
 import { encodeMessage } from '#schema/binary.ts';
+import { create } from '#schema/create.ts';
 import { jsonText, toJson } from '#schema/json.ts';
 import type { OutputSink_Format } from '#schema/messages/envoy/config/tap/v3.ts';
 import type { InitTypes } from '#schema/messages/type-map.ts';
-import { create } from '#schema/create.ts';
 import { message } from '#schema/registry.ts';
 import { writeText } from '#schema/text.ts';
 

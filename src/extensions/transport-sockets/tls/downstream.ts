@@ -1,6 +1,6 @@
 // TLS on accepted connections: `node:tls` on the accepted socket itself, once its ClientHello has been read and the context that BoringSSL's
-// choices come to was found. What OpenSSL leaves to its caller, whether the client may pass, is decided when the handshake is done and
-// before a filter sees the connection.
+// choices come to was found. What OpenSSL leaves to its caller, whether the client may pass, is decided in the handshake where that is
+// possible, else when it is done, and before a filter sees the connection.
 import { createHash, type X509Certificate } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { TLSSocket, type TLSSocketOptions } from 'node:tls';
@@ -9,9 +9,10 @@ import type { SecretStore, TicketKey } from '#extension/secrets/secret-data.ts';
 import type { TlsInfo } from '#extension/stream-info.ts';
 import type { DownstreamTransport, TransportSocketContext } from '#extension/transport-socket.ts';
 import { type ClientHello, Extension, HelloStatus, inspectClientHello } from '#net/client-hello.ts';
+import { ChainError, type Judge, type PeerChain } from '#net/handshake-verdict.ts';
 import { mayBeUsed } from '#net/tls-certificate.ts';
 import { tlsErrorReason, tlsErrorText } from '#net/tls-error.ts';
-import { receiveFirst, resumeById, staple } from '#net/tls-handle.ts';
+import { peerChain, receiveFirst, resumeById, staple } from '#net/tls-handle.ts';
 import type { Scope } from '#stats/store.ts';
 import type { DownstreamTlsConfig } from './config.ts';
 import { certificatesNow, validationDigest, validationNow } from './current-secrets.ts';
@@ -40,6 +41,10 @@ export class DownstreamTls implements DownstreamTransport {
   #validator: PeerValidator | undefined = undefined;
   #requestsCertificate = false;
   #demandsCertificate = false;
+  /** Clients that were let pass and whose handshakes go on. Who leaves then stays here until others come. */
+  readonly #passing: Passing[] = [];
+  /** Why the client of the handshake that fails now was refused, in Envoy's shape. */
+  #refusal = '';
 
   constructor(config: DownstreamTlsConfig, context: TransportSocketContext) {
     this.#config = config;
@@ -74,12 +79,15 @@ export class DownstreamTls implements DownstreamTransport {
     // Without a match there is none, as with Envoy; OpenSSL, if it knew ours, would fail.
     const protocol = hello && this.#config.alpn.find((it) => hello.alpn.includes(it));
     if (protocol !== undefined) options.ALPNProtocols = [protocol];
+    const stapling = hello === undefined ? Stapling.NotAsked : contexts.stapling(certificate, hello);
+    // OpenSSL has seen nothing yet that it could answer.
+    if (stapling === Stapling.Fail) socket.write(handshakeFailure);
     const tls = new TLSSocket(socket, options);
     this.#keyLog?.follow(tls, socket);
     tls.on('error', (error) => this.#onError(socket, error));
     tls.on('secure', () => this.#onSecure(tls, certificate, hello));
     if (hello === undefined) receiveFirst(tls, first);
-    else if (this.#staple(tls, contexts.stapling(certificate, hello), certificate)) {
+    else if (this.#staple(tls, stapling, certificate)) {
       if (this.#resumesById(hello)) {
         const sessions = this.#sessions;
         const asked = hello.sessionId.length > 0 ? sessions.get(hello.sessionId) : undefined;
@@ -148,16 +156,37 @@ export class DownstreamTls implements DownstreamTransport {
 
   #verdict(tls: TLSSocket, peer: X509Certificate | undefined): Verdict {
     if (peer === undefined || this.#validator === undefined) return unchecked;
-    return this.#validator.validate(tls, peer, '', [], this.#stats);
+    const at = this.#passing.findIndex((it) => it.certificate.raw.equals(peer.raw));
+    // Who resumes a session is not asked for a certificate again.
+    return at < 0
+      ? this.#validator.validate(peerChain(tls, peer), '', [], this.#stats)
+      : this.#passing.splice(at, 1)[0]!.verdict;
+  }
+
+  #judge(validator: PeerValidator, chain: PeerChain): number {
+    const certificate = chain.certificates[0]!;
+    if (!mayBeUsed(certificate, false)) {
+      this.#stats.connectionError.value++;
+      this.#refusal = tlsErrorText('KEY_USAGE_BIT_INCORRECT');
+      return ChainError.Purpose;
+    }
+    const verdict = validator.validate(chain, '', [], this.#stats);
+    this.#refusal = tlsErrorText('CERTIFICATE_VERIFY_FAILED', verdict.reason);
+    if (verdict.error === ChainError.None) {
+      this.#passing.push({ certificate, verdict });
+      if (this.#passing.length > mostPassing) this.#passing.shift();
+    }
+    return verdict.error;
   }
 
   /** Runs before the connection's own listener and leaves it a text in Envoy's shape. */
   #onError(socket: Socket, error: Error): void {
     const reason = tlsErrorReason(error);
     if (reason !== undefined) {
+      const isRefusal = reason === 'CERTIFICATE_VERIFY_FAILED';
       if (reason === 'PEER_DID_NOT_RETURN_A_CERTIFICATE') this.#stats.failVerifyNoCert.value++;
-      else this.#stats.connectionError.value++;
-      error.message = tlsErrorText(reason);
+      else if (!isRefusal) this.#stats.connectionError.value++;
+      error.message = isRefusal ? this.#refusal : tlsErrorText(reason);
     }
     log.debug(`remote address:${socket.remoteAddress ?? ''}:${socket.remotePort ?? ''},${error.message}`);
   }
@@ -181,16 +210,36 @@ export class DownstreamTls implements DownstreamTransport {
     this.#demandsCertificate =
       this.#requestsCertificate &&
       (config.requireClientCertificate || this.#validator?.demandsCertificate === true);
+    const validator = this.#validator;
+    const judge: Judge | undefined =
+      validator !== undefined && validation !== undefined && this.#requestsCertificate
+        ? {
+            stopsAtFirstProblem: !validation.allowExpired,
+            checksOnlyLeafCrl: validation.onlyLeafCrl,
+            judge: (chain) => this.#judge(validator, chain),
+          }
+        : undefined;
     this.#contexts = new ServerContexts(
       config,
       certificates,
       validation,
       configured.length > 0 ? configured : [ticketKeyFor(config.ticketSeed, certificates, validation)],
       validationDigest(validation),
+      judge,
     );
     listExpirations(this.#sslScope, certificates, validation);
   }
 }
+
+interface Passing {
+  readonly certificate: X509Certificate;
+  readonly verdict: Verdict;
+}
+
+const mostPassing = 100;
+
+/** A record with the alert. */
+const handshakeFailure = Buffer.of(21, 3, 3, 0, 2, 2, 40);
 
 /** BoringSSL's limit of a message, and room for the headers of a few records. What is longer is OpenSSL's to refuse. */
 const maxHelloBytes = 16_384 + 256;

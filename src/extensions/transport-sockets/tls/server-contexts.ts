@@ -4,6 +4,7 @@ import { createSecureContext, type SecureContext, type SecureContextOptions } fr
 import type { CertificateData, TicketKey, ValidationData } from '#extension/secrets/secret-data.ts';
 import type { CertificateInfo } from '#extension/stream-info.ts';
 import { type ClientHello, Extension } from '#net/client-hello.ts';
+import { type Judge, judgeInHandshake } from '#net/handshake-verdict.ts';
 import { CertificateFacts, serverNames } from '#net/tls-certificate.ts';
 import { rotateTicketKeys } from '#net/tls-handle.ts';
 import type { DownstreamTlsConfig } from './config.ts';
@@ -24,6 +25,7 @@ export class ServerCertificate {
   readonly #config: DownstreamTlsConfig;
   readonly #ticketKeys: readonly TicketKey[];
   readonly #options: SecureContextOptions;
+  readonly #judge: Judge | undefined;
   readonly #contexts = new Map<string, SecureContext>();
 
   constructor(
@@ -31,8 +33,10 @@ export class ServerCertificate {
     data: CertificateData,
     ticketKeys: readonly TicketKey[],
     options: SecureContextOptions,
+    judge: Judge | undefined,
   ) {
     this.#config = config;
+    this.#judge = judge;
     this.#ticketKeys = ticketKeys;
     this.#options = options;
     this.data = data;
@@ -63,6 +67,7 @@ export class ServerCertificate {
       honorCipherOrder: !prefersClientCiphers && !isClients,
     });
     if (this.#ticketKeys.length > 1) rotateTicketKeys(made, this.#ticketKeys);
+    if (this.#judge !== undefined) judgeInHandshake(made, this.#judge);
     this.#contexts.set(first, made);
     return made;
   }
@@ -82,21 +87,28 @@ export class ServerContexts {
     validation: ValidationData | undefined,
     ticketKeys: readonly TicketKey[],
     sessionIdContext: string,
+    judge: Judge | undefined,
   ) {
     this.#config = config;
     let secureOptions = constants.SSL_OP_NO_RENEGOTIATION;
     if (!config.stateless) secureOptions |= constants.SSL_OP_NO_TICKET;
     this.all = certificates.map(
       (it) =>
-        new ServerCertificate(config, it, ticketKeys, {
-          ...contextOptions(config, [it], validation),
-          // OpenSSL would rather take any group that a key came for than ask for one of the group before the slash.
-          ecdhCurve: config.groups.join(config.prefersClientCiphers ? ':' : '/'),
-          ticketKeys: Buffer.from(ticketKeys[0]!),
-          sessionTimeout: config.sessionTimeout > 0 ? config.sessionTimeout : 7200,
-          sessionIdContext,
-          secureOptions,
-        }),
+        new ServerCertificate(
+          config,
+          it,
+          ticketKeys,
+          {
+            ...contextOptions(config, [it], validation),
+            // OpenSSL would rather take any group that a key came for than ask for one of the group before the slash.
+            ecdhCurve: config.groups.join(config.prefersClientCiphers ? ':' : '/'),
+            ticketKeys: Buffer.from(ticketKeys[0]!),
+            sessionTimeout: config.sessionTimeout > 0 ? config.sessionTimeout : 7200,
+            sessionIdContext,
+            secureOptions,
+          },
+          judge,
+        ),
     );
     for (const certificate of this.all) {
       for (const name of serverNames(certificate.leaf)) {

@@ -18,6 +18,7 @@ import type {
 } from '#extension/transport-socket.ts';
 import { mayBeUsed } from '#net/tls-certificate.ts';
 import { tlsErrorReason, tlsErrorText } from '#net/tls-error.ts';
+import { peerChain } from '#net/tls-handle.ts';
 import type { Scope } from '#stats/store.ts';
 import type { UpstreamTlsConfig } from './config.ts';
 import { certificatesNow, validationNow } from './current-secrets.ts';
@@ -143,7 +144,7 @@ export class UpstreamTls implements UpstreamTransport {
     let isValidated = resumed?.isValidated ?? false;
     if (resumed === undefined && this.#validator !== undefined && peer !== undefined) {
       const checkedName = this.#config.autoSniSanValidation ? sni : '';
-      const { reason, validated } = this.#validator.validate(tls, peer, checkedName, names, stats);
+      const { reason, validated } = this.#validator.validate(peerChain(tls, peer), checkedName, names, stats);
       if (reason !== '') {
         tls.destroy(new Error(tlsErrorText('CERTIFICATE_VERIFY_FAILED', reason)));
         return;

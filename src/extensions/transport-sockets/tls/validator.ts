@@ -1,23 +1,24 @@
-// Is the peer who it should be? Runs at the end of a handshake, on what OpenSSL found about the chain.
+// Is the peer who it should be? Runs on what OpenSSL found about the chain, in a handshake or at its end.
 import { createHash, X509Certificate } from 'node:crypto';
-import type { TLSSocket } from 'node:tls';
 import { compileStringMatcher } from '#extension/matchers/compile.ts';
 import type { StringMatcher } from '#extension/matchers/string-matcher.ts';
 import type { SanMatcherData, ValidationData } from '#extension/secrets/secret-data.ts';
 import { objectIdentifier } from '#net/der.ts';
+import { ChainError, type PeerChain } from '#net/handshake-verdict.ts';
 import { CertificateFacts, keyUsage, otherNames, pemCertificates } from '#net/tls-certificate.ts';
-import { chainVerdict } from '#net/tls-handle.ts';
 import type { SslStats } from './stats.ts';
 
 /** `reason` is empty for a peer that may pass; `validated` is what `%DOWNSTREAM_PEER_...%` and route matches ask for. */
 export interface Verdict {
   readonly reason: string;
   readonly validated: boolean;
+  /** What the peer is told is made of this. */
+  readonly error: number;
 }
 
-const accepted: Verdict = { reason: '', validated: true };
+const accepted: Verdict = { reason: '', validated: true, error: ChainError.None };
 /** Nothing was asked for, or the peer showed nothing. */
-export const unchecked: Verdict = { reason: '', validated: false };
+export const unchecked: Verdict = { reason: '', validated: false, error: ChainError.None };
 
 interface SanMatcher {
   readonly type: SanMatcherData['type'];
@@ -66,31 +67,24 @@ export class PeerValidator {
    * `sni`: a DNS name that the certificate must have besides (`auto_sni_san_validation`), empty for none. `names`: one of these,
    * as DNS name, URI or address.
    */
-  validate(
-    socket: TLSSocket,
-    peer: X509Certificate,
-    sni: string,
-    names: readonly string[],
-    stats: SslStats,
-  ): Verdict {
+  validate(chain: PeerChain, sni: string, names: readonly string[], stats: SslStats): Verdict {
     const data = this.#data;
+    const peer = chain.certificates[0]!;
     const isAnyoneTaken = data.acceptUntrusted;
     const domains = this.#trustDomains;
     if (domains !== undefined) {
-      const problem = spiffeProblem(peer, domains);
+      const problem = spiffeProblem(chain, domains);
       if (problem !== '') {
         stats.failVerifyError.value++;
         return refused(`verify cert failed: ${problem}`);
       }
     } else if (data.trustedCa !== '') {
-      const problem = this.#chainProblem(socket, peer);
+      const problem = this.#chainProblem(chain);
       if (problem !== '') {
         stats.failVerifyError.value++;
-        if (!isAnyoneTaken)
-          return refused(
-            `verify cert failed: X509_verify_cert: certificate verification error at depth 0: ${problem}`,
-          );
-        return unchecked;
+        if (isAnyoneTaken) return unchecked;
+        const reason = `verify cert failed: X509_verify_cert: certificate verification error at depth 0: ${problem}`;
+        return { reason, validated: false, error: chain.error || ChainError.TooLong };
       }
     }
     const facts = new CertificateFacts(peer);
@@ -125,23 +119,22 @@ export class PeerValidator {
     return this.asksForCertificate || names.length > 0 || sni !== '' ? accepted : unchecked;
   }
 
-  #chainProblem(socket: TLSSocket, peer: X509Certificate): string {
-    const code = chainVerdict(socket);
+  #chainProblem({ certificates, code }: PeerChain): string {
     const { allowExpired, crl, maxDepth } = this.#data;
     if (code === 'CERT_HAS_EXPIRED' && allowExpired && crl === '') {
       // OpenSSL tells the last of several problems: the signatures are looked at here. Revocation it does not tell then.
-      return reachesRoot(peer, this.roots) ? '' : 'unable to get local issuer certificate';
+      return depthOf(certificates, this.roots) >= 0 ? '' : 'unable to get local issuer certificate';
     }
     if (code !== '') return problems[code] ?? code.toLowerCase().replaceAll('_', ' ');
     // BoringSSL counts the root, too, but not where it signed the leaf itself.
-    if (maxDepth >= 0 && intermediates(peer, this.roots) + 1 > Math.max(maxDepth, 1))
+    if (maxDepth >= 0 && depthOf(certificates, this.roots) + 1 > Math.max(maxDepth, 1))
       return 'certificate chain too long';
     return '';
   }
 }
 
 function refused(reason: string): Verdict {
-  return { reason, validated: false };
+  return { reason, validated: false, error: ChainError.Other };
 }
 
 /** In OpenSSL's words. */
@@ -208,51 +201,35 @@ function publicKeyHash(x509: X509Certificate): string {
   return createHash('sha256').update(der).digest('base64');
 }
 
-/** Signatures and the CA bit up to one of `roots`; dates are not looked at. */
-function reachesRoot(leaf: X509Certificate, roots: readonly X509Certificate[]): boolean {
-  let it = leaf;
-  for (let depth = 0; depth < 100; depth++) {
-    const subject = it;
-    if (roots.some((root) => subject.raw.equals(root.raw) || isSignedBy(subject, root))) return true;
-    const issuer = subject.issuerCertificate;
-    if (issuer === undefined || !isSignedBy(subject, issuer)) return false;
-    it = issuer;
-  }
-  return false;
-}
-
 function isSignedBy(subject: X509Certificate, issuer: X509Certificate): boolean {
   return issuer.ca && subject.checkIssued(issuer) && subject.verify(issuer.publicKey);
 }
 
-/** Certificates between the leaf and the root that vouches for it. */
-function intermediates(leaf: X509Certificate, roots: readonly X509Certificate[]): number {
-  let count = 0;
-  for (
-    let it: X509Certificate | undefined = leaf;
-    it !== undefined && count < 100;
-    it = it.issuerCertificate
-  ) {
-    const subject = it;
+/** How many certificates are between the leaf and the root that vouches for it, by signatures and the CA bit, not by dates; negative when none does. */
+function depthOf(sent: readonly X509Certificate[], roots: readonly X509Certificate[]): number {
+  let it: X509Certificate | undefined = sent[0];
+  for (let count = 0; it !== undefined && count < sent.length; count++) {
+    const subject: X509Certificate = it;
     if (roots.some((root) => subject.raw.equals(root.raw))) return Math.max(count - 1, 0);
     if (roots.some((root) => isSignedBy(subject, root))) return count;
-    count++;
+    it = sent.find((other) => other !== subject && isSignedBy(subject, other));
   }
-  return count;
+  return -1;
 }
 
 /** SPIFFE X.509-SVID: a leaf that may not sign others, one URI name, signed by a bundle of its trust domain. */
 function spiffeProblem(
-  peer: X509Certificate,
+  { certificates }: PeerChain,
   domains: ReadonlyMap<string, readonly X509Certificate[]>,
 ): string {
+  const peer = certificates[0]!;
   const usage = keyUsage(peer);
   if (peer.ca || usage === undefined || (usage & signsOthers) !== 0) return 'cert precheck';
   const { uriSans } = new CertificateFacts(peer);
   const domain = uriSans.length === 1 ? /^spiffe:\/\/([^/]+)/.exec(uriSans[0]!)?.[1] : undefined;
   const bundle = domain === undefined ? undefined : domains.get(domain);
   if (bundle === undefined) return 'no trust bundle store';
-  return isInForce(peer) && reachesRoot(peer, bundle) ? '' : 'X509_verify_cert failed';
+  return isInForce(peer) && depthOf(certificates, bundle) >= 0 ? '' : 'X509_verify_cert failed';
 }
 
 /** keyCertSign and cRLSign of RFC 5280 4.2.1.3. */
