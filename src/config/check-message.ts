@@ -100,7 +100,7 @@ class MessageChecker implements Surroundings {
   #message(type: MessageType, message: Message, isRoot: boolean): void {
     const level: Level = { type, message, isRoot, field: undefined, element: undefined };
     this.#levels.push(level);
-    const constraints = constraintsOf(type);
+    const constraints = unconstrained.has(type.name) ? [] : constraintsOf(type);
     const { fields } = type;
     for (let i = 0; i < fields.length; i++) {
       const rules = constraints[i];
@@ -385,3 +385,9 @@ function deprecatedDefaults(type: MessageType): readonly Field[] {
 function pascalCase(name: string): string {
   return name.replace(/(?:^|_)([a-z0-9])/g, (_, c: string) => c.toUpperCase());
 }
+
+/** Envoy reads these without looking at the constraints of their fields. */
+const unconstrained: ReadonlySet<string> = new Set([
+  'envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig',
+  'envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig.TrustDomain',
+]);

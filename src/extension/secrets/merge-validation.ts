@@ -13,6 +13,7 @@ export function mergeValidation(base: ValidationData, over: ValidationData): Val
     allowExpired: base.allowExpired || over.allowExpired,
     onlyLeafCrl: base.onlyLeafCrl || over.onlyLeafCrl,
     acceptUntrusted: base.acceptUntrusted || over.acceptUntrusted,
+    hidesCaNames: base.hidesCaNames || over.hidesCaNames,
     maxDepth: over.maxDepth >= 0 ? over.maxDepth : base.maxDepth,
     spiffe: over.spiffe ?? base.spiffe,
   };

@@ -82,6 +82,7 @@ export function parseValidation(
     allowExpired: message.allow_expired_certificate,
     onlyLeafCrl: message.only_verify_leaf_cert_crl,
     acceptUntrusted: message.trust_chain_verification === 'ACCEPT_UNTRUSTED',
+    hidesCaNames: message.suppress_client_ca_list,
     maxDepth: message.max_verify_depth ?? -1,
     spiffe: parseSpiffe(message.custom_validator_config, at.field('custom_validator_config')),
   };
@@ -124,7 +125,9 @@ function parseSpiffe(
   }
   const here = at.field('typed_config');
   const message = custom.typed_config as object as SPIFFECertValidatorConfig;
-  onlyFields(message, here, ['trust_domains']);
+  onlyFields(message, here, ['trust_domains', 'trust_bundles']);
+  if (message.trust_bundles !== undefined)
+    return parseBundles(message.trust_bundles, here.field('trust_bundles'));
   const domains: SpiffeTrustDomain[] = [];
   message.trust_domains.forEach((domain, i) => {
     const domainAt = here.field('trust_domains', i);
@@ -139,4 +142,31 @@ function parseSpiffe(
     });
   });
   return domains;
+}
+
+/** SPIFFE bundles of several trust domains as JSON, of whose keys those for X.509 are taken. */
+function parseBundles(source: DataSource, at: ParseContext): readonly SpiffeTrustDomain[] {
+  const text = readDataSource(source, at)?.toString();
+  if (text === undefined) return [];
+  try {
+    const { trust_domains: domains } = JSON.parse(text) as BundleMap;
+    return Object.entries(domains).map(([name, { keys }]) => ({
+      name,
+      bundle: keys
+        .filter(({ use }) => use === 'x509-svid')
+        .flatMap(({ x5c }) => x5c.map((it) => new X509Certificate(Buffer.from(it, 'base64')).toString()))
+        .join(''),
+    }));
+  } catch (cause) {
+    const problem = 'Failed to load SPIFFE Bundle map';
+    at.fail(`${problem}: ${(cause as Error).message}`, { envoy: problem, cause });
+    return [];
+  }
+}
+
+/** As far as it is needed, of what the SPIFFE API calls so. */
+interface BundleMap {
+  readonly trust_domains: Readonly<
+    Record<string, { readonly keys: readonly { readonly use: string; readonly x5c: readonly string[] }[] }>
+  >;
 }

@@ -46,6 +46,8 @@ export interface ValidationData {
   readonly acceptUntrusted: boolean;
   /** The CAs of a chain need no CRL. */
   readonly onlyLeafCrl: boolean;
+  /** Clients are not told the names of the CAs. */
+  readonly hidesCaNames: boolean;
   /** -1: OpenSSL's limit of 100. */
   readonly maxDepth: number;
   /** Trust domains of the SPIFFE validator, which takes the place of all of the above but `sans`. */

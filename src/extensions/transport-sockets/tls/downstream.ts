@@ -17,7 +17,7 @@ import type { Scope } from '#stats/store.ts';
 import type { DownstreamTlsConfig } from './config.ts';
 import { certificatesNow, validationDigest, validationNow } from './current-secrets.ts';
 import { KeyLog } from './key-log.ts';
-import { agreedGroup, agreesOnTls13 } from './negotiation.ts';
+import { agreedGroup, agreesOnTls13, peerSignature } from './negotiation.ts';
 import { type ServerCertificate, ServerContexts, Stapling } from './server-contexts.ts';
 import { SessionCache } from './session-cache.ts';
 import { SocketTlsInfo } from './socket-info.ts';
@@ -150,6 +150,8 @@ export class DownstreamTls implements DownstreamTransport {
     const exchangesKeys = version === 'TLSv1.3' || cipher.startsWith('ECDHE-');
     const group = hello !== undefined && exchangesKeys ? agreedGroup(this.#config, hello) : '';
     if (group !== '') stats.count('curves', group);
+    const signature = peer === undefined ? '' : peerSignature(this.#config, version, peer);
+    if (signature !== '') stats.count('sigalgs', signature);
     const roots = this.#validator?.roots;
     this.#infos.set(tls, new SocketTlsInfo(tls, version, cipher, group, peer, validated, local, roots));
   }

@@ -1,6 +1,8 @@
 // What BoringSSL would agree on with a client, where OpenSSL has to be led to it or cannot tell afterwards.
+import type { X509Certificate } from 'node:crypto';
 import { type ClientHello, Extension } from '#net/client-hello.ts';
-import type { DownstreamTlsConfig } from './config.ts';
+import type { DownstreamTlsConfig, TlsConfig } from './config.ts';
+import { curveOf } from './secure-context.ts';
 
 const tls13 = 0x0304;
 const tls12 = 0x0303;
@@ -38,9 +40,9 @@ const groupNames: readonly { readonly id: number; readonly names: readonly strin
 
 /** ECDSA over the curve: its signature algorithm in TLS 1.3, the group of the curve before, OpenSSL's name. */
 const ecdsaCurves = [
-  { signature: 0x0403, group: 23, name: 'prime256v1' },
-  { signature: 0x0503, group: 24, name: 'secp384r1' },
-  { signature: 0x0603, group: 25, name: 'secp521r1' },
+  { signature: 0x0403, group: 23, name: 'prime256v1', algorithm: 'ecdsa_secp256r1_sha256' },
+  { signature: 0x0503, group: 24, name: 'secp384r1', algorithm: 'ecdsa_secp384r1_sha384' },
+  { signature: 0x0603, group: 25, name: 'secp521r1', algorithm: 'ecdsa_secp521r1_sha512' },
 ];
 
 export function agreesOnTls13(config: DownstreamTlsConfig, hello: ClientHello): boolean {
@@ -90,4 +92,22 @@ export function agreedGroup(config: DownstreamTlsConfig, hello: ClientHello): st
 /** Authenticated encryption came with TLS 1.2. */
 function isFor(suite: string, { legacyVersion }: ClientHello): boolean {
   return legacyVersion >= tls12 || /-SHA$/.test(suite);
+}
+
+/**
+ * The algorithm that the peer has signed with, if it has: the first of ours that suits its key, which is what peers take. OpenSSL does
+ * not tell. Empty: none.
+ */
+export function peerSignature(config: TlsConfig, version: string, peer: X509Certificate): string {
+  const curve = curveOf(peer);
+  const isTls13 = version === 'TLSv1.3';
+  if (!isTls13 && version !== 'TLSv1.2') return '';
+  const own = ecdsaCurves.find((it) => it.name === curve)?.algorithm;
+  const suits = (it: string) =>
+    curve === ''
+      ? it.startsWith('rsa_pss_') || (!isTls13 && it.startsWith('rsa_'))
+      : isTls13
+        ? it === own
+        : it.startsWith('ecdsa_');
+  return config.signatureAlgorithms.find(suits) ?? '';
 }

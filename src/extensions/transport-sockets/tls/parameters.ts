@@ -12,8 +12,9 @@ export interface TlsParametersData {
   /** OpenSSL's security level for them. */
   readonly level: string;
   readonly groups: readonly string[];
-  /** Empty: OpenSSL's default. */
-  readonly signatureAlgorithms: string;
+  /** Of TLS 1.3. */
+  readonly tls13Suites: readonly string[];
+  readonly signatureAlgorithms: readonly string[];
 }
 
 const versions: Readonly<Record<string, SecureVersion>> = {
@@ -24,7 +25,45 @@ const versions: Readonly<Record<string, SecureVersion>> = {
 };
 
 /** BoringSSL has no switch for them: they are always on. */
-const tls13Suites = 'TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256';
+const tls13Suites = ['TLS_AES_256_GCM_SHA384', 'TLS_CHACHA20_POLY1305_SHA256', 'TLS_AES_128_GCM_SHA256'];
+
+/** What BoringSSL takes of peers. */
+const defaultSignatures = [
+  'ecdsa_secp256r1_sha256',
+  'rsa_pss_rsae_sha256',
+  'rsa_pkcs1_sha256',
+  'ecdsa_secp384r1_sha384',
+  'rsa_pss_rsae_sha384',
+  'rsa_pkcs1_sha384',
+  'rsa_pss_rsae_sha512',
+  'rsa_pkcs1_sha512',
+  'rsa_pkcs1_sha1',
+];
+
+/** The policy FIPS_202205, which stands above all other parameters. */
+const fips = {
+  minVersion: 'TLSv1.2',
+  maxVersion: 'TLSv1.3',
+  suites: [
+    ['ECDHE-ECDSA-AES128-GCM-SHA256'],
+    ['ECDHE-RSA-AES128-GCM-SHA256'],
+    ['ECDHE-ECDSA-AES256-GCM-SHA384'],
+    ['ECDHE-RSA-AES256-GCM-SHA384'],
+  ],
+  level: '',
+  tls13Suites: ['TLS_AES_256_GCM_SHA384', 'TLS_AES_128_GCM_SHA256'],
+  groups: ['P-256', 'P-384'],
+  signatureAlgorithms: [
+    'rsa_pkcs1_sha256',
+    'rsa_pkcs1_sha384',
+    'rsa_pkcs1_sha512',
+    'ecdsa_secp256r1_sha256',
+    'ecdsa_secp384r1_sha384',
+    'rsa_pss_rsae_sha256',
+    'rsa_pss_rsae_sha384',
+    'rsa_pss_rsae_sha512',
+  ],
+} satisfies TlsParametersData;
 
 const defaultCiphers = [
   '[ECDHE-ECDSA-AES128-GCM-SHA256|ECDHE-ECDSA-CHACHA20-POLY1305]',
@@ -64,7 +103,9 @@ export function parseParameters(
       'cipher_suites',
       'ecdh_curves',
       'signature_algorithms',
+      'compliance_policies',
     ]);
+  if (message?.compliance_policies.includes('FIPS_202205')) return fips;
   const minVersion = versions[message?.tls_minimum_protocol_version ?? ''] ?? 'TLSv1.2';
   const maxVersion =
     versions[message?.tls_maximum_protocol_version ?? ''] ?? (isServer ? 'TLSv1.3' : 'TLSv1.2');
@@ -81,14 +122,18 @@ export function parseParameters(
       message === undefined || message.ecdh_curves.length === 0
         ? ['X25519', 'P-256']
         : message.ecdh_curves.flatMap((it) => it.split(':')),
-    signatureAlgorithms: message?.signature_algorithms.join(':') ?? '',
+    tls13Suites,
+    signatureAlgorithms:
+      message === undefined || message.signature_algorithms.length === 0
+        ? defaultSignatures
+        : message.signature_algorithms,
   };
 }
 
 /** OpenSSL's list, with `first` in front of the others: it knows nothing of suites of equal preference. */
-export function cipherList({ suites, level }: TlsParametersData, first: string): string {
+export function cipherList({ tls13Suites, suites, level }: TlsParametersData, first: string): string {
   const others = suites.flat().filter((it) => it !== first);
-  return [tls13Suites, ...(first === '' ? others : [first, ...others])].join(':') + level;
+  return [...tls13Suites, ...(first === '' ? others : [first, ...others])].join(':') + level;
 }
 
 /** `[A|B]`: suites of equal preference. */

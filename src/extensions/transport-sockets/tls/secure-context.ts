@@ -1,7 +1,14 @@
 // What the OpenSSL contexts of servers and clients have in common.
 import { X509Certificate } from 'node:crypto';
-import { createSecureContext, type SecureContextOptions } from 'node:tls';
+import {
+  createSecureContext,
+  getCACertificates,
+  type SecureContext,
+  type SecureContextOptions,
+  setDefaultCACertificates,
+} from 'node:tls';
 import type { CertificateData, ValidationData } from '#extension/secrets/secret-data.ts';
+import { pemCertificates } from '#net/tls-certificate.ts';
 import type { TlsConfig } from './config.ts';
 import { cipherList } from './parameters.ts';
 
@@ -18,15 +25,45 @@ export function contextOptions(
       ? {}
       : { pfx: pkcs12.map((it) => ({ buf: Buffer.from(it.pkcs12!), passphrase: it.password })) }),
     // An empty list: not the roots of the system.
-    ca: validation === undefined || validation.trustedCa === '' ? [] : [validation.trustedCa],
+    ca: [...caCertificates(validation)],
     ...(validation === undefined || validation.crl === '' ? {} : { crl: validation.crl }),
     allowPartialTrustChain: true,
     minVersion: config.minVersion,
     maxVersion: config.maxVersion,
     ciphers: cipherList(config, ''),
     ecdhCurve: config.groups.join(':'),
-    ...(config.signatureAlgorithms === '' ? {} : { sigalgs: config.signatureAlgorithms }),
+    sigalgs: [...config.signatureAlgorithms, ...ownSignatures(certificates)].join(':'),
   };
+}
+
+/** BoringSSL signs with more than it takes of others. */
+function ownSignatures(certificates: readonly CertificateData[]): readonly string[] {
+  return certificates.some((it) => curveOf(leafOf(it)) === 'secp521r1') ? ['ecdsa_secp521r1_sha512'] : [];
+}
+
+/** Of the key, in OpenSSL's words; empty for RSA. */
+export function curveOf({ publicKey }: X509Certificate): string {
+  return publicKey.asymmetricKeyType === 'ec' ? (publicKey.asymmetricKeyDetails?.namedCurve ?? '') : '';
+}
+
+function caCertificates(validation: ValidationData | undefined): readonly string[] {
+  if (validation === undefined) return [];
+  if (validation.spiffe !== undefined) return validation.spiffe.map(({ bundle }) => bundle);
+  return validation.trustedCa === '' ? [] : [validation.trustedCa];
+}
+
+/**
+ * A context whose clients are not told the names of the CAs. OpenSSL lists those that are given to a context, but not Node's own, in the
+ * place of which they stand for a moment.
+ */
+export function withoutCaNames({ ca, ...options }: SecureContextOptions): SecureContext {
+  const own = getCACertificates('default');
+  setDefaultCACertificates((ca as string[]).flatMap(pemCertificates));
+  try {
+    return createSecureContext(options);
+  } finally {
+    setDefaultCACertificates(own);
+  }
 }
 
 /** The certificate itself, without its chain. */

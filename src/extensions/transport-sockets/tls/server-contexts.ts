@@ -10,7 +10,7 @@ import { rotateTicketKeys } from '#net/tls-handle.ts';
 import type { DownstreamTlsConfig } from './config.ts';
 import { agreesOnTls13, preferredSuite, takenCurves } from './negotiation.ts';
 import { cipherList } from './parameters.ts';
-import { contextOptions, leafOf } from './secure-context.ts';
+import { contextOptions, curveOf, leafOf, withoutCaNames } from './secure-context.ts';
 
 export const Stapling = { NotAsked: 0, Staple: 1, Omit: 2, Fail: 3 } as const;
 export type Stapling = (typeof Stapling)[keyof typeof Stapling];
@@ -24,6 +24,7 @@ export class ServerCertificate {
   readonly curve: string;
   readonly #config: DownstreamTlsConfig;
   readonly #ticketKeys: readonly TicketKey[];
+  readonly #hidesCaNames: boolean;
   readonly #options: SecureContextOptions;
   readonly #judge: Judge | undefined;
   readonly #contexts = new Map<string, SecureContext>();
@@ -32,9 +33,11 @@ export class ServerCertificate {
     config: DownstreamTlsConfig,
     data: CertificateData,
     ticketKeys: readonly TicketKey[],
+    hidesCaNames: boolean,
     options: SecureContextOptions,
     judge: Judge | undefined,
   ) {
+    this.#hidesCaNames = hidesCaNames;
     this.#config = config;
     this.#judge = judge;
     this.#ticketKeys = ticketKeys;
@@ -42,8 +45,7 @@ export class ServerCertificate {
     this.data = data;
     this.leaf = leafOf(data);
     this.info = new CertificateFacts(this.leaf);
-    const { asymmetricKeyType, asymmetricKeyDetails } = this.leaf.publicKey;
-    this.curve = asymmetricKeyType === 'ec' ? (asymmetricKeyDetails?.namedCurve ?? '') : '';
+    this.curve = curveOf(this.leaf);
     // What most clients need, so that none of them waits for it.
     this.#context(config.maxVersion === 'TLSv1.3' ? clientOrder : '');
   }
@@ -61,11 +63,12 @@ export class ServerCertificate {
     if (known !== undefined) return known;
     const { prefersClientCiphers } = this.#config;
     const isClients = first === clientOrder;
-    const made = createSecureContext({
+    const options = {
       ...this.#options,
       ...(isClients ? {} : { ciphers: cipherList(this.#config, first) }),
       honorCipherOrder: !prefersClientCiphers && !isClients,
-    });
+    };
+    const made = this.#hidesCaNames ? withoutCaNames(options) : createSecureContext(options);
     if (this.#ticketKeys.length > 1) rotateTicketKeys(made, this.#ticketKeys);
     if (this.#judge !== undefined) judgeInHandshake(made, this.#judge);
     this.#contexts.set(first, made);
@@ -98,6 +101,7 @@ export class ServerContexts {
           config,
           it,
           ticketKeys,
+          validation?.hidesCaNames ?? false,
           {
             ...contextOptions(config, [it], validation),
             // OpenSSL would rather take any group that a key came for than ask for one of the group before the slash.

@@ -1,6 +1,7 @@
 // The two transports against `node:tls` peers and each other, on real sockets.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
@@ -248,6 +249,25 @@ const agreements: readonly {
   { name: 'no protocol when it knows none', asks: { ALPNProtocols: ['foo', 'bar'] }, got: { alpn: '' } },
 ];
 
+test('keeps to the FIPS policy whatever else is configured', async (t) => {
+  const { transport } = downstream({
+    common_tls_context: {
+      tls_certificates: [certificateFiles('server-rsa')],
+      tls_params: {
+        compliance_policies: ['FIPS_202205'],
+        ecdh_curves: ['X25519'],
+        cipher_suites: ['AES128-SHA'],
+      },
+    },
+  });
+  const server = await listen(t, transport);
+  const fit = await dial(t, server.port, { maxVersion: 'TLSv1.2' });
+  const { info } = await server.next();
+  assert.deepEqual([fit.getCipher().name, info?.group], ['ECDHE-RSA-AES128-GCM-SHA256', 'P-256']);
+  await dial(t, server.port, { maxVersion: 'TLSv1.2', ciphers: 'AES128-SHA' });
+  assert.match((await server.next()).error, /NO_SHARED_CIPHER/);
+});
+
 test('agrees with clients on what Envoy would', async (t) => {
   const { transport } = downstream({
     common_tls_context: {
@@ -392,7 +412,47 @@ const clients = [
     validation: spiffe('example.org', 'ca'),
     counted: 'fail_verify_error',
   },
+  {
+    name: 'the SPIFFE id of a trust domain in a bundle map',
+    client: 'client',
+    validation: bundles('example.com', 'ca'),
+    passes: true,
+    validated: true,
+  },
+  {
+    name: 'the SPIFFE id of a trust domain whose bundle does not vouch for it',
+    client: 'client',
+    validation: bundles('example.com', 'other-ca'),
+    counted: 'fail_verify_error',
+  },
+  {
+    name: 'a valid certificate without being told of the CA',
+    client: 'client',
+    validation: { ...trusted, suppress_client_ca_list: true },
+    passes: true,
+    validated: true,
+  },
+  {
+    name: 'the certificate of another CA without being told of ours',
+    client: 'other',
+    validation: { ...trusted, suppress_client_ca_list: true },
+    counted: 'fail_verify_error',
+  },
 ];
+
+function bundles(name: string, ca: string) {
+  const x5c = [new X509Certificate(pem(ca)).raw.toString('base64')];
+  const inline_string = JSON.stringify({ trust_domains: { [name]: { keys: [{ use: 'x509-svid', x5c }] } } });
+  return {
+    custom_validator_config: {
+      name: 'envoy.tls.cert_validator.spiffe',
+      typed_config: {
+        '@type': `type.googleapis.com/${package_}.SPIFFECertValidatorConfig`,
+        trust_bundles: { inline_string },
+      },
+    },
+  } as const;
+}
 
 function spiffe(name: string, ca: string) {
   return {

@@ -23,6 +23,7 @@ import type { Scope } from '#stats/store.ts';
 import type { UpstreamTlsConfig } from './config.ts';
 import { certificatesNow, validationNow } from './current-secrets.ts';
 import { KeyLog } from './key-log.ts';
+import { peerSignature } from './negotiation.ts';
 import { contextOptions } from './secure-context.ts';
 import { SocketTlsInfo } from './socket-info.ts';
 import { listExpirations, SocketFactoryStats, SslStats } from './stats.ts';
@@ -159,6 +160,8 @@ export class UpstreamTls implements UpstreamTransport {
     const { name = '' } = (tls.getEphemeralKeyInfo() ?? {}) as { readonly name?: string };
     const group = name === 'prime256v1' ? 'P-256' : name;
     if (group !== '') stats.count('curves', group);
+    const signature = peer === undefined || isKeyExchange ? '' : peerSignature(this.#config, version, peer);
+    if (signature !== '') stats.count('sigalgs', signature);
     this.#infos.set(tls, new SocketTlsInfo(tls, version, cipher, group, peer, isValidated, undefined));
   }
 
