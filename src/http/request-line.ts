@@ -13,7 +13,7 @@ const LF = 0x0a;
 export function readRequestLine(bytes: Buffer): RequestLine {
   if (bytes[0] === CR || bytes[0] === LF) return RequestLine.Invalid;
   const end = bytes.indexOf(LF);
-  if (end < 0) return RequestLine.Incomplete;
+  if (end < 0) return couldBegin(bytes) ? RequestLine.Incomplete : RequestLine.Invalid;
   let at = 0;
   const wordEnd = () => {
     while (at < end && bytes[at]! > SPACE) at++;
@@ -39,4 +39,16 @@ export function readRequestLine(bytes: Buffer): RequestLine {
       : isVersion11(bytes, version, versionEnd);
   if (isHttp11) return RequestLine.Http11;
   return isVersion(bytes, version, versionEnd) ? RequestLine.Http10 : RequestLine.Invalid;
+}
+
+/** What there is of a method is a token. */
+function couldBegin(bytes: Buffer): boolean {
+  let end = 0;
+  while (end < bytes.length && !isSpace(bytes[end]!)) end++;
+  return isToken(bytes, 0, end);
+}
+
+/** HT, LF, VT, FF, CR, SP */
+function isSpace(byte: number): boolean {
+  return byte === SPACE || (byte >= 0x09 && byte <= 0x0d);
 }

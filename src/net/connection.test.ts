@@ -84,14 +84,22 @@ test('reading is disabled as often as it is enabled', async (t) => {
 
 test('what somebody else had read comes first, once reading is enabled', async (t) => {
   const { connection, peer, told } = await pair(t);
-  connection.readDisable(true);
+  connection.halfClose = true;
   connection.unread(Buffer.from('first'));
-  peer.write('second');
+  peer.end('second');
   await sleep(20);
   assert.deepEqual(told, []);
   connection.readDisable(false);
-  await until(() => told.length === 2);
-  assert.deepEqual(told, ['data first', 'data second']);
+  await until(() => told.length === 3);
+  assert.deepEqual(told, ['data first', 'data second', 'end']);
+});
+
+test('what nobody wanted to read makes a close a reset', async (t) => {
+  const { connection, peer } = await pair(t);
+  connection.unread(Buffer.from('first'));
+  connection.close(CloseType.NoFlush);
+  const [error] = await once(peer, 'error');
+  assert.equal(error.code, 'ECONNRESET');
 });
 
 test('FlushWrite sends what was written, then closes', async (t) => {

@@ -123,6 +123,8 @@ export class Connection implements ByteSink {
   /** When it was closed, nobody had looked at what the peer sent last. */
   #mayHaveUnread = false;
   #unread: Buffer | undefined = undefined;
+  /** After that the peer has ended. */
+  #endIsUnread = false;
   #endAfterFlush = false;
   #closeAfterFlush: CloseType = CloseType.NoFlush;
   #delayedClose: NodeJS.Timeout | undefined = undefined;
@@ -177,8 +179,12 @@ export class Connection implements ByteSink {
       return;
     }
     if (this.isClosing) return;
-    // A TLS socket that was paused before its handshake reads on.
-    if (this.#readDisables > 0) this.socket.pause();
+    if (this.#readDisables > 0) {
+      // What was on its way, or a TLS socket that was paused before its handshake.
+      this.socket.pause();
+      this.#unread = this.#unread === undefined ? bytes : Buffer.concat([this.#unread, bytes]);
+      return;
+    }
     this.bytesReceived += bytes.length;
     this.rxBytes.value += bytes.length;
     this.rxBuffered.value += bytes.length - this.#lastRead;
@@ -187,10 +193,10 @@ export class Connection implements ByteSink {
     this.owner.onData(bytes);
   }
 
-  /** Bytes that somebody else took from the socket: they come first, when reading is not disabled. */
+  /** Bytes that somebody else took from the socket: they come first. Reading is disabled until one more `readDisable(false)`. */
   unread(bytes: Buffer): void {
-    if (this.#readDisables === 0) this.received(bytes);
-    else this.#unread = bytes;
+    this.readDisable(true);
+    this.#unread = bytes;
   }
 
   write(bytes: Buffer): void {
@@ -250,7 +256,9 @@ export class Connection implements ByteSink {
       return;
     }
     if (type === CloseType.NoFlush) {
-      this.socket.destroy();
+      // As if nobody had taken it from the socket.
+      if (this.#unread !== undefined) resetSocket(this.socket);
+      else this.socket.destroy();
       this.#closed();
       return;
     }
@@ -271,7 +279,11 @@ export class Connection implements ByteSink {
       const bytes = this.#unread;
       this.#unread = undefined;
       if (bytes !== undefined) this.received(bytes);
-      if (this.#readDisables === 0 && !this.isClosing) this.socket.resume();
+      if (this.#readDisables > 0 || this.isClosing) return;
+      this.socket.resume();
+      if (!this.#endIsUnread || this.#unread !== undefined) return;
+      this.#endIsUnread = false;
+      this.#onEnd();
     }
   }
 
@@ -418,6 +430,10 @@ export class Connection implements ByteSink {
 
   #onEnd(): void {
     if (this.isClosed) return;
+    if (this.#unread !== undefined && !this.isClosing) {
+      this.#endIsUnread = true;
+      return;
+    }
     if (this.halfClose && !this.isClosing && this.#firstReader === undefined) {
       this.owner.onEnd();
       return;

@@ -35,6 +35,8 @@ const signature2 = Buffer.from([0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 
 const signature1 = Buffer.from('PROXY ', 'latin1');
 /** The longest line of version 1, with its CRLF. */
 const line1Limit = 108;
+/** As far as Envoy looks: the longest header of version 2. */
+const mostLooked = 232;
 
 const needMore: ProxyResult = { status: ProxyStatus.NeedMore, bytes: 0 };
 const absent: ProxyResult = { status: ProxyStatus.Absent, bytes: 0 };
@@ -53,8 +55,9 @@ function startsLike(input: Buffer, signature: Buffer): boolean {
 }
 
 function readVersion1(input: Buffer): ProxyResult {
-  const end = input.subarray(0, line1Limit).indexOf('\r\n', 0, 'latin1');
-  if (end < 0) return input.length >= line1Limit ? invalid('no end of line within 108 bytes') : needMore;
+  const end = input.subarray(0, mostLooked).indexOf('\r\n', 0, 'latin1');
+  if (end < 0) return input.length > line1Limit ? invalid('no end of line within 108 bytes') : needMore;
+  if (end + 2 > line1Limit) return invalid('a line of more than 108 bytes');
   const line = input.toString('latin1', 0, end).trimEnd();
   const bytes = end + 2;
   const [, family, source = '', destination = '', sourcePort = '', destinationPort = '', ...rest] =

@@ -13,6 +13,7 @@ import { CloseType, Connection } from '#net/connection.ts';
 import { nextConnectionId } from '#net/dial.ts';
 import { ListeningSocket } from '#net/listening-socket.ts';
 import { readByCall } from '#net/read-by-call.ts';
+import { resetSocket } from '#net/reset-socket.ts';
 import type { SocketAddressData } from '../address.ts';
 import type { RequestInfo } from '../http/request-info.ts';
 import type { WorkerContext } from '../worker-context.ts';
@@ -339,7 +340,9 @@ export class ActiveListener implements InspectionOwner {
       this.#log(streamInfo);
       this.#release();
       socket.on('error', () => {});
-      socket.destroy();
+      // What was sent and not wanted makes it a reset, as if it had not been read.
+      if (rest.length > 0) resetSocket(socket);
+      else socket.destroy();
       return;
     }
     const { stats, workerStats } = this;
@@ -353,6 +356,7 @@ export class ActiveListener implements InspectionOwner {
     info.filterChainMetadata = chain.config.metadata;
     if (chain.factories.length === 0) {
       accepted.connection = new Connection(info.id, socket, accepted, 0, undefined);
+      if (rest.length > 0) accepted.connection.unread(rest);
       stats.networkExtensionConfigMissing.value++;
       accepted.close(CloseType.NoFlush, 'no_filters');
       return;
@@ -378,8 +382,9 @@ export class ActiveListener implements InspectionOwner {
       accepted.startHandshake(chain.config.transportConnectTimeoutMs);
       this.#awaitTls(accepted, chain);
     }
+    if (rest.length > 0) connection.unread(rest);
     this.#begin(accepted, chain);
-    if (rest.length > 0 && !connection.isClosed) connection.unread(rest);
+    if (rest.length > 0 && !connection.isClosed) connection.readDisable(false);
     // Inspection has paused it.
     if (socket.isPaused() && !connection.isReadDisabled) socket.resume();
   }

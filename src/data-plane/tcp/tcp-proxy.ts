@@ -174,14 +174,15 @@ export class TcpSession implements NetworkFilter, UpstreamOwner, TimerOwner, For
     const { config, stats } = this.#shared;
     if (data.length > 0) (this.#early ??= []).push(data);
     this.#earlyBytes += data.length;
-    // A TLS socket may have deciphered more than was to be read.
+    // Between two attempts nobody stops the client.
     if (config.maxEarlyBytes < 0) return;
+    if (!this.#hasBegun && !(end && this.#earlyBytes === 0)) this.#begin();
+    if (this.#isOver) return;
     stats.earlyDataReceivedCountTotal.value++;
     if (!this.#isEarlyFull && this.#earlyBytes >= config.maxEarlyBytes) {
       this.#isEarlyFull = true;
       this.#downstream.connection.readDisable(true);
     }
-    if (!this.#hasBegun && !(end && this.#earlyBytes === 0)) this.#begin();
   }
 
   // Upstream ----------------------------------------------------------------------------------------------------------------
@@ -302,10 +303,11 @@ export class TcpSession implements NetworkFilter, UpstreamOwner, TimerOwner, For
       for (let i = 0; i < early.length; i++) upstream.write(early[i]!);
     }
     if (this.#downstreamEnded) upstream.end();
-    if (this.#isEarlyFull || config.maxEarlyBytes < 0) this.#downstream.connection.readDisable(false);
-    this.#isEarlyFull = false;
     if (config.logsConnected) this.#log(AccessLogType.TcpUpstreamConnected);
     this.#active();
+    const mayRead = this.#isEarlyFull || config.maxEarlyBytes < 0;
+    this.#isEarlyFull = false;
+    if (mayRead) this.#downstream.connection.readDisable(false);
   }
 
   /** The attempt has succeeded or failed: only now the host is one that was used. */

@@ -43,6 +43,66 @@ function header2(...tlvs: readonly (readonly [number, string])[]): Buffer {
   return Buffer.concat([start, Buffer.from([rest.length >> 8, rest.length & 255]), rest]);
 }
 
+/** What listener filters have looked at is still unread for those behind them. */
+function inspectedCases(): TcpCase[] {
+  const listener = `listener_filters: [${listenerFilter('http', 'http_inspector.v3.HttpInspector')}]`;
+  const made = (
+    name: string,
+    filters: readonly string[],
+    run: TcpCase['run'],
+    more: Partial<TcpCase> = {},
+  ): TcpCase => ({ name, listener, filters, run, ...more });
+  const said = 'GET / HTTP/1.1\r\n\r\n';
+  const whole: TcpCase['run'] = ({ open }) => open().send(said).ended();
+  const rbac = (name: string) =>
+    network(
+      'rbac',
+      `rbac.v3.RBAC, stat_prefix: ${name}., rules: {action: DENY, policies: {all: {permissions: [{any: true}], principals: [{any: true}]}}}`,
+    );
+  return [
+    made('seen_nowhere', [tcpProxy('seen_nowhere', 'cluster: nowhere')], whole),
+    made('seen_no_host', [tcpProxy('seen_no_host', 'cluster: empty')], whole),
+    made('seen_denied', [rbac('seen_denied'), tcpProxy('seen_denied', 'cluster: seen_denied')], whole, {
+      upstream: 21201,
+    }),
+    made(
+      'seen_answered',
+      [network('direct', 'direct_response.v3.Config, response: {inline_string: answer}')],
+      whole,
+    ),
+    made('seen_by_none', [], whole, {
+      chain: `{name: c, filter_chain_match: {source_prefix_ranges: [{address_prefix: 10.0.0.0, prefix_len: 8}]}, filters: [${echo}]}`,
+    }),
+    made(
+      'seen_late',
+      [
+        tcpProxy(
+          'seen_late',
+          'cluster: seen_late, access_log_options: {flush_access_log_on_start: true, flush_access_log_on_connected: true}',
+        ),
+      ],
+      async ({ open }) => {
+        const client = open().send(said);
+        await client.until(said);
+        return client.finish().ended();
+      },
+      { upstream: 21201 },
+    ),
+    ...['\x16\x03\x01', ' ', 'G\x00', '{"a": 1}'].map((bytes, i) =>
+      made(
+        `not_http_${i}`,
+        [tcpProxy(`not_http_${i}`, `cluster: not_http_${i}`)],
+        async ({ open }) => {
+          const client = open().send(bytes);
+          await client.until(bytes);
+          return client.finish().ended();
+        },
+        { upstream: 21201 },
+      ),
+    ),
+  ];
+}
+
 /** Filter state that goes on to the connection to the host. */
 function sharedStateCases(): TcpCase[] {
   const share = (key: string, factory: string, value: string, how: string) =>
@@ -733,6 +793,7 @@ export const cases: readonly TcpCase[] = [
     run: ({ open }) => open().send('hello').finish().ended(),
   },
   ...sharedStateCases(),
+  ...inspectedCases(),
   {
     name: 'idle_by_state',
     filters: [
