@@ -27,8 +27,6 @@ const warned: Partial<Record<keyof Bootstrap, string>> = {
   stats_eviction_interval: 'unused metrics are kept',
   enable_dispatcher_stats: 'there are no dispatcher statistics',
   use_tcp_for_dns_lookups: 'names are looked up over UDP first',
-  dns_resolution_config: "the system's resolvers are asked",
-  typed_dns_resolver_config: "the system's resolvers are asked",
   perf_tracing_file_path: 'no trace is written',
   memory_allocator_manager: 'the runtime manages its memory itself',
   enable_worker_cpu_affinity: 'workers run on any core',

@@ -16,7 +16,9 @@ import { checkBootstrapFields } from './bootstrap-fields.ts';
 import { coreExtensions } from './core-extensions.ts';
 import { DnsCache } from './dynamic-forward-proxy/dns-cache.ts';
 import { type DnsCacheConfig, parseDnsCaches } from './dynamic-forward-proxy/dns-cache-config.ts';
+import { type DynamicResourcesConfig, parseDynamicResources } from './dynamic-resources.ts';
 import { forgetWorker, sharedCounts } from './listener/connection-counts.ts';
+import { Lds } from './listener/lds.ts';
 import { bindProblem, ListenError } from './listener/listen-error.ts';
 import type { ListenerConfig } from './listener/listener-config.ts';
 import { ListenerManager } from './listener/listener-manager.ts';
@@ -32,13 +34,12 @@ import {
 } from './operator.ts';
 import { parseMaxConnections } from './overload.ts';
 import { ownNode } from './own-node.ts';
-import { type DynamicResourcesConfig, parseDynamicResources } from './dynamic-resources.ts';
-import { Lds } from './listener/lds.ts';
 import { FileSecrets } from './secrets/file-secrets.ts';
 import { parseSecrets, type SecretsConfig, secretFiles } from './secrets/secrets-config.ts';
 import { ClusterManager, type StaticCluster } from './upstream/cluster-manager.ts';
 import { parseCluster } from './upstream/parse-cluster.ts';
 import { parseDiscovery } from './upstream/parse-discovery.ts';
+import { parseResolvers } from './upstream/parse-resolvers.ts';
 import { WorkerPool } from './worker-pool.ts';
 import type { FromWorker } from './worker-protocol.ts';
 import type { Thread } from './worker-thread.ts';
@@ -87,11 +88,12 @@ export function parseBootstrap(
   const root = new ParseContext('', problems);
   checkBootstrapFields(bootstrap, root);
   const at = root.field('static_resources');
+  const resolvers = parseResolvers(bootstrap, root);
   const clusters = (bootstrap.static_resources?.clusters ?? []).map((message, i) => {
     const here = at.field('clusters', i);
     return {
       config: parseCluster(message, here, registry),
-      discovery: parseDiscovery(message, here),
+      discovery: parseDiscovery(message, here, resolvers),
     };
   });
   const listeners = (bootstrap.static_resources?.listeners ?? []).map((message, i) =>

@@ -18,12 +18,13 @@ export interface NameServer {
   readonly port: number;
 }
 
-/** Answers live for `ttlSeconds`. */
+/** Answers live for `ttlSeconds`, or as `ttls` says of a name. */
 export async function nameServer(
   t: TestContext,
   table: NameTable,
-  { port = 0, ttlSeconds = 7 }: { port?: number; ttlSeconds?: number } = {},
+  options: { port?: number; ttlSeconds?: number; ttls?: Readonly<Record<string, number>> } = {},
 ): Promise<NameServer> {
+  const { port = 0, ttlSeconds = 7, ttls = {} } = options;
   const socket: Socket = createSocket('udp4').bind(port, '127.0.0.1');
   await once(socket, 'listening');
   t.after(() => socket.close());
@@ -45,7 +46,7 @@ export async function nameServer(
     const addresses = fails || known === undefined ? [] : (known as readonly string[]);
     const answers = addresses
       .filter((it) => isIPv6(it) === (type === 28))
-      .map((it) => record(it, ttlSeconds));
+      .map((it) => record(it, ttls[name.toLowerCase()] ?? ttlSeconds));
     const header = Buffer.from(question.subarray(0, 12));
     header.writeUInt16BE(0x8180 | (fails ? 2 : known === undefined ? 3 : 0), 2);
     header.writeUInt16BE(answers.length, 6);

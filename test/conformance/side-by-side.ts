@@ -31,6 +31,8 @@ export interface Setting {
   readonly logLevel?: string;
   /** Default: 1. */
   readonly drainSeconds?: number;
+  /** What has to be there when the proxy starts. */
+  readonly beforehand?: (port: (written: number) => number) => Promise<unknown>;
 }
 
 /** Observes Envoy first, then us, and expects the same. `yaml`: with ports 21xxx of its own, of which 21001 is the admin's. */
@@ -51,11 +53,12 @@ async function run<T>(
   kind: ProxyKind,
   written: string,
   observe: (side: Side) => Promise<T>,
-  { files = {}, ports = [], logLevel = 'error', drainSeconds = 1 }: Setting,
+  { files = {}, ports = [], logLevel = 'error', drainSeconds = 1, beforehand }: Setting,
 ): Promise<T> {
   const { yaml, port, rewrite } = await portsFor(written, [...Object.values(files), ...ports.map(String)]);
   const folder = mkdtempSync(join(tmpdir(), `${kind}-`));
   for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), rewrite(text));
+  await beforehand?.(port);
   const proxy = await startProxyProcess({
     kind,
     folder,

@@ -5,7 +5,7 @@ import { RequestInfo } from '../http/request-info.ts';
 import { AcceptedConnectionInfo } from '../listener/accepted-connection.ts';
 import type { DataPlaneUdpContext } from '../udp/prepare-udp-proxy.ts';
 import { LookupFamily } from '../upstream/discovery-config.ts';
-import { DnsResolver } from '../upstream/dns-resolver.ts';
+import { resolverFor } from '../upstream/dns-resolver.ts';
 import { DnsFilter, type DnsFilterParts } from './dns-filter.ts';
 import type { DnsFilterConfig } from './dns-filter-config.ts';
 import { metadataNamespace } from './dns-filter-log-format.ts';
@@ -14,12 +14,7 @@ import { QueryVerdict } from './dns-message.ts';
 
 export function prepareDnsFilter(config: DnsFilterConfig, context: DataPlaneUdpContext): DnsFilter {
   const { forward } = config;
-  const resolver =
-    forward &&
-    new DnsResolver({
-      ...(forward.servers.length > 0 && { servers: forward.servers }),
-      ...(!forward.searches && { resolvConf: '' }),
-    });
+  const resolver = forward && resolverFor({ servers: forward.servers, searches: forward.searches });
   return new DnsFilter({
     config,
     stats: context.stats.scope(`dns_filter.${config.statPrefix}`).stats(DnsFilterStats),

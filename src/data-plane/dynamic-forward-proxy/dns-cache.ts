@@ -4,7 +4,7 @@ import { Cidr, CidrList } from '#base/cidr.ts';
 import type { Clock } from '#base/clock.ts';
 import type { Scope } from '#stats/store.ts';
 import type { Resolve } from '../upstream/dns-discovery.ts';
-import { DnsError, DnsResolver } from '../upstream/dns-resolver.ts';
+import { DnsError, resolverFor } from '../upstream/dns-resolver.ts';
 import { parseAuthority } from './authority.ts';
 import type { DnsCacheConfig } from './dns-cache-config.ts';
 import { DnsCacheCounts, sharedDnsCacheCounts } from './dns-cache-counts.ts';
@@ -220,10 +220,7 @@ function hostOf({ name, addresses, port, details, failed }: Entry): DnsHost {
 }
 
 function resolverOf({ resolvers }: DnsCacheConfig): Resolve {
-  const resolver = new DnsResolver({
-    ...(resolvers.servers.length > 0 && { servers: resolvers.servers }),
-    ...(!resolvers.searches && { resolvConf: '' }),
-  });
+  const resolver = resolverFor(resolvers);
   return (name, family) => resolver.resolve(name, family);
 }
 

@@ -1,7 +1,8 @@
 // A filter chain in a worker: what its connections share, and its end when an update has left it behind.
+
+import { collectTakings } from '#base/takings.ts';
 import type { NetworkFilterExtension, NetworkFilterFactory } from '#extension/network-filter.ts';
 import type { DownstreamTransport, DownstreamTransportExtension } from '#extension/transport-socket.ts';
-import { collectTakings } from '#base/takings.ts';
 import type { DataPlaneFilterContext, WorkerContext } from '../worker-context.ts';
 import { Drain } from './drain.ts';
 import type { FilterChainConfig, ListenerConfig } from './listener-config.ts';

@@ -20,6 +20,7 @@ import type { WorkerContext } from '../worker-context.ts';
 import { AcceptedConnection, AcceptedConnectionInfo } from './accepted-connection.ts';
 import { ActiveFilterChain } from './active-filter-chain.ts';
 import { ChainMatcher } from './chain-matcher.ts';
+import type { ChainUpdate } from './chain-update.ts';
 import type { ConnectionCounts } from './connection-counts.ts';
 import { Drain } from './drain.ts';
 import { type ConnectionFacts, FilterChainMatch } from './filter-chain-match.ts';
@@ -30,7 +31,6 @@ import {
   type InspectionStep,
 } from './inspected-socket.ts';
 import type { FilterChainConfig, ListenerAddress, ListenerConfig } from './listener-config.ts';
-import type { ChainUpdate } from './chain-update.ts';
 import { compileListenerFilterPredicate } from './listener-filter-predicate.ts';
 import { ListenerStats, ListenerWorkerStats } from './listener-stats.ts';
 

@@ -74,7 +74,7 @@ export class ManagedCluster {
           updateSuccess: scope.counter('update_success'),
           updateFailure: scope.counter('update_failure'),
           updateNoRebuild: scope.counter('update_no_rebuild'),
-          updateEmpty: scope.counter('update_empty'),
+          maxHostWeight: this.#stats.maxHostWeight,
         },
         this.#matches,
         clock,
@@ -127,13 +127,12 @@ export class ManagedCluster {
     for (const [host, priority] of priorities)
       if (this.#known.get(host) !== priority) changed.add(priority).add(this.#known.get(host) ?? priority);
     for (const [host, priority] of this.#known) if (!priorities.has(host)) changed.add(priority);
+    // A logical host is another one, even where it has the same address.
+    if (this.source.discovery.dns?.isLogical) for (const it of priorities.values()) changed.add(it);
     // A cluster that never had members shows none of this.
     if (changed.size === 0 && hosts.size === 0) return;
     stats.change.value += changed.size;
-    const { dns } = this.source.discovery;
-    if (dns === undefined) for (const host of added) this.#matches.add(host, 1);
-    else if (!dns.isLogical)
-      stats.maxHostWeight.value = Math.max(0, ...[...hosts.values()].map((it) => it.weight));
+    if (this.#discovery === undefined) for (const host of added) this.#matches.add(host, 1);
     this.#known = priorities;
     const count = (health: number) => [...hosts.values()].filter((it) => it.health === health).length;
     stats.total.value = hosts.size;

@@ -21,11 +21,13 @@ const assignment: readonly LocalityConfig[] = [
   { region: '', zone: '', subZone: '', weight: 0, priority: 0, hosts: [host] },
 ];
 const dns: DnsConfig = {
+  resolvers: { servers: [], searches: true },
   family: LookupFamily.Auto,
   refreshMs: 1000,
   jitterMs: 0,
   failureBaseMs: 100,
   failureMaxMs: 400,
+  spreadsFailures: false,
   respectTtl: true,
   isLogical: false,
 };
@@ -85,17 +87,19 @@ test('keeps the last good hosts while resolving fails, and asks again at a growi
   discovery.close();
 });
 
-test('a logical host keeps its address while the name has it', async () => {
+test('a logical host has the first address of the latest answer', async () => {
   const logical = { ...dns, isLogical: true };
   const { discovery, seen, turn } = setUp(logical, [
     ['10.0.0.1', '10.0.0.2'],
+    ['10.0.0.2', '10.0.0.1'],
     ['10.0.0.2', '10.0.0.1'],
     ['10.0.0.2'],
   ]);
   await discovery.start();
   await turn(1000);
   await turn(1000);
-  assert.deepEqual(seen, [['10.0.0.1'], ['10.0.0.2']]);
+  await turn(1000);
+  assert.deepEqual(seen, [['10.0.0.1'], ['10.0.0.2'], ['10.0.0.2']]);
   discovery.close();
 });
 

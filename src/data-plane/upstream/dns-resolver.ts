@@ -4,6 +4,7 @@ import { promises as dns } from 'node:dns';
 import { readFileSync, statSync } from 'node:fs';
 import { canonicalIp, ipVersion } from '#base/cidr.ts';
 import { LookupFamily } from './discovery-config.ts';
+import type { AskedResolvers } from './parse-resolvers.ts';
 
 export interface DnsAnswer {
   /** In the order of the answer; IPv4 before IPv6 for `All`. */
@@ -32,24 +33,41 @@ export interface DnsResolverOptions {
   /** Name servers; default: those of the system. For tests: a server on loopback. */
   readonly servers?: readonly string[];
   readonly resolvConf?: string;
+  /** Of one question to one server; default: 5 s. */
+  readonly timeoutMs?: number;
+  readonly tries?: number;
+  /** As `getaddrinfo` does it. */
+  readonly usesSystem?: boolean;
+}
+
+/** As configured. */
+export function resolverFor({ servers, searches, ...more }: AskedResolvers): DnsResolver {
+  return new DnsResolver({
+    ...more,
+    ...(servers.length > 0 && { servers }),
+    ...(!searches && { resolvConf: '' }),
+  });
 }
 
 export class DnsResolver {
   readonly #hosts: HostsFile;
   readonly #resolver: dns.Resolver;
   readonly #search: SearchList;
+  readonly #usesSystem: boolean;
 
   constructor(options: DnsResolverOptions = {}) {
     this.#hosts = new HostsFile(options.hostsFile ?? process.env.CARES_HOSTS ?? '/etc/hosts');
-    this.#resolver = new dns.Resolver({ timeout: 5000, tries: 2 });
+    this.#resolver = new dns.Resolver({ timeout: options.timeoutMs ?? 5000, tries: options.tries ?? 2 });
     if (options.servers !== undefined) this.#resolver.setServers([...options.servers]);
     this.#search = readSearchList(options.resolvConf ?? '/etc/resolv.conf');
+    this.#usesSystem = options.usesSystem ?? false;
   }
 
   async resolve(name: string, family: LookupFamily): Promise<DnsAnswer> {
     const literal = canonicalIp(name);
     if (literal !== undefined && choose([literal], family).length > 0)
       return { addresses: [literal], ttlMs: undefined };
+    if (this.#usesSystem) return await askSystem(name, family);
     const local = choose(this.#hosts.addresses(name), family);
     if (local.length > 0) return { addresses: local, ttlMs: undefined };
     let failure = new DnsError(name, 'ENOTFOUND', true);
@@ -114,6 +132,23 @@ export class DnsResolver {
       const code = (error as NodeJS.ErrnoException).code ?? 'unknown';
       throw new DnsError(name, code, code === 'ENOTFOUND' || code === 'ENODATA');
     }
+  }
+}
+
+/** It says no TTL: Envoy takes a minute. */
+async function askSystem(name: string, family: LookupFamily): Promise<DnsAnswer> {
+  try {
+    const found = await dns.lookup(name, { all: true, order: 'verbatim' });
+    const addresses = choose(
+      [...new Set(found.map(({ address }) => canonicalIp(address) ?? address))],
+      family,
+    );
+    if (addresses.length === 0) throw new DnsError(name, 'ENODATA', true);
+    return { addresses, ttlMs: 60_000 };
+  } catch (error) {
+    if (error instanceof DnsError) throw error;
+    const { code = 'unknown' } = error as NodeJS.ErrnoException;
+    throw new DnsError(name, code, code === 'ENOTFOUND' || code === 'ENODATA');
   }
 }
 

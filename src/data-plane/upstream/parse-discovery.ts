@@ -6,6 +6,7 @@ import type { Cluster } from '#schema/messages/envoy/config/cluster/v3.ts';
 import type { DnsCluster } from '#schema/messages/envoy/extensions/clusters/dns/v3.ts';
 import { type DiscoveryConfig, type DnsConfig, LookupFamily } from './discovery-config.ts';
 import { forwardProxyType, isResolved, parseLoadAssignment } from './parse-cluster.ts';
+import { type AskedResolvers, parseResolvers } from './parse-resolvers.ts';
 
 /** By the names of `DnsLookupFamily`. */
 export const lookupFamilies: Readonly<Record<string, LookupFamily>> = {
@@ -17,7 +18,12 @@ export const lookupFamilies: Readonly<Record<string, LookupFamily>> = {
   ALL: LookupFamily.All,
 };
 
-export function parseDiscovery(message: Cluster, at: ParseContext): DiscoveryConfig {
+/** `resolvers`: those of the bootstrap. */
+export function parseDiscovery(
+  message: Cluster,
+  at: ParseContext,
+  resolvers: AskedResolvers,
+): DiscoveryConfig {
   const here = at.field('load_assignment');
   if (typeOf(message.cluster_type?.typed_config) === forwardProxyType) {
     if (message.load_assignment !== undefined) here.warn('has no effect, in Envoy neither', {});
@@ -25,7 +31,7 @@ export function parseDiscovery(message: Cluster, at: ParseContext): DiscoveryCon
   }
   const assignment = parseLoadAssignment(message.load_assignment, here);
   const waitsForWarm = message.wait_for_warm_on_init ?? true;
-  const dns = parseDns(message, at);
+  const dns = parseDns(message, at, resolvers);
   if (dns === undefined) {
     assignment.forEach((locality, i) => {
       locality.hosts.forEach((host, k) => {
@@ -51,7 +57,7 @@ export function parseDiscovery(message: Cluster, at: ParseContext): DiscoveryCon
   return { assignment, dns, waitsForWarm };
 }
 
-function parseDns(message: Cluster, at: ParseContext): DnsConfig | undefined {
+function parseDns(message: Cluster, at: ParseContext, resolvers: AskedResolvers): DnsConfig | undefined {
   const custom = message.cluster_type;
   if (custom !== undefined) {
     const here = at.field('cluster_type').field('typed_config');
@@ -67,6 +73,7 @@ function parseDns(message: Cluster, at: ParseContext): DnsConfig | undefined {
       'dns_jitter',
       'dns_lookup_family',
       'all_addresses_in_single_endpoint',
+      'typed_dns_resolver_config',
     ]);
     return dnsOf(
       dns.dns_refresh_rate,
@@ -75,8 +82,13 @@ function parseDns(message: Cluster, at: ParseContext): DnsConfig | undefined {
       lookupFamilies[dns.dns_lookup_family] ?? LookupFamily.Auto,
       dns.respect_dns_ttl,
       dns.all_addresses_in_single_endpoint,
+      dns.typed_dns_resolver_config === undefined ? resolvers : parseResolvers(dns, here),
     );
   }
+  const own =
+    message.typed_dns_resolver_config !== undefined ||
+    message.dns_resolution_config !== undefined ||
+    message.dns_resolvers.length > 0;
   switch (message.type ?? 'STATIC') {
     case 'STATIC':
     case 'ORIGINAL_DST':
@@ -90,6 +102,9 @@ function parseDns(message: Cluster, at: ParseContext): DnsConfig | undefined {
         lookupFamilies[message.dns_lookup_family] ?? LookupFamily.Auto,
         message.respect_dns_ttl,
         message.type === 'LOGICAL_DNS',
+        own
+          ? parseResolvers(message, at, { resolvers: message.dns_resolvers, at: at.field('dns_resolvers') })
+          : resolvers,
       );
     default:
       at.field('type').unsupported(`${message.type} is not supported by chancery`);
@@ -106,14 +121,17 @@ function dnsOf(
   family: LookupFamily,
   respectTtl: boolean,
   isLogical: boolean,
+  resolvers: AskedResolvers,
 ): DnsConfig {
   const refreshMs = durationMs(refresh, 5000);
   const failureBaseMs = durationMs(failure?.base_interval, refreshMs);
   return {
+    resolvers,
     family,
     refreshMs,
     jitterMs: durationMs(jitter, 0),
     failureBaseMs,
+    spreadsFailures: failure !== undefined,
     failureMaxMs: failure === undefined ? refreshMs : durationMs(failure.max_interval, failureBaseMs * 10),
     respectTtl,
     isLogical,

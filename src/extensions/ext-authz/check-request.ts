@@ -1,7 +1,8 @@
 // What `CheckRequest` says of a connection: its two ends, and TLS.
+
+import { addressMessage } from '#extension/address-message.ts';
 import type { UnaryMethod } from '#extension/grpc-service.ts';
 import type { CertificateInfo, ConnectionInfo } from '#extension/stream-info.ts';
-import { addressMessage } from '#extension/address-message.ts';
 import type { MetadataInit } from '#schema/messages/envoy/config/core/v3.ts';
 import type {
   AttributeContext_PeerInit,

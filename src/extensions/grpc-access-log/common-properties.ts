@@ -1,9 +1,10 @@
 // `AccessLogCommon`: what entries of requests and of connections have in common.
+
+import { knownAddress } from '#extension/address-message.ts';
 import type { CustomTags } from '#extension/custom-tags.ts';
 import { AccessLogType, type FormatContext } from '#extension/formatter.ts';
 import { ResponseFlag } from '#extension/response-flag.ts';
 import type { CertificateInfo, StreamInfo } from '#extension/stream-info.ts';
-import { knownAddress } from '#extension/address-message.ts';
 import type {
   AccessLogCommonInit,
   AccessLogType as AccessLogTypeName,
