@@ -1,43 +1,43 @@
 // x-request-id: UUID version 4 whose 15th digit says why it is traced, as Envoy packs it.
 import { randomFillSync } from 'node:crypto';
 
-const hex: string[] = [];
-for (let i = 0; i < 256; i++) hex.push((i + 256).toString(16).slice(1));
-
 const pool = Buffer.alloc(16_384);
 let at = pool.length;
 
+/** Made together and cut from one text: a third cheaper than one by one. Few, as an id that stays keeps the text of all. */
+const batch = 64;
+const idLength = 36;
+const digits = Buffer.from('0123456789abcdef', 'latin1');
+const dash = 0x2d;
+const text = Buffer.alloc(batch * idLength, dash);
+let ids = '';
+let next = batch;
+
 /** Not traced: the version digit stays 4. */
 export function newRequestId(): string {
+  if (next === batch) makeBatch();
+  const start = idLength * next++;
+  return ids.substring(start, start + idLength);
+}
+
+function makeBatch(): void {
   if (at === pool.length) {
     randomFillSync(pool);
     at = 0;
   }
-  const p = at;
-  at += 16;
-  // Not a template, which would ask of every piece whether it is a string.
-  return (
-    hex[pool[p]!]! +
-    hex[pool[p + 1]!]! +
-    hex[pool[p + 2]!]! +
-    hex[pool[p + 3]!]! +
-    '-' +
-    hex[pool[p + 4]!]! +
-    hex[pool[p + 5]!]! +
-    '-' +
-    hex[(pool[p + 6]! & 0x0f) | 0x40]! +
-    hex[pool[p + 7]!]! +
-    '-' +
-    hex[(pool[p + 8]! & 0x3f) | 0x80]! +
-    hex[pool[p + 9]!]! +
-    '-' +
-    hex[pool[p + 10]!]! +
-    hex[pool[p + 11]!]! +
-    hex[pool[p + 12]!]! +
-    hex[pool[p + 13]!]! +
-    hex[pool[p + 14]!]! +
-    hex[pool[p + 15]!]!
-  );
+  let to = 0;
+  for (let id = 0; id < batch; id++) {
+    for (let i = 0; i < 16; i++) {
+      let byte = pool[at++]!;
+      if (i === 6) byte = (byte & 0x0f) | 0x40;
+      else if (i === 8) byte = (byte & 0x3f) | 0x80;
+      if (i === 4 || i === 6 || i === 8 || i === 10) to++;
+      text[to++] = digits[byte >>> 4]!;
+      text[to++] = digits[byte & 0x0f]!;
+    }
+  }
+  ids = text.toString('latin1');
+  next = 0;
 }
 
 const reasonAt = 14;
