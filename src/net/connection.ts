@@ -48,7 +48,7 @@ export interface ByteCounter {
   value: number;
 }
 
-/** Small writes are joined as latin1 text up to this; above it copying costs more than a second buffer. */
+/** Bytes behind a text, a small body behind its head, are joined with it up to this; above it copying costs more than a second buffer. */
 const joinBytes = 4096;
 
 /** Bulk is sent on while it is still in the processor's cache, not at the end of the turn. */
@@ -202,7 +202,7 @@ export class Connection implements ByteSink {
   write(bytes: Buffer): void {
     const length = bytes.length;
     if (length === 0 || this.isClosing) return;
-    if (length + this.#text.length <= joinBytes) {
+    if (this.#text !== '' && length + this.#text.length <= joinBytes) {
       this.#text += bytes.toString('latin1');
     } else {
       if (this.#text !== '') this.#textToBuffer();
