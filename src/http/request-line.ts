@@ -41,10 +41,13 @@ export function readRequestLine(bytes: Buffer): RequestLine {
   return isVersion(bytes, version, versionEnd) ? RequestLine.Http10 : RequestLine.Invalid;
 }
 
-/** What there is of a method is a token. */
+/** What there is of a method is a token. Envoy looks no further than this. */
+const mostOfMethod = 32;
+
 function couldBegin(bytes: Buffer): boolean {
+  const most = Math.min(bytes.length, mostOfMethod);
   let end = 0;
-  while (end < bytes.length && !isSpace(bytes[end]!)) end++;
+  while (end < most && !isSpace(bytes[end]!)) end++;
   return isToken(bytes, 0, end);
 }
 

@@ -45,7 +45,8 @@ for (const header of headers) {
     const result = readProxyHeader(input);
     assert.equal(result.status, ProxyStatus.Done, result.problem ?? '');
     assert.equal(result.bytes, bytes.length);
-    assert.deepEqual(result.header, header);
+    // Nobody's TLVs are not looked at.
+    assert.deepEqual(result.header, header.isLocal ? { ...header, tlvs: [] } : header);
   });
 }
 

@@ -63,7 +63,7 @@ function readVersion1(input: Buffer): ProxyResult {
   const [, family, source = '', destination = '', sourcePort = '', destinationPort = '', ...rest] =
     line.split(' ');
   if (family === 'UNKNOWN') {
-    return { status: ProxyStatus.Done, bytes, header: local(1, []) };
+    return { status: ProxyStatus.Done, bytes, header: local(1) };
   }
   if (family !== 'TCP4' && family !== 'TCP6') return invalid(`unknown protocol "${family}"`);
   if (rest.length > 0 || !isPort(sourcePort) || !isPort(destinationPort))
@@ -101,6 +101,8 @@ function readVersion2(input: Buffer): ProxyResult {
   }
   if (command === 1 && length < addressBytes) return invalid(`${length} bytes are too few for the addresses`);
   if (input.length < bytes) return needMore;
+  // Whatever such a header has besides is not looked at.
+  if (command === 0) return { status: ProxyStatus.Done, bytes, header: local(2) };
 
   const tlvs: ProxyTlv[] = [];
   let at = 16 + Math.min(addressBytes, length);
@@ -111,7 +113,6 @@ function readVersion2(input: Buffer): ProxyResult {
     tlvs.push({ type: input[at]!, value: input.subarray(at + 3, at + 3 + valueLength) });
     at += 3 + valueLength;
   }
-  if (command === 0) return { status: ProxyStatus.Done, bytes, header: local(2, tlvs) };
   const size = family === 1 ? 4 : 16;
   const ports = 16 + 2 * size;
   const sourceAddress = addressText(input.subarray(16, 16 + size));
@@ -139,7 +140,7 @@ function isOfOne(address: string): boolean {
   return (first < 224 || first > 239) && address !== '255.255.255.255' && address !== '0.0.0.0';
 }
 
-function local(version: 1 | 2, tlvs: readonly ProxyTlv[]): ProxyHeader {
+function local(version: 1 | 2): ProxyHeader {
   return {
     version,
     isLocal: true,
@@ -147,7 +148,7 @@ function local(version: 1 | 2, tlvs: readonly ProxyTlv[]): ProxyHeader {
     sourcePort: 0,
     destinationAddress: '',
     destinationPort: 0,
-    tlvs,
+    tlvs: [],
   };
 }
 

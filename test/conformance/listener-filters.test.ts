@@ -416,6 +416,8 @@ const cases: readonly Case[] = [
     'v2 local': proxy2(0x20, 0x00),
     'v2 local with addresses': proxy2(0x20, 0x11, v4),
     'v2 local with TLVs': proxy2(0x20, 0x11, v4, tlv(0xe0, 'local')),
+    'v2 local with half a TLV': proxy2(0x20, 0x11, v4, [0xe0, 0]),
+    'v2 local with anything': proxy2(0x20, 0x00, [1, 2, 3, 4]),
     'v2 of another command': proxy2(0x22, 0x11, v4),
     'v2 of another version': proxy2(0x31, 0x11, v4),
     'v2 with too few bytes': proxy2(0x21, 0x11, v4.slice(0, 8)),
