@@ -1,8 +1,11 @@
 // Listeners: addresses, filter chains and the connections they choose, options of the HTTP connection manager.
 
+import { canonicalIp, maskedIp } from '#base/cidr.ts';
+import type { Message } from '#schema/descriptor.ts';
 import type { MessageTypes } from '#schema/messages/type-map.ts';
 import type { ParseContext } from '../parse-context.ts';
 import { isIpAddress } from './clusters.ts';
+import { typeOf } from './extensions.ts';
 import { type Rule, rule } from './rule.ts';
 
 type Bootstrap = MessageTypes['envoy.config.bootstrap.v3.Bootstrap'];
@@ -44,12 +47,10 @@ export const listenerRules: readonly Rule[] = [
     }
   }),
   rule('envoy.config.listener.v3.Listener', (listener, at, _scope, around) => {
-    const name =
-      listener.name !== '' ? listener.name : (listener.address && addressText(listener.address)) || '';
     const fail = (field: string, problem: string, words: string, suggestion?: string) =>
       at.field(field).fail(problem, {
         rule: 'listener-config',
-        envoy: `error adding listener '${(listener.address && addressText(listener.address)) || name}': ${words}`,
+        envoy: `${addingListener(listener)}: ${words}`,
         ...(suggestion !== undefined && { suggestion }),
       });
     if (
@@ -64,6 +65,22 @@ export const listenerRules: readonly Rule[] = [
       });
       return;
     }
+    checkInternal(
+      listener,
+      at,
+      around.inside('envoy.config.bootstrap.v3.Bootstrap') as Bootstrap | undefined,
+    );
+    checkAddress(listener.address, at.field('address'));
+    listener.additional_addresses.forEach((it, i) => {
+      const here = at.field('additional_addresses', i).field('address');
+      checkAddress(it.address, here);
+      if (it.address === undefined || socketType(it.address) === socketType(listener.address)) return;
+      here.fail('all addresses of a listener have to be of one kind', {
+        rule: 'listener-config',
+        envoy: `listener ${listener.name}: has different socket type. The listener only support same socket type for all the addresses.`,
+        suggestion: 'make two listeners',
+      });
+    });
     const socket = listener.address?.socket_address;
     if (socket !== undefined && socket.resolver_name === '' && !isIpAddress(socket.address)) {
       failAddress(socket.address, at.field('address').field('socket_address').field('address'));
@@ -84,7 +101,7 @@ export const listenerRules: readonly Rule[] = [
     } else if (!isUdp && listener.filter_chains.length === 0 && listener.default_filter_chain === undefined) {
       at.fail('a listener needs a filter chain', {
         rule: 'listener-config',
-        envoy: `error adding listener '${(listener.address && addressText(listener.address)) || name}': no filter chains specified`,
+        envoy: `${addingListener(listener)}: no filter chains specified`,
         suggestion: 'add "filter_chains"',
       });
     }
@@ -134,16 +151,27 @@ export const listenerRules: readonly Rule[] = [
     const isMatch = around.inside('envoy.config.listener.v3.FilterChainMatch') !== undefined;
     failCidr(range.address_prefix, at, isMatch ? '' : 'Failed to create CIDR range: ');
   }),
-  rule('envoy.config.listener.v3.FilterChainMatch', (match, at) => {
+  rule('envoy.config.listener.v3.FilterChain', (chain, at, _scope, around) => {
+    const match = chain.filter_chain_match;
+    if (match === undefined || (match.address_suffix === '' && match.suffix_len === undefined)) return;
+    const field = match.address_suffix === '' ? 'suffix_len' : 'address_suffix';
+    at.field('filter_chain_match')
+      .field(field)
+      .fail('is not implemented, in Envoy neither', {
+        rule: 'listener-config',
+        envoy: `${addingListener(around.inside('envoy.config.listener.v3.Listener') as Listener | undefined)}: filter chain '${chain.name}' contains unimplemented fields`,
+        suggestion: `remove "${field}"`,
+      });
+  }),
+  rule('envoy.config.listener.v3.FilterChainMatch', (match, at, _scope, around) => {
     match.server_names.forEach((name, i) => {
-      if (!name.includes('*') || (name.startsWith('*.') && !name.slice(2).includes('*')) || name === '*')
-        return;
+      if (!name.includes('*') || (name.startsWith('*.') && !name.slice(2).includes('*'))) return;
       at.field('server_names', i).fail(
         `"${name}": a star may only stand for whole labels at the beginning, as in *.example.com`,
         {
           rule: 'listener-config',
           got: name,
-          envoy: 'partial wildcards are not supported in "server_names"',
+          envoy: `${addingListener(around.inside('envoy.config.listener.v3.Listener') as Listener | undefined)}: partial wildcards are not supported in "server_names"`,
         },
       );
     });
@@ -245,6 +273,86 @@ export function addressText(address: Address): string {
   return `${protocol}${host}:${socket.port_value ?? 0}`;
 }
 
+/** How Envoy begins what it says of a listener. */
+function addingListener(listener: Listener | undefined): string {
+  const address = listener?.address === undefined ? '' : addressText(listener.address).replace(/^udp /, '');
+  return `error adding listener '${address || listener?.name}'`;
+}
+
+function socketType(address: Address | undefined): string {
+  return address?.socket_address?.protocol ?? 'TCP';
+}
+
+/** With its null, of a Unix socket. */
+const longestPath = 108;
+
+function checkAddress(address: Address | undefined, at: ParseContext): void {
+  const { socket_address: socket, pipe } = address ?? {};
+  if (socket?.named_port !== undefined) {
+    at.field('socket_address').field('named_port').fail('only numbers are ports here', {
+      rule: 'listener-config',
+      got: socket.named_port,
+      envoy: "IP resolver can't handle port specifier type 4",
+      suggestion: 'write "port_value"',
+    });
+  }
+  if (socket?.ipv4_compat === true && !isCompatible(socket.address)) {
+    at.field('socket_address')
+      .field('ipv4_compat')
+      .fail('is for IPv6 addresses that stand for IPv4, too', {
+        rule: 'listener-config',
+        got: socket.address,
+        envoy: `Only IPv6 address '::' or valid IPv4-mapped IPv6 address can set ipv4_compat: ${socket.address}:${socket.port_value ?? 0}`,
+        suggestion: 'write "::", or remove "ipv4_compat"',
+      });
+  }
+  if (pipe === undefined) return;
+  const isAbstract = pipe.path.startsWith('@');
+  if (Buffer.byteLength(pipe.path) + (isAbstract ? 0 : 1) > longestPath) {
+    at.field('pipe')
+      .field('path')
+      .fail('the path is too long', {
+        rule: 'listener-config',
+        envoy: `Path "${pipe.path}" exceeds maximum UNIX domain socket path size of ${longestPath}.`,
+      });
+  }
+  if (isAbstract && pipe.mode !== 0) {
+    at.field('pipe').field('mode').fail('an abstract socket is no file', {
+      rule: 'listener-config',
+      got: pipe.mode,
+      envoy: 'Cannot set mode for Abstract AF_UNIX sockets',
+      suggestion: 'remove "mode"',
+    });
+  }
+}
+
+/** `::`, or an IPv4 address written as IPv6. */
+function isCompatible(address: string): boolean {
+  const canonical = canonicalIp(address);
+  return address.includes(':') && (canonical === '::' || canonical?.includes(':') === false);
+}
+
+/** Listeners that only other listeners reach. */
+function checkInternal(listener: Listener, at: ParseContext, bootstrap: Bootstrap | undefined): void {
+  const where = `error adding listener named '${listener.name}'`;
+  if (listener.address?.envoy_internal_address !== undefined) {
+    at.field('address').fail('"internal_listener" takes the place of an address', {
+      rule: 'listener-config',
+      envoy: `${where}: use internal_listener field instead of address for internal listeners`,
+      suggestion: 'write "internal_listener: {}"',
+    });
+  }
+  const isThere = bootstrap?.bootstrap_extensions.some(({ typed_config: it }) =>
+    typeOf(it as Message | undefined)?.endsWith('.InternalListener'),
+  );
+  if (listener.internal_listener === undefined || bootstrap === undefined || isThere) return;
+  at.field('internal_listener').fail('needs the bootstrap extension for internal listeners', {
+    rule: 'listener-config',
+    envoy: `${where}: InternalListener bootstrap extension is mandatory`,
+    suggestion: 'add "envoy.bootstrap.internal_listener" to "bootstrap_extensions"',
+  });
+}
+
 function checkListenerAddresses(listeners: readonly Listener[], at: ParseContext): void {
   const seen = new Map<string, number>();
   listeners.forEach((listener, i) => {
@@ -293,7 +401,7 @@ function checkListenerNames(listeners: readonly Listener[], at: ParseContext): v
 
 /** The matcher chooses chains by name. */
 function checkChainNames(listener: Listener, at: ParseContext): void {
-  const where = `error adding listener '${(listener.address && addressText(listener.address)) || listener.name}'`;
+  const where = addingListener(listener);
   const seen = new Set<string>();
   listener.filter_chains.forEach((chain, i) => {
     const here = at.field('filter_chains', i);
@@ -318,10 +426,9 @@ function checkChainNames(listener: Listener, at: ParseContext): void {
 /** Chains that the same connection could choose. */
 function checkOverlap(listener: Listener, at: ParseContext): void {
   const chains = listener.filter_chains;
-  if (chains.length < 2) return;
   const owners = new Map<string, number>();
   const whole = new Map<string, number>();
-  const where = `error adding listener '${(listener.address && addressText(listener.address)) || listener.name}'`;
+  const where = addingListener(listener);
   for (let i = 0; i < chains.length; i++) {
     const text = JSON.stringify(chains[i]!.filter_chain_match ?? {});
     const same = whole.get(text);
@@ -373,7 +480,7 @@ function failOverlap(
 function* matchKeys(match: FilterChainMatch | undefined): Generator<string> {
   const or = (list: readonly string[]) => (list.length === 0 ? [''] : list);
   const ranges = (list: FilterChainMatch['prefix_ranges']) =>
-    or(list.map((it) => `${it.address_prefix}/${it.prefix_len ?? 0}`));
+    or(list.map((it) => `${maskedIp(it.address_prefix, it.prefix_len ?? 0)}/${it.prefix_len ?? 0}`));
   const parts: readonly (readonly string[])[] =
     match === undefined
       ? []

@@ -73,6 +73,33 @@ export const tcpRules: readonly Rule[] = [
   }),
   rule('envoy.extensions.filters.network.local_ratelimit.v3.LocalRateLimit', checkFillInterval),
   rule('envoy.extensions.filters.listener.local_ratelimit.v3.LocalRateLimit', checkFillInterval),
+  rule('envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol', (filter, at) => {
+    if (filter.disallowed_versions.includes('V1') && filter.disallowed_versions.includes('V2'))
+      refuse(
+        at.field('disallowed_versions'),
+        'Proxy Protocol filter is misconfigured: all proxy protocol versions are disallowed.',
+      );
+  }),
+  rule('envoy.config.rbac.v3.Permission', ({ destination_port_range: range }, at) => {
+    if (range === undefined || range.start < range.end) return;
+    refuse(
+      at.field('destination_port_range'),
+      `range start ${range.start} cannot be greater or equal than range end ${range.end}`,
+    );
+  }),
+  ...(['Permission', 'Principal'] as const).map((type) =>
+    rule(`envoy.config.rbac.v3.${type}`, ({ header }, at, _scope, around) => {
+      if (
+        header === undefined ||
+        around.inside('envoy.extensions.filters.network.rbac.v3.RBAC') === undefined
+      )
+        return;
+      refuse(
+        at.field('header'),
+        `Found header(name: "${header.name}") rule,not supported by RBAC network filter`,
+      );
+    }),
+  ),
   rule('envoy.extensions.filters.common.set_filter_state.v3.FilterStateValue', (value, at) => {
     const key = value.object_key ?? '';
     const factory = value.factory_key === '' ? key : value.factory_key;
