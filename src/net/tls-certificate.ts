@@ -8,6 +8,8 @@ export interface SubjectAltNames {
   readonly dns: readonly string[];
   readonly ip: readonly string[];
   readonly email: readonly string[];
+  /** Of these kinds, in the order of the certificate. */
+  readonly all: readonly string[];
 }
 
 /** Reads each part once, when somebody asks. */
@@ -66,6 +68,10 @@ export class CertificateFacts {
 
   get emailSans(): readonly string[] {
     return this.#sans().email;
+  }
+
+  get allSans(): readonly string[] {
+    return this.#sans().all;
   }
 
   #sans(): SubjectAltNames {
@@ -151,16 +157,30 @@ export function serverNames(x509: X509Certificate): readonly string[] {
 
 /** Node's `DNS:a.example.com, IP Address:127.0.0.1`; a text with a comma or the like is a JSON string. */
 export function parseSubjectAltName(text: string): SubjectAltNames {
-  const names = { uri: [] as string[], dns: [] as string[], ip: [] as string[], email: [] as string[] };
+  const names: Record<'uri' | 'dns' | 'ip' | 'email' | 'all', string[]> = {
+    uri: [],
+    dns: [],
+    ip: [],
+    email: [],
+    all: [],
+  };
   for (const [, kind, value] of text.matchAll(/([A-Za-z ]+?):("(?:[^"\\]|\\.)*"|[^,]*)(?:, |$)/g)) {
     const name = value!.startsWith('"') ? (JSON.parse(value!) as string) : value!;
-    if (kind === 'DNS') names.dns.push(name);
-    else if (kind === 'URI') names.uri.push(name);
-    else if (kind === 'email') names.email.push(name);
-    else if (kind === 'IP Address') names.ip.push(canonicalIp(name.toLowerCase()) ?? name);
+    const list = nodeKinds[kind!];
+    if (list === undefined) continue;
+    const shown = list === 'ip' ? (canonicalIp(name.toLowerCase()) ?? name) : name;
+    names[list].push(shown);
+    names.all.push(shown);
   }
   return names;
 }
+
+const nodeKinds: Readonly<Record<string, 'uri' | 'dns' | 'ip' | 'email'>> = {
+  DNS: 'dns',
+  URI: 'uri',
+  email: 'email',
+  'IP Address': 'ip',
+};
 
 /** Node has one line per name, in the order of the certificate, the values escaped; RFC 2253 wants the last first. */
 function rfc2253(lines: string | undefined): string {

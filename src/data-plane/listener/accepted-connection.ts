@@ -5,6 +5,7 @@ import { turnMs } from '#base/turn.ts';
 import type { DownstreamConnection, NetworkFilter } from '#extension/network-filter.ts';
 import { NetworkFilterStatus } from '#extension/network-filter.ts';
 import type { ConnectionInfo, FilterStateObject, StreamInfo, TlsInfo } from '#extension/stream-info.ts';
+import type { DownstreamTransport } from '#extension/transport-socket.ts';
 import { CloseEvent, CloseType, type Connection, type ConnectionOwner } from '#net/connection.ts';
 import { RequestInfo } from '../http/request-info.ts';
 import type { ActiveFilterChain } from './active-filter-chain.ts';
@@ -82,6 +83,7 @@ export class AcceptedConnection implements DownstreamConnection, ConnectionOwner
   connection: Connection = undefined as never;
   filters: readonly NetworkFilter[] = [];
   isTls = false;
+  transport: DownstreamTransport | undefined = undefined;
   #handshakeTimer: WheelTimer | undefined = undefined;
   /** The filter that stopped reading, and what it has kept; -1 when none. */
   #stoppedAt = -1;
@@ -241,6 +243,8 @@ export class AcceptedConnection implements DownstreamConnection, ConnectionOwner
 
   onClose(event: CloseEvent): void {
     this.#cancelHandshakeTimer();
+    // Of a handshake that did not come to its end.
+    if (this.isTls) this.info.tls ??= this.transport?.tlsInfo(this.connection.socket);
     if (this.connection.hasCloseTimedOut) this.info.localCloseReason = 'triggered_delayed_close_timeout';
     if (event === CloseEvent.Remote && this.connection.failureCode === 'ECONNRESET')
       this.info.detectedCloseType = 'RemoteReset';

@@ -379,6 +379,7 @@ export class ActiveListener implements InspectionOwner {
     connection.observer = chain.transport.observe?.(info);
     if (!isPlain) {
       accepted.isTls = true;
+      accepted.transport = chain.transport;
       accepted.startHandshake(chain.config.transportConnectTimeoutMs);
       this.#awaitTls(accepted, chain);
     }

@@ -17,11 +17,12 @@ import type { Scope } from '#stats/store.ts';
 import type { DownstreamTlsConfig } from './config.ts';
 import { certificatesNow, validationDigest, validationNow } from './current-secrets.ts';
 import { KeyLog } from './key-log.ts';
-import { agreedGroup, agreesOnTls13, peerSignature } from './negotiation.ts';
+import { agreedGroup, agreementOn, agreesOnTls13, noAgreement, peerSignature } from './negotiation.ts';
 import { type ServerCertificate, ServerContexts, Stapling } from './server-contexts.ts';
 import { SessionCache } from './session-cache.ts';
 import { SocketTlsInfo } from './socket-info.ts';
 import { listExpirations, SocketFactoryStats, SslStats } from './stats.ts';
+import { UnfinishedTlsInfo } from './unfinished-tls-info.ts';
 import { PeerValidator, unchecked, type Verdict } from './validator.ts';
 
 const log = logger('connection');
@@ -34,7 +35,6 @@ export class DownstreamTls implements DownstreamTransport {
   readonly #stats: SslStats;
   readonly #factoryStats: SocketFactoryStats;
   readonly #keyLog: KeyLog | undefined;
-  readonly #infos = new WeakMap<object, SocketTlsInfo>();
   /** Undefined while a secret has not come. */
   #contexts: ServerContexts | undefined = undefined;
   #sessions = new SessionCache();
@@ -45,6 +45,8 @@ export class DownstreamTls implements DownstreamTransport {
   readonly #passing: Passing[] = [];
   /** Why the client of the handshake that fails now was refused, in Envoy's shape. */
   #refusal = '';
+  /** What it has shown. */
+  #refused = nobody;
 
   constructor(config: DownstreamTlsConfig, context: TransportSocketContext) {
     this.#config = config;
@@ -82,10 +84,19 @@ export class DownstreamTls implements DownstreamTransport {
     const stapling = hello === undefined ? Stapling.NotAsked : contexts.stapling(certificate, hello);
     // OpenSSL has seen nothing yet that it could answer.
     if (stapling === Stapling.Fail) socket.write(handshakeFailure);
+    else if (status === HelloStatus.NotTls && isForeign(first)) socket.write(protocolVersion);
     const tls = new TLSSocket(socket, options);
     this.#keyLog?.follow(tls, socket);
-    tls.on('error', (error) => this.#onError(socket, error));
-    tls.on('secure', () => this.#onSecure(tls, certificate, hello));
+    const handshake: Handshake = {
+      certificate,
+      hello,
+      hasFailed: hello === undefined,
+      refused: nobody,
+      info: undefined,
+    };
+    (tls as HandshakeSocket)[handshakeOf] = handshake;
+    tls.on('error', (error) => this.#onError(socket, handshake, error));
+    tls.on('secure', () => this.#onSecure(tls, handshake));
     if (hello === undefined) receiveFirst(tls, first);
     else if (this.#staple(tls, stapling, certificate)) {
       if (this.#resumesById(hello)) {
@@ -124,10 +135,21 @@ export class DownstreamTls implements DownstreamTransport {
   }
 
   tlsInfo(socket: Socket | TLSSocket): TlsInfo | undefined {
-    return this.#infos.get(socket);
+    const handshake = (socket as HandshakeSocket)[handshakeOf];
+    if (handshake?.info !== undefined) return handshake.info;
+    const certificate = handshake?.certificate ?? this.#contexts?.all[0];
+    if (certificate === undefined) return undefined;
+    const { hello, hasFailed = true, refused = nobody } = handshake ?? {};
+    const agreement =
+      hello === undefined || hasFailed
+        ? noAgreement
+        : agreementOn(this.#config, hello, certificate.curve !== '');
+    return new UnfinishedTlsInfo(agreement, hello?.serverNameAsSent ?? '', certificate.info, refused);
   }
 
-  #onSecure(tls: TLSSocket, { info: local }: ServerCertificate, hello: ClientHello | undefined): void {
+  #onSecure(tls: TLSSocket, handshake: Handshake): void {
+    const { certificate, hello } = handshake;
+    const local = certificate.info;
     const stats = this.#stats;
     const peer = this.#requestsCertificate ? tls.getPeerX509Certificate() : undefined;
     if (peer !== undefined && !mayBeUsed(peer, false)) {
@@ -137,6 +159,7 @@ export class DownstreamTls implements DownstreamTransport {
     }
     const { reason, validated } = this.#verdict(tls, peer);
     if (reason !== '') {
+      handshake.refused = peerChain(tls, peer!).certificates;
       tls.destroy(new Error(tlsErrorText('CERTIFICATE_VERIFY_FAILED', reason)));
       return;
     }
@@ -153,7 +176,7 @@ export class DownstreamTls implements DownstreamTransport {
     const signature = peer === undefined ? '' : peerSignature(this.#config, version, peer);
     if (signature !== '') stats.count('sigalgs', signature);
     const roots = this.#validator?.roots;
-    this.#infos.set(tls, new SocketTlsInfo(tls, version, cipher, group, peer, validated, local, roots));
+    handshake.info = new SocketTlsInfo(tls, version, cipher, group, peer, validated, local, roots);
   }
 
   #verdict(tls: TLSSocket, peer: X509Certificate | undefined): Verdict {
@@ -167,6 +190,7 @@ export class DownstreamTls implements DownstreamTransport {
 
   #judge(validator: PeerValidator, chain: PeerChain): number {
     const certificate = chain.certificates[0]!;
+    this.#refused = chain.certificates;
     if (!mayBeUsed(certificate, false)) {
       this.#stats.connectionError.value++;
       this.#refusal = tlsErrorText('KEY_USAGE_BIT_INCORRECT');
@@ -182,10 +206,12 @@ export class DownstreamTls implements DownstreamTransport {
   }
 
   /** Runs before the connection's own listener and leaves it a text in Envoy's shape. */
-  #onError(socket: Socket, error: Error): void {
+  #onError(socket: Socket, handshake: Handshake, error: Error): void {
     const reason = tlsErrorReason(error);
     if (reason !== undefined) {
       const isRefusal = reason === 'CERTIFICATE_VERIFY_FAILED';
+      if (isRefusal) handshake.refused = this.#refused;
+      if (disagreements.has(reason)) handshake.hasFailed = true;
       if (reason === 'PEER_DID_NOT_RETURN_A_CERTIFICATE') this.#stats.failVerifyNoCert.value++;
       else if (!isRefusal) this.#stats.connectionError.value++;
       error.message = isRefusal ? this.#refusal : tlsErrorText(reason);
@@ -233,6 +259,34 @@ export class DownstreamTls implements DownstreamTransport {
   }
 }
 
+/** A handshake that goes on, or did not come to its end. */
+interface Handshake {
+  readonly certificate: ServerCertificate;
+  readonly hello: ClientHello | undefined;
+  /** Before anything was agreed on. */
+  hasFailed: boolean;
+  refused: readonly X509Certificate[];
+  /** When it is over. */
+  info: TlsInfo | undefined;
+}
+
+/** It lives with its socket: a WeakMap of all of them is work for the garbage collector. */
+const handshakeOf = Symbol('handshake');
+
+interface HandshakeSocket {
+  [handshakeOf]?: Handshake;
+}
+
+const nobody: readonly X509Certificate[] = [];
+
+/** Reasons for which a ClientHello is not answered. */
+const disagreements: ReadonlySet<string> = new Set([
+  'NO_COMMON_SIGNATURE_ALGORITHMS',
+  'NO_SHARED_CIPHER',
+  'NO_SHARED_GROUP',
+  'UNSUPPORTED_PROTOCOL',
+]);
+
 interface Passing {
   readonly certificate: X509Certificate;
   readonly verdict: Verdict;
@@ -240,8 +294,15 @@ interface Passing {
 
 const mostPassing = 100;
 
-/** A record with the alert. */
+/** Records with alerts. */
 const handshakeFailure = Buffer.of(21, 3, 3, 0, 2, 2, 40);
+const protocolVersion = Buffer.of(21, 3, 1, 0, 2, 2, 70);
+
+/** Whether it has to be told that this is no TLS. Who speaks HTTP, or SSL 2, does not hear it. */
+function isForeign(first: Buffer): boolean {
+  if (first[1] === 3 || (first[0]! >= 0x80 && first[2] === 1 && first[3] === 3)) return false;
+  return !/^(?:GET |POST |HEAD |PUT |CONNE)/.test(first.toString('latin1', 0, 5));
+}
 
 /** BoringSSL's limit of a message, and room for the headers of a few records. What is longer is OpenSSL's to refuse. */
 const maxHelloBytes = 16_384 + 256;

@@ -9,8 +9,11 @@ const tls12 = 0x0303;
 /** X25519MLKEM768, which is for TLS 1.3 only. */
 const mlkem = 0x11ec;
 
-/** IANA's numbers of the suites before TLS 1.3 that BoringSSL knows, by OpenSSL's names. */
+/** IANA's numbers of the suites that BoringSSL knows, by OpenSSL's names. */
 const suiteIds: Readonly<Record<string, number>> = {
+  TLS_AES_128_GCM_SHA256: 0x1301,
+  TLS_AES_256_GCM_SHA384: 0x1302,
+  TLS_CHACHA20_POLY1305_SHA256: 0x1303,
   'AES128-SHA': 0x002f,
   'AES256-SHA': 0x0035,
   'AES128-GCM-SHA256': 0x009c,
@@ -29,14 +32,18 @@ const suiteIds: Readonly<Record<string, number>> = {
   'ECDHE-ECDSA-CHACHA20-POLY1305': 0xcca9,
 };
 
-/** BoringSSL's name of each comes first. */
-const groupNames: readonly { readonly id: number; readonly names: readonly string[] }[] = [
-  { id: 23, names: ['P-256', 'prime256v1'] },
-  { id: 24, names: ['P-384', 'secp384r1'] },
-  { id: 25, names: ['P-521', 'secp521r1'] },
-  { id: 29, names: ['X25519', 'x25519'] },
-  { id: mlkem, names: ['X25519MLKEM768'] },
-];
+/** By all their names; `name` is BoringSSL's. */
+const groupByName: ReadonlyMap<string, { readonly id: number; readonly name: string }> = new Map([
+  ['P-256', { id: 23, name: 'P-256' }],
+  ['prime256v1', { id: 23, name: 'P-256' }],
+  ['P-384', { id: 24, name: 'P-384' }],
+  ['secp384r1', { id: 24, name: 'P-384' }],
+  ['P-521', { id: 25, name: 'P-521' }],
+  ['secp521r1', { id: 25, name: 'P-521' }],
+  ['X25519', { id: 29, name: 'X25519' }],
+  ['x25519', { id: 29, name: 'X25519' }],
+  ['X25519MLKEM768', { id: mlkem, name: 'X25519MLKEM768' }],
+]);
 
 /** ECDSA over the curve: its signature algorithm in TLS 1.3, the group of the curve before, OpenSSL's name. */
 const ecdsaCurves = [
@@ -66,27 +73,78 @@ export function takenCurves(config: DownstreamTlsConfig, hello: ClientHello): re
  */
 export function preferredSuite(config: DownstreamTlsConfig, hello: ClientHello, isEcdsa: boolean): string {
   if (!config.suites.some((it) => it.length > 1)) return '';
-  const usable = (it: string) => it.includes('ECDSA') === isEcdsa && isFor(it, hello);
-  for (const equals of config.suites) {
-    // A word for several, `ECDHE+AES`: OpenSSL knows what it stands for.
+  const suite = agreedSuite(config, hello, isEcdsa);
+  const equals = config.suites.find((it) => it.includes(suite));
+  return equals?.find((it) => isOffered(it, hello, isEcdsa)) === suite ? '' : suite;
+}
+
+/** Before TLS 1.3. Empty: there is none, or OpenSSL knows better. */
+function agreedSuite(config: DownstreamTlsConfig, hello: ClientHello, isEcdsa: boolean): string {
+  const entries = config.prefersClientCiphers ? [config.suites.flat()] : config.suites;
+  for (const equals of entries) {
+    // A word for several, `ECDHE+AES`.
     if (equals.some((it) => !(it in suiteIds))) return '';
-    const offered = equals.filter((it) => usable(it) && hello.ciphers.includes(suiteIds[it]!));
-    if (offered.length === 0) continue;
     const place = (it: string) => hello.ciphers.indexOf(suiteIds[it]!);
-    const first = offered.reduce((a, b) => (place(a) <= place(b) ? a : b));
-    return first === offered[0] ? '' : first;
+    const offered = equals.filter((it) => isOffered(it, hello, isEcdsa));
+    if (offered.length > 0) return offered.reduce((a, b) => (place(a) <= place(b) ? a : b));
   }
   return '';
 }
 
+function isOffered(suite: string, hello: ClientHello, isEcdsa: boolean): boolean {
+  return (
+    suite.includes('ECDSA') === isEcdsa && isFor(suite, hello) && hello.ciphers.includes(suiteIds[suite]!)
+  );
+}
+
+/** What a handshake is about, as far as it has come. */
+export interface Agreement {
+  readonly version: string;
+  /** Empty, as is the group: not agreed on. */
+  readonly cipher: string;
+  readonly group: string;
+}
+
+/** Before the ClientHello was answered. BoringSSL says so. */
+export const noAgreement: Agreement = { version: 'TLSv1.2', cipher: '', group: '' };
+
+/** What the server has answered to the ClientHello, if it has. */
+export function agreementOn(config: DownstreamTlsConfig, hello: ClientHello, isEcdsa: boolean): Agreement {
+  if (agreesOnTls13(config, hello)) {
+    const id = hello.ciphers.find((it) => config.tls13Suites.some((name) => suiteIds[name] === it));
+    const cipher = config.tls13Suites.find((name) => suiteIds[name] === id) ?? '';
+    return { version: 'TLSv1.3', cipher, group: agreedGroup(config, hello) };
+  }
+  const cipher = agreedSuite(config, hello, isEcdsa);
+  if (cipher === '') return noAgreement;
+  const version = olderVersions.findLast(
+    (it) => it.id <= hello.legacyVersion && it.name <= config.maxVersion,
+  );
+  const group = cipher.startsWith('ECDHE-') ? agreedGroup(config, hello) : '';
+  return { version: version?.name ?? noAgreement.version, cipher, group };
+}
+
+const olderVersions = [
+  { id: 0x0301, name: 'TLSv1' },
+  { id: 0x0302, name: 'TLSv1.1' },
+  { id: tls12, name: 'TLSv1.2' },
+];
+
 /** The group of the key exchange, if one takes place: OpenSSL tells it to clients only. Empty: they have none in common. */
 export function agreedGroup(config: DownstreamTlsConfig, hello: ClientHello): string {
   const isTls13 = agreesOnTls13(config, hello);
-  const own = config.groups.flatMap((name) => groupNames.find((it) => it.names.includes(name)) ?? []);
-  const shared = own.filter(({ id }) => hello.groups.includes(id) && (isTls13 || id !== mlkem));
-  const place = ({ id }: { readonly id: number }) => hello.groups.indexOf(id);
-  const agreed = config.prefersClientCiphers ? shared.toSorted((a, b) => place(a) - place(b)) : shared;
-  return agreed[0]?.names[0] ?? '';
+  let agreed = '';
+  let agreedPlace = -1;
+  for (const name of config.groups) {
+    const group = groupByName.get(name);
+    if (group === undefined || (group.id === mlkem && !isTls13)) continue;
+    const place = hello.groups.indexOf(group.id);
+    if (place < 0 || (agreed !== '' && place > agreedPlace)) continue;
+    if (!config.prefersClientCiphers) return group.name;
+    agreed = group.name;
+    agreedPlace = place;
+  }
+  return agreed;
 }
 
 /** Authenticated encryption came with TLS 1.2. */

@@ -120,7 +120,7 @@ export function parseParameters(
     level,
     groups:
       message === undefined || message.ecdh_curves.length === 0
-        ? ['X25519', 'P-256']
+        ? ['X25519MLKEM768', 'X25519', 'P-256']
         : message.ecdh_curves.flatMap((it) => it.split(':')),
     tls13Suites,
     signatureAlgorithms:

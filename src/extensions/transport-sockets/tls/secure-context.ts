@@ -31,9 +31,15 @@ export function contextOptions(
     minVersion: config.minVersion,
     maxVersion: config.maxVersion,
     ciphers: cipherList(config, ''),
-    ecdhCurve: config.groups.join(':'),
+    ecdhCurve: offeredGroups(config.groups),
     sigalgs: [...config.signatureAlgorithms, ...ownSignatures(certificates)].join(':'),
   };
+}
+
+/** BoringSSL sends a key for the first group, and for the first usual one where that is a post-quantum one. */
+function offeredGroups(groups: readonly string[]): string {
+  const usual = groups.findIndex((it) => !it.includes('MLKEM'));
+  return groups.map((it, i) => (i === 0 || i === usual ? `*${it}` : it)).join(':');
 }
 
 /** BoringSSL signs with more than it takes of others. */

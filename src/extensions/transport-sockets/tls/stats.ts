@@ -72,13 +72,20 @@ export function listExpirations(
   validation?.spiffe?.forEach(({ bundle }, i) => {
     listExpiration(scope, `${validation.name || 'unnamed_ca_cert'}_${i}`, new X509Certificate(bundle));
   });
-  if (validation !== undefined && validation.trustedCa !== '') {
+  if (validation === undefined || validation.spiffe !== undefined) return;
+  if (validation.trustedCa !== '') {
     const ca = new X509Certificate(validation.trustedCa);
     listExpiration(scope, validation.name || 'unnamed_ca_cert_e3b0c442', ca);
-  }
+  } else setExpiration(scope, validation.name || 'unnamed_ca_cert', never);
 }
 
 function listExpiration(scope: Scope, name: string, x509: X509Certificate): void {
-  const seconds = Math.floor(x509.validToDate.getTime() / 1000);
+  setExpiration(scope, name, Math.floor(x509.validToDate.getTime() / 1000));
+}
+
+/** As Envoy counts what does not expire. */
+const never = 2 ** 63 - 1;
+
+function setExpiration(scope: Scope, name: string, seconds: number): void {
   scope.scope(`certificate.${name}`).gauge('expiration_unix_time_seconds', 'never_import').value = seconds;
 }

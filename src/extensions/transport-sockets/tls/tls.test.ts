@@ -207,7 +207,7 @@ test('serves TLS 1.3 with the protocol the server prefers', async (t) => {
   assert.equal(info?.sessionId, '');
   assert.deepEqual(counters(store), {
     'ciphers.TLS_AES_256_GCM_SHA384': 1,
-    'curves.X25519': 1,
+    'curves.X25519MLKEM768': 1,
     handshake: 1,
     no_certificate: 1,
     'versions.TLSv1.3': 1,
@@ -517,6 +517,41 @@ test("counts what is no TLS, in OpenSSL's words", async (t) => {
   const { error } = await server.next();
   assert.equal(error, 'TLS_error:|268435612:SSL routines:OPENSSL_internal:HTTP_REQUEST:TLS_error_end');
   assert.deepEqual(counters(store), { connection_error: 1 });
+});
+
+test('tells who speaks something else that it does not', async (t) => {
+  const { transport } = downstream({
+    common_tls_context: { tls_certificates: [certificateFiles('server-ec')] },
+  });
+  const server = await listen(t, transport);
+  const client = connect(server.port, '127.0.0.1');
+  t.after(() => client.destroy());
+  client.on('error', () => {});
+  client.write('SSH-2.0-x\r\n');
+  const [alert] = await once(client, 'data');
+  assert.deepEqual([...alert], [21, 3, 1, 0, 2, 2, 70]);
+  assert.match((await server.next()).error, /WRONG_VERSION_NUMBER/);
+});
+
+test('knows of a refused client what it has shown', async (t) => {
+  const { transport } = downstream({
+    require_client_certificate: true,
+    common_tls_context: { tls_certificates: [certificateFiles('server-ec')], validation_context: trusted },
+  });
+  const server = await listen(t, transport);
+  for (const [maxVersion, cipher] of [
+    ['TLSv1.2', 'ECDHE-ECDSA-AES256-GCM-SHA384'],
+    ['TLSv1.3', 'TLS_AES_256_GCM_SHA384'],
+  ] as const) {
+    await dial(t, server.port, { maxVersion, ciphers: cipher, ...identity('other') });
+    const { error, info } = await server.next();
+    assert.match(error, /CERTIFICATE_VERIFY_FAILED/);
+    assert.equal(info?.version, maxVersion);
+    assert.equal(info?.cipher, cipher);
+    assert.equal(info?.peerCertificate()?.issuer, 'CN=Other CA');
+    assert.deepEqual(info?.localCertificate()?.dnsSans, ['a.example.com']);
+    assert.equal(info?.peerValidated, false);
+  }
 });
 
 test('resumes a session in another worker', async (t) => {

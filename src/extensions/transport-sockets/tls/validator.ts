@@ -90,16 +90,18 @@ export class PeerValidator {
     const facts = new CertificateFacts(peer);
     if (this.#sans.length > 0 && !this.#sans.some((it) => matches(it, facts))) {
       stats.failVerifySan.value++;
-      return isAnyoneTaken ? unchecked : refused('verify cert failed: verify SAN list');
+      const own = facts.allSans.join(', ');
+      return isAnyoneTaken
+        ? unchecked
+        : refused(`verify cert failed: SAN matcher, certificate SANs are [${own}]`);
     }
     if (names.length > 0 && !names.some((it) => hasName(facts, it))) {
       stats.failVerifySan.value++;
-      const { dnsSans, uriSans, ipSans, emailSans } = facts;
-      const own = [...dnsSans, ...uriSans, ...ipSans, ...emailSans];
+      const own = facts.allSans.join(', ');
       return isAnyoneTaken
         ? unchecked
         : refused(
-            `verify cert failed: verify SAN list, expected SANs: [${names.join(', ')}], certificate SANs: [${own.join(', ')}]`,
+            `verify cert failed: verify SAN list, expected SANs: [${names.join(', ')}], certificate SANs: [${own}]`,
           );
     }
     if (sni !== '' && !facts.dnsSans.some((it) => isNameCovered(it, sni))) {
@@ -160,19 +162,12 @@ function certificatesOf(pem: string): readonly X509Certificate[] {
 
 function matches({ type, dnsName, oid, matcher }: SanMatcher, facts: CertificateFacts): boolean {
   if (type === 'other') return otherNames(facts.x509, oid).some((it) => matcher.matches(it));
-  const { dnsSans, uriSans, ipSans, emailSans } = facts;
+  const { dnsSans, uriSans, ipSans, emailSans, allSans } = facts;
   if (type === 'dns')
     return dnsName === ''
       ? dnsSans.some((it) => matcher.matches(it))
       : dnsSans.some((it) => isNameCovered(it, dnsName));
-  const names =
-    type === 'uri'
-      ? uriSans
-      : type === 'ip'
-        ? ipSans
-        : type === 'email'
-          ? emailSans
-          : [...dnsSans, ...uriSans, ...ipSans, ...emailSans];
+  const names = type === 'uri' ? uriSans : type === 'ip' ? ipSans : type === 'email' ? emailSans : allSans;
   return names.some((it) => matcher.matches(it));
 }
 
