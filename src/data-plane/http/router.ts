@@ -894,7 +894,8 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
   }
 
   #chargeAbort(host: UpstreamHost | undefined, status: number): void {
-    if (this.#hasResponse) return;
+    // A 1xx counts as the beginning of a response.
+    if (this.#hasResponse || this.#has1xx) return;
     const { codes } = this.cluster!;
     if (host !== undefined) host.rqError.value++;
     codes.all.count(status);

@@ -53,9 +53,9 @@ export function parseStatsConfig(message: StatsConfig | undefined, at: ParseCont
   return {
     tags: { useAllDefaultTags: message.use_all_default_tags ?? true, tags },
     matcher: parseStatsMatcher(message.stats_matcher, at.field('stats_matcher')),
-    buckets: message.histogram_bucket_settings.map(({ match, buckets, bins }, i) => {
+    // `bins` only says how much room a histogram has at first.
+    buckets: message.histogram_bucket_settings.map(({ match, buckets }, i) => {
       const here = at.field('histogram_bucket_settings', i);
-      if (bins !== undefined) here.field('bins').unsupported();
       return {
         match: parseStringMatcher(match!, here.field('match')),
         bounds: buckets.length > 0 ? buckets : defaultBuckets,

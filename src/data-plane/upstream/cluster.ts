@@ -56,7 +56,6 @@ export class Cluster {
   readonly #dialer: Dialer;
   /** Every present host, by address. */
   hosts: ReadonlyMap<string, UpstreamHost> = new Map();
-  http2StreamsPerConnection = 1024;
 
   constructor(
     config: ClusterConfig,

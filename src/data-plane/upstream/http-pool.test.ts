@@ -39,11 +39,11 @@ function poolOf(protocol: 0 | 1, settings: Settings = {}) {
     stats,
     timers: { start() {}, cancel() {} },
     transport: { tlsInfo: () => undefined },
-    http2StreamsPerConnection: settings.streamsPerConnection ?? 100,
     config: {
       connectTimeoutMs: 0,
       preconnectRatio: settings.preconnectRatio ?? 1,
       http: {
+        http2: { maxConcurrentStreams: settings.streamsPerConnection ?? 100 },
         idleTimeoutMs: 0,
         maxConnectionDurationMs: 0,
         maxRequestsPerConnection: settings.maxRequestsPerConnection ?? 0,

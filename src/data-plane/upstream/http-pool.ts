@@ -150,8 +150,7 @@ export class HttpPool {
   }
 
   #needsConnection(): boolean {
-    const perConnection =
-      this.protocol === 0 || this.protocol === 3 ? 1 : this.cluster.http2StreamsPerConnection;
+    const perConnection = this.#streamsPerConnection();
     const pending = this.#pending.length;
     const connecting = this.#connecting * perConnection;
     const ratio = this.cluster.config.preconnectRatio;
@@ -160,6 +159,13 @@ export class HttpPool {
     let room = connecting;
     for (let i = 0; i < this.ready.length; i++) room += this.ready[i]!.room;
     return (pending + active) * ratio > room + active;
+  }
+
+  /** As far as it is known before the connection is there. */
+  #streamsPerConnection(): number {
+    if (this.protocol === 0 || this.protocol === 3) return 1;
+    const { http2, maxRequestsPerConnection: most } = this.cluster.config.http;
+    return most > 0 && most < http2.maxConcurrentStreams ? most : http2.maxConcurrentStreams;
   }
 
   #streams(): number {
@@ -347,11 +353,21 @@ export class PooledConnection implements ConnectionOwner, ClientCodecOwner, Time
     encoder.reset(ResetReason.LocalReset);
   }
 
-  /** The peer has reset a stream. HTTP/1 has no resets: there the connection ends. */
+  /** A stream has broken off. HTTP/1 has no resets: there the connection ends. */
   countReset(reason: ResetReason): void {
+    if (this.codec!.protocol !== 'HTTP/2') return;
     const { stats } = this.pool.cluster;
-    if (reason === ResetReason.RemoteReset) stats.upstreamRqRxReset.value++;
-    else if (reason === ResetReason.RemoteResetNoError) stats.upstreamRqRxResetNoError.value++;
+    switch (reason) {
+      case ResetReason.RemoteReset:
+      case ResetReason.RemoteResetNoError:
+        stats.upstreamRqRxReset.value++;
+        break;
+      case ResetReason.ProtocolError:
+        stats.upstreamRqTxReset.value++;
+        break;
+      case ResetReason.ConnectionTermination:
+        stats.upstreamRqPendingFailureEject.value++;
+    }
   }
 
   close(reason: ResetReason, details: string): void {
@@ -385,7 +401,7 @@ export class PooledConnection implements ConnectionOwner, ClientCodecOwner, Time
     const codec = cluster.newCodec(this.connection!, this, this.pool.protocol);
     this.codec = codec;
     const isHttp2 = codec.protocol === 'HTTP/2';
-    if (isHttp2) this.#maxStreams = cluster.http2StreamsPerConnection;
+    if (isHttp2) this.#maxStreams = http.http2.maxConcurrentStreams;
     // With ALPN it is known only now.
     if (this.pool.protocol === 2) {
       if (isHttp2) cluster.stats.upstreamCxHttp2Total.value++;
@@ -493,7 +509,7 @@ export class PooledConnection implements ConnectionOwner, ClientCodecOwner, Time
   }
 
   onMaxStreams(limit: number): void {
-    const wanted = this.pool.cluster.http2StreamsPerConnection;
+    const wanted = this.pool.cluster.config.http.http2.maxConcurrentStreams;
     this.#maxStreams = limit < wanted ? limit : wanted;
     if (this.active >= this.#maxStreams) this.pool.onFull(this);
     else if (this.isConnected) this.pool.onRoom(this);
