@@ -105,7 +105,7 @@ export function parseBootstrap(
     dynamic: parseDynamicResources(bootstrap.dynamic_resources, root.field('dynamic_resources')),
     operator: parseOperatorConfig(bootstrap, root, registry),
     secrets: parseSecrets(bootstrap.static_resources, at),
-    dnsCaches: parseDnsCaches(bootstrap.static_resources),
+    dnsCaches: parseDnsCaches(bootstrap.static_resources, resolvers),
     maxConnections: parseMaxConnections(bootstrap.overload_manager, root.field('overload_manager')),
     logFormat: applicationLogFormat(bootstrap, root),
   };

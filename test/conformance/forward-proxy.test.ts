@@ -14,15 +14,16 @@ const types = 'type.googleapis.com/envoy.extensions';
 const dnsPort = 21900;
 const upstreamPort = 21201;
 
-const cache = (name: string, more = '') =>
-  `{name: ${name}, ${more} typed_dns_resolver_config: {name: envoy.network.dns_resolver.cares, typed_config: {"@type": ${types}.network.dns_resolver.cares.v3.CaresDnsResolverConfig, resolvers: [{socket_address: {address: 127.0.0.1, port_value: ${dnsPort}}}], dns_resolver_options: {no_default_search_domain: true}}}}`;
+const resolver = `typed_dns_resolver_config: {name: envoy.network.dns_resolver.cares, typed_config: {"@type": ${types}.network.dns_resolver.cares.v3.CaresDnsResolverConfig, resolvers: [{socket_address: {address: 127.0.0.1, port_value: ${dnsPort}}}], dns_resolver_options: {no_default_search_domain: true}}}`;
+const cache = (name: string, more = '') => `{name: ${name}, ${more} ${resolver}}`;
 const ipv4 = cache('v4', 'dns_lookup_family: V4_ONLY,');
 const one = cache('one', 'dns_lookup_family: V4_ONLY, max_hosts: 1,');
 const none = cache(
   'none',
   'dns_lookup_family: V4_ONLY, dns_cache_circuit_breaker: {max_pending_requests: 0},',
 );
-const any = cache('any');
+/** With the name servers of the bootstrap. */
+const any = '{name: any}';
 
 const cluster = (name: string, its: string, more = '') =>
   `{name: ${name}, connect_timeout: 1s, lb_policy: CLUSTER_PROVIDED, ${more} cluster_type: {name: envoy.clusters.dynamic_forward_proxy, typed_config: {"@type": ${types}.clusters.dynamic_forward_proxy.v3.ClusterConfig, dns_cache_config: ${its}}}}`;
@@ -30,6 +31,7 @@ const log = (format: string) =>
   `[{name: f, typed_config: {"@type": ${types}.access_loggers.file.v3.FileAccessLog, path: access.log, log_format: {text_format_source: {inline_string: "${format}\\n"}}}}]`;
 const bootstrap = (listeners: readonly string[]) => `
 admin: {address: {socket_address: {address: 127.0.0.1, port_value: 21001}}}
+${resolver}
 static_resources:
   listeners: [${listeners.join(', ')}]
   clusters: [${cluster('v4', ipv4)}, ${cluster('one', one)}, ${cluster('none', none)}, ${cluster('any', any)}]

@@ -32,7 +32,12 @@ export interface DnsCacheConfig {
   readonly addressFilter: { readonly ranges: readonly string[]; readonly inverted: boolean } | undefined;
 }
 
-export function parseDnsCache(message: DnsCacheMessage | undefined, at: ParseContext): DnsCacheConfig {
+/** `resolvers`: those of the bootstrap, for a message that names none. */
+export function parseDnsCache(
+  message: DnsCacheMessage | undefined,
+  at: ParseContext,
+  resolvers: AskedResolvers = { servers: [], searches: true },
+): DnsCacheConfig {
   if (message !== undefined)
     onlyFields(message, at, [
       'name',
@@ -59,7 +64,7 @@ export function parseDnsCache(message: DnsCacheMessage | undefined, at: ParseCon
   return {
     name: message?.name ?? '',
     family: lookupFamilies[message?.dns_lookup_family ?? 'AUTO']!,
-    resolvers: parseResolvers(message, at),
+    resolvers: namesResolvers(message) ? parseResolvers(message, at) : resolvers,
     refreshMs: durationMs(message?.dns_refresh_rate, 60_000),
     minRefreshMs: durationMs(message?.dns_min_refresh_rate, 5000),
     failureBackoff: failure && { baseMs, maxMs: durationMs(failure.max_interval, baseMs * 10) },
@@ -84,18 +89,25 @@ export function parseDnsCache(message: DnsCacheMessage | undefined, at: ParseCon
   };
 }
 
+function namesResolvers(message: DnsCacheMessage | undefined): boolean {
+  return message?.typed_dns_resolver_config !== undefined || message?.dns_resolution_config !== undefined;
+}
+
 const users =
   /\.(dynamic_forward_proxy\.v3\.(FilterConfig|ClusterConfig)|sni_dynamic_forward_proxy\.v3\.FilterConfig)$/;
 
 /** What is wrong with them is told where each stands. */
-export function parseDnsCaches(resources: Bootstrap['static_resources']): DnsCacheConfig[] {
+export function parseDnsCaches(
+  resources: Bootstrap['static_resources'],
+  resolvers: AskedResolvers,
+): DnsCacheConfig[] {
   const at = new ParseContext('', []);
   const caches = new Map<string, DnsCacheConfig>();
   visitPacked(resources, (type, value) => {
     if (!users.test(type)) return;
     const { dns_cache_config: message } = value as { readonly dns_cache_config?: DnsCacheMessage };
     const name = message?.name ?? '';
-    if (!caches.has(name)) caches.set(name, parseDnsCache(message, at));
+    if (!caches.has(name)) caches.set(name, parseDnsCache(message, at, resolvers));
   });
   return [...caches.values()];
 }
