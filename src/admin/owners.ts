@@ -192,6 +192,9 @@ export interface ConfigDumpSection {
   readonly type: string;
   /** True: only with `include_eds`. */
   readonly isEndpoints?: boolean;
-  /** The message, with the resources whose name `matches` accepts (all of them without `name_regex`). */
-  dump(matches: (name: string) => boolean): object;
+  /**
+   * The message, with the resources whose name `matches` accepts (all of them without `name_regex`). Undefined: there is nothing to be said
+   * of these.
+   */
+  dump(matches: (name: string) => boolean): object | undefined;
 }

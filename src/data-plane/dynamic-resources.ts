@@ -7,15 +7,19 @@ import type { FileSourceConfig } from '#xds/file-source.ts';
 
 export interface DynamicResourcesConfig {
   readonly lds: FileSourceConfig | undefined;
+  readonly cds: FileSourceConfig | undefined;
 }
 
 export function parseDynamicResources(
   message: Bootstrap_DynamicResources | undefined,
   at: ParseContext,
 ): DynamicResourcesConfig {
-  if (message === undefined) return { lds: undefined };
-  onlyFields(message, at, ['lds_config']);
-  return { lds: message.lds_config && parseConfigSource(message.lds_config, at.field('lds_config')) };
+  if (message === undefined) return { lds: undefined, cds: undefined };
+  onlyFields(message, at, ['lds_config', 'cds_config']);
+  return {
+    lds: message.lds_config && parseConfigSource(message.lds_config, at.field('lds_config')),
+    cds: message.cds_config && parseConfigSource(message.cds_config, at.field('cds_config')),
+  };
 }
 
 /** Undefined: a problem was reported. */

@@ -39,9 +39,14 @@ import { parseAddress, type SocketAddressData } from './address.ts';
 import { RouterStats } from './http/http-stats.ts';
 import type { ListenerManager } from './listener/listener-manager.ts';
 import { type ListenerSource, listenersSection } from './listener/listeners-dump.ts';
+import type { Cds } from './upstream/cds.ts';
+import { clustersSection, endpointsSection } from './upstream/clusters-dump.ts';
+import type { ManagedCluster } from './upstream/managed-cluster.ts';
+import type { RouteConfigs } from './http/route-configs.ts';
+import { routesSections } from './http/routes-dump.ts';
 import type { ManagedListener } from './listener/managed-listener.ts';
 import { AdminAccessLog } from './observe/admin-access-log.ts';
-import { endpointsSection, staticSections } from './observe/config-dump-sections.ts';
+import { staticSections } from './observe/config-dump-sections.ts';
 import { parseLayeredRuntime, type RuntimeLayerConfig, RuntimeLayers } from './observe/runtime-layers.ts';
 import { type ServerState, ServerStats, serverStates } from './observe/server-stats.ts';
 import { bucketBounds, parseStatsConfig, type StatsSettings, statsFilter } from './observe/stats-config.ts';
@@ -162,7 +167,11 @@ export interface OperatedProxy {
   /** Undefined without LDS. */
   lds(): ListenerSource | undefined;
   /** With the members as they are now. */
-  clusters(): readonly { readonly config: ClusterConfig; readonly hosts: readonly LocalityConfig[] }[];
+  clusters(): readonly ManagedCluster[];
+  warmingClusters(): readonly ManagedCluster[];
+  /** Undefined without CDS. */
+  cds(): Cds | undefined;
+  routes(): RouteConfigs;
   /** What only the main thread counts of clusters is up to date then. */
   refreshStats(): void;
   /** This machine's first address that is not loopback. */
@@ -371,6 +380,12 @@ export class Operator implements ServerOwner {
   #createAdmin(allowPaths: readonly StringMatcherData[]): Admin {
     const { bootstrap } = this.#proxy;
     const certificates = certificatePairs(bootstrap.static_resources);
+    const current = () =>
+      certificatePairs([
+        bootstrap.static_resources?.secrets,
+        this.#proxy.listeners().active.map((it) => it.message),
+        this.#proxy.clusters().map((it) => it.source.message),
+      ]);
     this.#countCertificates(certificates.flatMap((it) => [...it.caCertificates, ...it.certificateChain]));
     const matchers = allowPaths.map(compileStringMatcher);
     const allowed: AdminOptions =
@@ -390,7 +405,7 @@ export class Operator implements ServerOwner {
       logging: { levelsChanged: () => this.#pool.postAll({ type: 'log_levels', levels: logs.levels() }) },
       listeners: { listeners: () => this.#proxy.listeners().active.map(listenerStatus) },
       clusters: { clusters: () => this.#clusterStatuses() },
-      certificates: { certificates: () => certificates },
+      certificates: { certificates: current },
       runtime: this.runtime,
       configDump: [
         ...staticSections(bootstrap, this.node, Date.now()),
@@ -398,8 +413,15 @@ export class Operator implements ServerOwner {
           () => this.#proxy.listeners(),
           () => this.#proxy.lds(),
         ),
-        endpointsSection(() =>
-          this.#proxy.clusters().map(({ config, hosts }) => this.#assignment(config, byPriority(hosts))),
+        clustersSection(
+          () => this.#proxy.clusters(),
+          () => this.#proxy.warmingClusters(),
+          () => this.#proxy.cds()?.version ?? '',
+        ),
+        endpointsSection(() => this.#proxy.clusters(), assignment),
+        ...routesSections(
+          () => this.#proxy.listeners(),
+          () => this.#proxy.routes(),
         ),
       ],
       merged: this.#merged,
@@ -413,20 +435,6 @@ export class Operator implements ServerOwner {
     const days = certificates.map(({ expirationMs }) => Math.floor((expirationMs - Date.now()) / 86_400_000));
     this.#server.daysUntilFirstCertExpiring.value =
       days.length === 0 ? 4_294_967_295 : Math.max(Math.min(...days), 0);
-  }
-
-  #assignment({ name }: ClusterConfig, localities: readonly LocalityConfig[]): object {
-    const cluster = this.#proxy.bootstrap.static_resources?.clusters.find((it) => it.name === name);
-    return {
-      cluster_name: cluster?.eds_cluster_config?.service_name || name,
-      endpoints: localities.map((it) => ({
-        locality: { region: it.region, zone: it.zone, sub_zone: it.subZone },
-        lb_endpoints: it.hosts.map((host) => lbEndpoint(host)),
-        load_balancing_weight: it.weight,
-        priority: it.priority,
-      })),
-      policy: { overprovisioning_factor: cluster?.load_assignment?.policy?.overprovisioning_factor ?? 140 },
-    };
   }
 
   async #endpointStats(): Promise<EndpointStat[]> {
@@ -458,16 +466,15 @@ export class Operator implements ServerOwner {
 
   async #clusterStatuses(): Promise<ClusterStatus[]> {
     const counters = await this.#hostCounters();
-    const messages = this.#proxy.bootstrap.static_resources?.clusters ?? [];
-    return this.#proxy.clusters().map(({ config, hosts }): ClusterStatus => {
-      const cluster = messages.find(({ name }) => name === config.name);
+    return this.#proxy.clusters().map(({ config, hosts, isStatic, source }): ClusterStatus => {
+      const { eds_cluster_config: eds, outlier_detection: outlier } = source.message;
       return {
         name: config.name,
         observabilityName: config.statName,
-        addedViaApi: false,
-        edsServiceName: cluster?.eds_cluster_config?.service_name || undefined,
+        addedViaApi: !isStatic,
+        edsServiceName: eds?.service_name || undefined,
         outlier:
-          cluster?.outlier_detection === undefined
+          outlier === undefined
             ? undefined
             : {
                 successRateAverage: -1,
@@ -485,6 +492,19 @@ export class Operator implements ServerOwner {
       };
     });
   }
+}
+
+function assignment({ name, hosts, source: { message } }: ManagedCluster) {
+  return {
+    cluster_name: message.eds_cluster_config?.service_name || name,
+    endpoints: byPriority(hosts).map((it) => ({
+      locality: { region: it.region, zone: it.zone, sub_zone: it.subZone },
+      lb_endpoints: it.hosts.map((host) => lbEndpoint(host)),
+      load_balancing_weight: it.weight,
+      priority: it.priority,
+    })),
+    policy: { overprovisioning_factor: message.load_assignment?.policy?.overprovisioning_factor ?? 140 },
+  };
 }
 
 function listenerStatus({ name, config, sockets }: ManagedListener): ListenerStatus {

@@ -8,19 +8,18 @@ import { readMessageFile } from '#config/message-file.ts';
 import { ParseContext } from '#config/parse-context.ts';
 import type { FlushOptions } from '#extension/access-log-files.ts';
 import { type Extension, Registry } from '#extension/registry.ts';
-import type { UpstreamTransportExtension } from '#extension/transport-socket.ts';
 import type { Message } from '#schema/descriptor.ts';
 import type { Bootstrap } from '#schema/messages/envoy/config/bootstrap/v3.ts';
 import type { FileSourceContext } from '#xds/file-source.ts';
 import { checkBootstrapFields } from './bootstrap-fields.ts';
 import { coreExtensions } from './core-extensions.ts';
-import { DnsCache } from './dynamic-forward-proxy/dns-cache.ts';
-import { type DnsCacheConfig, parseDnsCaches } from './dynamic-forward-proxy/dns-cache-config.ts';
+import { DnsCaches } from './dynamic-forward-proxy/dns-caches.ts';
 import { type DynamicResourcesConfig, parseDynamicResources } from './dynamic-resources.ts';
 import { forgetWorker, sharedCounts } from './listener/connection-counts.ts';
 import { Lds } from './listener/lds.ts';
 import { bindProblem, ListenError } from './listener/listen-error.ts';
 import type { ListenerConfig } from './listener/listener-config.ts';
+import { RouteConfigs } from './http/route-configs.ts';
 import { ListenerManager } from './listener/listener-manager.ts';
 import { parseListener } from './listener/parse-listener.ts';
 import { applicationLogFormat } from './observe/application-log.ts';
@@ -36,12 +35,14 @@ import { parseMaxConnections } from './overload.ts';
 import { ownNode } from './own-node.ts';
 import { FileSecrets } from './secrets/file-secrets.ts';
 import { parseSecrets, type SecretsConfig, secretFiles } from './secrets/secrets-config.ts';
-import { ClusterManager, type StaticCluster } from './upstream/cluster-manager.ts';
+import { Cds } from './upstream/cds.ts';
+import { ClusterManager } from './upstream/cluster-manager.ts';
+import type { ClusterSource } from './upstream/managed-cluster.ts';
 import { parseCluster } from './upstream/parse-cluster.ts';
 import { parseDiscovery } from './upstream/parse-discovery.ts';
-import { parseResolvers } from './upstream/parse-resolvers.ts';
+import { type AskedResolvers, parseResolvers } from './upstream/parse-resolvers.ts';
 import { WorkerPool } from './worker-pool.ts';
-import type { FromWorker } from './worker-protocol.ts';
+import type { FromWorker, ToWorker } from './worker-protocol.ts';
 import type { Thread } from './worker-thread.ts';
 
 const mainLog = logger('main');
@@ -68,11 +69,11 @@ export interface ServerOptions {
 /** Everything the bootstrap says, as plain data. */
 export interface ServerConfig {
   readonly listeners: readonly ListenerConfig[];
-  readonly clusters: readonly StaticCluster[];
+  readonly clusters: readonly ClusterSource[];
   readonly dynamic: DynamicResourcesConfig;
+  readonly resolvers: AskedResolvers;
   readonly operator: OperatorConfig;
   readonly secrets: SecretsConfig;
-  readonly dnsCaches: readonly DnsCacheConfig[];
   /** Downstream connections, -1: any number. */
   readonly maxConnections: number;
   /** `application_log_config`, as `--log-format` takes it. */
@@ -92,6 +93,7 @@ export function parseBootstrap(
   const clusters = (bootstrap.static_resources?.clusters ?? []).map((message, i) => {
     const here = at.field('clusters', i);
     return {
+      message,
       config: parseCluster(message, here, registry),
       discovery: parseDiscovery(message, here, resolvers),
     };
@@ -102,10 +104,10 @@ export function parseBootstrap(
   return {
     listeners,
     clusters,
+    resolvers,
     dynamic: parseDynamicResources(bootstrap.dynamic_resources, root.field('dynamic_resources')),
     operator: parseOperatorConfig(bootstrap, root, registry),
     secrets: parseSecrets(bootstrap.static_resources, at),
-    dnsCaches: parseDnsCaches(bootstrap.static_resources, resolvers),
     maxConnections: parseMaxConnections(bootstrap.overload_manager, root.field('overload_manager')),
     logFormat: applicationLogFormat(bootstrap, root),
   };
@@ -130,10 +132,13 @@ export class Server {
   readonly operator: Operator;
   readonly #clusters: ClusterManager;
   readonly #secrets: FileSecrets;
-  readonly #dnsCaches = new Map<string, DnsCache>();
+  readonly #dnsCaches: DnsCaches;
+  readonly #routes: RouteConfigs;
+  readonly #cds: Cds | undefined;
   readonly #pool: WorkerPool;
   readonly #listeners: ListenerManager;
   readonly #lds: Lds | undefined;
+  readonly #addListeners: () => void;
   /** Open connections of all listeners. */
   readonly #connections: SharedArrayBuffer;
   readonly #waiters = new Set<Waiter>();
@@ -179,7 +184,7 @@ export class Server {
         this.operator.workerGone(index);
         this.#workerGone(index);
         this.#clusters.forgetWorker(index);
-        for (const it of this.#dnsCaches.values()) it.forgetWorker(index);
+        this.#dnsCaches.forgetWorker(index);
         this.#listeners.workerGone(index);
         forgetWorker(this.#connections, index);
         if (isExpected) return;
@@ -197,6 +202,9 @@ export class Server {
         listeners: () => this.#listeners,
         lds: () => this.#lds,
         clusters: () => this.#clusters.clusters,
+        warmingClusters: () => this.#clusters.warming,
+        cds: () => this.#cds,
+        routes: () => this.#routes,
         refreshStats: () => this.#clusters.refreshStats(),
         localAddress: ownAddress,
         logFlush,
@@ -209,38 +217,45 @@ export class Server {
       this.#pool.postAll({ type: 'secret', key, secret }),
     );
     const { root } = this.operator.store;
+    const post = (message: ToWorker) => this.#pool.postAll(message);
+    const context: FileSourceContext = {
+      options: options.loadOptions ?? {},
+      proxy: () => ({
+        bootstrap: bootstrap as unknown as Message,
+        clusters: this.#clusters.clusters.map((it) => it.source.message as unknown as Message),
+      }),
+    };
+    this.#dnsCaches = new DnsCaches(workers, root, systemClock, config.resolvers, post);
+    this.#routes = new RouteConfigs(registry, root, context, post);
+    this.#clusters = new ClusterManager(config.clusters, registry, root, {
+      workers,
+      resolvers: config.resolvers,
+      clock: systemClock,
+      files: context,
+      dnsCaches: this.#dnsCaches,
+      post,
+      needs: (message) => this.#needSecrets(message),
+    });
     this.#listeners = new ListenerManager(this.#pool, registry, root, {
       workers,
       drainTimeMs: facts.drainTimeMs,
       drainsImmediately: facts.drainsImmediately,
-      needs: (_, message) => secretFiles(message).map((it) => this.#secrets.follow(it)),
+      needs: (listener, message) => {
+        this.#dnsCaches.need(message);
+        return [...this.#needSecrets(message), ...this.#routes.follow(listener)];
+      },
     });
-    const context: FileSourceContext = {
-      options: options.loadOptions ?? {},
-      proxy: () => ({ bootstrap: bootstrap as unknown as Message, clusters: [] }),
-    };
     const { dynamic } = config;
+    this.#cds = dynamic.cds && new Cds(dynamic.cds, this.#clusters, root, context);
     this.#lds = dynamic.lds && new Lds(dynamic.lds, this.#listeners, root, context);
     const messages = bootstrap.static_resources?.listeners ?? [];
-    for (const [i, it] of config.listeners.entries()) this.#listeners.addStatic(messages[i]!, it);
-    for (const it of config.dnsCaches) {
-      const cache = new DnsCache(it, workers, root, systemClock);
-      cache.listen((name, host) => this.#pool.postAll({ type: 'dns_host', cache: it.name, name, host }));
-      this.#dnsCaches.set(it.name, cache);
-    }
-    this.#clusters = new ClusterManager(
-      config.clusters,
-      workers,
-      root,
-      systemClock,
-      (message) => this.#pool.postAll(message),
-      this.#dnsCaches,
-    );
-    for (const { statName, transportSocket } of config.clusters.map((it) => it.config)) {
-      registry
-        .byName<UpstreamTransportExtension>('upstream_transport_socket', transportSocket.extension)
-        ?.declare?.(root.scope(`cluster.${statName}`));
-    }
+    this.#addListeners = () => {
+      for (const [i, it] of config.listeners.entries()) this.#listeners.addStatic(messages[i]!, it);
+    };
+  }
+
+  #needSecrets(message: object): Promise<void>[] {
+    return secretFiles(message).map((it) => this.#secrets.follow(it));
   }
 
   /** Rejects with `ListenError` when a listener cannot be bound. `problems` that refuse are the caller's to look at first. */
@@ -274,13 +289,20 @@ export class Server {
     });
     logSections(bootstrap);
     await this.#secrets.start();
-    for (const it of this.#dnsCaches.values()) it.start();
+    this.#dnsCaches.start();
     await this.#clusters.warm();
+    if (this.#cds !== undefined) {
+      upstreamLog.info('cm init: initializing cds');
+      await this.#cds.start();
+      await this.#clusters.warm();
+    }
+    this.#clusters.initialized();
     // What scripts wait for in the log, in Envoy's words.
     logRuntimeReady();
     upstreamLog.info('cm init: all clusters initialized');
     warnOfConnections(config.maxConnections, this.operator.runtime.values());
     mainLog.info('all clusters initialized. initializing init manager');
+    this.#addListeners();
     await this.#lds?.start();
     await this.#listeners.untilReady();
     configLog.info('all dependencies initialized. starting workers');
@@ -308,7 +330,9 @@ export class Server {
     this.#isClosing = true;
     await this.operator.close();
     this.#clusters.close();
-    for (const it of this.#dnsCaches.values()) it.close();
+    this.#cds?.close();
+    this.#routes.close();
+    this.#dnsCaches.close();
     this.#secrets.close();
     this.#pool.closing();
     const closed = this.#pool.running().map((index) => {
@@ -340,12 +364,8 @@ export class Server {
     for (const [key, secret] of this.#secrets.current())
       this.#pool.post(index, { type: 'secret', key, secret });
     for (const chunk of this.#clusters.usage) this.#pool.post(index, { type: 'usage', chunk });
-    for (const cache of this.#dnsCaches.values()) {
-      const { config, counts } = cache;
-      this.#pool.post(index, { type: 'dns_cache', config, counts });
-      for (const host of cache.known())
-        this.#pool.post(index, { type: 'dns_host', cache: config.name, name: host.name, host });
-    }
+    for (const it of this.#dnsCaches.known()) this.#pool.post(index, it);
+    for (const it of this.#routes.current()) this.#pool.post(index, it);
     for (const { config, hosts, slot } of this.#clusters.clusters)
       this.#pool.post(index, { type: 'cluster', config, hosts, slot });
     await this.#listeners.load(index);

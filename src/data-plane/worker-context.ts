@@ -8,6 +8,7 @@ import type { WorkerServices } from '#extension/worker-services.ts';
 import type { StatsStore } from '#stats/store.ts';
 import type { WorkerDnsCache } from './dynamic-forward-proxy/worker-dns-cache.ts';
 import type { ClusterAsyncClient } from './http/async-client.ts';
+import type { WorkerRoutes } from './http/worker-routes.ts';
 import type { ActiveListener } from './listener/active-listener.ts';
 import type { ConnectionCounts, ConnectionLimit } from './listener/connection-counts.ts';
 import type { ClusterLookup } from './upstream/cluster.ts';
@@ -22,6 +23,7 @@ export interface WorkerContext {
   readonly runtime: Runtime;
   readonly registry: Registry;
   readonly clusters: ClusterLookup;
+  readonly routes: WorkerRoutes;
   /** By name. */
   readonly dnsCaches: ReadonlyMap<string, WorkerDnsCache>;
   readonly asyncClient: ClusterAsyncClient;

@@ -8,6 +8,7 @@ import type { StatsSnapshot } from '#stats/snapshot.ts';
 import type { SocketAddressData } from './address.ts';
 import type { DnsHost } from './dynamic-forward-proxy/dns-cache.ts';
 import type { DnsCacheConfig } from './dynamic-forward-proxy/dns-cache-config.ts';
+import type { RouteConfigData } from './http/route-config.ts';
 import type { ChainUpdate } from './listener/chain-update.ts';
 import type { ListenerAddress, ListenerConfig } from './listener/listener-config.ts';
 import type { StatsMatcherData } from './observe/stats-config.ts';
@@ -44,6 +45,8 @@ export type ToWorker =
   | { readonly type: 'secret'; readonly key: string; readonly secret: SecretData }
   | { readonly type: 'hosts'; readonly cluster: string; readonly hosts: readonly LocalityConfig[] }
   | { readonly type: 'remove_cluster'; readonly cluster: string }
+  /** Before the listeners that name them, and whenever they change; undefined: nobody names them any more. */
+  | { readonly type: 'routes'; readonly key: string; readonly config: RouteConfigData | undefined }
   /** Before the clusters and listeners that use it. */
   | { readonly type: 'dns_cache'; readonly config: DnsCacheConfig; readonly counts: SharedArrayBuffer }
   /** What there is to know of a host; undefined: it is gone. */

@@ -18,6 +18,7 @@ import { SnapshotWriter, transferOf } from '#stats/snapshot.ts';
 import { StatsStore } from '#stats/store.ts';
 import { WorkerDnsCache } from './dynamic-forward-proxy/worker-dns-cache.ts';
 import { ClusterAsyncClient } from './http/async-client.ts';
+import { WorkerRoutes } from './http/worker-routes.ts';
 import { ActiveListener } from './listener/active-listener.ts';
 import {
   ConnectionCounts,
@@ -44,6 +45,7 @@ export class Worker implements WorkerContext, Lifecycle {
   readonly connectionCounts: ConnectionCounts;
   readonly connectionLimit: ConnectionLimit | undefined;
   readonly clusters: WorkerClusters;
+  readonly routes = new WorkerRoutes();
   readonly dnsCaches = new Map<string, WorkerDnsCache>();
   readonly asyncClient: ClusterAsyncClient;
   readonly nodeId: string;
@@ -117,8 +119,12 @@ export class Worker implements WorkerContext, Lifecycle {
       case 'hosts':
         this.clusters.updateHosts(message.cluster, message.hosts);
         break;
+      case 'routes':
+        this.routes.set(message.key, message.config);
+        break;
       case 'remove_cluster':
         this.clusters.delete(message.cluster);
+        this.#inflated.value = this.clusters.size;
         break;
       case 'dns_cache':
         this.#addDnsCache(message);

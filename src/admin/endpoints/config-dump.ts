@@ -53,7 +53,10 @@ export class ConfigDump {
         const matches = pattern === '' ? () => true : (name: string) => regex.fullMatch(name);
         const sections = this.#sections
           .filter(({ isEndpoints }) => !isEndpoints || query.has('include_eds'))
-          .map(({ type, dump }): Dumped => ({ type: message(type)!, message: dump(matches) as Message }));
+          .flatMap(({ type, dump }): Dumped[] => {
+            const dumped = dump(matches);
+            return dumped === undefined ? [] : [{ type: message(type)!, message: dumped as Message }];
+          });
         const mask = query.value('mask');
         const resource = query.value('resource');
         return resource === undefined ? all(sections, mask) : oneResource(sections, resource, mask);

@@ -1,8 +1,7 @@
-// `DnsCacheConfig` -> plain data, and the caches of a whole bootstrap: those of one name are one cache.
+// `DnsCacheConfig` -> plain data, and the caches of a whole configuration: those of one name are one cache.
 import { Cidr } from '#base/cidr.ts';
 import { ParseContext } from '#config/parse-context.ts';
 import { durationMs, onlyFields, warnOthers } from '#extension/message-fields.ts';
-import type { Bootstrap } from '#schema/messages/envoy/config/bootstrap/v3.ts';
 import type { DnsCacheConfig as DnsCacheMessage } from '#schema/messages/envoy/extensions/common/dynamic_forward_proxy/v3.ts';
 import { visitPacked } from '../observe/config-dump-sections.ts';
 import type { LookupFamily } from '../upstream/discovery-config.ts';
@@ -97,13 +96,10 @@ const users =
   /\.(dynamic_forward_proxy\.v3\.(FilterConfig|ClusterConfig)|sni_dynamic_forward_proxy\.v3\.FilterConfig)$/;
 
 /** What is wrong with them is told where each stands. */
-export function parseDnsCaches(
-  resources: Bootstrap['static_resources'],
-  resolvers: AskedResolvers,
-): DnsCacheConfig[] {
+export function parseDnsCaches(config: unknown, resolvers: AskedResolvers): DnsCacheConfig[] {
   const at = new ParseContext('', []);
   const caches = new Map<string, DnsCacheConfig>();
-  visitPacked(resources, (type, value) => {
+  visitPacked(config, (type, value) => {
     if (!users.test(type)) return;
     const { dns_cache_config: message } = value as { readonly dns_cache_config?: DnsCacheMessage };
     const name = message?.name ?? '';

@@ -1,5 +1,6 @@
 // A DNS cache on the main thread: the hosts that requests have asked for, resolved at once and again and again until nobody has used
 // them for a while. Workers ask for hosts and hear of every change; so do the clusters that live on the cache.
+import { onRelease } from '#base/takings.ts';
 import { Cidr, CidrList } from '#base/cidr.ts';
 import type { Clock } from '#base/clock.ts';
 import type { Scope } from '#stats/store.ts';
@@ -67,9 +68,10 @@ export class DnsCache {
     this.#isRefused = addressFilter(config.addressFilter);
   }
 
-  /** From now on. */
+  /** From now on, until it is given back. */
   listen(listener: DnsHostListener): void {
     this.#listeners.push(listener);
+    onRelease(() => this.#listeners.splice(this.#listeners.indexOf(listener), 1));
   }
 
   start(): void {

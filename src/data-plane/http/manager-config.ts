@@ -8,6 +8,7 @@ import type { ClientCertData, ClientCertMatcherData } from './forwarded-client-c
 import type { LocalReplyData } from './local-reply-mapper.ts';
 import type { PathSettings } from './path-options.ts';
 import type { ProxyStatusData } from './proxy-status.ts';
+import type { FileSourceConfig } from '#xds/file-source.ts';
 import type { RouteConfigData } from './route-config.ts';
 import type { ScopedRoutesData } from './scoped-routes-config.ts';
 
@@ -31,6 +32,7 @@ export interface ConnectionManagerConfig {
   readonly codecType: CodecType;
   /** Undefined when the routes come by RDS. */
   readonly routeConfig: RouteConfigData | undefined;
+  readonly rds: RdsConfig | undefined;
   readonly scopedRoutes: ScopedRoutesData | undefined;
   readonly filters: readonly (Configured & { readonly disabled: boolean })[];
   readonly routerConfig: RouterConfig;
@@ -98,6 +100,14 @@ export interface ConnectionManagerConfig {
 }
 
 /** `access_log_options`: when a request is logged besides at its end. */
+/** Where routes come from. */
+export interface RdsConfig {
+  /** The same for all that are the same. */
+  readonly key: string;
+  readonly routeConfigName: string;
+  readonly source: FileSourceConfig;
+}
+
 export interface AccessLogMoments {
   readonly start: boolean;
   readonly tunnel: boolean;

@@ -10,7 +10,9 @@ import type { Router } from '#schema/messages/envoy/extensions/filters/http/rout
 import type {
   HttpConnectionManager,
   HttpFilter,
+  Rds,
 } from '#schema/messages/envoy/extensions/filters/network/http_connection_manager/v3.ts';
+import { parseConfigSource } from '../dynamic-resources.ts';
 import { parseHttp1Options, parseHttp2Options } from './codec-options.ts';
 import { parseClientCert, parseClientCertMatcher } from './forwarded-client-cert-config.ts';
 import { parseLocalReply } from './local-reply-mapper.ts';
@@ -18,6 +20,7 @@ import {
   CodecType,
   type ConnectionManagerConfig,
   type RouterConfig,
+  type RdsConfig,
   ServerHeader,
 } from './manager-config.ts';
 import { parsePathSettings } from './path-options.ts';
@@ -29,6 +32,7 @@ const supported = [
   'codec_type',
   'stat_prefix',
   'route_config',
+  'rds',
   'scoped_routes',
   'http_filters',
   'add_user_agent',
@@ -88,6 +92,15 @@ const withoutEffect = [
   'http3_protocol_options',
 ] as const;
 
+function parseRds({ route_config_name, config_source }: Rds, at: ParseContext): RdsConfig | undefined {
+  if (route_config_name.startsWith('xdstp:')) at.field('route_config_name').unsupported();
+  if (config_source === undefined) return undefined;
+  const source = parseConfigSource(config_source, at.field('config_source'));
+  return (
+    source && { key: JSON.stringify([route_config_name, source]), routeConfigName: route_config_name, source }
+  );
+}
+
 export function parseConnectionManager(
   message: HttpConnectionManager,
   at: ParseContext,
@@ -130,6 +143,7 @@ export function parseConnectionManager(
       message.route_config === undefined
         ? undefined
         : parseRouteConfiguration(message.route_config, at.field('route_config'), registry),
+    rds: message.rds && parseRds(message.rds, at.field('rds')),
     scopedRoutes:
       message.scoped_routes === undefined
         ? undefined

@@ -32,7 +32,9 @@ import { pathOptions } from './path-options.ts';
 import { addProxyStatus } from './proxy-status.ts';
 import { type CompileServices, compileRoutes } from './route-compile.ts';
 import { noRoutes } from './route-config.ts';
+import type { RouteTable } from './route-entry.ts';
 import { compileScopedRoutes } from './scoped-routes-compile.ts';
+import type { WorkerRoutes } from './worker-routes.ts';
 
 export function prepareConnectionManager(
   config: ConnectionManagerConfig,
@@ -83,7 +85,7 @@ export function prepareConnectionManager(
         .byName<HttpFilterExtension>('http_filter', extension)!
         .prepareRoute?.(routeConfig as never, context) ?? routeConfig,
   };
-  return {
+  const shared: ManagerShared = {
     config,
     stats: scope.stats(ConnectionManagerStats),
     routerStats: scope.stats(RouterStats),
@@ -96,10 +98,9 @@ export function prepareConnectionManager(
     upgradePlans: new Map(
       config.upgrades.flatMap((it) => (it.filters !== undefined ? [[it.type, planOf(it.filters)]] : [])),
     ),
-    routes:
-      config.scopedRoutes === undefined
-        ? compileRoutes(config.routeConfig ?? noRoutes, compileServices)
-        : compileScopedRoutes(config.scopedRoutes, compileServices),
+    routes: routesOf(config, compileServices, worker.routes, (routes) => {
+      shared.routes = routes;
+    }),
     clusters: worker.clusters,
     accessLogs: prepareAccessLogs(config.accessLogs, context.registry, context),
     timers: context.timers,
@@ -145,6 +146,19 @@ export function prepareConnectionManager(
           )
         : new H1ServerCodec(owner, sink, isTls ? http1 : plainHttp1),
   };
+  return shared;
+}
+
+function routesOf(
+  config: ConnectionManagerConfig,
+  services: CompileServices,
+  discovered: WorkerRoutes,
+  onRoutes: (routes: RouteTable) => void,
+): RouteTable {
+  if (config.rds !== undefined) return discovered.use(config.rds.key, services, onRoutes);
+  return config.scopedRoutes === undefined
+    ? compileRoutes(config.routeConfig ?? noRoutes, services)
+    : compileScopedRoutes(config.scopedRoutes, services);
 }
 
 function earlyMutations(config: ConnectionManagerConfig, registry: Registry): HeaderMutations | null {

@@ -92,14 +92,20 @@ export class ListenerManagerStats {
 export class ClusterManagerStats {
   readonly activeClusters: Gauge;
   readonly clusterAdded: Counter;
+  readonly clusterModified: Counter;
+  readonly clusterRemoved: Counter;
+  readonly clusterUpdated: Counter;
+  readonly warmingClusters: Gauge;
 
   constructor(scope: Scope) {
     this.activeClusters = scope.gauge('active_clusters', 'never_import');
     this.clusterAdded = scope.counter('cluster_added');
-    const counters = `cluster_modified cluster_removed cluster_updated cluster_updated_via_merge update_merge_cancelled
-      update_out_of_merge_window`;
+    this.clusterModified = scope.counter('cluster_modified');
+    this.clusterRemoved = scope.counter('cluster_removed');
+    this.clusterUpdated = scope.counter('cluster_updated');
+    this.warmingClusters = scope.gauge('warming_clusters', 'never_import');
+    const counters = `cluster_updated_via_merge update_merge_cancelled update_out_of_merge_window`;
     for (const name of counters.split(/\s+/)) scope.counter(name);
-    scope.gauge('warming_clusters', 'never_import').value = 0;
   }
 }
 

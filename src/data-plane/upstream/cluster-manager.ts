@@ -1,213 +1,228 @@
-// The clusters on the main thread: their accepted messages, their members, what is told to the workers about them.
-
-import { addressText } from '#base/address-text.ts';
-import type { Clock } from '#base/clock.ts';
-import { HostHealth } from '#extension/load-balancer.ts';
+// The clusters on the main thread: those that are active, and those that wait for their first members. Workers learn of a cluster when it is
+// active.
+import { collectTakings } from '#base/takings.ts';
+import type { ConfigError } from '#config/config-error.ts';
+import { ParseContext } from '#config/parse-context.ts';
+import type { Registry } from '#extension/registry.ts';
+import type { UpstreamTransportExtension } from '#extension/transport-socket.ts';
+import type { Cluster } from '#schema/messages/envoy/config/cluster/v3.ts';
+import type { Gauge } from '#stats/metric.ts';
 import type { Scope } from '#stats/store.ts';
-import type { DnsCache, DnsHost } from '../dynamic-forward-proxy/dns-cache.ts';
-import { ClusterManagerStats, MembershipStats } from '../observe/server-stats.ts';
-import type { ToWorker } from '../worker-protocol.ts';
-import { RemainingResources } from './circuit-breaker.ts';
-import { type ClusterConfig, type HostConfig, hostKey, type LocalityConfig } from './cluster-config.ts';
-import {
-  CircuitBreakerStats,
-  ClusterStats,
-  RemainingStats,
-  SizeStats,
-  TimeoutBudgetStats,
-} from './cluster-stats.ts';
-import { ClusterUsage, clustersPerChunk, forgetUsage, usageChunk } from './cluster-usage.ts';
-import type { DiscoveryConfig } from './discovery-config.ts';
-import { DnsDiscovery } from './dns-discovery.ts';
-import { hostConfigOf } from './dynamic-forward-proxy.ts';
-import { TransportMatchCounts } from './transport-matches.ts';
+import type { DnsCaches } from '../dynamic-forward-proxy/dns-caches.ts';
+import { ClusterManagerStats } from '../observe/server-stats.ts';
+import type { HostConfig } from './cluster-config.ts';
+import { ClusterSlots, type ClusterSlot } from './cluster-slots.ts';
+import { type ClusterSource, ManagedCluster, type ManagedClusterServices } from './managed-cluster.ts';
+import { parseCluster } from './parse-cluster.ts';
+import { parseDiscovery } from './parse-discovery.ts';
+import type { AskedResolvers } from './parse-resolvers.ts';
 
-export interface StaticCluster {
-  readonly config: ClusterConfig;
-  readonly discovery: DiscoveryConfig;
+export interface ClusterManagerOptions extends Omit<ManagedClusterServices, 'onMembers'> {
+  readonly workers: number;
+  /** Of the bootstrap. */
+  readonly resolvers: AskedResolvers;
+  readonly dnsCaches: DnsCaches;
+  /** What a cluster has to wait for beside its members. What is taken for it is given back when it goes. */
+  needs(message: Cluster): readonly Promise<unknown>[];
 }
 
-export class ManagedCluster {
-  readonly source: StaticCluster;
-  /** Its place among what the workers count. */
-  readonly slot: number;
-  readonly config: ClusterConfig;
-  hosts: readonly LocalityConfig[] = [];
-  readonly #stats: MembershipStats;
-  readonly #matches: TransportMatchCounts;
-  readonly #discovery: DnsDiscovery | undefined;
-  readonly #post: (message: ToWorker) => void;
-  /** The priorities of the present hosts. */
-  #known: ReadonlyMap<string, number> = new Map();
-  readonly #ownHosts = new Map<number, readonly HostConfig[]>();
-  readonly #dnsHosts = new Map<string, HostConfig>();
-
-  constructor(
-    source: StaticCluster,
-    slot: number,
-    scope: Scope,
-    clock: Clock,
-    post: (message: ToWorker) => void,
-  ) {
-    this.source = source;
-    this.slot = slot;
-    this.config = source.config;
-    this.#post = post;
-    this.#stats = scope.stats(MembershipStats);
-    this.#matches = new TransportMatchCounts(source.config.transportSocketMatches, scope);
-    scope.declare(ClusterStats);
-    scope.scope('circuit_breakers.default').declare(CircuitBreakerStats);
-    scope.scope('circuit_breakers.high').declare(CircuitBreakerStats);
-    const { sizes, timeoutBudgets } = source.config.tracked;
-    if (sizes) scope.declare(SizeStats);
-    if (timeoutBudgets) scope.declare(TimeoutBudgetStats);
-    const { dns } = source.discovery;
-    if (dns === undefined) {
-      this.#discovery = undefined;
-      this.#set(source.discovery.assignment);
-    } else {
-      this.#discovery = new DnsDiscovery(
-        source.discovery,
-        dns,
-        {
-          updateAttempt: scope.counter('update_attempt'),
-          updateSuccess: scope.counter('update_success'),
-          updateFailure: scope.counter('update_failure'),
-          updateNoRebuild: scope.counter('update_no_rebuild'),
-          maxHostWeight: this.#stats.maxHostWeight,
-        },
-        this.#matches,
-        clock,
-        (hosts) => {
-          this.#set(hosts);
-          this.#post({ type: 'hosts', cluster: source.config.name, hosts });
-        },
-      );
-    }
-  }
-
-  /** Resolves when the first hosts are known, or were tried for. */
-  async warm(): Promise<void> {
-    const first = this.#discovery?.start();
-    if (this.source.discovery.waitsForWarm) await first;
-  }
-
-  close(): void {
-    this.#discovery?.close();
-  }
-
-  /** ORIGINAL_DST: what a worker has now. The members are those of all workers. */
-  setOwnHosts(worker: number, hosts: readonly HostConfig[]): void {
-    if (hosts.length === 0) this.#ownHosts.delete(worker);
-    else this.#ownHosts.set(worker, hosts);
-    const all = new Map<string, HostConfig>();
-    for (const own of this.#ownHosts.values())
-      for (const it of own) all.set(addressText(it.address, it.port), it);
-    this.#set([{ ...oneLocality, hosts: [...all.values()] }]);
-  }
-
-  /** Of a DNS cache: a host that keeps its name stays the same, whatever its address. */
-  setDnsHost(name: string, host: DnsHost | undefined): void {
-    if (host === undefined || host.ip === '') this.#dnsHosts.delete(name);
-    else this.#dnsHosts.set(name, hostConfigOf(host));
-    this.#set([{ ...oneLocality, hosts: [...this.#dnsHosts.values()] }]);
-  }
-
-  #set(localities: readonly LocalityConfig[]): void {
-    this.hosts = localities;
-    const hosts = new Map<string, HostConfig>();
-    for (const it of localities) for (const host of it.hosts) hosts.set(hostKey(this.config, host), host);
-    const stats = this.#stats;
-    const priorities = new Map<string, number>();
-    for (const it of localities)
-      for (const host of it.hosts) priorities.set(hostKey(this.config, host), it.priority);
-    const added = [...hosts].filter(([key]) => !this.#known.has(key)).map(([, host]) => host);
-    // Each priority is updated by itself.
-    const changed = new Set<number>();
-    for (const [host, priority] of priorities)
-      if (this.#known.get(host) !== priority) changed.add(priority).add(this.#known.get(host) ?? priority);
-    for (const [host, priority] of this.#known) if (!priorities.has(host)) changed.add(priority);
-    // A logical host is another one, even where it has the same address.
-    if (this.source.discovery.dns?.isLogical) for (const it of priorities.values()) changed.add(it);
-    // A cluster that never had members shows none of this.
-    if (changed.size === 0 && hosts.size === 0) return;
-    stats.change.value += changed.size;
-    if (this.#discovery === undefined) for (const host of added) this.#matches.add(host, 1);
-    this.#known = priorities;
-    const count = (health: number) => [...hosts.values()].filter((it) => it.health === health).length;
-    stats.total.value = hosts.size;
-    stats.healthy.value = count(HostHealth.Healthy);
-    stats.degraded.value = count(HostHealth.Degraded);
-    stats.excluded.value = [...hosts.values()].filter((it) => it.healthStatus === 'DRAINING').length;
-  }
-}
-
-const oneLocality = { region: '', zone: '', subZone: '', weight: 0, priority: 0 };
+/** What became of a cluster that was sent. */
+export type ClusterOutcome = 'applied' | 'unchanged' | { readonly refused: string };
 
 export class ClusterManager {
-  readonly clusters: readonly ManagedCluster[];
-  /** What the workers count together, by the clusters' slots. */
-  readonly usage: readonly SharedArrayBuffer[];
-  readonly #remaining: readonly RemainingResources[];
+  readonly #registry: Registry;
+  readonly #root: Scope;
+  readonly #options: ClusterManagerOptions;
+  readonly #slots: ClusterSlots;
+  readonly #active = new Map<string, ManagedCluster>();
+  readonly #warming = new Map<string, ManagedCluster>();
+  readonly #slotOf = new WeakMap<ManagedCluster, ClusterSlot>();
+  readonly #stats: ClusterManagerStats;
+  readonly #inflated: Gauge;
+  readonly #begun = new WeakMap<ManagedCluster, Promise<void>>();
+  #isInitialized = false;
 
   constructor(
-    sources: readonly StaticCluster[],
-    workers: number,
+    sources: readonly ClusterSource[],
+    registry: Registry,
     root: Scope,
-    clock: Clock,
-    post: (message: ToWorker) => void,
-    dnsCaches: ReadonlyMap<string, DnsCache>,
+    options: ClusterManagerOptions,
   ) {
-    const stats = root.scope('cluster_manager').stats(ClusterManagerStats);
-    this.clusters = sources.map(
-      (it, slot) => new ManagedCluster(it, slot, root.scope(`cluster.${it.config.statName}`), clock, post),
-    );
-    for (const it of this.clusters) {
-      const { dnsCache } = it.config;
-      if (dnsCache !== undefined) dnsCaches.get(dnsCache)!.listen((name, host) => it.setDnsHost(name, host));
+    this.#registry = registry;
+    this.#root = root;
+    this.#options = options;
+    this.#stats = root.scope('cluster_manager').stats(ClusterManagerStats);
+    this.#inflated = root.scope('thread_local_cluster_manager.main_thread').gauge('clusters_inflated');
+    this.#slots = new ClusterSlots(options.workers, (chunk) => options.post({ type: 'usage', chunk }));
+    for (const it of sources) {
+      this.#active.set(it.config.name, this.#create(it, true, '', this.#slots.take()));
+      this.#stats.clusterAdded.value++;
     }
-    this.usage = Array.from({ length: Math.ceil(sources.length / clustersPerChunk) }, () =>
-      usageChunk(workers),
-    );
-    this.#remaining = this.clusters.flatMap(({ config, slot }) =>
-      ([0, 1] as const)
-        .filter((priority) => config.thresholds[priority].tracksRemaining)
-        .map((priority) => {
-          const counts = new Int32Array(this.usage[Math.floor(slot / clustersPerChunk)]!);
-          const breakers = `cluster.${config.statName}.circuit_breakers.${priorityNames[priority]}`;
-          return new RemainingResources(
-            config.thresholds[priority],
-            new ClusterUsage(counts, slot % clustersPerChunk, 0, priority),
-            root.scope(breakers).stats(RemainingStats),
-          );
-        }),
-    );
-    stats.clusterAdded.value += sources.length;
-    stats.activeClusters.value = sources.length;
-    root.scope('thread_local_cluster_manager.main_thread').gauge('clusters_inflated').value = sources.length;
+    this.#count();
+  }
+
+  /** Those that workers know. */
+  get clusters(): readonly ManagedCluster[] {
+    return [...this.#active.values()];
+  }
+
+  get warming(): readonly ManagedCluster[] {
+    return [...this.#warming.values()];
+  }
+
+  /** What the workers count together, by the clusters' slots. */
+  get usage(): readonly SharedArrayBuffer[] {
+    return this.#slots.chunks;
+  }
+
+  /** Of the start. Resolves when all that there are have members, or were tried for. */
+  async warm(): Promise<void> {
+    await Promise.all([...this.#active.values()].map((it) => this.#begin(it)));
+  }
+
+  /** From now on a cluster that is added has to warm. */
+  initialized(): void {
+    this.#isInitialized = true;
+  }
+
+  /** `problems`: what is known to be wrong with it. What else is wrong is added to those of `at`. */
+  addOrUpdate(
+    message: Cluster,
+    version: string,
+    problems: readonly ConfigError[],
+    at: ParseContext,
+  ): ClusterOutcome {
+    const { name } = message;
+    const active = this.#active.get(name);
+    const warming = this.#warming.get(name);
+    if ([active, warming].some((it) => it?.isStatic || it?.isMadeFrom(message))) return 'unchanged';
+    const current = warming ?? active;
+    // Envoy counts before it looks.
+    if (current === undefined) this.#stats.clusterAdded.value++;
+    else this.#stats.clusterModified.value++;
+    const known = problems.find((it) => it.severity === 'error');
+    if (known !== undefined) return { refused: known.envoy ?? known.message };
+    const found: ConfigError[] = [];
+    const here = new ParseContext(at.path, found);
+    const source = {
+      message,
+      config: parseCluster(message, here, this.#registry),
+      discovery: parseDiscovery(message, here, this.#options.resolvers),
+    };
+    at.problems.push(...found);
+    const problem = found.find((it) => it.severity === 'error');
+    if (problem !== undefined) return { refused: problem.envoy ?? problem.message };
+
+    const slot = current === undefined ? this.#slots.take() : this.#slotOf.get(current)!;
+    const cluster = this.#create(source, false, version, slot);
+    if (warming !== undefined) end(warming);
+    if (this.#isInitialized) this.#warming.set(name, cluster);
+    else {
+      this.#active.set(name, cluster);
+      if (active !== undefined) end(active);
+    }
+    void this.#begin(cluster);
+    this.#count();
+    return 'applied';
+  }
+
+  /** False: there is none that may be removed. */
+  remove(name: string): boolean {
+    const active = this.#active.get(name);
+    const warming = this.#warming.get(name);
+    const current = warming ?? active;
+    if (current === undefined || active?.isStatic === true || warming?.isStatic === true) return false;
+    this.#warming.delete(name);
+    this.#active.delete(name);
+    if (active !== undefined) this.#options.post({ type: 'remove_cluster', cluster: name });
+    for (const it of [active, warming]) if (it !== undefined) end(it);
+    this.#slots.giveBack(this.#slotOf.get(current)!);
+    this.#stats.clusterRemoved.value++;
+    this.#count();
+    return true;
   }
 
   setOwnHosts(worker: number, name: string, hosts: readonly HostConfig[]): void {
-    this.clusters.find(({ config }) => config.name === name)?.setOwnHosts(worker, hosts);
+    this.#active.get(name)?.setOwnHosts(worker, hosts);
   }
 
   forgetWorker(worker: number): void {
-    for (const chunk of this.usage) forgetUsage(chunk, worker);
-    for (const it of this.clusters) if (it.config.originalDst !== undefined) it.setOwnHosts(worker, []);
+    this.#slots.forgetWorker(worker);
+    for (const it of this.#active.values())
+      if (it.config.originalDst !== undefined) it.setOwnHosts(worker, []);
   }
 
   /** What is counted in the workers and shown by the main thread. */
   refreshStats(): void {
-    for (const it of this.#remaining) it.refresh();
-  }
-
-  async warm(): Promise<void> {
-    await Promise.all(this.clusters.map((it) => it.warm()));
+    for (const it of this.#active.values()) it.refreshStats();
   }
 
   close(): void {
-    for (const it of this.clusters) it.close();
+    for (const it of [...this.#active.values(), ...this.#warming.values()]) it.close();
+  }
+
+  #create(source: ClusterSource, isStatic: boolean, version: string, slot: ClusterSlot): ManagedCluster {
+    const { config } = source;
+    this.#options.dnsCaches.need(source.message);
+    const { value, release } = collectTakings(() => {
+      const scope = this.#root.scope(`cluster.${config.statName}`);
+      const cluster = new ManagedCluster(source, isStatic, version, slot, scope, {
+        clock: this.#options.clock,
+        files: this.#options.files,
+        post: (message) => this.#options.post(message),
+        onMembers: () => this.#stats.clusterUpdated.value++,
+      });
+      const { transportSocket, dnsCache } = config;
+      this.#registry
+        .byName<UpstreamTransportExtension>('upstream_transport_socket', transportSocket.extension)
+        ?.declare?.(scope);
+      if (dnsCache !== undefined)
+        this.#options.dnsCaches.get(dnsCache)!.listen((name, host) => cluster.setDnsHost(name, host));
+      return cluster;
+    });
+    value.release = release;
+    this.#slotOf.set(value, slot);
+    return value;
+  }
+
+  #begin(cluster: ManagedCluster): Promise<void> {
+    let begun = this.#begun.get(cluster);
+    if (begun === undefined) {
+      begun = this.#warm(cluster);
+      this.#begun.set(cluster, begun);
+    }
+    return begun;
+  }
+
+  async #warm(cluster: ManagedCluster): Promise<void> {
+    const { value, release } = collectTakings(() => this.#options.needs(cluster.source.message));
+    const rest = cluster.release;
+    cluster.release = () => {
+      rest();
+      release();
+    };
+    const needs = [...value, cluster.warm()].filter((it) => it !== undefined);
+    if (needs.length > 0) await Promise.all(needs);
+    const before = this.#active.get(cluster.name);
+    if (before !== cluster && this.#warming.get(cluster.name) !== cluster) return;
+    this.#warming.delete(cluster.name);
+    this.#active.set(cluster.name, cluster);
+    cluster.isActive = true;
+    const { config, hosts } = cluster;
+    this.#options.post({ type: 'cluster', config, hosts, slot: this.#slotOf.get(cluster)!.slot });
+    if (before !== undefined && before !== cluster) end(before);
+    this.#count();
+  }
+
+  #count(): void {
+    this.#stats.activeClusters.value = this.#active.size;
+    this.#stats.warmingClusters.value = this.#warming.size;
+    this.#inflated.value = this.#active.size;
   }
 }
 
-const priorityNames = ['default', 'high'] as const;
+function end(cluster: ManagedCluster): void {
+  cluster.isActive = false;
+  cluster.close();
+  cluster.release();
+}

@@ -185,6 +185,11 @@ export class Cluster {
     endUsers(host);
   }
 
+  /** Nobody asks it for hosts any more: what it carries finishes. */
+  drain(): void {
+    for (const host of this.hosts.values()) this.removeHost(host);
+  }
+
   close(): void {
     for (const host of this.hosts.values()) {
       endUsers(host);

@@ -2,6 +2,7 @@
 
 import type { LocalityConfig } from './cluster-config.ts';
 import type { AskedResolvers } from './parse-resolvers.ts';
+import type { EdsConfig } from './eds-discovery.ts';
 
 export const LookupFamily = { Auto: 0, V4Only: 1, V6Only: 2, V4Preferred: 3, All: 4 } as const;
 export type LookupFamily = (typeof LookupFamily)[keyof typeof LookupFamily];
@@ -26,6 +27,7 @@ export interface DiscoveryConfig {
   readonly assignment: readonly LocalityConfig[];
   /** Undefined: STATIC. */
   readonly dns: DnsConfig | undefined;
+  readonly eds: EdsConfig | undefined;
   /** False: the server starts before the first answer. */
   readonly waitsForWarm: boolean;
 }

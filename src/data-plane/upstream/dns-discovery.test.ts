@@ -39,7 +39,7 @@ function setUp(config: DnsConfig, answers: (string[] | Error)[], ttlMs?: number)
   const seen: string[][] = [];
   let asked = 0;
   const discovery = new DnsDiscovery(
-    { assignment, dns: config, waitsForWarm: true },
+    { assignment, dns: config, eds: undefined, waitsForWarm: true },
     config,
     stats,
     new TransportMatchCounts([], root),

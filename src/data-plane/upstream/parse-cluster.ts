@@ -42,6 +42,7 @@ const supported = [
   'lb_policy',
   'load_balancing_policy',
   'load_assignment',
+  'eds_cluster_config',
   'circuit_breakers',
   'max_requests_per_connection',
   'common_http_protocol_options',

@@ -4,7 +4,10 @@ import { durationMs, onlyFields } from '#extension/message-fields.ts';
 import { typeOf } from '#extension/registry.ts';
 import type { Cluster } from '#schema/messages/envoy/config/cluster/v3.ts';
 import type { DnsCluster } from '#schema/messages/envoy/extensions/clusters/dns/v3.ts';
+import { parseConfigSource } from '../dynamic-resources.ts';
+import type { LocalityConfig } from './cluster-config.ts';
 import { type DiscoveryConfig, type DnsConfig, LookupFamily } from './discovery-config.ts';
+import type { EdsConfig } from './eds-discovery.ts';
 import { forwardProxyType, isResolved, parseLoadAssignment } from './parse-cluster.ts';
 import { type AskedResolvers, parseResolvers } from './parse-resolvers.ts';
 
@@ -27,34 +30,52 @@ export function parseDiscovery(
   const here = at.field('load_assignment');
   if (typeOf(message.cluster_type?.typed_config) === forwardProxyType) {
     if (message.load_assignment !== undefined) here.warn('has no effect, in Envoy neither', {});
-    return { assignment: [], dns: undefined, waitsForWarm: true };
+    return { assignment: [], dns: undefined, eds: undefined, waitsForWarm: true };
   }
   const assignment = parseLoadAssignment(message.load_assignment, here);
   const waitsForWarm = message.wait_for_warm_on_init ?? true;
   const dns = parseDns(message, at, resolvers);
+  const eds = parseEds(message, at);
   if (dns === undefined) {
-    assignment.forEach((locality, i) => {
-      locality.hosts.forEach((host, k) => {
-        if (isResolved(host)) return;
-        here
-          .field('endpoints', i)
-          .field('lb_endpoints', k)
-          .field('endpoint')
-          .field('address')
-          .fail(
-            `malformed IP address: ${host.address}. Consider setting resolver_name or setting cluster type to 'STRICT_DNS' or 'LOGICAL_DNS'`,
-            {
-              got: host.address,
-              envoy: `malformed IP address: ${host.address}. Consider setting resolver_name or setting cluster type to 'STRICT_DNS' or 'LOGICAL_DNS'`,
-            },
-          );
-      });
-    });
+    failUnresolved(assignment, here);
   } else if (dns.isLogical && assignment.reduce((sum, it) => sum + it.hosts.length, 0) !== 1) {
     const envoy = 'LOGICAL_DNS clusters must have a single locality_lb_endpoint and a single lb_endpoint';
     here.fail(envoy, { envoy });
   }
-  return { assignment, dns, waitsForWarm };
+  return { assignment, dns, eds, waitsForWarm };
+}
+
+/** Members that are not found by DNS have IP addresses. `at`: of the load assignment. */
+export function failUnresolved(assignment: readonly LocalityConfig[], at: ParseContext): void {
+  assignment.forEach((locality, i) => {
+    locality.hosts.forEach((host, k) => {
+      if (isResolved(host)) return;
+      at.field('endpoints', i)
+        .field('lb_endpoints', k)
+        .field('endpoint')
+        .field('address')
+        .fail(
+          `malformed IP address: ${host.address}. Consider setting resolver_name or setting cluster type to 'STRICT_DNS' or 'LOGICAL_DNS'`,
+          {
+            got: host.address,
+            envoy: `malformed IP address: ${host.address}. Consider setting resolver_name or setting cluster type to 'STRICT_DNS' or 'LOGICAL_DNS'`,
+          },
+        );
+    });
+  });
+}
+
+function parseEds(message: Cluster, at: ParseContext): EdsConfig | undefined {
+  if (message.type !== 'EDS' || message.cluster_type !== undefined) return undefined;
+  const eds = message.eds_cluster_config;
+  const here = at.field('eds_cluster_config');
+  if (eds?.eds_config === undefined) {
+    here.fail('"eds_config" is missing', { envoy: 'cannot create an EDS cluster without an EDS config' });
+    return undefined;
+  }
+  onlyFields(eds, here, ['eds_config', 'service_name']);
+  const source = parseConfigSource(eds.eds_config, here.field('eds_config'));
+  return source && { source, serviceName: eds.service_name || message.name };
 }
 
 function parseDns(message: Cluster, at: ParseContext, resolvers: AskedResolvers): DnsConfig | undefined {
@@ -92,6 +113,7 @@ function parseDns(message: Cluster, at: ParseContext, resolvers: AskedResolvers)
   switch (message.type ?? 'STATIC') {
     case 'STATIC':
     case 'ORIGINAL_DST':
+    case 'EDS':
       return undefined;
     case 'STRICT_DNS':
     case 'LOGICAL_DNS':

@@ -1,5 +1,6 @@
 // The clusters of one worker. A cluster is prepared when it is first asked for: of thousands that are configured a worker may
 // never use most (5,000 clusters cost 60 MB of metrics alone).
+import { collectTakings, type Taken } from '#base/takings.ts';
 import { HostHealth } from '#extension/load-balancer.ts';
 import type { WorkerContext } from '../worker-context.ts';
 import type { Cluster } from './cluster.ts';
@@ -11,7 +12,8 @@ interface KnownCluster {
   readonly config: ClusterConfig;
   readonly slot: number;
   hosts: readonly LocalityConfig[];
-  cluster: Cluster | undefined;
+  /** Prepared, with what was taken for that. */
+  cluster: Taken<Cluster> | undefined;
 }
 
 export class WorkerClusters {
@@ -29,7 +31,7 @@ export class WorkerClusters {
 
   get(name: string): Cluster | undefined {
     const known = this.#known.get(name);
-    return known === undefined ? undefined : (known.cluster ?? this.#prepare(known));
+    return known === undefined ? undefined : (known.cluster ?? this.#prepare(known)).value;
   }
 
   /** Where clusters count their use; each piece follows the one before. */
@@ -39,20 +41,26 @@ export class WorkerClusters {
 
   /** Adds the cluster, in the place of one of that name. `slot`: its place among the counts. */
   set(config: ClusterConfig, hosts: readonly LocalityConfig[], slot: number): void {
-    this.#known.get(config.name)?.cluster?.close();
-    this.#known.set(config.name, { config, hosts, slot, cluster: undefined });
+    const before = this.#known.get(config.name)?.cluster;
+    const known: KnownCluster = { config, hosts, slot, cluster: undefined };
+    this.#known.set(config.name, known);
+    if (before === undefined) return;
+    // So that its statistics go on.
+    this.#prepare(known);
+    end(before);
   }
 
   updateHosts(name: string, hosts: readonly LocalityConfig[]): void {
     const known = this.#known.get(name);
     if (known === undefined) return;
     known.hosts = hosts;
-    if (known.cluster !== undefined) updateHosts(known.cluster, hosts);
+    if (known.cluster !== undefined) updateHosts(known.cluster.value, hosts);
   }
 
   delete(name: string): void {
-    this.#known.get(name)?.cluster?.close();
+    const before = this.#known.get(name)?.cluster;
     this.#known.delete(name);
+    if (before !== undefined) end(before);
   }
 
   membership(name: string): { readonly total: number; readonly usable: number } | undefined {
@@ -61,16 +69,16 @@ export class WorkerClusters {
     const health =
       known.cluster === undefined
         ? known.hosts.flatMap(({ hosts }) => hosts.map((it) => it.health))
-        : [...known.cluster.hosts.values()].map((it) => it.health);
+        : [...known.cluster.value.hosts.values()].map((it) => it.health);
     return { total: health.length, usable: health.filter((it) => it !== HostHealth.Unhealthy).length };
   }
 
   /** Those that were used. */
   prepared(): Cluster[] {
-    return [...this.#known.values()].flatMap(({ cluster }) => cluster ?? []);
+    return [...this.#known.values()].flatMap(({ cluster }) => cluster?.value ?? []);
   }
 
-  #prepare(known: KnownCluster): Cluster {
+  #prepare(known: KnownCluster): Taken<Cluster> {
     const counts = this.#usage[Math.floor(known.slot / clustersPerChunk)]!;
     const slot = known.slot % clustersPerChunk;
     const { index } = this.#worker;
@@ -78,8 +86,15 @@ export class WorkerClusters {
       new ClusterUsage(counts, slot, index, 0),
       new ClusterUsage(counts, slot, index, 1),
     ] as const;
-    known.cluster = prepareCluster(known.config, usage, this.#worker);
-    updateHosts(known.cluster, known.hosts);
-    return known.cluster;
+    const prepared = collectTakings(() => prepareCluster(known.config, usage, this.#worker));
+    known.cluster = prepared;
+    updateHosts(prepared.value, known.hosts);
+    return prepared;
   }
+}
+
+/** What it carries finishes. */
+function end({ value, release }: Taken<Cluster>): void {
+  value.drain();
+  release();
 }

@@ -1,0 +1,217 @@
+// A cluster on the main thread: its accepted message, how it finds its members, what is told to the workers about them.
+import { addressText } from '#base/address-text.ts';
+import type { Clock } from '#base/clock.ts';
+import { HostHealth } from '#extension/load-balancer.ts';
+import { encodeMessage } from '#schema/binary.ts';
+import type { Cluster } from '#schema/messages/envoy/config/cluster/v3.ts';
+import { message as messageType } from '#schema/registry.ts';
+import type { Scope } from '#stats/store.ts';
+import type { FileSourceContext } from '#xds/file-source.ts';
+import type { DnsHost } from '../dynamic-forward-proxy/dns-cache.ts';
+import { MembershipStats } from '../observe/server-stats.ts';
+import type { ToWorker } from '../worker-protocol.ts';
+import { RemainingResources } from './circuit-breaker.ts';
+import { type ClusterConfig, type HostConfig, hostKey, type LocalityConfig } from './cluster-config.ts';
+import type { ClusterSlot } from './cluster-slots.ts';
+import {
+  CircuitBreakerStats,
+  ClusterStats,
+  RemainingStats,
+  SizeStats,
+  TimeoutBudgetStats,
+} from './cluster-stats.ts';
+import type { DiscoveryConfig } from './discovery-config.ts';
+import { DnsDiscovery } from './dns-discovery.ts';
+import { hostConfigOf } from './dynamic-forward-proxy.ts';
+import { EdsDiscovery } from './eds-discovery.ts';
+import { TransportMatchCounts } from './transport-matches.ts';
+
+/** As the configuration has it. */
+export interface ClusterSource {
+  readonly message: Cluster;
+  readonly config: ClusterConfig;
+  readonly discovery: DiscoveryConfig;
+}
+
+/** What finds members. */
+interface Discovery {
+  /** Resolves when it was tried once. */
+  start(): Promise<void>;
+  close(): void;
+}
+
+export interface ManagedClusterServices {
+  readonly clock: Clock;
+  readonly files: FileSourceContext;
+  post(message: ToWorker): void;
+  /** Members of an active cluster have come or gone. */
+  onMembers(): void;
+}
+
+export class ManagedCluster {
+  readonly source: ClusterSource;
+  /** From the bootstrap: no update may change it. */
+  readonly isStatic: boolean;
+  readonly version: string;
+  readonly updatedMs = Date.now();
+  /** Workers know it. */
+  isActive = false;
+  /** Gives back what was taken for it. */
+  release: () => void = () => {};
+  /** Its place among what the workers count. */
+  readonly slot: number;
+  readonly config: ClusterConfig;
+  hosts: readonly LocalityConfig[] = [];
+  readonly #stats: MembershipStats;
+  readonly #matches: TransportMatchCounts;
+  readonly #discovery: Discovery | undefined;
+  readonly #remaining: readonly RemainingResources[];
+  readonly #services: ManagedClusterServices;
+  #bytes = '';
+  /** The priorities of the present hosts. */
+  #known: ReadonlyMap<string, number> = new Map();
+  readonly #ownHosts = new Map<number, readonly HostConfig[]>();
+  readonly #dnsHosts = new Map<string, HostConfig>();
+
+  constructor(
+    source: ClusterSource,
+    isStatic: boolean,
+    version: string,
+    { slot, usage }: ClusterSlot,
+    scope: Scope,
+    services: ManagedClusterServices,
+  ) {
+    this.source = source;
+    this.isStatic = isStatic;
+    this.version = version;
+    this.slot = slot;
+    this.config = source.config;
+    this.#services = services;
+    this.#stats = scope.stats(MembershipStats);
+    this.#matches = new TransportMatchCounts(source.config.transportSocketMatches, scope);
+    scope.declare(ClusterStats);
+    scope.scope('circuit_breakers.default').declare(CircuitBreakerStats);
+    scope.scope('circuit_breakers.high').declare(CircuitBreakerStats);
+    const { sizes, timeoutBudgets } = source.config.tracked;
+    if (sizes) scope.declare(SizeStats);
+    if (timeoutBudgets) scope.declare(TimeoutBudgetStats);
+    this.#remaining = ([0, 1] as const)
+      .filter((priority) => source.config.thresholds[priority].tracksRemaining)
+      .map(
+        (priority) =>
+          new RemainingResources(
+            source.config.thresholds[priority],
+            usage[priority],
+            scope.scope(`circuit_breakers.${priorityNames[priority]}`).stats(RemainingStats),
+          ),
+      );
+    const { dns, eds } = source.discovery;
+    const onHosts = (hosts: readonly LocalityConfig[]) => {
+      this.#set(hosts);
+      if (this.isActive) services.post({ type: 'hosts', cluster: source.config.name, hosts });
+    };
+    if (eds !== undefined) {
+      this.#discovery = new EdsDiscovery(source.config.name, eds, scope, services.files, onHosts);
+    } else if (dns === undefined) {
+      this.#discovery = undefined;
+      this.#set(source.discovery.assignment);
+    } else {
+      this.#discovery = new DnsDiscovery(
+        source.discovery,
+        dns,
+        {
+          updateAttempt: scope.counter('update_attempt'),
+          updateSuccess: scope.counter('update_success'),
+          updateFailure: scope.counter('update_failure'),
+          updateNoRebuild: scope.counter('update_no_rebuild'),
+          maxHostWeight: this.#stats.maxHostWeight,
+        },
+        this.#matches,
+        services.clock,
+        onHosts,
+      );
+    }
+  }
+
+  get name(): string {
+    return this.config.name;
+  }
+
+  isMadeFrom(message: Cluster): boolean {
+    if (this.#bytes === '') this.#bytes = bytesOf(this.source.message);
+    return this.#bytes === bytesOf(message);
+  }
+
+  /** Resolves when the first hosts are known, or were tried for; undefined: they are known. */
+  warm(): Promise<void> | undefined {
+    const first = this.#discovery?.start();
+    return this.source.discovery.waitsForWarm ? first : undefined;
+  }
+
+  /** What is counted in the workers and shown by the main thread. */
+  refreshStats(): void {
+    for (const it of this.#remaining) it.refresh();
+  }
+
+  close(): void {
+    this.#discovery?.close();
+  }
+
+  /** ORIGINAL_DST: what a worker has now. The members are those of all workers. */
+  setOwnHosts(worker: number, hosts: readonly HostConfig[]): void {
+    if (hosts.length === 0) this.#ownHosts.delete(worker);
+    else this.#ownHosts.set(worker, hosts);
+    const all = new Map<string, HostConfig>();
+    for (const own of this.#ownHosts.values())
+      for (const it of own) all.set(addressText(it.address, it.port), it);
+    this.#set([{ ...oneLocality, hosts: [...all.values()] }]);
+  }
+
+  /** Of a DNS cache: a host that keeps its name stays the same, whatever its address. */
+  setDnsHost(name: string, host: DnsHost | undefined): void {
+    if (host === undefined || host.ip === '') this.#dnsHosts.delete(name);
+    else this.#dnsHosts.set(name, hostConfigOf(host));
+    this.#set([{ ...oneLocality, hosts: [...this.#dnsHosts.values()] }]);
+  }
+
+  #set(localities: readonly LocalityConfig[]): void {
+    this.hosts = localities;
+    const hosts = new Map<string, HostConfig>();
+    for (const it of localities) for (const host of it.hosts) hosts.set(hostKey(this.config, host), host);
+    const stats = this.#stats;
+    const priorities = new Map<string, number>();
+    for (const it of localities)
+      for (const host of it.hosts) priorities.set(hostKey(this.config, host), it.priority);
+    const added = [...hosts].filter(([key]) => !this.#known.has(key)).map(([, host]) => host);
+    // Each priority is updated by itself.
+    const changed = new Set<number>();
+    for (const [host, priority] of priorities)
+      if (this.#known.get(host) !== priority) changed.add(priority).add(this.#known.get(host) ?? priority);
+    for (const [host, priority] of this.#known) if (!priorities.has(host)) changed.add(priority);
+    const { dns, eds } = this.source.discovery;
+    // A logical host is another one, even where it has the same address.
+    if (dns?.isLogical) for (const it of priorities.values()) changed.add(it);
+    // A cluster that never had members shows none of this.
+    if (changed.size === 0 && hosts.size === 0) return;
+    stats.change.value += changed.size;
+    if (changed.size > 0 && this.isActive && this.#discovery !== undefined) this.#services.onMembers();
+    if (dns === undefined) for (const host of added) this.#matches.add(host, 1);
+    if (eds !== undefined)
+      stats.maxHostWeight.value = Math.max(0, ...[...hosts.values()].map((it) => it.weight));
+    this.#known = priorities;
+    const count = (health: number) => [...hosts.values()].filter((it) => it.health === health).length;
+    stats.total.value = hosts.size;
+    stats.healthy.value = count(HostHealth.Healthy);
+    stats.degraded.value = count(HostHealth.Degraded);
+    stats.excluded.value = [...hosts.values()].filter((it) => it.healthStatus === 'DRAINING').length;
+  }
+}
+
+const priorityNames = ['default', 'high'] as const;
+
+function bytesOf(message: Cluster): string {
+  const bytes = encodeMessage(messageType('envoy.config.cluster.v3.Cluster'), message);
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1');
+}
+
+const oneLocality = { region: '', zone: '', subZone: '', weight: 0, priority: 0 };
