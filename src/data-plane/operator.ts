@@ -497,7 +497,7 @@ export class Operator implements ServerOwner {
 function assignment({ name, hosts, source: { message } }: ManagedCluster) {
   return {
     cluster_name: message.eds_cluster_config?.service_name || name,
-    endpoints: byPriority(hosts).map((it) => ({
+    endpoints: byLocality(hosts).map((it) => ({
       locality: { region: it.region, zone: it.zone, sub_zone: it.subZone },
       lb_endpoints: it.hosts.map((host) => lbEndpoint(host)),
       load_balancing_weight: it.weight,
@@ -595,6 +595,17 @@ function endpointNumbers({ statName }: ClusterConfig, { stats }: HostStatus, hos
 
 function byPriority(localities: readonly LocalityConfig[]): LocalityConfig[] {
   return localities.toSorted((a, b) => a.priority - b.priority);
+}
+
+/** As load balancing has them: those of one locality and priority together. */
+function byLocality(localities: readonly LocalityConfig[]): LocalityConfig[] {
+  const joined = new Map<string, LocalityConfig>();
+  for (const it of byPriority(localities)) {
+    const key = JSON.stringify([it.priority, it.region, it.zone, it.subZone]);
+    const known = joined.get(key);
+    joined.set(key, known === undefined ? it : { ...known, hosts: [...known.hosts, ...it.hosts] });
+  }
+  return [...joined.values()];
 }
 
 function lbEndpoint(host: HostConfig): object {

@@ -64,10 +64,14 @@ export class Cds implements SubscriptionOwner {
     for (const { message: resource, problems, at } of resources) {
       const message = resource as Cluster;
       const { name } = message;
-      const outcome = seen.has(name)
-        ? { refused: `duplicate cluster ${name} found` }
-        : manager.addOrUpdate(message, version, problems, at);
+      if (seen.has(name)) {
+        const words = `${name}: duplicate cluster ${name} found`;
+        log.warn(`cds: cluster '${name}' config rejected: ${words}`);
+        refused.push(words);
+        continue;
+      }
       seen.add(name);
+      const outcome = manager.addOrUpdate(message, version, problems, at);
       if (typeof outcome === 'object') {
         log.warn(`cds: cluster '${name}' config rejected: ${outcome.refused}`);
         refused.push(`${name}: ${outcome.refused}`);
