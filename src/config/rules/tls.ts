@@ -249,7 +249,15 @@ function checkDates(x509: X509Certificate, at: ParseContext, scope: RuleScope): 
   }
 }
 
-function checkValidation(context: ValidationContext, at: ParseContext): void {
+const combined =
+  'envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.CombinedCertificateValidationContext';
+
+function checkValidation(
+  context: ValidationContext,
+  at: ParseContext,
+  _scope: RuleScope,
+  around: Surroundings,
+): void {
   const ca = context.trusted_ca;
   if (ca !== undefined) {
     const here = at.field('trusted_ca');
@@ -273,7 +281,9 @@ function checkValidation(context: ValidationContext, at: ParseContext): void {
     ca !== undefined ||
     context.ca_certificate_provider_instance !== undefined ||
     context.system_root_certs !== undefined;
-  if (checksNames && !hasCa && context.custom_validator_config === undefined) {
+  // The secret over a default context brings the CA.
+  const isWhole = around.inside(combined) === undefined;
+  if (checksNames && !hasCa && isWhole && context.custom_validator_config === undefined) {
     at.fail('names are checked, but nobody vouches for them: "trusted_ca" is missing', {
       rule: 'tls-validation',
       envoy: 'SAN-based verification of peer certificates without trusted CA is insecure and not allowed',
