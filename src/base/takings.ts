@@ -2,7 +2,7 @@
 // says so with `onRelease`; whoever prepares something that may go again collects it. Preparations do not wait, so one list per thread is
 // enough.
 
-let taken: (() => void)[] | undefined;
+let current: Takings | undefined;
 
 export interface Taken<T> {
   readonly value: T;
@@ -10,24 +10,44 @@ export interface Taken<T> {
   release(): void;
 }
 
-export function collectTakings<T>(prepare: () => T): Taken<T> {
-  const before = taken;
-  const own: (() => void)[] = [];
-  taken = own;
-  try {
-    const value = prepare();
-    return {
-      value,
-      release() {
-        for (const it of own.splice(0)) it();
-      },
-    };
-  } finally {
-    taken = before;
+export class Takings {
+  readonly #releases: (() => void)[] = [];
+  #isReleased = false;
+
+  /** Collects what more is taken, also later. What is taken after the release is given back at once. */
+  collect<T>(prepare: () => T): T {
+    const before = current;
+    current = this;
+    try {
+      return prepare();
+    } finally {
+      current = before;
+      if (this.#isReleased) this.#giveBack();
+    }
   }
+
+  release(): void {
+    this.#isReleased = true;
+    this.#giveBack();
+  }
+
+  /** For `onRelease`. */
+  add(release: () => void): void {
+    this.#releases.push(release);
+  }
+
+  #giveBack(): void {
+    for (const it of this.#releases.splice(0)) it();
+  }
+}
+
+/** `prepare` gets what it may collect later takings with. */
+export function collectTakings<T>(prepare: (takings: Takings) => T): Taken<T> {
+  const takings = new Takings();
+  return { value: takings.collect(() => prepare(takings)), release: () => takings.release() };
 }
 
 /** Nobody collects at the start of a thread: what is taken then stays. */
 export function onRelease(release: () => void): void {
-  taken?.push(release);
+  current?.add(release);
 }

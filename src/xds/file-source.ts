@@ -130,13 +130,16 @@ export class FileSubscription {
   ): void {
     locate(problems, sources);
     for (const it of problems) it.file ??= this.#config.path;
-    const shown = problems.filter((it) => it.severity === severity);
+    // What was not read as it was meant is often why the rest is wrong.
+    const shown = problems.filter(
+      (it) => it.severity === severity || (severity === 'error' && it.rule === 'unknown-field'),
+    );
     if (severity === 'error' && shown.length > 0) log.warn(formatProblems(shown, sources, 'text').trimEnd());
     if (severity === 'error') return;
     for (const it of shown) {
       const place = it.line === undefined ? it.file : `${it.file}:${it.line}:${it.column}`;
       const text = (it.envoy ?? it.message).replace(unknownFields, 'Unknown field: $1');
-      log.warn(`${text} (${place})`);
+      log.warn(`${text}${it.suggestion === undefined ? '' : `; ${it.suggestion}`} (${place})`);
     }
   }
 }

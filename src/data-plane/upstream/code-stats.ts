@@ -1,5 +1,6 @@
 // `upstream_rq_<code>`, `upstream_rq_<class>xx` and `upstream_rq_time` under the prefixes Envoy gives them. The metrics come into being
 // with the first response of their kind, as they do in Envoy.
+import type { Takings } from '#base/takings.ts';
 import type { Counter, Histogram } from '#stats/metric.ts';
 import type { Scope } from '#stats/store.ts';
 
@@ -66,6 +67,7 @@ function isKnown(status: number): boolean {
 export class ClusterCodeStats {
   readonly all: CodeStats;
   readonly #scope: Scope;
+  readonly #takings: Takings;
   #external: CodeStats | undefined = undefined;
   #internal: CodeStats | undefined = undefined;
   #canary: CodeStats | undefined = undefined;
@@ -73,35 +75,40 @@ export class ClusterCodeStats {
   readonly #others = new Map<string, CodeStats>();
 
   /** `scope`: that of the cluster. */
-  constructor(scope: Scope) {
+  constructor(scope: Scope, takings: Takings) {
     this.#scope = scope;
+    this.#takings = takings;
     this.all = new CodeStats(scope);
   }
 
   get external(): CodeStats {
-    return (this.#external ??= new CodeStats(this.#scope.scope('external')));
+    return (this.#external ??= this.#open('external'));
   }
 
   get internal(): CodeStats {
-    return (this.#internal ??= new CodeStats(this.#scope.scope('internal')));
+    return (this.#internal ??= this.#open('internal'));
   }
 
   get canary(): CodeStats {
-    return (this.#canary ??= new CodeStats(this.#scope.scope('canary')));
+    return (this.#canary ??= this.#open('canary'));
   }
 
   /** Responses that were retried. */
   get retry(): CodeStats {
-    return (this.#retry ??= new CodeStats(this.#scope.scope('retry')));
+    return (this.#retry ??= this.#open('retry'));
   }
 
   /** `x-envoy-upstream-alt-stat-name`. */
   named(name: string): CodeStats {
     let stats = this.#others.get(name);
     if (stats === undefined) {
-      stats = new CodeStats(this.#scope.scope(name));
+      stats = this.#open(name);
       this.#others.set(name, stats);
     }
     return stats;
+  }
+
+  #open(name: string): CodeStats {
+    return this.#takings.collect(() => new CodeStats(this.#scope.scope(name)));
   }
 }

@@ -76,12 +76,12 @@ export class EdsDiscovery implements SubscriptionOwner {
       });
       return this.#refuse(words);
     }
+    let problem = resource.problems.find((it) => it.severity === 'error');
+    if (problem !== undefined) return problem.envoy ?? problem.message;
     const before = resource.at.problems.length;
     const hosts = parseLoadAssignment(message, resource.at);
     failUnresolved(hosts, resource.at);
-    const problem = [...resource.problems, ...resource.at.problems.slice(before)].find(
-      (it) => it.severity === 'error',
-    );
+    problem = resource.at.problems.slice(before).find((it) => it.severity === 'error');
     if (problem !== undefined) return problem.envoy ?? problem.message;
     if (isDeepStrictEqual(hosts, this.#hosts)) this.#noRebuild.value++;
     else {

@@ -4,6 +4,7 @@ import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { addressText } from '#base/address-text.ts';
 import { turnClock } from '#base/clock.ts';
+import type { Takings } from '#base/takings.ts';
 import { turnMs } from '#base/turn.ts';
 import { AccessLogType, type FormatContext } from '#extension/formatter.ts';
 import {
@@ -50,6 +51,7 @@ export function prepareCluster(
   config: ClusterConfig,
   usage: readonly [ClusterUsage, ClusterUsage],
   worker: WorkerContext,
+  takings: Takings,
 ): Cluster {
   const root = worker.store.root;
   const scope = root.scope(`cluster.${config.statName}`);
@@ -81,9 +83,9 @@ export function prepareCluster(
     (http1 ??= {
       ...config.http.http1,
       ignoresUpgrade: undefined,
-      counts: http1Counts(scope.scope('http1')),
+      counts: takings.collect(() => http1Counts(scope.scope('http1'))),
     });
-  const http2Stats = () => (http2 ??= http2Counts(scope.scope('http2')));
+  const http2Stats = () => (http2 ??= takings.collect(() => http2Counts(scope.scope('http2'))));
   const dialer: Dialer = {
     open(_cluster, host, owner, alpn, options) {
       // What a protocol counts is listed from the first attempt on.
@@ -118,7 +120,7 @@ export function prepareCluster(
   const cluster = new Cluster(
     config,
     stats,
-    new ClusterCodeStats(scope),
+    new ClusterCodeStats(scope, takings),
     [
       scope.scope('circuit_breakers.default').stats(CircuitBreakerStats),
       scope.scope('circuit_breakers.high').stats(CircuitBreakerStats),

@@ -86,7 +86,7 @@ export class WorkerClusters {
       new ClusterUsage(counts, slot, index, 0),
       new ClusterUsage(counts, slot, index, 1),
     ] as const;
-    const prepared = collectTakings(() => prepareCluster(known.config, usage, this.#worker));
+    const prepared = collectTakings((takings) => prepareCluster(known.config, usage, this.#worker, takings));
     known.cluster = prepared;
     updateHosts(prepared.value, known.hosts);
     return prepared;
