@@ -32,12 +32,13 @@ export async function supportedPage(): Promise<string> {
     '',
     'Printed by `tools/gen-supported.ts` from the registry; a test keeps it true. Any other extension of Envoy is refused by name when the',
     'proxy starts, and so is every field that a page does not list; `chancery validate` accepts all that Envoy 1.40 accepts. Clusters are',
-    '`STATIC`, `STRICT_DNS`, `LOGICAL_DNS`, `ORIGINAL_DST`, the typed `DnsCluster` or the',
-    '[dynamic forward proxy](../src/data-plane/dynamic-forward-proxy/README.md); resources come from the bootstrap.',
+    '`STATIC`, `EDS` from a file, `STRICT_DNS`, `LOGICAL_DNS`, `ORIGINAL_DST`, the typed `DnsCluster` or the',
+    '[dynamic forward proxy](../src/data-plane/dynamic-forward-proxy/README.md); resources come from the bootstrap and from files.',
     '',
-    'What a listener takes is in [listeners.md](listeners.md).',
+    'What a listener takes is in [listeners.md](listeners.md). What may change while the proxy runs is in',
+    '[dynamic-configuration.md](dynamic-configuration.md).',
     '',
-    'Next: xDS, active health checks, outlier detection, hash policies, tracing. Differences are in [differences.md](differences.md).',
+    'Next: xDS over gRPC and REST, active health checks, outlier detection, hash policies, tracing. Differences are in [differences.md](differences.md).',
   ];
   const unknown = registry.all.filter((it) => kinds[it.kind] === undefined);
   if (unknown.length > 0)
