@@ -2,6 +2,7 @@
 import type { Admin, AdminOptions } from '#admin/admin.ts';
 import { createAdmin } from '#admin/create-admin.ts';
 import type {
+  CertificatePair,
   ClusterStatus,
   DrainOptions,
   HostHealth,
@@ -24,6 +25,7 @@ import { parseStringMatcher } from '#extension/matchers/parse.ts';
 import { durationMs } from '#extension/message-fields.ts';
 import type { Registry } from '#extension/registry.ts';
 import { Runtime } from '#extension/runtime.ts';
+import { secretKey } from '#extension/secrets/secret-key.ts';
 import type { WorkerServices } from '#extension/worker-services.ts';
 import { create } from '#schema/create.ts';
 import type { CommandLineOptions } from '#schema/messages/envoy/admin/v3.ts';
@@ -51,6 +53,7 @@ import { parseLayeredRuntime, type RuntimeLayerConfig, RuntimeLayers } from './o
 import { type ServerState, ServerStats, serverStates } from './observe/server-stats.ts';
 import { bucketBounds, parseStatsConfig, type StatsSettings, statsFilter } from './observe/stats-config.ts';
 import { certificatePairs } from './secrets/certificate-details.ts';
+import type { FileSecrets } from './secrets/file-secrets.ts';
 import { WorkerSecrets } from './secrets/worker-secrets.ts';
 import {
   type ClusterConfig,
@@ -172,6 +175,7 @@ export interface OperatedProxy {
   /** Undefined without CDS. */
   cds(): Cds | undefined;
   routes(): RouteConfigs;
+  secrets(): FileSecrets;
   /** What only the main thread counts of clusters is up to date then. */
   refreshStats(): void;
   /** This machine's first address that is not loopback. */
@@ -253,6 +257,7 @@ export class Operator implements ServerOwner {
 
   /** All listeners are bound in all workers. */
   initialized(): void {
+    this.certificatesChanged();
     this.#isInitialized = true;
     this.#server.initializationTimeMs.record(performance.now() - this.#startMs);
     this.#updateState();
@@ -379,14 +384,6 @@ export class Operator implements ServerOwner {
 
   #createAdmin(allowPaths: readonly StringMatcherData[]): Admin {
     const { bootstrap } = this.#proxy;
-    const certificates = certificatePairs(bootstrap.static_resources);
-    const current = () =>
-      certificatePairs([
-        bootstrap.static_resources?.secrets,
-        this.#proxy.listeners().active.map((it) => it.message),
-        this.#proxy.clusters().map((it) => it.source.message),
-      ]);
-    this.#countCertificates(certificates.flatMap((it) => [...it.caCertificates, ...it.certificateChain]));
     const matchers = allowPaths.map(compileStringMatcher);
     const allowed: AdminOptions =
       matchers.length === 0 ? {} : { allows: (path) => matchers.some((it) => it.matches(path)) };
@@ -405,10 +402,10 @@ export class Operator implements ServerOwner {
       logging: { levelsChanged: () => this.#pool.postAll({ type: 'log_levels', levels: logs.levels() }) },
       listeners: { listeners: () => this.#proxy.listeners().active.map(listenerStatus) },
       clusters: { clusters: () => this.#clusterStatuses() },
-      certificates: { certificates: current },
+      certificates: { certificates: () => this.#certificates() },
       runtime: this.runtime,
       configDump: [
-        ...staticSections(bootstrap, this.node, Date.now()),
+        ...staticSections(bootstrap, this.node, Date.now(), () => this.#proxy.secrets().subscriptions),
         listenersSection(
           () => this.#proxy.listeners(),
           () => this.#proxy.lds(),
@@ -430,9 +427,24 @@ export class Operator implements ServerOwner {
     });
   }
 
-  #countCertificates(certificates: readonly { readonly expirationMs: number }[]): void {
+  #certificates(): readonly CertificatePair[] {
+    const fixed = this.#proxy.bootstrap.static_resources?.secrets ?? [];
+    const used = [
+      this.#proxy.listeners().active.map((it) => it.message),
+      this.#proxy.clusters().map((it) => it.source.message),
+    ];
+    return certificatePairs(used, (reference) =>
+      reference.sds_config === undefined
+        ? fixed.find((it) => it.name === reference.name)
+        : this.#proxy.secrets().message(secretKey(reference)),
+    );
+  }
+
+  /** Of those that listeners and clusters use, one is another now. */
+  certificatesChanged(): void {
+    const all = this.#certificates().flatMap((it) => [...it.caCertificates, ...it.certificateChain]);
     // Without certificates Envoy shows the largest unsigned 32-bit number.
-    const days = certificates.map(({ expirationMs }) => Math.floor((expirationMs - Date.now()) / 86_400_000));
+    const days = all.map(({ expirationMs }) => Math.floor((expirationMs - Date.now()) / 86_400_000));
     this.#server.daysUntilFirstCertExpiring.value =
       days.length === 0 ? 4_294_967_295 : Math.max(Math.min(...days), 0);
   }

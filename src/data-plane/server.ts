@@ -205,6 +205,7 @@ export class Server {
         warmingClusters: () => this.#clusters.warming,
         cds: () => this.#cds,
         routes: () => this.#routes,
+        secrets: () => this.#secrets,
         refreshStats: () => this.#clusters.refreshStats(),
         localAddress: ownAddress,
         logFlush,
@@ -212,9 +213,6 @@ export class Server {
       facts,
       registry,
       this.#pool,
-    );
-    this.#secrets = new FileSecrets(config.secrets.files, (key, secret) =>
-      this.#pool.postAll({ type: 'secret', key, secret }),
     );
     const { root } = this.operator.store;
     const post = (message: ToWorker) => this.#pool.postAll(message);
@@ -225,6 +223,10 @@ export class Server {
         clusters: this.#clusters.clusters.map((it) => it.source.message as unknown as Message),
       }),
     };
+    this.#secrets = new FileSecrets(config.secrets.files, root, context, (key, secret) => {
+      this.#pool.postAll({ type: 'secret', key, secret });
+      this.operator.certificatesChanged();
+    });
     this.#dnsCaches = new DnsCaches(workers, root, systemClock, config.resolvers, post);
     this.#routes = new RouteConfigs(registry, root, context, post);
     this.#clusters = new ClusterManager(config.clusters, registry, root, {

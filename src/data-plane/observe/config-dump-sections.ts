@@ -2,11 +2,17 @@
 import type { ConfigDumpSection } from '#admin/owners.ts';
 import type { Bootstrap } from '#schema/messages/envoy/config/bootstrap/v3.ts';
 import type { Node } from '#schema/messages/envoy/config/core/v3.ts';
+import type { Secret } from '#schema/messages/envoy/extensions/transport_sockets/tls/v3.ts';
 
 const prefix = 'type.googleapis.com/';
 
 /** `node`: ours, as `/server_info` shows it. `acceptedMs`: the wall clock when the bootstrap was accepted. */
-export function staticSections(bootstrap: Bootstrap, node: Node, acceptedMs: number): ConfigDumpSection[] {
+export function staticSections(
+  bootstrap: Bootstrap,
+  node: Node,
+  acceptedMs: number,
+  dynamicSecrets: () => readonly DynamicSecret[],
+): ConfigDumpSection[] {
   const last_updated = timestamp(acceptedMs);
   const secrets = bootstrap.static_resources?.secrets ?? [];
   return [
@@ -19,16 +25,44 @@ export function staticSections(bootstrap: Bootstrap, node: Node, acceptedMs: num
       order: 70,
       type: 'envoy.admin.v3.SecretsConfigDump',
       dump: (matches) => ({
+        ...dumpDynamic(dynamicSecrets().filter(({ name }) => matches(name))),
         static_secrets: secrets
           .filter(({ name }) => matches(name))
           .map((secret) => ({
             name: secret.name,
             last_updated,
-            secret: { '@type': `${prefix}envoy.extensions.transport_sockets.tls.v3.Secret`, ...secret },
+            secret: { '@type': secretType, ...secret },
           })),
       }),
     },
   ];
+}
+
+const secretType = `${prefix}envoy.extensions.transport_sockets.tls.v3.Secret`;
+
+/** A secret that is discovered. */
+export interface DynamicSecret {
+  readonly name: string;
+  readonly version: string;
+  readonly updatedMs: number;
+  /** Undefined: it has not come. */
+  readonly message: Secret | undefined;
+}
+
+function dumpDynamic(secrets: readonly DynamicSecret[]) {
+  const dumped = (those: readonly DynamicSecret[]) =>
+    those.map(({ name, version, updatedMs, message }) => ({
+      name,
+      version_info: version,
+      last_updated: timestamp(updatedMs),
+      secret: { '@type': secretType, ...(message ?? { name }) },
+    }));
+  const active = secrets.filter((it) => it.message !== undefined);
+  const warming = secrets.filter((it) => it.message === undefined);
+  return {
+    ...(active.length > 0 && { dynamic_active_secrets: dumped(active) }),
+    ...(warming.length > 0 && { dynamic_warming_secrets: dumped(warming) }),
+  };
 }
 
 export function timestamp(ms: number): { readonly seconds: number; readonly nanos: number } {

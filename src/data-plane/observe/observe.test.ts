@@ -205,16 +205,22 @@ test('a disk layer that is not there is empty', () => {
 test('certificates are found wherever a TLS context stands', () => {
   const recorded = readFileSync(new URL('../../../test/golden/06-admin/envoy.yaml', import.meta.url), 'utf8');
   const pem = /-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/.exec(recorded)![0];
-  const [pair] = certificatePairs({
-    any: [
-      {
-        '@type': 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext',
-        common_tls_context: {
-          tls_certificates: [{ certificate_chain: { inline_string: pem.replace(/^ +/gm, '') } }],
-        },
-      },
-    ],
+  const certificate = { certificate_chain: { inline_string: pem.replace(/^ +/gm, '') } };
+  const context = (common_tls_context: object) => ({
+    '@type': 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext',
+    common_tls_context,
   });
+  const secret = create('envoy.extensions.transport_sockets.tls.v3.Secret', { tls_certificate: certificate });
+  const [pair, discovered] = certificatePairs(
+    {
+      any: [
+        context({ tls_certificates: [certificate] }),
+        context({ tls_certificate_sds_secret_configs: [{ name: 'front' }] }),
+      ],
+    },
+    ({ name }) => (name === 'front' ? secret : undefined),
+  );
+  assert.deepEqual(discovered, pair);
   assert.deepEqual(pair, {
     caCertificates: [],
     certificateChain: [

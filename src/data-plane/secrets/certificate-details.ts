@@ -2,39 +2,49 @@
 import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { CertificateDetails, CertificatePair } from '#admin/owners.ts';
+import { parseSubjectAltName } from '#net/tls-certificate.ts';
+import type { DataSource } from '#schema/messages/envoy/config/core/v3.ts';
+import type {
+  CommonTlsContext,
+  SdsSecretConfig,
+  Secret,
+} from '#schema/messages/envoy/extensions/transport_sockets/tls/v3.ts';
 import { visitPacked } from '../observe/config-dump-sections.ts';
 
-interface DataSource {
-  readonly filename?: string;
-  readonly inline_string?: string;
-  readonly inline_bytes?: Uint8Array;
-  readonly environment_variable?: string;
-}
-
 interface TlsContext {
-  readonly common_tls_context?: {
-    readonly tls_certificates?: readonly { readonly certificate_chain?: DataSource }[];
-    readonly validation_context?: { readonly trusted_ca?: DataSource };
-    readonly combined_validation_context?: {
-      readonly default_validation_context?: { readonly trusted_ca?: DataSource };
-    };
-  };
+  readonly common_tls_context?: CommonTlsContext;
 }
 
-/** One pair per TLS context below `config`. What cannot be read or parsed is left out: accepting it was somebody else's decision. */
-export function certificatePairs(config: unknown): CertificatePair[] {
+/**
+ * One pair per TLS context below `config`. What cannot be read or parsed is left out: accepting it was somebody else's decision.
+ * `secretOf` finds what a context refers to.
+ */
+export function certificatePairs(
+  config: unknown,
+  secretOf: (reference: SdsSecretConfig) => Secret | undefined,
+): CertificatePair[] {
   const pairs: CertificatePair[] = [];
+  const found = (reference: SdsSecretConfig | undefined) => reference && secretOf(reference);
+  const first = (source: DataSource | undefined) =>
+    source === undefined ? [] : certificateDetails(source).slice(0, 1);
   visitPacked(config, (type, value) => {
     if (!/\.(Down|Up)streamTlsContext$/.test(type)) return;
     const common = (value as TlsContext).common_tls_context;
+    const combined = common?.combined_validation_context;
+    const discovered =
+      found(common?.validation_context_sds_secret_config) ??
+      found(combined?.validation_context_sds_secret_config);
     const ca =
       common?.validation_context?.trusted_ca ??
-      common?.combined_validation_context?.default_validation_context?.trusted_ca;
+      discovered?.validation_context?.trusted_ca ??
+      combined?.default_validation_context?.trusted_ca;
+    const chains = [
+      ...(common?.tls_certificates ?? []),
+      ...(common?.tls_certificate_sds_secret_configs ?? []).map((it) => found(it)?.tls_certificate),
+    ];
     const pair = {
-      caCertificates: ca === undefined ? [] : certificateDetails(ca).slice(0, 1),
-      certificateChain: (common?.tls_certificates ?? []).flatMap(({ certificate_chain }) =>
-        certificate_chain === undefined ? [] : certificateDetails(certificate_chain).slice(0, 1),
-      ),
+      caCertificates: first(ca),
+      certificateChain: chains.flatMap((it) => first(it?.certificate_chain)),
     };
     if (pair.caCertificates.length + pair.certificateChain.length > 0) pairs.push(pair);
   });
@@ -72,12 +82,12 @@ function detailsOf(certificate: X509Certificate, path: string): CertificateDetai
   };
 }
 
-const kinds = { DNS: 'dns', URI: 'uri', 'IP Address': 'ip_address' } as const;
-
-/** `DNS:a.example.com, IP Address:127.0.0.1`; texts with a comma are quoted. */
+/** By kind, as Envoy lists them. */
 function subjectAltNames(text: string): CertificateDetails['subjectAltNames'] {
-  return [...text.matchAll(/([A-Za-z ]+?):("(?:[^"\\]|\\.)*"|[^,]*)(?:, |$)/g)].flatMap(([, name, value]) => {
-    const kind = kinds[name as keyof typeof kinds];
-    return kind === undefined ? [] : [{ kind, value: value!.startsWith('"') ? JSON.parse(value!) : value! }];
-  });
+  const { dns, uri, ip } = parseSubjectAltName(text);
+  return [
+    ...dns.map((value) => ({ kind: 'dns' as const, value })),
+    ...uri.map((value) => ({ kind: 'uri' as const, value })),
+    ...ip.map((value) => ({ kind: 'ip_address' as const, value })),
+  ];
 }

@@ -14,6 +14,7 @@ import { type TestContext, test } from 'node:test';
 import { ParseContext } from '#config/parse-context.ts';
 import type { SecretData } from '#extension/secrets/secret-data.ts';
 import { create } from '#schema/create.ts';
+import { StatsStore } from '#stats/store.ts';
 import { certificateFiles, certificatePath } from '#testing/certificates.ts';
 import { FileSecrets } from './file-secrets.ts';
 import { parseSecrets } from './secrets-config.ts';
@@ -28,17 +29,22 @@ function folder(t: TestContext): string {
 
 function sds(path: string, certificate: object): void {
   writeFileSync(
-    path,
+    `${path}.new`,
     JSON.stringify({ resources: [{ '@type': `${prefix}.Secret`, name: 'front', ...certificate }] }),
   );
+  renameSync(`${path}.new`, path);
 }
 
 /** Starts with the file; `next` waits for the secret to change. */
 async function follow(t: TestContext, path: string) {
   const changes: SecretData[] = [];
   let wake = () => {};
+  const store = new StatsStore();
+  const context = { options: {}, proxy: () => ({ bootstrap: {}, clusters: [] }) };
   const secrets = new FileSecrets(
-    [{ key: 'k', name: 'front', path, directory: join(path, '..') }],
+    [{ key: 'k', name: 'front', source: { path, watchedDirectory: '' } }],
+    store.root,
+    context,
     (_, it) => {
       changes.push(it);
       wake();
@@ -55,7 +61,8 @@ async function follow(t: TestContext, path: string) {
     assert.ok(secret.kind === 'certificate');
     return secret.value.chain;
   };
-  return { secrets, next };
+  const count = (name: string) => store.root.scope('sds.front').counter(name).value;
+  return { secrets, next, count };
 }
 
 const chain = (name: string) => certificateText(name);
@@ -102,8 +109,8 @@ test('finds static secrets and the files that TLS contexts name', () => {
     [['ca', 'validation']],
   );
   assert.deepEqual(
-    files.map(({ name, path, directory }) => ({ name, path, directory })),
-    [{ name: 'client', path: '/etc/sds.yaml', directory: '/etc/certs' }],
+    files.map(({ name, source }) => ({ name, source })),
+    [{ name: 'client', source: { path: '/etc/sds.yaml', watchedDirectory: '/etc/certs' } }],
   );
 });
 
@@ -147,12 +154,30 @@ test('keeps the old pair while only half of the new one is written', async (t) =
   write('client', 'crt');
   write('client', 'key');
   sds(join(root, 'sds.json'), { tls_certificate: files });
-  const { secrets, next } = await follow(t, join(root, 'sds.json'));
+  const { secrets, next, count } = await follow(t, join(root, 'sds.json'));
   assert.equal(await next(), chain('client'));
   write('server-ec', 'crt');
   assert.equal([...secrets.current()][0]![1].kind, 'certificate');
   write('server-ec', 'key');
   assert.equal(await next(), chain('server-ec'));
+  assert.deepEqual([count('update_success'), count('update_rejected')], [1, 0]);
+});
+
+test('refuses what is not the secret, and goes on with the one it has', async (t) => {
+  const root = folder(t);
+  const path = join(root, 'sds.json');
+  sds(path, { tls_certificate: certificateFiles('client') });
+  const { secrets, next, count } = await follow(t, path);
+  assert.equal(await next(), chain('client'));
+  sds(path, { name: 'other', tls_certificate: certificateFiles('server-ec') });
+  while (count('update_rejected') < 1) await new Promise((resolve) => setImmediate(resolve));
+  assert.equal([...secrets.current()].length, 1);
+  sds(path, { tls_certificate: certificateFiles('server-ec') });
+  assert.equal(await next(), chain('server-ec'));
+  assert.deepEqual([count('update_attempt'), count('update_success')], [3, 2]);
+  const { certificate_chain, private_key } = secrets.message('k')!.tls_certificate!;
+  assert.match(Buffer.from(certificate_chain!.inline_bytes!).toString(), /BEGIN CERTIFICATE/);
+  assert.equal(private_key!.filename, undefined);
 });
 
 test('takes a file that comes late', async (t) => {

@@ -1,5 +1,4 @@
 // The secrets that a bootstrap has, and those that it says where to find.
-import { dirname } from 'node:path';
 import type { ParseContext } from '#config/parse-context.ts';
 import { parseSecret } from '#extension/secrets/parse-secret.ts';
 import type { SecretData } from '#extension/secrets/secret-data.ts';
@@ -9,6 +8,7 @@ import type {
   CommonTlsContext,
   SdsSecretConfig,
 } from '#schema/messages/envoy/extensions/transport_sockets/tls/v3.ts';
+import type { FileSourceConfig } from '#xds/file-source.ts';
 import { visitPacked } from '../observe/config-dump-sections.ts';
 
 export interface SecretsConfig {
@@ -20,9 +20,7 @@ export interface SecretsConfig {
 export interface SecretFile {
   readonly key: string;
   readonly name: string;
-  readonly path: string;
-  /** `watched_directory`, or where the file is. */
-  readonly directory: string;
+  readonly source: FileSourceConfig;
 }
 
 interface TlsContext {
@@ -52,8 +50,7 @@ export function secretFiles(config: unknown): SecretFile[] {
       files.set(key, {
         key,
         name: reference.name,
-        path,
-        directory: sds_config?.path_config_source?.watched_directory?.path ?? dirname(path),
+        source: { path, watchedDirectory: sds_config?.path_config_source?.watched_directory?.path ?? '' },
       });
     }
   });

@@ -8,3 +8,8 @@ export function secretKey({ name, sds_config }: SdsSecretConfig): string {
   const digest = createHash('sha256').update(JSON.stringify(sds_config)).digest('hex').slice(0, 16);
   return `${name}@${digest}`;
 }
+
+/** Whether the secret comes from a source that may change it. */
+export function isDiscovered(key: string): boolean {
+  return /@[0-9a-f]{16}$/.test(key);
+}

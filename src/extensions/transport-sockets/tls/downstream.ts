@@ -5,6 +5,7 @@ import { createHash, type X509Certificate } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { TLSSocket, type TLSSocketOptions } from 'node:tls';
 import { logger } from '#base/logger.ts';
+import { isDiscovered } from '#extension/secrets/secret-key.ts';
 import type { SecretStore, TicketKey } from '#extension/secrets/secret-data.ts';
 import type { TlsInfo } from '#extension/stream-info.ts';
 import type { DownstreamTransport, TransportSocketContext } from '#extension/transport-socket.ts';
@@ -32,7 +33,8 @@ export class DownstreamTls implements DownstreamTransport {
   readonly #config: DownstreamTlsConfig;
   readonly #context: TransportSocketContext;
   readonly #sslScope: Scope;
-  readonly #stats: SslStats;
+  /** From when there is a context. */
+  #stats: SslStats = undefined as never;
   readonly #factoryStats: SocketFactoryStats;
   readonly #keyLog: KeyLog | undefined;
   /** Undefined while a secret has not come. */
@@ -53,13 +55,16 @@ export class DownstreamTls implements DownstreamTransport {
     this.#context = context;
     const prefix = context.statPrefix;
     this.#sslScope = context.stats.scope(`${prefix}ssl`);
-    this.#stats = this.#sslScope.stats(SslStats);
     this.#factoryStats = context.stats.scope(`${prefix}server_ssl_socket_factory`).stats(SocketFactoryStats);
     this.#keyLog = config.keyLog && new KeyLog(config.keyLog, context.accessLogFiles);
     this.#prepare();
     const { secrets } = context;
     const keys = [...config.certificateSecrets, config.validationSecret, config.ticketKeySecret];
-    for (const key of new Set(keys)) if (key !== '') secrets.watch(key, () => this.#onSecret());
+    for (const key of new Set(keys)) {
+      if (key === '') continue;
+      secrets.watch(key, () => this.#onSecret());
+      if (isDiscovered(key) && secrets.get(key) !== undefined) this.#factoryStats.contextUpdates.value++;
+    }
   }
 
   wrap(socket: Socket, first: Buffer): Socket | TLSSocket | undefined {
@@ -232,6 +237,7 @@ export class DownstreamTls implements DownstreamTransport {
     const validation = validationNow(config, secrets);
     const configured = ticketKeysNow(config, secrets);
     if (certificates === undefined || validation === null || configured === undefined) return;
+    this.#stats ??= this.#sslScope.stats(SslStats);
     this.#sessions = new SessionCache();
     this.#validator = validation && new PeerValidator(validation);
     this.#requestsCertificate = this.#validator?.asksForCertificate === true;

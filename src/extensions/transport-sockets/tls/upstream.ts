@@ -10,6 +10,7 @@ import {
 } from 'node:tls';
 import { logger } from '#base/logger.ts';
 import type { Host } from '#extension/load-balancer.ts';
+import { isDiscovered } from '#extension/secrets/secret-key.ts';
 import type { TlsInfo } from '#extension/stream-info.ts';
 import type {
   TransportOptions,
@@ -65,8 +66,11 @@ export class UpstreamTls implements UpstreamTransport {
     this.#factoryStats = context.stats.scope(`${prefix}client_ssl_socket_factory`).stats(SocketFactoryStats);
     this.#prepare();
     const { secrets } = context;
-    for (const key of new Set([...config.certificateSecrets, config.validationSecret]))
-      if (key !== '') secrets.watch(key, () => this.#onSecret());
+    for (const key of new Set([...config.certificateSecrets, config.validationSecret])) {
+      if (key === '') continue;
+      secrets.watch(key, () => this.#onSecret());
+      if (isDiscovered(key) && secrets.get(key) !== undefined) this.#factoryStats.contextUpdates.value++;
+    }
   }
 
   wrap(
