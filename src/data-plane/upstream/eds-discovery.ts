@@ -1,5 +1,6 @@
 // EDS: the members of a cluster from a `ClusterLoadAssignment`. Steps 3 to 5 of a config update's way.
 import { isDeepStrictEqual } from 'node:util';
+import { addressText } from '#base/address-text.ts';
 import { logger } from '#base/logger.ts';
 import type { ClusterLoadAssignment } from '#schema/messages/envoy/config/endpoint/v3.ts';
 import type { Counter } from '#stats/metric.ts';
@@ -79,8 +80,9 @@ export class EdsDiscovery implements SubscriptionOwner {
     let problem = resource.problems.find((it) => it.severity === 'error');
     if (problem !== undefined) return problem.envoy ?? problem.message;
     const before = resource.at.problems.length;
-    const hosts = parseLoadAssignment(message, resource.at);
-    failUnresolved(hosts, resource.at);
+    const all = parseLoadAssignment(message, resource.at);
+    failUnresolved(all, resource.at);
+    const hosts = onlyFirst(all);
     problem = resource.at.problems.slice(before).find((it) => it.severity === 'error');
     if (problem !== undefined) return problem.envoy ?? problem.message;
     if (isDeepStrictEqual(hosts, this.#hosts)) this.#noRebuild.value++;
@@ -97,4 +99,16 @@ export class EdsDiscovery implements SubscriptionOwner {
     log.warn(`eds: cluster '${this.#cluster}' config rejected: ${words}`);
     return words;
   }
+}
+
+/** Of several with one address. */
+function onlyFirst(localities: readonly LocalityConfig[]): LocalityConfig[] {
+  const seen = new Set<string>();
+  return localities.map((locality) => ({
+    ...locality,
+    hosts: locality.hosts.filter(({ address, port }) => {
+      const key = addressText(address, port);
+      return !seen.has(key) && seen.add(key);
+    }),
+  }));
 }
