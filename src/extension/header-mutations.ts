@@ -123,7 +123,7 @@ function addValue(headers: HeaderMap, write: HeaderWrite, value: string): void {
   const joins = headers.status === 0 ? write.joinsInRequests : write.joinsInResponses;
   const before = joins ? headers.get(write.name) : undefined;
   if (before === undefined) headers.add(write.name, value);
-  else headers.set(write.name, before === '' ? value : `${before},${value}`);
+  else if (value !== '') headers.set(write.name, before === '' ? value : `${before},${value}`);
 }
 
 function applies(headers: HeaderMap, write: HeaderWrite): boolean {

@@ -142,6 +142,8 @@ export interface HttpRoute {
   /** The virtual host's rate limits hold too. */
   readonly includeVirtualHostRateLimits: boolean;
   readonly clusterName: string;
+  /** 0: it forwards; else it is a redirect, or an answer of our own. */
+  readonly action: number;
   readonly metadata: Readonly<Record<string, Readonly<Record<string, unknown>>>> | undefined;
 }
 

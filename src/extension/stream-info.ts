@@ -171,6 +171,8 @@ export interface StreamInfo {
   isTraced: boolean;
   isHealthCheck: boolean;
   attemptCount: number;
+  /** The request was not refused before filters and routes saw it. */
+  isRequestAccepted: boolean;
   /** How often a route was looked for, and how long that took, where somebody wants to know. */
   routeResolutions: number;
   routeResolutionUs: number;

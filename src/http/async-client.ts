@@ -21,6 +21,8 @@ export interface AsyncOptions {
   readonly addsInternal: boolean;
   /** The proxy's own address in x-forwarded-for. */
   readonly addsForwardedFor: boolean;
+  /** x-envoy-expected-rq-timeout-ms. Without it: yes. */
+  readonly addsExpectedTimeout?: boolean;
 }
 
 export interface AsyncClient {

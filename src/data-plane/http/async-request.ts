@@ -36,6 +36,7 @@ export class AsyncRequest implements AsyncStream, AttemptOwner, PickContext, Tim
   readonly #timeoutMs: number;
   readonly #addsInternal: boolean;
   readonly #addsForwardedFor: boolean;
+  readonly #addsExpectedTimeout: boolean;
   readonly #retryPolicy: RetryPolicy | null;
   /** 0: none. */
   readonly perTryTimeoutMs: number;
@@ -77,6 +78,7 @@ export class AsyncRequest implements AsyncStream, AttemptOwner, PickContext, Tim
     this.#timeoutMs = timeoutMs;
     this.#addsInternal = options.addsInternal;
     this.#addsForwardedFor = options.addsForwardedFor;
+    this.#addsExpectedTimeout = options.addsExpectedTimeout ?? true;
     this.#retryPolicy = retryPolicy;
     const perTryMs = retryPolicy === null ? 0 : retryPolicy.perTryTimeoutMs;
     this.perTryTimeoutMs = timeoutMs > 0 && perTryMs >= timeoutMs ? 0 : perTryMs;
@@ -89,15 +91,11 @@ export class AsyncRequest implements AsyncStream, AttemptOwner, PickContext, Tim
     const cluster = this.#cluster;
     this.requestHeaders = headers;
     this.#isGrpc = isGrpcContentType(headers.get('content-type') ?? '');
-    if (this.#addsInternal) {
-      headers.remove('x-envoy-internal');
-      headers.add('x-envoy-internal', 'true');
-    }
+    if (this.#addsInternal) headers.set('x-envoy-internal', 'true');
     if (this.#addsForwardedFor) {
       const before = headers.joined('x-forwarded-for');
       const own = shared.localAddress;
-      headers.remove('x-forwarded-for');
-      headers.add('x-forwarded-for', before === undefined ? own : `${before},${own}`);
+      headers.set('x-forwarded-for', before === undefined ? own : `${before},${own}`);
     }
     shared.stats.rqTotal.value++;
     this.#startMs = turnMs();
@@ -308,6 +306,7 @@ export class AsyncRequest implements AsyncStream, AttemptOwner, PickContext, Tim
   }
 
   #setExpectedTimeout(elapsedMs: number): void {
+    if (!this.#addsExpectedTimeout) return;
     let expected = this.perTryTimeoutMs > 0 ? this.perTryTimeoutMs : this.#timeoutMs;
     if (expected === 0) return;
     const left = this.#timeoutMs - elapsedMs;

@@ -36,7 +36,9 @@ export function parseHttp1Options(
       'allow_custom_methods',
       'send_fully_qualified_url',
       'use_balsa_parser',
-      ...(side === 'server' ? ['ignore_http_11_upgrade'] : []),
+      ...(side === 'server'
+        ? ['ignore_http_11_upgrade', 'override_stream_error_on_invalid_http_message']
+        : []),
     ]);
   const format = message?.header_key_format;
   if (format?.stateful_formatter !== undefined) {

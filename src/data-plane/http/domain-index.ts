@@ -35,6 +35,11 @@ export class DomainIndex<T> {
     return true;
   }
 
+  /** Every host is the same to it. */
+  get hasOnlyAny(): boolean {
+    return this.#exact.size === 0 && !this.#hasSuffixes && !this.#hasPrefixes;
+  }
+
   /** `host` is in lower case. */
   find(host: string): T | undefined {
     let found = this.#exact.get(host);

@@ -35,7 +35,9 @@ function convert(router: Router, policy: InternalRedirectPolicy, response: Heade
     routerStats.passthroughInternalRedirectUnsafeScheme.value++;
     return false;
   }
-  if (!policy.allowCrossScheme && (target.scheme === 'https') !== isTls) {
+  // What a request says of itself is only believed of one that came over TLS.
+  const scheme = isTls && headers.scheme === 'https' ? 'https' : 'http';
+  if (!policy.allowCrossScheme && target.scheme !== scheme) {
     routerStats.passthroughInternalRedirectUnsafeScheme.value++;
     return false;
   }
@@ -64,7 +66,7 @@ function convert(router: Router, policy: InternalRedirectPolicy, response: Heade
       headers.remove('content-length');
       router.dropBody();
     }
-    headers.set('x-envoy-original-url', `${before.scheme}://${before.authority}${before.path}`);
+    headers.set('x-envoy-original-url', `${scheme}://${before.authority}${before.path}`);
     return true;
   }
   headers.scheme = before.scheme;

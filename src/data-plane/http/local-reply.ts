@@ -48,6 +48,7 @@ export function localReply(
     stream.responseHeaders = headers;
     modify(headers);
   }
+  const typeBefore = headers.get('content-type') ?? '';
   if (mapper !== undefined) {
     stream.info.responseCode = status;
     // Only local_reply_config sees it: in an access log %LOCAL_REPLY_BODY% is empty.
@@ -56,17 +57,20 @@ export function localReply(
     stream.info.localReplyBody = '';
   }
   // A request that was refused before its headers were looked at may be gRPC as well.
-  if (stream.isGrpc || isGrpcContentType(stream.requestHeaders.get('content-type') ?? '')) {
+  if (isGrpc(stream)) {
     const limited = (stream.info.flags & (1 << ResponseFlag.RateLimited)) !== 0;
     headers.set('content-type', 'application/grpc');
-    headers.add(
-      'grpc-status',
-      String(grpcStatus >= 0 ? grpcStatus : limited ? 14 : grpcStatusOf(headers.status)),
-    );
+    if (!headers.get('grpc-status'))
+      headers.set(
+        'grpc-status',
+        String(grpcStatus >= 0 ? grpcStatus : limited ? 14 : grpcStatusOf(headers.status)),
+      );
+    if (mapper?.contentType === 'application/json' && text.endsWith('\n')) text = text.slice(0, -1);
     if (text !== '' && !stream.isHead) headers.add('grpc-message', percentEncode(text));
+    const code = headers.status;
     headers.status = 200;
     headers.remove('content-length');
-    stream.encodeHeaders(headers, true);
+    stream.encodeHeaders(headers, true, code);
     return;
   }
   if (text === '') {
@@ -77,14 +81,22 @@ export function localReply(
   }
   const bytes = Buffer.from(text, 'latin1');
   headers.set('content-length', String(bytes.length));
-  if (mapper !== undefined && mapper.contentType !== '') headers.set('content-type', mapper.contentType);
-  else if (!headers.has('content-type')) headers.add('content-type', 'text/plain');
+  const type = headers.get('content-type') ?? '';
+  // What a mapper's headers say stays, and what others said as long as the text does.
+  if (type === typeBefore && (type === '' || text !== body))
+    headers.set('content-type', mapper?.contentType || 'text/plain');
   if (stream.isHead) {
     stream.encodeHeaders(headers, true);
     return;
   }
   stream.encodeHeaders(headers, false);
   if (!stream.isDestroyed) stream.encodeData(bytes, true);
+}
+
+/** What the client asked with: the headers may have been changed since. */
+function isGrpc(stream: Stream): boolean {
+  if (stream.isGrpc || stream.info.isRequestAccepted) return stream.isGrpc;
+  return isGrpcContentType(stream.requestHeaders.get('content-type') ?? '');
 }
 
 /** gRPC over HTTP/2: what is not printable ASCII, and the percent sign. */

@@ -94,6 +94,8 @@ export interface ConnectionManagerConfig {
   readonly drainTimeoutMs: number;
   /** Percent of the timeout that may be added. */
   readonly drainTimeoutJitter: number;
+  /** `stream_error_on_invalid_http_message`: an answer with 400 does not end the connection. */
+  readonly http1StreamErrors: boolean;
   readonly http1: Http1OptionsData;
   readonly http2: H2Options;
   readonly localReply: LocalReplyData | undefined;

@@ -233,6 +233,10 @@ export function parseConnectionManager(
     delayedCloseMs: durationMs(message.delayed_close_timeout, 1000),
     drainTimeoutMs: durationMs(message.drain_timeout, 5000),
     drainTimeoutJitter: message.drain_timeout_jitter?.value ?? 0,
+    http1StreamErrors:
+      message.http_protocol_options?.override_stream_error_on_invalid_http_message ??
+      message.stream_error_on_invalid_http_message ??
+      false,
     http1: parseHttp1Options(
       message.http_protocol_options,
       common,

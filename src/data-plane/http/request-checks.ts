@@ -59,9 +59,7 @@ function isGrpc(headers: HeaderMap): boolean {
   return isGrpcContentType(headers.get('content-type') ?? '');
 }
 
-/** The connection ends with such an answer. */
 function refuse(stream: Stream, details: string): void {
-  stream.closeAfterResponse();
   stream.isRefused = true;
   answer(stream, 400, details);
 }
@@ -74,6 +72,7 @@ function answer(
   modify?: (response: HeaderMap) => void,
 ): void {
   const { manager, requestHeaders } = stream;
+  stream.info.requestId = requestHeaders.get('x-request-id') ?? '';
   if (
     manager.protocol !== 'HTTP/2' &&
     closesConnection(stream.info.protocol !== 'HTTP/1.0', requestHeaders)
@@ -81,10 +80,13 @@ function answer(
     manager.isClosing = true;
     manager.sawConnectionClose = true;
   }
-  if (requestHeaders.authority !== '' && (requestHeaders.get('x-forwarded-proto') ?? '') !== '')
-    stream.findRoute();
-  // Envoy looks and forgets what it found.
-  else stream.info.routeResolutions++;
+  const hasHost = requestHeaders.authority !== '' || manager.shared.routes.takesAnyHost;
+  if (hasHost && (requestHeaders.get('x-forwarded-proto') ?? '') !== '') stream.findRoute();
+  else {
+    // Envoy looks and forgets what it found.
+    stream.info.routeResolutions++;
+    if (hasHost) stream.noteVirtualHost();
+  }
   stream.sendLocalReply(status, '', details, -1, modify);
 }
 

@@ -71,7 +71,11 @@ export function mutateRequestHeaders(stream: Stream, headers: HeaderMap): boolea
   const { shared, connectionInfo } = manager;
   const { config } = shared;
   const list = headers.list;
-  if (shared.earlyMutations !== null) shared.earlyMutations.apply(headers, stream);
+  let wasGrpc: boolean | undefined;
+  if (shared.earlyMutations !== null) {
+    wasGrpc = isGrpcContentType(headers.get('content-type') ?? '');
+    shared.earlyMutations.apply(headers, stream);
+  }
 
   // One look at every header: what is there, and what goes in any case.
   let xff = '';
@@ -143,6 +147,8 @@ export function mutateRequestHeaders(stream: Stream, headers: HeaderMap): boolea
     kept += 2;
   }
   truncate(list, kept);
+  // As it came decides how it is answered.
+  if (wasGrpc !== undefined) stream.isGrpc = wasGrpc;
   if (te && !isUpgrade) sanitizeTe(headers);
   if (closes || (!keepsAlive && stream.info.protocol === 'HTTP/1.0')) {
     manager.isClosing = true;
@@ -196,8 +202,10 @@ export function mutateRequestHeaders(stream: Stream, headers: HeaderMap): boolea
   }
   if (config.appendXForwardedPort && !headers.has('x-forwarded-port'))
     list.push('x-forwarded-port', manager.localPort);
-  if (config.schemeOverwrite !== '') headers.scheme = config.schemeOverwrite;
-  else if (headers.scheme === '')
+  if (config.schemeOverwrite !== '') {
+    headers.scheme = config.schemeOverwrite;
+    headers.set('x-forwarded-proto', config.schemeOverwrite);
+  } else if (headers.scheme === '')
     headers.scheme = proto === 'https' || proto === 'http' ? proto : manager.isTls ? 'https' : 'http';
 
   // Is it one of ours?

@@ -50,6 +50,7 @@ export class RequestInfo implements StreamInfo {
   protocol = '';
   routeName = '';
   routeResolutions = 0;
+  isRequestAccepted = false;
   routeResolutionUs = 0;
   virtualHostName = '';
   virtualClusterName = '';

@@ -574,6 +574,7 @@ function compileRedirect(data: RedirectData, match: RouteMatchData): CompiledRed
     port: data.port === 0 ? '' : `:${data.port}`,
     path: data.path,
     rewrite,
+    setsRequestPath: data.formatRewrite === '',
     stripQuery: data.stripQuery,
   });
 }

@@ -39,6 +39,8 @@ export interface RouteTable {
   route(headers: HeaderMap, context: RouteContext): RouteEntry | undefined;
   /** As `route`, but asks the filters' way: for a request whose host has no virtual host `undefined`, for `/clusters`-like tools too. */
   virtualHost(headers: HeaderMap): VirtualHost | undefined;
+  /** Its only domain is `*`: a request without a host has a route as well. */
+  readonly takesAnyHost: boolean;
   /** Every cluster named by some route, without repetition: for validate_clusters and warming. */
   readonly clusterNames: readonly string[];
   /** Request headers removed from requests of external clients (`internal_only_headers`), lower-case. */

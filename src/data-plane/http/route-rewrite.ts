@@ -193,6 +193,8 @@ export interface RedirectTarget {
   readonly port: string;
   readonly path: string;
   readonly rewrite: PathRewrite | null;
+  /** The request's own path becomes that of the rewrite. */
+  readonly setsRequestPath: boolean;
   readonly stripQuery: boolean;
 }
 
@@ -207,13 +209,15 @@ export class CompiledRedirect implements RedirectPolicy {
 
   location(headers: HeaderMap, context: FormatContext, keepOriginals: boolean): string {
     const to = this.#to;
+    let requested = headers.path;
     if (to.rewrite !== null) {
       const path = to.rewrite.rewrite(headers.path, context);
-      if (path !== undefined) setPath(headers, path, keepOriginals);
+      if (path !== undefined) requested = path;
+      if (path !== undefined && to.setsRequestPath) setPath(headers, path, keepOriginals);
     }
     const scheme = to.scheme === '' ? headers.scheme : to.scheme;
     const host = to.host === '' ? requestHost(headers, scheme, to.port !== '') : to.host;
-    const path = this.#path(headers.path);
+    const path = this.#path(requested);
     return `${scheme}://${host}${to.port}${path.startsWith('/') ? '' : '/'}${path}`;
   }
 

@@ -62,6 +62,10 @@ export class CompiledRouteTable implements RouteTable {
     return table.find(headers, context);
   }
 
+  get takesAnyHost(): boolean {
+    return this.#domains.hasOnlyAny;
+  }
+
   virtualHost(headers: HeaderMap): VirtualHost | undefined {
     return this.#find(headers)?.virtualHost;
   }

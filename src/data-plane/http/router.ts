@@ -260,8 +260,10 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
       route.directBodyFormat === null ? (route.directBody ?? '') : route.directBodyFormat.format(stream);
     stream.sendLocalReply(status, body, 'direct_response', -1, (response) => {
       if (location !== '') response.add('location', location);
-      if (route.directContentType !== '') response.add('content-type', route.directContentType);
       finalizeResponseHeaders(route, response, stream);
+      if (route.directContentType === '') return;
+      response.remove('content-type');
+      response.add('content-type', route.directContentType);
     });
   }
 
@@ -872,7 +874,7 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
     const groups: RouteStats[] = [];
     const cluster = virtualClusterOf(route, headers);
     if (cluster !== null) {
-      this.stream.info.virtualClusterName = cluster.name;
+      if (cluster !== route.virtualHost.otherCluster) this.stream.info.virtualClusterName = cluster.name;
       groups.push(cluster.stats);
     }
     if (route.stats !== null) groups.push(route.stats);

@@ -39,6 +39,10 @@ export class ScopedRouteTable implements RouteTable {
     return this.#table(headers)?.route(headers, context);
   }
 
+  get takesAnyHost(): boolean {
+    return false;
+  }
+
   virtualHost(headers: HeaderMap): VirtualHost | undefined {
     return this.#table(headers)?.virtualHost(headers);
   }

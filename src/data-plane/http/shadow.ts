@@ -31,6 +31,7 @@ export class Shadows implements AsyncCallbacks {
         retryPolicy: undefined,
         addsInternal: true,
         addsForwardedFor: true,
+        addsExpectedTimeout: !shared.config.routerConfig.suppressEnvoyHeaders,
       };
       const request = new AsyncRequest(shared.asyncClient, cluster, this, options, null);
       this.#requests.push(request);

@@ -24,6 +24,7 @@ import { mutateRequestHeaders } from './request-headers.ts';
 import { RequestInfo } from './request-info.ts';
 import { isUpgradeResponse, mutateResponseHeaders, setRequestId } from './response-headers.ts';
 import type { RouteContext, RouteEntry } from './route-entry.ts';
+import { clusterOf } from './route-rewrite.ts';
 import { Router } from './router.ts';
 import { NOT_SET, streamDurationMs, UNLIMITED } from './stream-duration.ts';
 import { isUpgradeAllowed, upgradeOf } from './upgrade.ts';
@@ -140,6 +141,7 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
       if (!this.#receive(headers)) return;
       if (!mutateRequestHeaders(this, headers)) return;
     }
+    this.info.isRequestAccepted = true;
     if (shared.streamIdleTimeoutMs > 0) this.#active();
     const { route } = this;
     if (this.upgrade !== '' && !this.#acceptsUpgrade(route)) return;
@@ -471,9 +473,10 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
     this.encoder.encode1xx(headers);
   }
 
-  encodeHeaders(headers: HeaderMap, endStream: boolean): void {
+  /** `code` is what filters see as the response code: of a reply to gRPC that of the reply itself. */
+  encodeHeaders(headers: HeaderMap, endStream: boolean, code = headers.status): void {
     this.responseHeaders = headers;
-    this.info.responseCode = headers.status;
+    this.info.responseCode = code;
     this.#active();
     if (this.#otherTimers !== undefined) this.#cancelTimers(Timer.Request);
     if ((this.plan.hasAny & (Has.EncodeHeaders | Has.EncodeData | Has.EncodeTrailers)) === 0) {
@@ -735,6 +738,7 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
   ): void {
     if (this.isDestroyed) return;
     this.info.details = details;
+    if (status === 400 && !this.manager.shared.config.http1StreamErrors) this.closesConnection = true;
     if (this.responseStarted) {
       this.resetStream(details);
       return;
@@ -793,7 +797,8 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
       this.#isRouteKnown = true;
       const route = this.#resolveRoute();
       this.#route = route;
-      if (route !== undefined) {
+      if (route === undefined) this.noteVirtualHost();
+      else {
         this.#noteRoute(route);
         if (route.hasStreamLimits && !this.isDestroyed) this.#applyLimits(route);
       }
@@ -808,8 +813,21 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
   /** Where its headers lead now, after a redirect. This stream is logged with that route, also when it does not go there. */
   findNextRoute(): RouteEntry | undefined {
     const route = this.#resolveRoute();
-    if (route !== undefined) this.#noteRoute(route);
+    if (route === undefined) this.noteVirtualHost();
+    else this.#noteRoute(route);
     return route;
+  }
+
+  /** Its name is known also when none of its routes is for the request. */
+  noteVirtualHost(): void {
+    const found = this.manager.shared.routes.virtualHost(this.requestHeaders);
+    const { info } = this;
+    info.routeName = '';
+    info.routeMetadata = undefined;
+    info.virtualHostName = found?.name ?? '';
+    info.virtualHostMetadata = found?.metadata;
+    info.upstream.clusterName = '';
+    info.upstream.clusterStatName = '';
   }
 
   #resolveRoute(): RouteEntry | undefined {
@@ -829,12 +847,11 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
     info.routeName = route.name;
     info.virtualHostName = route.virtualHost.name;
     info.routeMetadata = route.metadata;
-    const cluster = this.manager.shared.clusters.get(route.clusterName);
-    if (cluster !== undefined) {
-      info.upstream.clusterName = route.clusterName;
-      info.upstream.clusterStatName = cluster.config.statName;
-      info.clusterMetadata = cluster.config.metadata;
-    }
+    const clusterName = clusterOf(route, this.requestHeaders);
+    const cluster = this.manager.shared.clusters.get(clusterName);
+    info.upstream.clusterName = cluster === undefined ? '' : clusterName;
+    info.upstream.clusterStatName = cluster === undefined ? '' : cluster.config.statName;
+    info.clusterMetadata = cluster?.config.metadata;
     info.virtualHostMetadata = route.virtualHost.metadata;
   }
 

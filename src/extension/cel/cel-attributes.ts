@@ -22,6 +22,13 @@ const header =
   (name: string): Read =>
   ({ requestHeaders }) =>
     text(requestHeaders?.get(name));
+/** What the codec refused has neither method nor path. */
+const asked =
+  (read: (headers: HeaderMap) => string): Read =>
+  ({ requestHeaders }) =>
+    !requestHeaders || (requestHeaders.method === '' && requestHeaders.path === '')
+      ? undefined
+      : text(read(requestHeaders));
 const integer = (value: number) => BigInt(Math.floor(value));
 const between = (fromMs: number, toMs: number) =>
   fromMs > 0 && toMs > 0 ? celDuration(toMs - fromMs) : undefined;
@@ -38,15 +45,15 @@ const request: Group = {
   total_size: ({ info, requestHeaders }) => integer(info.bytesReceived + headerBytes(requestHeaders)),
   duration: ({ info }) => between(info.startMs, info.endMs),
   protocol: ({ info }) => info.protocol || undefined,
-  path: ({ requestHeaders }) => text(requestHeaders?.path),
-  url_path: ({ requestHeaders }) => text(requestHeaders?.path.replace(/\?.*$/s, '')),
-  host: ({ requestHeaders }) => text(requestHeaders?.authority),
-  scheme: ({ requestHeaders }) => text(requestHeaders?.scheme),
-  method: ({ requestHeaders }) => text(requestHeaders?.method),
+  path: asked((it) => it.path),
+  url_path: asked((it) => it.path.replace(/\?.*$/s, '')),
+  host: asked((it) => it.authority),
+  scheme: asked((it) => it.scheme),
+  method: asked((it) => it.method),
   referer: header('referer'),
   id: header('x-request-id'),
   useragent: header('user-agent'),
-  query: ({ requestHeaders }) => text(requestHeaders && (/\?([^#]*)/s.exec(requestHeaders.path)?.[1] ?? '')),
+  query: asked((it) => /\?([^#]*)/s.exec(it.path)?.[1] ?? ''),
 };
 
 const response: Group = {

@@ -512,10 +512,10 @@ function filterState(read: Read<UpstreamInfo['filterState']>): Make {
       return new ValueOperator((context) => read(context)?.get(key)?.field(field));
     }
     if (form === 'PLAIN')
-      return text((context) => {
+      return new TextOperator((context) => {
         const object = read(context)?.get(key);
         return object?.isHidden === true ? undefined : object?.text;
-      });
+      }, true);
     return new TypedFilterState(read, key);
   };
 }
@@ -619,13 +619,15 @@ function requestedServerName(argument: string): Operator | Problem {
   const [option = '', header = 'ORIG_OR_HOST'] = argument.split(':');
   const sni = (context: FormatContext) => context.info.connection.requestedServerName;
   const host = (context: FormatContext) => {
+    if (!context.info.isRequestAccepted) return undefined;
     const headers = context.requestHeaders;
     const original = header === 'HOST' ? undefined : headers?.get('x-envoy-original-host');
-    return ipOfAddress(original ?? (header === 'ORIG' ? '' : (headers?.authority ?? '')));
+    return original ?? (header === 'ORIG' ? undefined : headers?.authority);
   };
   if (option === '' || option === 'SNI_ONLY') return text(sni);
-  if (option === 'SNI_FIRST') return text((context) => sni(context) || host(context));
-  if (option === 'HOST_FIRST') return text((context) => host(context) || sni(context));
+  if (option === 'SNI_FIRST') return new TextOperator((context) => sni(context) || host(context), true);
+  if (option === 'HOST_FIRST')
+    return new TextOperator((context) => host(context) ?? (sni(context) || undefined), true);
   return {
     problem: `Invalid REQUESTED_SERVER_NAME option: '${option}', only 'SNI_ONLY'/'SNI_FIRST'/'HOST_FIRST' are allowed`,
   };

@@ -39,6 +39,8 @@ export class CorsFilter implements HttpFilter {
   decodeHeaders(stream: HttpStream, headers: HeaderMap): FilterStatus {
     const origin = headers.get('origin');
     if (origin === undefined || origin === '') return FilterStatus.Continue;
+    // Redirects and direct responses have no policy.
+    if (stream.route?.action !== 0) return FilterStatus.Continue;
     const policy = stream.routeConfig(this.#name) as CorsPolicy | undefined;
     if (policy === undefined) return FilterStatus.Continue;
     const isEnabled = policy.enabled === undefined || this.#runtime.enabled(policy.enabled, stream.random);
