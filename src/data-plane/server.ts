@@ -218,6 +218,7 @@ export class Server {
     const post = (message: ToWorker) => this.#pool.postAll(message);
     const context: FileSourceContext = {
       options: options.loadOptions ?? {},
+      unknownFields: root.scope('server').counter('dynamic_unknown_fields'),
       proxy: () => ({
         bootstrap: bootstrap as unknown as Message,
         clusters: this.#clusters.clusters.map((it) => it.source.message as unknown as Message),

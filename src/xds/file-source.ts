@@ -9,6 +9,7 @@ import { formatProblems } from '#config/format-problems.ts';
 import { type LoadedResponse, loadDiscoveryFile, type RunningProxy } from '#config/load.ts';
 import type { LoadOptions } from '#config/load-options.ts';
 import { locate } from '#config/locate.ts';
+import type { Counter } from '#stats/metric.ts';
 import { hashValue } from '#stats/numbers.ts';
 import { type DiscoveredResource, decodeResources } from './decode-resources.ts';
 import type { SubscriptionStats } from './subscription-stats.ts';
@@ -35,6 +36,8 @@ export interface SubscriptionOwner {
 /** What reading depends on. */
 export interface FileSourceContext {
   readonly options: LoadOptions;
+  /** `server.dynamic_unknown_fields`: files that have some. */
+  readonly unknownFields: Counter;
   proxy(): RunningProxy;
 }
 
@@ -92,6 +95,7 @@ export class FileSubscription {
   #take(loaded: LoadedResponse): void {
     const stats = this.#stats;
     const problems = [...loaded.problems];
+    if (problems.some((it) => it.rule === 'unknown-field')) this.#context.unknownFields.value++;
     if (!loaded.isRead) {
       const first = problems.find((it) => it.severity === 'error');
       // Unknown fields refuse a file that can be read otherwise.

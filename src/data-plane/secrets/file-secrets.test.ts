@@ -40,7 +40,8 @@ async function follow(t: TestContext, path: string) {
   const changes: SecretData[] = [];
   let wake = () => {};
   const store = new StatsStore();
-  const context = { options: {}, proxy: () => ({ bootstrap: {}, clusters: [] }) };
+  const unknownFields = store.root.counter('unknown_fields');
+  const context = { options: {}, unknownFields, proxy: () => ({ bootstrap: {}, clusters: [] }) };
   const secrets = new FileSecrets(
     [{ key: 'k', name: 'front', source: { path, watchedDirectory: '' } }],
     store.root,
