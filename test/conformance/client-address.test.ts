@@ -104,14 +104,21 @@ static_resources:
     .join('')}
 `;
 
-const exchanges: Exchange[] = managers.flatMap((_, i) =>
-  requests.map((lines, k) => ({
+const exchanges: Exchange[] = managers.flatMap((_, i) => [
+  ...requests.map((lines, k) => ({
     name: `${i}-${k}`,
     port: firstPort + i,
     send: [`GET / HTTP/1.1\r\nhost: a\r\n${lines.map((it) => `${it}\r\n`).join('')}\r\n`],
     waitMs: 1000,
   })),
-);
+  {
+    name: `${i}-loopback`,
+    port: firstPort + i,
+    localAddress: '127.0.0.2',
+    send: ['GET / HTTP/1.1\r\nhost: a\r\nx-forwarded-for: 1.2.3.4\r\n\r\n'],
+    waitMs: 1000,
+  },
+]);
 
 describe('client addresses and request ids are as with Envoy', { skip: missing('envoy') }, () => {
   let sides: Awaited<ReturnType<typeof playBoth>>;

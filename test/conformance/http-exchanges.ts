@@ -22,6 +22,8 @@ export interface Exchange {
   readonly send: readonly (string | number | typeof FIN)[];
   /** How long to listen after the last piece. */
   readonly waitMs?: number;
+  /** The address of the client; default: 127.0.0.1. */
+  readonly localAddress?: string;
 }
 
 export const FIN = Symbol('FIN');
@@ -123,8 +125,8 @@ function comparable(text: string): string {
   );
 }
 
-async function exchange({ name, send, waitMs = 300 }: Exchange, port: number) {
-  const socket = connect({ host: '127.0.0.1', port, allowHalfOpen: true, noDelay: true });
+async function exchange({ name, send, waitMs = 300, localAddress = '127.0.0.1' }: Exchange, port: number) {
+  const socket = connect({ host: '127.0.0.1', port, localAddress, allowHalfOpen: true, noDelay: true });
   await once(socket, 'connect');
   const from = `${socket.localPort}-${port}`;
   let text = '';

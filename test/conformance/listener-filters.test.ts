@@ -95,6 +95,8 @@ const trees = {
         input: input('ServerNameInput'),
         custom_match: custom('xds.type.matcher.v3.ServerNameMatcher', {
           domain_matchers: [
+            // Names come in lower case.
+            { domains: ['SERVER', 'Server'], on_match: to('none') },
             { domains: ['a.test', 'server'], on_match: to('a') },
             { domains: ['*.test'], on_match: to('wide') },
             { domains: ['*'], on_match: to('any') },
@@ -450,6 +452,8 @@ const cases: readonly Case[] = [
     '192.0.2.3 192.0.2.9 2000 81',
     '172.16.2.3 10.0.0.1 2000 81',
     '192.0.2.3 10.0.0.1 2000 81',
+    '127.0.0.2 10.0.0.1 2000 81',
+    '127.0.0.1 10.0.0.1 2000 81',
   ].map((addresses) => ({
     name: addresses,
     to: ['treeAddress'] as const,

@@ -34,6 +34,16 @@ const udpProxy = (fields: string) =>
 const any = 'principals: [{any: true}]';
 const tree =
   'filter_chain_matcher: {on_no_match: {action: {name: a, typed_config: {"@type": type.googleapis.com/google.protobuf.StringValue, value: a}}}}';
+/** Each of the lists of domains leads to a chain. */
+const domains = (...lists: readonly string[]) => {
+  const matchers = lists.map(
+    (it) =>
+      `{domains: ${it}, on_match: {action: {name: a, typed_config: {"@type": type.googleapis.com/google.protobuf.StringValue, value: c}}}}`,
+  );
+  return listener(
+    `filter_chain_matcher: {matcher_tree: {input: {name: i, typed_config: {"@type": ${types}.matching.common_inputs.network.v3.ServerNameInput}}, custom_match: {name: d, typed_config: {"@type": type.googleapis.com/xds.type.matcher.v3.ServerNameMatcher, domain_matchers: [${matchers.join(', ')}]}}}}, filter_chains: [{name: c, filters: [${echo}]}]`,
+  );
+};
 
 const cases: Readonly<Record<string, string>> = {
   'nothing wrong': matches('destination_port: 1', 'server_names: [a.test, "*.b.test"]'),
@@ -57,6 +67,13 @@ const cases: Readonly<Record<string, string>> = {
   'a protocol twice': matches('application_protocols: [h2]', 'application_protocols: [h2, http/1.1]'),
   'a source type twice': matches('source_type: EXTERNAL', 'source_type: EXTERNAL'),
   'a range that is none': matches('prefix_ranges: [{address_prefix: 10.0.0, prefix_len: 8}]'),
+  'domains to choose by': domains('[a.test, A.test]', '["*.test", "*"]'),
+  'a domain twice': domains('[a.test]', '["*.test", a.test]'),
+  'an empty domain': domains('[""]'),
+  'a domain with a wildcard inside': domains('["a.*.test"]'),
+  'a domain with half a wildcard': domains('["*a.test"]'),
+  'a domain of a wildcard and a dot': domains('["*."]'),
+  'a domain with two wildcards': domains('["*.*.test"]'),
   'a matcher without names of chains': listener(`${tree}, filter_chains: [{filters: [${echo}]}]`),
   'a matcher with one name twice': listener(
     `${tree}, filter_chains: [{name: a, filters: [${echo}]}, {name: a, filters: [${echo}]}]`,

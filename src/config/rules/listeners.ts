@@ -15,6 +15,25 @@ type FilterChainMatch = MessageTypes['envoy.config.listener.v3.FilterChainMatch'
 type Address = MessageTypes['envoy.config.core.v3.Address'];
 
 export const listenerRules: readonly Rule[] = [
+  rule('xds.type.matcher.v3.ServerNameMatcher', (matcher, at) => {
+    const seen = new Set<string>();
+    for (const [i, { domains }] of matcher.domain_matchers.entries()) {
+      for (const [k, domain] of domains.entries()) {
+        const wrong = seen.has(domain)
+          ? `Duplicate domain in ServerNameMatcher: ${domain}`
+          : wrongDomain(domain);
+        seen.add(domain);
+        if (wrong !== undefined)
+          at.field('domain_matchers', i)
+            .field('domains', k)
+            .fail(wrong, {
+              rule: 'listener-config',
+              got: domain,
+              envoy: `cannot create a filter chain matcher: ${wrong}`,
+            });
+      }
+    }
+  }),
   rule('envoy.config.bootstrap.v3.Bootstrap', (bootstrap, at) => {
     const listeners = bootstrap.static_resources?.listeners ?? [];
     const resources = at.field('static_resources');
@@ -397,6 +416,18 @@ function checkListenerNames(listeners: readonly Listener[], at: ParseContext): v
     }
     seen.add(listener.name);
   });
+}
+
+/** In Envoy's words. Undefined: nothing. */
+function wrongDomain(domain: string): string | undefined {
+  if (domain === '') return 'Empty domain in ServerNameMatcher';
+  const rest = domain.startsWith('*.') ? domain.slice(2) : domain;
+  if (domain === '*' || (rest !== '' && !rest.includes('*'))) return undefined;
+  const why =
+    rest !== '' && rest !== domain
+      ? 'Multiple wildcards are not supported'
+      : "Only '*' and '*.domain' patterns are supported";
+  return `Invalid wildcard domain format: ${domain}. ${why}`;
 }
 
 /** The matcher chooses chains by name. */

@@ -71,7 +71,7 @@ export class ConnectionManager implements NetworkFilter, ServerCodecOwner, Timer
     const remote = info.remoteAddress;
     this.isUnixPeer = remote.startsWith('/') || remote.startsWith('@') || remote === '';
     this.remoteIp = this.isUnixPeer ? '' : ipOf(remote);
-    this.isLoopbackPeer = this.remoteIp.startsWith('127.') || this.remoteIp === '::1';
+    this.isLoopbackPeer = this.remoteIp === '127.0.0.1' || this.remoteIp === '::1';
     this.localPort = info.localAddress.slice(info.localAddress.lastIndexOf(':') + 1);
     const { stats, config } = shared;
     this.forwardedProto = this.#protoOf(config.forwardedProto);

@@ -94,6 +94,12 @@ const cases: [
     { remote: '127.0.0.1:9' },
   ],
   [
+    'a loopback source but 127.0.0.1',
+    'external',
+    { local: { sourceType: 'SAME_IP_OR_LOOPBACK' }, external: { sourceType: 'EXTERNAL' } },
+    { remote: '127.0.0.2:9' },
+  ],
+  [
     'an external source',
     'external',
     { local: { sourceType: 'SAME_IP_OR_LOOPBACK' }, external: { sourceType: 'EXTERNAL' } },

@@ -157,9 +157,8 @@ const criteria: readonly Criterion[] = [
   },
 ];
 
-const loopback = Cidr.parse('127.0.0.0/8')!;
-
+/** 127.0.0.1 of all of 127.0.0.0/8, as Envoy. */
 export function isLocal(info: ConnectionInfo): boolean {
   const remote = ipOfAddress(info.remoteAddress);
-  return remote === ipOfAddress(info.localAddress) || loopback.contains(remote) || remote === '::1';
+  return remote === ipOfAddress(info.localAddress) || remote === '127.0.0.1' || remote === '::1';
 }

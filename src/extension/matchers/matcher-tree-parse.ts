@@ -89,7 +89,7 @@ function matchTable<Input, Action>(
     const { domain_matchers } = custom as unknown as ServerNameMatcher;
     const entries = domain_matchers.flatMap((it, i) => {
       const onMatch = parseOnMatch(it.on_match, here.field('domain_matchers', i).field('on_match'), reader);
-      return it.domains.map((domain) => [domain.toLowerCase(), onMatch] as const);
+      return it.domains.map((domain) => [domain, onMatch] as const);
     });
     return { kind: 'domain', map: Object.fromEntries(entries) };
   }
