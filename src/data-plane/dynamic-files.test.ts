@@ -246,9 +246,11 @@ test('listeners that name the same routes share them, and the last one ends that
   put('rds', routes('r', 'nowhere'));
   await until(async () => (await get(first)) === '503' && (await get(second)) === '503');
   put('lds', listener('two', second, folder));
-  await until(async () => (await get(first)) === '');
+  await until(async () => (await proxy.admin.get('/config_dump')).body.includes('draining_state') === false);
+  assert.equal(await get(first), '');
   put('rds', routes('r', 'a'));
   await until(async () => (await get(second)) === 'up');
+  assert.equal(await attempts(), 'http.one.rds.r.update_attempt: 3');
   put('lds');
   await until(async () => (await attempts()) === '');
 });

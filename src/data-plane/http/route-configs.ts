@@ -2,7 +2,7 @@
 // Steps 3 to 7 of a config update's way.
 import type { ConfigDumpSection } from '#admin/owners.ts';
 import { logger } from '#base/logger.ts';
-import { onRelease } from '#base/takings.ts';
+import { collectTakings, onRelease } from '#base/takings.ts';
 import type { Registry } from '#extension/registry.ts';
 import { encodeMessage } from '#schema/binary.ts';
 import type { RouteConfiguration } from '#schema/messages/envoy/config/route/v3.ts';
@@ -25,6 +25,8 @@ const log = logger('rds');
 interface Followed {
   readonly routes: DiscoveredRoutes;
   readonly first: Promise<void>;
+  /** Gives back what was taken for all. */
+  readonly release: () => void;
   users: number;
 }
 
@@ -63,11 +65,14 @@ export class RouteConfigs {
   #follow(rds: RdsConfig, statPrefix: string): Promise<void> {
     let followed = this.#followed.get(rds.key);
     if (followed === undefined) {
-      const scope = this.#root.scope(`http.${statPrefix}.rds.${rds.routeConfigName}`);
-      const routes = new DiscoveredRoutes(rds, this.#registry, scope, this.#context, (config) =>
-        this.#post({ type: 'routes', key: rds.key, config }),
-      );
-      followed = { routes, first: routes.start(), users: 0 };
+      // Not a taking of whoever is the first.
+      const { value: routes, release } = collectTakings(() => {
+        const scope = this.#root.scope(`http.${statPrefix}.rds.${rds.routeConfigName}`);
+        return new DiscoveredRoutes(rds, this.#registry, scope, this.#context, (config) =>
+          this.#post({ type: 'routes', key: rds.key, config }),
+        );
+      });
+      followed = { routes, first: routes.start(), release, users: 0 };
       this.#followed.set(rds.key, followed);
     }
     const own = followed;
@@ -75,6 +80,7 @@ export class RouteConfigs {
     onRelease(() => {
       if (--own.users > 0) return;
       own.routes.close();
+      own.release();
       this.#followed.delete(rds.key);
       this.#post({ type: 'routes', key: rds.key, config: undefined });
     });

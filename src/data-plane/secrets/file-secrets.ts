@@ -4,7 +4,7 @@
 import { type FSWatcher, readFileSync, watch } from 'node:fs';
 import { dirname } from 'node:path';
 import { logger } from '#base/logger.ts';
-import { onRelease } from '#base/takings.ts';
+import { collectTakings, onRelease } from '#base/takings.ts';
 import type { ConfigError } from '#config/config-error.ts';
 import { ParseContext } from '#config/parse-context.ts';
 import { parseSecret } from '#extension/secrets/parse-secret.ts';
@@ -28,6 +28,8 @@ const maxRetryMs = 10_000;
 interface Followed {
   readonly subscription: FileSecret;
   readonly first: Promise<void>;
+  /** Gives back what was taken for all. */
+  readonly release: () => void;
   users: number;
 }
 
@@ -60,10 +62,11 @@ export class FileSecrets {
   follow(file: SecretFile): Promise<void> {
     let followed = this.#followed.get(file.key);
     if (followed === undefined) {
-      const subscription = new FileSecret(file, this.#scope, this.#context, (secret) =>
-        this.#onSecret(file.key, secret),
+      // Not a taking of whoever is the first.
+      const { value: subscription, release } = collectTakings(
+        () => new FileSecret(file, this.#scope, this.#context, (secret) => this.#onSecret(file.key, secret)),
       );
-      followed = { subscription, first: subscription.start(), users: 0 };
+      followed = { subscription, first: subscription.start(), release, users: 0 };
       this.#followed.set(file.key, followed);
     }
     const own = followed;
@@ -71,6 +74,7 @@ export class FileSecrets {
     onRelease(() => {
       if (--own.users > 0) return;
       own.subscription.close();
+      own.release();
       this.#followed.delete(file.key);
     });
     return own.first;

@@ -1,4 +1,5 @@
 // The stream that entries of one log go over: batched by size and time, begun anew with the next batch when it has broken.
+import { collectTakings } from '#base/takings.ts';
 import { type TimerOwner, WheelTimer } from '#base/timer-wheel.ts';
 import { AccessLogType, type FormatContext } from '#extension/formatter.ts';
 import { StreamClient } from '#extension/grpc-service.ts';
@@ -48,7 +49,8 @@ export function logStream(
   const key = JSON.stringify([field, logName, service, bufferBytes, flushIntervalMs]);
   let stream = known.get(key);
   if (stream === undefined) {
-    stream = new LogStream(config, field, services);
+    // Not a taking of whoever is the first.
+    stream = collectTakings(() => new LogStream(config, field, services)).value;
     known.set(key, stream);
   }
   return stream;
