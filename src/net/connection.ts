@@ -490,6 +490,7 @@ const reasons: Readonly<Record<string, string>> = {
 };
 
 function reasonOf(error: NodeJS.ErrnoException): string {
+  if (error.message.startsWith('TLS_error')) return error.message;
   return reasons[error.code ?? ''] ?? error.message;
 }
 

@@ -12,6 +12,7 @@ const reasonNumbers: Readonly<Record<string, number>> = {
   BAD_DECRYPT: 107,
   CERTIFICATE_VERIFY_FAILED: 125,
   DECRYPTION_FAILED_OR_BAD_RECORD_MAC: 130,
+  HANDSHAKE_FAILURE_ON_CLIENT_HELLO: 154,
   HTTPS_PROXY_REQUEST: 155,
   HTTP_REQUEST: 156,
   INVALID_ALPN_PROTOCOL: 280,
@@ -66,15 +67,36 @@ export function tlsErrorReason(error: Error): string | undefined {
   const { reason, code = '' } = error as OpenSslError;
   if (!code.startsWith('ERR_SSL_') && !code.startsWith('ERR_OSSL_') && reason === undefined) return undefined;
   const spelled = (reason ?? code.replace(/^ERR_(?:SSL|OSSL)_/, '')).toUpperCase().replaceAll(' ', '_');
+  const alert = alertName.exec(spelled)?.[1];
+  const number = alert === undefined ? undefined : alerts[alert];
+  if (number !== undefined) return `${number <= lastOfSsl3 ? 'SSLV3' : 'TLSV1'}_ALERT_${alert}`;
   return renamed[spelled] ?? spelled;
 }
 
+/** OpenSSL has said it in several ways. */
+const alertName = /^(?:TLSV\d+|SSLV3|SSL\/TLS)(?:_ALERT)?_(.*)$/;
+
+/** BoringSSL names an alert by the protocol that it came with. */
+const lastOfSsl3 = 47;
+
 /** `detail` is what a verifier has to add: `verify cert failed: ...`. */
 export function tlsErrorText(reason: string, detail = ''): string {
-  const alert = /^(?:TLSV\d+|SSLV3)(?:_ALERT)?_(.*)$/.exec(reason)?.[1];
-  const number = alert !== undefined && alert in alerts ? 1000 + alerts[alert]! : reasonNumbers[reason];
-  const code = number === undefined ? '' : String(0x10000000 + number);
   const more = detail === '' ? (details[reason] ?? '') : detail;
-  const added = more === '' ? '' : `:${more}`;
-  return `TLS_error:|${code}:SSL routines:OPENSSL_internal:${reason}${added}:TLS_error_end`;
+  return `TLS_error:${oneError(reason)}${more === '' ? '' : `:${more}`}:TLS_error_end`;
+}
+
+/** The peer broke the connection off. */
+export const tlsResetText =
+  'TLS_error:|33554536:system library:OPENSSL_internal:Connection reset by peer:TLS_error_end';
+
+/** What BoringSSL adds when a server answers a ClientHello with `handshake_failure`. */
+export function refusedHelloText(): string {
+  const both = oneError('SSLV3_ALERT_HANDSHAKE_FAILURE') + oneError('HANDSHAKE_FAILURE_ON_CLIENT_HELLO');
+  return `TLS_error:${both}:TLS_error_end`;
+}
+
+function oneError(reason: string): string {
+  const alert = alertName.exec(reason)?.[1];
+  const number = alert !== undefined && alert in alerts ? 1000 + alerts[alert]! : reasonNumbers[reason];
+  return `|${number === undefined ? '' : 0x10000000 + number}:SSL routines:OPENSSL_internal:${reason}`;
 }

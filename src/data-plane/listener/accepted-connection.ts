@@ -243,10 +243,10 @@ export class AcceptedConnection implements DownstreamConnection, ConnectionOwner
 
   onClose(event: CloseEvent): void {
     this.#cancelHandshakeTimer();
-    // Of a handshake that did not come to its end.
-    if (this.isTls) this.info.tls ??= this.transport?.tlsInfo(this.connection.socket);
+    const isUnfinished = this.isTls && this.info.handshakeEndMs === 0;
+    if (isUnfinished) this.info.tls ??= this.transport?.tlsInfo(this.connection.socket);
     if (this.connection.hasCloseTimedOut) this.info.localCloseReason = 'triggered_delayed_close_timeout';
-    if (event === CloseEvent.Remote && this.connection.failureCode === 'ECONNRESET')
+    if (event === CloseEvent.Remote && this.connection.failureCode === 'ECONNRESET' && !isUnfinished)
       this.info.detectedCloseType = 'RemoteReset';
     for (let i = 0; i < this.filters.length; i++) this.filters[i]!.onClose?.(event);
     this.listener.onConnectionClosed(this);

@@ -14,6 +14,7 @@ import { nextConnectionId } from '#net/dial.ts';
 import { ListeningSocket } from '#net/listening-socket.ts';
 import { readByCall } from '#net/read-by-call.ts';
 import { resetSocket } from '#net/reset-socket.ts';
+import { tlsResetText } from '#net/tls-error.ts';
 import type { SocketAddressData } from '../address.ts';
 import type { RequestInfo } from '../http/request-info.ts';
 import type { WorkerContext } from '../worker-context.ts';
@@ -420,9 +421,10 @@ export class ActiveListener implements InspectionOwner {
   onConnectionClosed(accepted: AcceptedConnection): void {
     if (!this.connections.delete(accepted)) return;
     this.#count(accepted.info);
-    const { failureReason } = accepted.connection;
-    if (failureReason.startsWith('TLS_error'))
-      accepted.info.transportFailureReason = failureReason.replaceAll(' ', '_');
+    const { failureReason, failureCode } = accepted.connection;
+    const isUnfinished = accepted.isTls && accepted.info.handshakeEndMs === 0;
+    const reason = isUnfinished && failureCode === 'ECONNRESET' ? tlsResetText : failureReason;
+    if (reason.startsWith('TLS_error')) accepted.info.transportFailureReason = reason.replaceAll(' ', '_');
     if (this.#accessLogs.length === 0) return;
     const info = accepted.streamInfo as RequestInfo;
     info.bytesReceived = accepted.connection.bytesReceived;

@@ -45,6 +45,11 @@ const groupByName: ReadonlyMap<string, { readonly id: number; readonly name: str
   ['X25519MLKEM768', { id: mlkem, name: 'X25519MLKEM768' }],
 ]);
 
+/** BoringSSL's name of a group, by one of OpenSSL's. */
+export function groupName(name: string): string {
+  return groupByName.get(name)?.name ?? name;
+}
+
 /** ECDSA over the curve: its signature algorithm in TLS 1.3, the group of the curve before, OpenSSL's name. */
 const ecdsaCurves = [
   { signature: 0x0403, group: 23, name: 'prime256v1', algorithm: 'ecdsa_secp256r1_sha256' },

@@ -756,7 +756,10 @@ test("sends the host's name with auto_host_sni and demands it of the certificate
   assert.equal(good.error, '');
   assert.equal(good.seen().sni, 'a.example.com');
   const bad = await reach(t, message);
-  assert.match(bad.error, /CERTIFICATE_VERIFY_FAILED:verify cert failed: SNI mismatch/);
+  assert.match(
+    bad.error,
+    /CERTIFICATE_VERIFY_FAILED:verify cert failed: SAN matcher, certificate SANs are \[a.example.com, /,
+  );
   assert.equal(bad.counters().fail_verify_san, 1);
 });
 
@@ -805,6 +808,17 @@ test('resumes sessions with upstreams', async (t) => {
   const { open, counters } = await reach(t, { sni: 'a.example.com' });
   await open();
   assert.equal(counters().session_reused, 1);
+});
+
+test('offers a session of TLS 1.2 again and again', async (t) => {
+  const { open, counters } = await reach(t, {
+    sni: 'a.example.com',
+    common_tls_context: { tls_params: { tls_maximum_protocol_version: 'TLSv1_2' } },
+  });
+  await open();
+  await open();
+  await open();
+  assert.equal(counters().session_reused, 3);
 });
 
 test('refuses an upstream of another CA', async (t) => {

@@ -18,19 +18,21 @@ import type {
   UpstreamTransport,
 } from '#extension/transport-socket.ts';
 import { mayBeUsed } from '#net/tls-certificate.ts';
-import { tlsErrorReason, tlsErrorText } from '#net/tls-error.ts';
+import { refusedHelloText, tlsErrorReason, tlsErrorText, tlsResetText } from '#net/tls-error.ts';
 import { peerChain } from '#net/tls-handle.ts';
 import type { Scope } from '#stats/store.ts';
 import type { UpstreamTlsConfig } from './config.ts';
 import { certificatesNow, validationNow } from './current-secrets.ts';
 import { KeyLog } from './key-log.ts';
-import { peerSignature } from './negotiation.ts';
+import { groupName, peerSignature } from './negotiation.ts';
 import { contextOptions } from './secure-context.ts';
 import { SocketTlsInfo } from './socket-info.ts';
 import { listExpirations, SocketFactoryStats, SslStats } from './stats.ts';
 import { PeerValidator } from './validator.ts';
 
 const log = logger('connection');
+
+const refusedHello = 'SSLV3_ALERT_HANDSHAKE_FAILURE';
 
 /** Names come from clients (`auto_sni`): the sessions of so many are kept. */
 const maxNames = 1000;
@@ -40,6 +42,7 @@ interface KeptSession {
   /** Who showed it when the session was agreed on. */
   readonly peer: X509Certificate | undefined;
   readonly isValidated: boolean;
+  readonly isSingleUse: boolean;
 }
 
 export class UpstreamTls implements UpstreamTransport {
@@ -51,7 +54,7 @@ export class UpstreamTls implements UpstreamTransport {
   readonly #factoryStats: SocketFactoryStats;
   readonly #keyLog: KeyLog | undefined;
   readonly #infos = new WeakMap<object, SocketTlsInfo>();
-  /** By what was asked of the server, the last used at the end; each is offered once (RFC 8446 C.4). */
+  /** By what was asked of the server, the last at the end; those of TLS 1.3 are offered once (RFC 8446 C.4). */
   readonly #sessions = new Map<string, KeptSession[]>();
   #secureContext: SecureContext | undefined = undefined;
   #validator: PeerValidator | undefined = undefined;
@@ -94,7 +97,9 @@ export class UpstreamTls implements UpstreamTransport {
     }
     const names = asked?.subjectAltNames ?? [];
     const key = `${sni}|${names.join()}`;
-    const kept = this.#sessions.get(key)?.pop();
+    const sessions = this.#sessions.get(key);
+    const kept = sessions?.at(-1);
+    if (kept?.isSingleUse) sessions!.pop();
     const options: ConnectionOptions = {
       socket,
       secureContext,
@@ -107,7 +112,7 @@ export class UpstreamTls implements UpstreamTransport {
     if (kept !== undefined) options.session = kept.session;
     const tls = connect(options);
     this.#keyLog?.follow(tls, socket);
-    tls.on('error', (error) => this.#onError(socket, error));
+    tls.on('error', (error) => this.#onError(socket, tls, error));
     // Before the peer is known to be the right one (TLS 1.2), or afterwards.
     const early: Buffer[] = [];
     // A renegotiation (`allow_renegotiation`) tells it again.
@@ -162,7 +167,7 @@ export class UpstreamTls implements UpstreamTransport {
     stats.count('versions', version);
     stats.count('ciphers', cipher);
     const { name = '' } = (tls.getEphemeralKeyInfo() ?? {}) as { readonly name?: string };
-    const group = name === 'prime256v1' ? 'P-256' : name;
+    const group = groupName(name);
     if (group !== '') stats.count('curves', group);
     const signature = peer === undefined || isKeyExchange ? '' : peerSignature(this.#config, version, peer);
     if (signature !== '') stats.count('sigalgs', signature);
@@ -176,16 +181,26 @@ export class UpstreamTls implements UpstreamTransport {
     const sessions = this.#sessions.get(key) ?? [];
     this.#sessions.set(key, sessions);
     if (this.#sessions.size > maxNames) this.#sessions.delete(this.#sessions.keys().next().value!);
-    sessions.push({ session, peer: info.peerX509, isValidated: info.peerValidated });
+    sessions.push({
+      session,
+      peer: info.peerX509,
+      isValidated: info.peerValidated,
+      isSingleUse: info.version === 'TLSv1.3',
+    });
     if (sessions.length > this.#config.maxSessionKeys) sessions.shift();
   }
 
-  #onError(socket: Socket, error: Error): void {
+  #onError(socket: Socket, tls: TLSSocket, error: Error): void {
     const reason = tlsErrorReason(error);
+    const isShakingHands = !this.#infos.has(tls);
     if (reason !== undefined) {
       this.#stats.connectionError.value++;
-      error.message = tlsErrorText(reason);
-    }
+      // A server that had answered the ClientHello would have shown its certificate.
+      const isRefusedHello =
+        isShakingHands && reason === refusedHello && tls.getPeerX509Certificate() === undefined;
+      error.message = isRefusedHello ? refusedHelloText() : tlsErrorText(reason);
+    } else if (isShakingHands && !tls.connecting && (error as NodeJS.ErrnoException).code === 'ECONNRESET')
+      error.message = tlsResetText;
     log.debug(`remote address:${socket.remoteAddress ?? ''}:${socket.remotePort ?? ''},${error.message}`);
   }
 

@@ -106,7 +106,10 @@ export class PeerValidator {
     }
     if (sni !== '' && !facts.dnsSans.some((it) => isNameCovered(it, sni))) {
       stats.failVerifySan.value++;
-      return isAnyoneTaken ? unchecked : refused('verify cert failed: SNI mismatch');
+      const own = facts.allSans.join(', ');
+      return isAnyoneTaken
+        ? unchecked
+        : refused(`verify cert failed: SAN matcher, certificate SANs are [${own}]`);
     }
     const { hashes, spkis } = data;
     if (hashes.length + spkis.length > 0) {
