@@ -816,6 +816,26 @@ export const cases: readonly TcpCase[] = [
     ],
     run: ({ open }) => open().send('hello').ended(),
   },
+  // FIN alone is judged only where the chain goes on after it.
+  ...(['fin_echo', 'fin_tcp'] as const).map((kind): TcpCase => {
+    const name = `rbac_${kind}`;
+    return {
+      name,
+      filters: [
+        network(
+          'rbac',
+          `rbac.v3.RBAC, stat_prefix: ${name}., enforcement_type: CONTINUOUS, rules: {policies: {all: {permissions: [{any: true}], principals: [{any: true}]}}}`,
+        ),
+        kind === 'fin_echo' ? network('echo', 'echo.v3.Echo') : tcpProxy(name, 'cluster: echo'),
+      ],
+      async run({ open }) {
+        await open().finish().ended();
+        const client = open().send('hello');
+        await client.until('hello');
+        return client.finish().ended();
+      },
+    };
+  }),
   ...(['delayed', 'delayed_left', 'delayed_always'] as const).map((kind): TcpCase => {
     const name = `rbac_${kind}`;
     const more = kind === 'delayed_always' ? ', enforcement_type: CONTINUOUS' : '';

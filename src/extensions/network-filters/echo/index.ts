@@ -8,13 +8,9 @@ export const echo = defineNetworkFilter({
   terminal: true,
   parse: () => ({}),
   prepare: () => (downstream) => ({
-    onNewConnection() {
-      downstream.connection.halfClose = true;
-      return NetworkFilterStatus.Continue;
-    },
-    onData(data, end) {
-      if (data.length > 0) downstream.write(data);
-      if (end) downstream.end();
+    /** A client that sends FIN is gone: there is no half close here. */
+    onData(data) {
+      downstream.write(data);
       return NetworkFilterStatus.StopIteration;
     },
   }),
