@@ -253,6 +253,76 @@ const floods: Record<string, (n: number) => Buffer> = {
   'window updates': () => frame(8, 0, 0, Buffer.from([0, 0, 0, 1])),
 };
 
+const status200 = Buffer.from([0x88]);
+const http2Answer = Buffer.concat([
+  frame(4, 0, 0),
+  frame(4, 1, 0),
+  frame(1, 4, 1, status200),
+  frame(0, 0, 1, Buffer.from('hello, ')),
+  frame(0, 1, 1, Buffer.from('world')),
+]);
+
+for (const how of ['end', 'reset'] as const)
+  test(`an HTTP/2 upstream that breaks off (${how}) after each byte of its answer`, {
+    skip: proxyMissing,
+    timeout,
+  }, async (t) => {
+    let cut = http2Answer.length;
+    const yaml = forwardingYaml({
+      http2Upstream: true,
+      manager: 'delayed_close_timeout: 0.02s',
+      cluster: 'connection_pool_per_downstream_connection: true',
+    });
+    const fixture = await behind(
+      t,
+      (socket) => {
+        // The request is there with its HEADERS: behind the preface and what a client says at first.
+        let isAnswered = false;
+        socket.on('data', (chunk: Buffer) => {
+          if (isAnswered || !hasHeaders(chunk)) return;
+          isAnswered = true;
+          const stop = () => (how === 'end' ? socket.end() : socket.resetAndDestroy());
+          socket.write(http2Answer.subarray(0, cut), () => {
+            if (cut < http2Answer.length) how === 'end' ? stop() : setTimeout(stop, 10);
+          });
+        });
+      },
+      yaml,
+    );
+    const headEnd = 9 + 9 + 9 + 1;
+    const wrong: string[] = [];
+    for (cut = 0; cut <= http2Answer.length; cut++) {
+      const socket = fixture.connect();
+      let answer = '';
+      socket.on('data', (chunk: Buffer) => {
+        answer += chunk.toString('latin1');
+        if (answer.endsWith('0\r\n\r\n') || answer.startsWith('HTTP/1.1 50')) socket.destroy();
+      });
+      socket.on('end', () => socket.destroy());
+      socket.write('GET / HTTP/1.1\r\nhost: test\r\n\r\n');
+      await closed(socket);
+      const body = answer.split('\r\n\r\n').slice(1).join('');
+      const isWhole = answer.endsWith('0\r\n\r\n');
+      const verdict =
+        cut < headEnd
+          ? answer.startsWith('HTTP/1.1 503 ')
+          : answer.startsWith('HTTP/1.1 200 ') &&
+            isWhole === (cut === http2Answer.length) &&
+            body.includes('hello, ') === cut >= headEnd + 9 + 7;
+      if (!verdict) wrong.push(`cut after ${cut}: ${JSON.stringify(answer)}`);
+    }
+    assert.deepEqual(wrong, []);
+    cut = http2Answer.length;
+    await assertAnswers(fixture);
+  });
+
+/** Whether a frame of type HEADERS is among what came. */
+function hasHeaders(bytes: Buffer): boolean {
+  let at = bytes.subarray(0, preface.length).equals(preface) ? preface.length : 0;
+  for (; at + 9 <= bytes.length; at += 9 + bytes.readUIntBE(at, 3)) if (bytes[at + 3] === 1) return true;
+  return false;
+}
+
 for (const [name, next] of Object.entries(floods))
   test(`HTTP/2 flood: ${name}`, { skip: proxyMissing, timeout }, async (t) => {
     const fixture = await behind(t, serveAll);
