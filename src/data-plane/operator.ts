@@ -39,13 +39,10 @@ import { StatsStore } from '#stats/store.ts';
 import { TagExtractor, type TagSettings } from '#stats/tags.ts';
 import { parseAddress, type SocketAddressData } from './address.ts';
 import { RouterStats } from './http/http-stats.ts';
-import type { ListenerManager } from './listener/listener-manager.ts';
-import { type ListenerSource, listenersSection } from './listener/listeners-dump.ts';
-import type { Cds } from './upstream/cds.ts';
-import { clustersSection, endpointsSection } from './upstream/clusters-dump.ts';
-import type { ManagedCluster } from './upstream/managed-cluster.ts';
 import type { RouteConfigs } from './http/route-configs.ts';
 import { routesSections } from './http/routes-dump.ts';
+import type { ListenerManager } from './listener/listener-manager.ts';
+import { type ListenerSource, listenersSection } from './listener/listeners-dump.ts';
 import type { ManagedListener } from './listener/managed-listener.ts';
 import { AdminAccessLog } from './observe/admin-access-log.ts';
 import { staticSections } from './observe/config-dump-sections.ts';
@@ -55,13 +52,16 @@ import { bucketBounds, parseStatsConfig, type StatsSettings, statsFilter } from 
 import { certificatePairs } from './secrets/certificate-details.ts';
 import type { FileSecrets } from './secrets/file-secrets.ts';
 import { WorkerSecrets } from './secrets/worker-secrets.ts';
+import type { Cds } from './upstream/cds.ts';
 import {
   type ClusterConfig,
   type HostConfig,
-  hostKey,
+  keyedHosts,
   type LocalityConfig,
   type Thresholds,
 } from './upstream/cluster-config.ts';
+import { clustersSection, endpointsSection } from './upstream/clusters-dump.ts';
+import type { ManagedCluster } from './upstream/managed-cluster.ts';
 import type { WorkerPool } from './worker-pool.ts';
 import type { FromWorker, HostCounters } from './worker-protocol.ts';
 import { WorkerRequests } from './worker-requests.ts';
@@ -454,11 +454,8 @@ export class Operator implements ServerOwner {
     if (clusters.length === 0) return [];
     const counters = await this.#hostCounters();
     return clusters.flatMap(({ config, hosts }) =>
-      byPriority(hosts).flatMap((locality) =>
-        locality.hosts.flatMap((host) => {
-          const counted = counters.get(config.name)?.get(hostKey(config, host));
-          return endpointStats(endpointNumbers(config, hostStatus(host, locality, counted), host));
-        }),
+      hostStatuses(config, hosts, counters.get(config.name)).flatMap(([status, host]) =>
+        endpointStats(endpointNumbers(config, status, host)),
       ),
     );
   }
@@ -478,7 +475,8 @@ export class Operator implements ServerOwner {
 
   async #clusterStatuses(): Promise<ClusterStatus[]> {
     const counters = await this.#hostCounters();
-    return this.#proxy.clusters().map(({ config, hosts, isStatic, source }): ClusterStatus => {
+    return this.#proxy.clusters().map((managed): ClusterStatus => {
+      const { config, hosts, isStatic, source } = managed;
       const { eds_cluster_config: eds, outlier_detection: outlier } = source.message;
       return {
         name: config.name,
@@ -494,13 +492,9 @@ export class Operator implements ServerOwner {
                 localOriginSuccessRateAverage: -1,
                 localOriginSuccessRateEjectionThreshold: -1,
               },
-        defaultPriority: limits(config.thresholds[0]),
-        highPriority: limits(config.thresholds[1]),
-        hosts: byPriority(hosts).flatMap((locality) =>
-          locality.hosts.map((host) =>
-            hostStatus(host, locality, counters.get(config.name)?.get(hostKey(config, host))),
-          ),
-        ),
+        defaultPriority: limits(config.thresholds[0], managed.maxRetries(0)),
+        highPriority: limits(config.thresholds[1], managed.maxRetries(1)),
+        hosts: hostStatuses(config, hosts, counters.get(config.name)).map(([status]) => status),
       };
     });
   }
@@ -534,7 +528,7 @@ function withFixedTags(settings: TagSettings, fixed: ProcessFacts['fixedTags']):
   };
 }
 
-function limits({ maxConnections, maxPendingRequests, maxRequests, maxRetries }: Thresholds) {
+function limits({ maxConnections, maxPendingRequests, maxRequests }: Thresholds, maxRetries: number) {
   return { maxConnections, maxPendingRequests, maxRequests, maxRetries };
 }
 
@@ -552,6 +546,17 @@ function added(known: HostCounters | undefined, more: HostCounters): HostCounter
     rqPendingActive: known.rqPendingActive + more.rqPendingActive,
     rqTotal: known.rqTotal + more.rqTotal,
   };
+}
+
+/** By priority. */
+function hostStatuses(
+  config: ClusterConfig,
+  localities: readonly LocalityConfig[],
+  counters: ReadonlyMap<string, HostCounters> | undefined,
+): [status: HostStatus, host: HostConfig][] {
+  return [...keyedHosts(config, localities)]
+    .sort(([, , a], [, , b]) => a.priority - b.priority)
+    .map(([key, host, locality]) => [hostStatus(host, locality, counters?.get(key)), host]);
 }
 
 function hostStatus(

@@ -3,6 +3,7 @@
 // output of every other connection of the thread. HTTP/2 waits one turn more.
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
+import { addressText } from '#base/address-text.ts';
 import { type ReadPlace, written } from '#base/read-buffers.ts';
 import { truncate } from '#base/truncate.ts';
 import { atTurnEnd, scheduleTurnEnd } from '#base/turn.ts';
@@ -99,6 +100,7 @@ export class Connection implements ByteSink {
   delayedCloseTimeouts: ByteCounter = { value: 0 };
   /** In Envoy's words (`Connection refused`), empty when nothing failed. */
   failureReason = '';
+  hasFailedToBind = false;
   /** `code` of the socket error: `ECONNREFUSED`. */
   failureCode = '';
 
@@ -457,7 +459,18 @@ export class Connection implements ByteSink {
     if (this.failureReason === '') {
       this.failureCode = error.code ?? '';
       this.failureReason = reasonOf(error);
+      if (error.syscall === 'bind') this.#onBindError(error);
     }
+  }
+
+  /** The local address that was asked for cannot be had: no fault of the peer. */
+  #onBindError({
+    address = '',
+    port = 0,
+  }: NodeJS.ErrnoException & { address?: string; port?: number }): void {
+    this.hasFailedToBind = true;
+    this.#closeEvent = CloseEvent.Local;
+    this.failureReason = `failed to bind to ${addressText(address, port)}: ${this.failureReason}`;
   }
 
   #closed(): void {
@@ -497,5 +510,5 @@ function reasonOf(error: NodeJS.ErrnoException): string {
 /** Why a connection could not be made, as access logs and answers show it. Failed handshakes speak for themselves. */
 export function connectFailureText(reason: string): string {
   const text = reason.replaceAll(' ', '_');
-  return text.startsWith('TLS_error') ? text : `delayed_connect_error:_${text}`;
+  return /^(TLS_error|failed_to_bind)/.test(text) ? text : `delayed_connect_error:_${text}`;
 }

@@ -1,11 +1,16 @@
 // Limits, pools and counts of clusters beside the real Envoy: which connection takes which request, what is refused, and what
 // `/stats` and `/clusters` say of it.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, request as httpRequest, type ServerResponse } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { missing } from '#testing/peers.ts';
+import { type ProxyKind, proxyCommand } from '#testing/proxy-process.ts';
 import { expectSame, type Side } from './side-by-side.ts';
 import { address, connectionManager, endpoint, type } from './side-by-side-configuration.ts';
 
@@ -31,12 +36,55 @@ const clusters: Readonly<Record<string, object>> = {
     connection_pool_per_downstream_connection: true,
     ...limits({ track_remaining: true }),
   },
+  'same-host-twice': {
+    load_assignment: {
+      cluster_name: 'same-host-twice',
+      endpoints: [
+        {
+          lb_endpoints: [1, 1, 2].map((n) => ({
+            endpoint: { address: { socket_address: { address: `127.0.0.${n}`, port_value: 21201 } } },
+          })),
+        },
+      ],
+    },
+  },
+  'one-connection-per-host': { circuit_breakers: { per_host_thresholds: [{ max_connections: 1 }] } },
+  'retry-budget': limits({
+    track_remaining: true,
+    max_retries: 7,
+    retry_budget: { min_retry_concurrency: 2 },
+  }),
+  'address-of-another': {
+    upstream_bind_config: { source_address: { address: '203.0.113.9', port_value: 0 } },
+  },
+  canary: {
+    load_assignment: {
+      cluster_name: 'canary',
+      endpoints: [
+        {
+          lb_endpoints: [
+            {
+              endpoint: { address: address(21201), hostname: 'bird' },
+              metadata: { filter_metadata: { 'envoy.lb': { canary: true } } },
+            },
+          ],
+        },
+      ],
+    },
+  },
   preconnected: { preconnect_policy: { per_upstream_preconnect_ratio: 2 } },
   'preconnected-three': { preconnect_policy: { per_upstream_preconnect_ratio: 3 } },
   'preconnected-within-limit': {
     preconnect_policy: { per_upstream_preconnect_ratio: 3 },
     ...limits({ max_connections: 3, track_remaining: true }),
   },
+};
+
+const unequal: Readonly<Record<string, RegExp>> = {
+  // The first host is any.
+  'same-host-twice': /::[cr][xq]_/,
+  // In Envoy it is gone once `/clusters` has shown the limit.
+  'retry-budget': /remaining_retries/,
 };
 
 test('pools and limits of clusters', { skip: missing('envoy'), timeout: 90_000 }, async (t) => {
@@ -138,6 +186,36 @@ test('sizes, timeout budgets and counts of endpoints', {
   });
 });
 
+test('limits that hosts cannot have', { skip: missing('envoy'), timeout: 60_000 }, (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'limits-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const file = join(folder, 'envoy.yaml');
+  const says = (kind: ProxyKind, perHost: object) => {
+    const clusters = [{ name: 'up', circuit_breakers: { per_host_thresholds: [perHost] } }];
+    writeFileSync(file, JSON.stringify({ static_resources: { clusters } }));
+    const [program = '', ...first] = proxyCommand(kind);
+    const { status, stderr } = spawnSync(program, [...first, '--mode', 'validate', '-c', file], {
+      encoding: 'utf8',
+    });
+    return { status, isOfHosts: stderr.includes('Unsupported field in per_host_thresholds') };
+  };
+  const all = [
+    { max_connections: 1, priority: 'HIGH' },
+    { track_remaining: true },
+    { max_pending_requests: 1 },
+    { max_requests: 1 },
+    { max_retries: 1 },
+    { max_connection_pools: 1 },
+    { retry_budget: {} },
+  ];
+  const envoy = all.map((it) => says('envoy', it));
+  assert.deepEqual(
+    all.map((it) => says('chancery', it)),
+    envoy,
+  );
+  assert.deepEqual([...new Set(envoy.map((it) => it.isOfHosts))], [false, true]);
+});
+
 function yamlOf(all: Readonly<Record<string, object>>, route: object = { timeout: '0s' }, top: object = {}) {
   const routes = Object.keys(all).map((name) => ({
     match: { prefix: `/${name}/` },
@@ -222,7 +300,7 @@ async function numberedUpstream(t: TestContext, port: number) {
   server.on('connection', (socket) => {
     numbers.set(socket, ++connections);
   });
-  server.listen(port, '127.0.0.1');
+  server.listen(port, '0.0.0.0');
   await once(server, 'listening');
   t.after(() => {
     server.closeAllConnections();
@@ -238,7 +316,8 @@ async function view(side: Side, name: string): Promise<string[]> {
   assert.equal(status.status, 200);
   return withoutPorts(side, `${stats.body}${status.body}`)
     .split('\n')
-    .filter((line) => !/_bytes_|_ms: |_time: |_per_cx: /.test(line));
+    .filter((line) => !/_bytes_|_ms: |_time: |_per_cx: /.test(line))
+    .filter((line) => unequal[name]?.test(line) !== true);
 }
 
 function withoutPorts(side: Side, text: string): string {

@@ -13,6 +13,14 @@ const httpOptions = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
 /** Names without a type of their own, under which Envoy finds protocol options. */
 const optionNames = /^envoy\.(?:extensions\.)?(?:upstreams|filters)\.|^envoy\.upstreams\./;
 
+const notPerHost = [
+  'max_pending_requests',
+  'max_requests',
+  'max_retries',
+  'max_connection_pools',
+  'retry_budget',
+] as const;
+
 export const clusterRules: readonly Rule[] = [
   rule('envoy.config.bootstrap.v3.Bootstrap.StaticResources', (resources, at) => {
     const seen = new Map<string, number>();
@@ -41,6 +49,20 @@ export const clusterRules: readonly Rule[] = [
     checkHealthChecks(cluster, at);
     checkOptions(cluster, at);
     checkEndpoints(cluster, at, scope);
+  }),
+  rule('envoy.config.cluster.v3.CircuitBreakers', (breakers, at) => {
+    breakers.per_host_thresholds.forEach((limits, i) => {
+      for (const field of notPerHost) {
+        if (limits[field] === undefined) continue;
+        at.field('per_host_thresholds', i).field(field).fail(`"${field}" cannot be limited for each host`, {
+          rule: 'cluster-config',
+          point: 'key',
+          envoy: 'Unsupported field in per_host_thresholds',
+          expected: 'only "max_connections"',
+          suggestion: 'move it to "thresholds"',
+        });
+      }
+    });
   }),
   rule('envoy.config.core.v3.HealthCheck.HttpHealthCheck', (check, at) => {
     for (const field of ['expected_statuses', 'retriable_statuses'] as const) {

@@ -191,7 +191,8 @@ export class AsyncRequest implements AsyncStream, AttemptOwner, PickContext, Tim
     if (status >= 500) attempt.host.rqError.value++;
     else attempt.host.rqSuccess.value++;
     this.#countCode(status);
-    if (headers.get('x-envoy-upstream-canary') === 'true') cluster.codes.canary.count(status);
+    if (attempt.host.isCanary || headers.get('x-envoy-upstream-canary') === 'true')
+      cluster.codes.canary.count(status);
     if (this.#requestEndMs !== 0)
       headers.set('x-envoy-upstream-service-time', String(Math.floor(turnMs() - this.#requestEndMs)));
     if (endStream) this.#responseOver(attempt);

@@ -35,6 +35,7 @@ const limits: Thresholds = {
   maxPendingRequests: 9,
   maxRequests: 9,
   maxRetries: 1,
+  maxConnectionsPerHost: Number.POSITIVE_INFINITY,
   maxConnectionPools: Number.POSITIVE_INFINITY,
   tracksRemaining: false,
   retryBudget: undefined,

@@ -890,7 +890,7 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
     const { codes } = cluster;
     codes.all.count(status);
     (this.stream.isInternal ? codes.internal : codes.external).count(status);
-    if (headers.get('x-envoy-upstream-canary') === 'true') codes.canary.count(status);
+    if (host.isCanary || headers.get('x-envoy-upstream-canary') === 'true') codes.canary.count(status);
     if (this.#altStatName !== '') codes.named(this.#altStatName).count(status);
     for (let i = 0; i < this.#groups.length; i++) this.#groups[i]!.codes.count(status);
   }
@@ -902,6 +902,7 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
     if (host !== undefined) host.rqError.value++;
     codes.all.count(status);
     (this.stream.isInternal ? codes.internal : codes.external).count(status);
+    if (host?.isCanary) codes.canary.count(status);
     if (this.#altStatName !== '') codes.named(this.#altStatName).count(status);
     for (let i = 0; i < this.#groups.length; i++) this.#groups[i]!.codes.count(status);
   }

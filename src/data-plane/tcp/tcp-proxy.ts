@@ -203,7 +203,7 @@ export class TcpSession implements NetworkFilter, UpstreamOwner, TimerOwner, For
     upstream.clusterName = cluster.config.name;
     upstream.clusterStatName = cluster.config.statName;
     this.info.clusterMetadata = cluster.config.metadata;
-    if (!cluster.breakers[0].allowsConnection) {
+    if (!cluster.breakers[0].allowsConnection(0)) {
       cluster.stats.upstreamCxOverflow.value++;
       this.#fail(ResponseFlag.UpstreamOverflow, Failure.Overflow);
       return;

@@ -164,6 +164,7 @@ export class TcpUpstream implements SessionUpstream, ConnectionOwner {
       this.#settled();
       if (this.#isCancelled) stats.upstreamRqCancelled.value++;
       else stats.upstreamRqPendingFailureEject.value++;
+      if (this.#connection.hasFailedToBind) stats.bindErrors.value++;
       stats.upstreamCxConnectFail.value++;
       this.#host.cxConnectFail.value++;
       const reason = this.#connection.failureReason;

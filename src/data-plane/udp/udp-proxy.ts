@@ -139,7 +139,7 @@ export class UdpProxy implements UdpFilter {
       this.#parts.clusterStats(cluster),
     );
     stats.downstreamSessTotal.value++;
-    if (!cluster.breakers[0].allowsConnection) {
+    if (!cluster.breakers[0].allowsConnection(0)) {
       cluster.stats.upstreamCxOverflow.value++;
       this.#parts.logs.sessionEnded(session, true);
       return undefined;

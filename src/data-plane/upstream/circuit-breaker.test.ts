@@ -11,6 +11,7 @@ const limits: Thresholds = {
   maxPendingRequests: 2,
   maxRequests: 3,
   maxRetries: 1,
+  maxConnectionsPerHost: Number.POSITIVE_INFINITY,
   maxConnectionPools: Number.POSITIVE_INFINITY,
   tracksRemaining: false,
   retryBudget: undefined,
@@ -46,7 +47,7 @@ test('each resource has a limit of its own', () => {
   first.breaker.addConnections(2);
   first.breaker.addPending(1);
   first.breaker.addRetries(1);
-  assert.equal(second.breaker.allowsConnection, false);
+  assert.equal(second.breaker.allowsConnection(0), false);
   assert.equal(second.breaker.allowsPending, true);
   assert.equal(second.breaker.allowsRetry, false);
   assert.equal(second.breaker.allowsRequest, true);

@@ -15,8 +15,12 @@ export class CircuitBreaker {
     this.#usage = usage;
   }
 
-  get allowsConnection(): boolean {
-    return this.#usage.of(Resource.Connections) < this.#limits.maxConnections;
+  /** `ofHost`: how many the host has. */
+  allowsConnection(ofHost: number): boolean {
+    return (
+      ofHost < this.#limits.maxConnectionsPerHost &&
+      this.#usage.of(Resource.Connections) < this.#limits.maxConnections
+    );
   }
 
   get allowsPending(): boolean {
@@ -52,6 +56,7 @@ export class CircuitBreaker {
 
   addRetries(by: number): void {
     const count = this.#usage.add(Resource.Retries, by);
+    if (by > 0) this.#usage.add(Resource.AllRetries, by);
     this.#stats.rqRetryOpen.value = count >= maxRetries(this.#limits, this.#usage) ? 1 : 0;
   }
 
@@ -71,7 +76,8 @@ export class CircuitBreaker {
   }
 }
 
-function maxRetries({ maxRetries, retryBudget }: Thresholds, usage: ClusterUsage): number {
+/** At the moment. */
+export function maxRetries({ maxRetries, retryBudget }: Thresholds, usage: ClusterUsage): number {
   if (retryBudget === undefined) return maxRetries;
   const active = usage.of(Resource.Requests) + usage.of(Resource.Pending);
   const allowed = Math.floor((active * retryBudget.percent) / 100);
@@ -91,6 +97,13 @@ export class RemainingResources {
     this.refresh();
   }
 
+  /** Envoy does not keep this of a budget: it shows `max_retries` until something is tried again, and zero after that. */
+  #remainingRetries(): number {
+    const { maxRetries: limit, retryBudget } = this.#limits;
+    if (retryBudget === undefined) return Math.max(0, limit - this.#usage.of(Resource.Retries));
+    return this.#usage.of(Resource.AllRetries) > 0 ? 0 : limit;
+  }
+
   refresh(): void {
     const limits = this.#limits;
     const left = (limit: number, resource: Resource) => Math.max(0, limit - this.#usage.of(resource));
@@ -98,7 +111,7 @@ export class RemainingResources {
     stats.remainingCx.value = left(limits.maxConnections, Resource.Connections);
     stats.remainingPending.value = left(limits.maxPendingRequests, Resource.Pending);
     stats.remainingRq.value = left(limits.maxRequests, Resource.Requests);
-    stats.remainingRetries.value = left(maxRetries(limits, this.#usage), Resource.Retries);
+    stats.remainingRetries.value = this.#remainingRetries();
     // Without a limit of its own it is that of 64 bits, which a negative gauge is printed as.
     stats.remainingCxPools.value = Number.isFinite(limits.maxConnectionPools)
       ? left(limits.maxConnectionPools, Resource.Pools)

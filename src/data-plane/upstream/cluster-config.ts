@@ -57,6 +57,22 @@ export function hostKey({ dnsCache }: ClusterConfig, { address, port, hostname }
   return dnsCache === undefined ? addressText(address, port) : hostname;
 }
 
+/** Every host with a key: those with the same address are told apart by how many came before. */
+export function* keyedHosts(
+  config: ClusterConfig,
+  localities: readonly LocalityConfig[],
+): Iterable<readonly [key: string, host: HostConfig, locality: LocalityConfig]> {
+  const counts = new Map<string, number>();
+  for (const locality of localities) {
+    for (const host of locality.hosts) {
+      const key = hostKey(config, host);
+      const before = counts.get(key) ?? 0;
+      counts.set(key, before + 1);
+      yield [before === 0 ? key : `${key} ${before}`, host, locality];
+    }
+  }
+}
+
 export interface TrackedStats {
   readonly timeoutBudgets: boolean;
   readonly sizes: boolean;
@@ -86,6 +102,8 @@ export interface Thresholds {
   readonly maxRetries: number;
   /** Infinite unless set. */
   readonly maxConnectionPools: number;
+  /** `per_host_thresholds`: of one worker. Infinite unless set. */
+  readonly maxConnectionsPerHost: number;
   /** `track_remaining` */
   readonly tracksRemaining: boolean;
   /** Percent of active requests that may be retries and the floor below which it does not count; undefined: `maxRetries` holds. */

@@ -1,6 +1,13 @@
 // Which place each cluster has in the memory where workers count its use; see `cluster-usage.ts`. Clusters come and go: a place is given away
 // again when nothing is counted there any more.
-import { ClusterUsage, clustersPerChunk, forgetUsage, Resource, usageChunk } from './cluster-usage.ts';
+import {
+  ClusterUsage,
+  clearRetries,
+  clustersPerChunk,
+  forgetUsage,
+  Resource,
+  usageChunk,
+} from './cluster-usage.ts';
 
 export interface ClusterSlot {
   readonly slot: number;
@@ -27,7 +34,14 @@ export class ClusterSlots {
 
   take(): ClusterSlot {
     const free = this.#free.findIndex(isUnused);
-    if (free >= 0) return this.#free.splice(free, 1)[0]!;
+    if (free >= 0) {
+      const [slot] = this.#free.splice(free, 1);
+      clearRetries(
+        new Int32Array(this.#chunks[Math.floor(slot!.slot / clustersPerChunk)]!),
+        slot!.slot % clustersPerChunk,
+      );
+      return slot!;
+    }
     const slot = this.#next++;
     if (slot >= this.#chunks.length * clustersPerChunk) {
       const chunk = usageChunk(this.#workers);
@@ -49,5 +63,6 @@ export class ClusterSlots {
 }
 
 function isUnused({ usage }: ClusterSlot): boolean {
-  return usage.every((it) => Object.values(Resource).every((resource) => it.of(resource) === 0));
+  const counted = Object.values(Resource).filter((it) => it !== Resource.AllRetries);
+  return usage.every((it) => counted.every((resource) => it.of(resource) === 0));
 }

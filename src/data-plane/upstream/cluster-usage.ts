@@ -10,7 +10,15 @@ export const clustersPerChunk = 1024;
 const lineLength = 16;
 const perPriority = lineLength / 2;
 
-export const Resource = { Connections: 0, Pending: 1, Requests: 2, Retries: 3, Pools: 4 } as const;
+/** All but the last go down again. */
+export const Resource = {
+  Connections: 0,
+  Pending: 1,
+  Requests: 2,
+  Retries: 3,
+  Pools: 4,
+  AllRetries: 5,
+} as const;
 export type Resource = (typeof Resource)[keyof typeof Resource];
 
 export function usageChunk(workers: number): SharedArrayBuffer {
@@ -29,6 +37,13 @@ export function forgetUsage(chunk: SharedArrayBuffer, worker: number): void {
       counts[own + i] = 0;
     }
   }
+}
+
+/** Of a slot that nobody uses. */
+export function clearRetries(counts: Int32Array, slot: number): void {
+  const stride = counts.length / clustersPerChunk;
+  for (let line = slot * stride; line < (slot + 1) * stride; line += perPriority)
+    counts[line + Resource.AllRetries] = 0;
 }
 
 /** Of one cluster and priority, as one worker sees it. */

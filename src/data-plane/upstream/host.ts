@@ -58,6 +58,11 @@ export class UpstreamHost implements Host {
   readonly rqTimeout = new Counter('rq_timeout');
   readonly rqTotal = new Counter('rq_total');
 
+  /** `canary` of its metadata: responses are counted as such, too. */
+  get isCanary(): boolean {
+    return this.metadata !== undefined && this.metadata['envoy.lb']?.canary === true;
+  }
+
   /** Its connections take no new streams. */
   drain(): void {
     for (let i = 0; i < this.pools.length; i++) this.pools[i]?.drain();

@@ -26,6 +26,7 @@ function poolOf(protocol: 0 | 1, settings: Settings = {}) {
     maxPendingRequests: 9,
     maxRequests: 9,
     maxRetries: 9,
+    maxConnectionsPerHost: Number.POSITIVE_INFINITY,
     maxConnectionPools: Number.POSITIVE_INFINITY,
     tracksRemaining: false,
     retryBudget: undefined,

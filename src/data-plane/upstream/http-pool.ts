@@ -135,7 +135,7 @@ export class HttpPool {
   /** At most three connections at a time, as in Envoy: a host that was away for long is not overrun. */
   #connectIfNeeded(): void {
     for (let i = 0; i < 3 && this.#needsConnection(); i++) {
-      const isAllowed = this.breaker.allowsConnection;
+      const isAllowed = this.breaker.allowsConnection(this.host.cxActive.value);
       if (!isAllowed) {
         this.cluster.stats.upstreamCxOverflow.value++;
         // With no connection at all to this host the request would wait for ever.
@@ -457,6 +457,7 @@ export class PooledConnection implements ConnectionOwner, ClientCodecOwner, Time
       return;
     }
     cluster.timers.cancel(this.#timer);
+    if (connection?.hasFailedToBind) stats.bindErrors.value++;
     stats.upstreamCxConnectFail.value++;
     host.cxConnectFail.value++;
     this.pool.onGone(

@@ -10,8 +10,8 @@ import type { FileSourceContext } from '#xds/file-source.ts';
 import type { DnsHost } from '../dynamic-forward-proxy/dns-cache.ts';
 import { MembershipStats } from '../observe/server-stats.ts';
 import type { ToWorker } from '../worker-protocol.ts';
-import { RemainingResources } from './circuit-breaker.ts';
-import { type ClusterConfig, type HostConfig, hostKey, type LocalityConfig } from './cluster-config.ts';
+import { maxRetries, RemainingResources } from './circuit-breaker.ts';
+import { type ClusterConfig, type HostConfig, keyedHosts, type LocalityConfig } from './cluster-config.ts';
 import type { ClusterSlot } from './cluster-slots.ts';
 import {
   CircuitBreakerStats,
@@ -60,12 +60,13 @@ export class ManagedCluster {
   release: () => void = () => {};
   /** Its place among what the workers count. */
   readonly slot: number;
+  readonly #usage: ClusterSlot['usage'];
   readonly config: ClusterConfig;
   hosts: readonly LocalityConfig[] = [];
   readonly #stats: MembershipStats;
   readonly #matches: TransportMatchCounts;
   readonly #discovery: Discovery | undefined;
-  readonly #remaining: readonly RemainingResources[];
+  readonly #remaining: readonly (RemainingResources | undefined)[];
   readonly #services: ManagedClusterServices;
   #bytes = '';
   /** The priorities of the present hosts. */
@@ -85,6 +86,7 @@ export class ManagedCluster {
     this.isStatic = isStatic;
     this.version = version;
     this.slot = slot;
+    this.#usage = usage;
     this.config = source.config;
     this.#services = services;
     this.#stats = scope.stats(MembershipStats);
@@ -95,16 +97,12 @@ export class ManagedCluster {
     const { sizes, timeoutBudgets } = source.config.tracked;
     if (sizes) scope.declare(SizeStats);
     if (timeoutBudgets) scope.declare(TimeoutBudgetStats);
-    this.#remaining = ([0, 1] as const)
-      .filter((priority) => source.config.thresholds[priority].tracksRemaining)
-      .map(
-        (priority) =>
-          new RemainingResources(
-            source.config.thresholds[priority],
-            usage[priority],
-            scope.scope(`circuit_breakers.${priorityNames[priority]}`).stats(RemainingStats),
-          ),
-      );
+    this.#remaining = ([0, 1] as const).map((priority) => {
+      const limits = source.config.thresholds[priority];
+      if (!limits.tracksRemaining) return undefined;
+      const ofPriority = scope.scope(`circuit_breakers.${priorityNames[priority]}`);
+      return new RemainingResources(limits, usage[priority], ofPriority.stats(RemainingStats));
+    });
     const { dns, eds } = source.discovery;
     const onHosts = (hosts: readonly LocalityConfig[]) => {
       this.#set(hosts);
@@ -150,7 +148,7 @@ export class ManagedCluster {
 
   /** What is counted in the workers and shown by the main thread. */
   refreshStats(): void {
-    for (const it of this.#remaining) it.refresh();
+    for (const it of this.#remaining) it?.refresh();
   }
 
   close(): void {
@@ -174,14 +172,20 @@ export class ManagedCluster {
     this.#set([{ ...oneLocality, hosts: [...this.#dnsHosts.values()] }]);
   }
 
+  /** With a budget it follows what is under way. */
+  maxRetries(priority: 0 | 1): number {
+    return maxRetries(this.config.thresholds[priority], this.#usage[priority]);
+  }
+
   #set(localities: readonly LocalityConfig[]): void {
     this.hosts = localities;
     const hosts = new Map<string, HostConfig>();
-    for (const it of localities) for (const host of it.hosts) hosts.set(hostKey(this.config, host), host);
-    const stats = this.#stats;
     const priorities = new Map<string, number>();
-    for (const it of localities)
-      for (const host of it.hosts) priorities.set(hostKey(this.config, host), it.priority);
+    for (const [key, host, { priority }] of keyedHosts(this.config, localities)) {
+      hosts.set(key, host);
+      priorities.set(key, priority);
+    }
+    const stats = this.#stats;
     const added = [...hosts].filter(([key]) => !this.#known.has(key)).map(([, host]) => host);
     // Each priority is updated by itself.
     const changed = new Set<number>();

@@ -116,7 +116,7 @@ export function parseCluster(message: Cluster, at: ParseContext, registry: Regis
     onlyFields(preconnect, at.field('preconnect_policy'), known);
   }
   const breakers = at.field('circuit_breakers');
-  warnOthers(message.circuit_breakers, breakers, ['thresholds']);
+  warnOthers(message.circuit_breakers, breakers, ['thresholds', 'per_host_thresholds']);
   message.circuit_breakers?.thresholds.forEach((it, i) => {
     const known = [
       'priority',
@@ -128,7 +128,12 @@ export function parseCluster(message: Cluster, at: ParseContext, registry: Regis
       'max_connection_pools',
       'track_remaining',
     ];
-    warnOthers(it, breakers.field('thresholds', i), known);
+    const at = breakers.field('thresholds', i);
+    warnOthers(it, at, known);
+    warnOthers(it.retry_budget, at.field('retry_budget'), ['budget_percent', 'min_retry_concurrency']);
+  });
+  message.circuit_breakers?.per_host_thresholds.forEach((it, i) => {
+    warnOthers(it, breakers.field('per_host_thresholds', i), ['priority', 'max_connections']);
   });
   return {
     name: message.name,
@@ -218,6 +223,9 @@ function thresholdsOf(message: Cluster, priority: 'DEFAULT' | 'HIGH'): Threshold
     maxPendingRequests: found?.max_pending_requests ?? 1024,
     maxRequests: found?.max_requests ?? 1024,
     maxRetries: found?.max_retries ?? 3,
+    maxConnectionsPerHost:
+      message.circuit_breakers?.per_host_thresholds.find((it) => it.priority === priority)?.max_connections ??
+      Number.POSITIVE_INFINITY,
     maxConnectionPools: found?.max_connection_pools ?? Number.POSITIVE_INFINITY,
     tracksRemaining: found?.track_remaining ?? false,
     retryBudget:

@@ -33,6 +33,7 @@ import type { WorkerContext } from '../worker-context.ts';
 import { alpnOfHttp1, alpnOfHttp2, Cluster, type Dialer } from './cluster.ts';
 import {
   type ClusterConfig,
+  keyedHosts,
   type LocalityConfig,
   makesItsHosts,
   type TrackedStats,
@@ -180,31 +181,30 @@ export function updateHosts(cluster: Cluster, localities: readonly LocalityConfi
   const byPriority: { readonly hosts: UpstreamHost[]; readonly localities: OwnLocality[] }[] = [
     { hosts: [], localities: [] },
   ];
+  const ownOf = new Map<LocalityConfig, UpstreamHost[]>();
   for (const it of localities) {
-    const locality =
-      it.region === '' && it.zone === '' && it.subZone === ''
-        ? undefined
-        : { region: it.region, zone: it.zone, subZone: it.subZone };
     while (byPriority.length <= it.priority) byPriority.push({ hosts: [], localities: [] });
     const own: UpstreamHost[] = [];
     byPriority[it.priority]!.localities.push({ weight: it.weight, hosts: own });
-    for (const config of it.hosts) {
-      const fresh = new UpstreamHost(config, locality, it.priority);
-      const known = before.get(fresh.address);
-      const host = known ?? fresh;
-      if (known !== undefined) {
-        known.weight = config.weight;
-        known.health = fresh.health;
-        known.isExcluded = fresh.isExcluded;
-        known.priority = it.priority;
-        known.metadata = config.metadata;
-        known.proxyTlvs = config.proxyTlvs;
-      }
-      if (hosts.has(host.address)) continue;
-      hosts.set(host.address, host);
-      byPriority[it.priority]!.hosts.push(host);
-      own.push(host);
+    ownOf.set(it, own);
+  }
+  for (const [key, config, it] of keyedHosts(cluster.config, localities)) {
+    const { region, zone, subZone } = it;
+    const locality = region === '' && zone === '' && subZone === '' ? undefined : { region, zone, subZone };
+    const fresh = new UpstreamHost(config, locality, it.priority);
+    const known = before.get(key);
+    const host = known ?? fresh;
+    if (known !== undefined) {
+      known.weight = config.weight;
+      known.health = fresh.health;
+      known.isExcluded = fresh.isExcluded;
+      known.priority = it.priority;
+      known.metadata = config.metadata;
+      known.proxyTlvs = config.proxyTlvs;
     }
+    hosts.set(key, host);
+    byPriority[it.priority]!.hosts.push(host);
+    ownOf.get(it)!.push(host);
   }
   cluster.hosts = hosts;
   cluster.lb.update(
