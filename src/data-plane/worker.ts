@@ -252,7 +252,7 @@ export class Worker implements WorkerContext, Lifecycle {
     this.#listeners.set(tag, taken);
     const { value: listener } = taken;
     const before = this.#listeners.get(takesOver)?.value;
-    if (before instanceof ActiveListener && listener instanceof ActiveListener) {
+    if (before instanceof ActiveListener && !before.isStopped && listener instanceof ActiveListener) {
       listener.takeSockets(before);
       this.#post({ type: 'listening', tag, ports: listener.ports, descriptors: listener.descriptors });
       return;

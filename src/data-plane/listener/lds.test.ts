@@ -252,6 +252,19 @@ for (const { name, more, isUnix } of addresses) {
   });
 }
 
+test('a listener that comes back while it drains listens again', async (t) => {
+  const [port] = (await freePorts(1)) as [number];
+  const of = (name: string) => listener(name, tcp(port), [says(name)]);
+  const { put } = await start(t, [of('one')], { workers: 2, drainTimeMs: 60_000 });
+  await put();
+  await until(async () => (await greeting(t, port)) === '');
+  await put(of('one'));
+  await until(async () => (await greeting(t, port)) === 'one');
+  await put();
+  await put(of('two'));
+  await until(async () => (await greeting(t, port)) === 'two');
+});
+
 test('a worker that dies is replaced by one that knows what there is now', async (t) => {
   const [port] = (await freePorts(1)) as [number];
   const of = (name: string) => listener('l', tcp(port), [says(name)]);

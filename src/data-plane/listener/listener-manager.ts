@@ -311,6 +311,14 @@ export class ListenerManager {
       }
     }
     if (!this.#areWorkersStarted) return this.#probe(listener);
+    // One that never became active passes on what it was given.
+    if (current !== undefined && current !== active && current.takesOver > 0) {
+      if (current.hasSocketsFor(listener)) {
+        listener.takesOver = current.takesOver;
+        current.takesOver = 0;
+        return undefined;
+      }
+    }
     if (active?.hasSocketsFor(listener)) {
       listener.takesOver = active.tag;
       return undefined;
@@ -318,7 +326,7 @@ export class ListenerManager {
     const before = this.#draining.find((it) => it.hasSocketsFor(listener));
     if (before !== undefined) {
       listener.takesOver = before.tag;
-      handOver(before, listener);
+      before.isTakenOver = true;
       return undefined;
     }
     const isBusy = [active, ...this.#draining].some((it) => it?.hasAddressOf(listener));
@@ -357,6 +365,7 @@ export class ListenerManager {
     if (before?.tag === listener.tag) this.#updateChains(before, listener);
     else {
       // One that cannot be open twice ends first.
+      if (before?.tag === listener.takesOver) before.isTakenOver = true;
       const isFirst = before !== undefined && !before.config.reusePort && listener.takesOver === 0;
       if (isFirst) this.#drain(before);
       this.#tellEach((worker) => this.#open(listener, worker));
@@ -391,14 +400,11 @@ export class ListenerManager {
     const { tag } = listener;
     this.#draining.unshift(listener);
     this.#stats.totalListenersDraining.value = this.#draining.length;
-    // Whoever takes its sockets over may come later in the same update.
-    this.#tellEach((worker) => {
-      if (listener.sockets !== undefined) this.#pool.post(worker, { type: 'stop_listener', tag });
-    });
-    void this.#next(() => listener.sockets?.close());
+    this.#stop(listener);
     this.#tell({ type: 'drain', listeners: [tag], drainMs: this.#drainMs });
     this.#later(this.#options.drainTimeMs, () => {
       this.#tell({ type: 'remove_listener', tag });
+      listener.sockets?.close();
       this.#draining.splice(this.#draining.indexOf(listener), 1);
       this.#stats.totalListenersDraining.value = this.#draining.length;
       listener.release();
@@ -455,6 +461,24 @@ export class ListenerManager {
   #forget(warming: ManagedListener): void {
     this.#warming.splice(this.#warming.indexOf(warming), 1);
     warming.release();
+    // It was to go on with the sockets of one that drains: nobody does now.
+    const before = this.#draining.find((it) => it.tag === warming.takesOver);
+    if (before === undefined) return;
+    before.isTakenOver = false;
+    this.#stop(before);
+  }
+
+  #stop(listener: ManagedListener): void {
+    const { tag } = listener;
+    // Whoever takes its sockets over may come later in the same update.
+    this.#tellEach((worker) => {
+      if (!listener.isTakenOver) this.#pool.post(worker, { type: 'stop_listener', tag });
+    });
+    void this.#next(() => {
+      if (listener.isTakenOver) return;
+      listener.sockets?.close();
+      listener.sockets = undefined;
+    });
   }
 
   get #drainMs(): number {
@@ -509,7 +533,9 @@ export class ListenerManager {
 type BindAnswer = FromWorker & { readonly type: 'listening' | 'listen_failed' };
 
 function handOver(from: ManagedListener, to: ManagedListener): void {
-  to.sockets = from.sockets;
+  // Into the object that is there: what an in-place update made of `to` has the same.
+  to.sockets!.ports = from.sockets!.ports;
+  to.sockets!.descriptors = from.sockets!.descriptors;
   from.sockets = undefined;
 }
 

@@ -37,6 +37,8 @@ export class ManagedListener {
   release: () => void = () => {};
   /** The listener that it goes on with the sockets of; 0: none. */
   takesOver = 0;
+  /** Another one will, or does. */
+  isTakenOver = false;
   /** Workers that know it. */
   readonly workers = new Set<number>();
   /** Nobody accepts for it any more. */
@@ -102,6 +104,7 @@ export class ManagedListener {
     const own = this.config;
     return (
       this.sockets !== undefined &&
+      !this.isTakenOver &&
       own.udp === undefined &&
       own.bindsToPort === other.config.bindsToPort &&
       own.reusePort === other.config.reusePort &&

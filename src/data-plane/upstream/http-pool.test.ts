@@ -225,6 +225,17 @@ test('a connection that cannot be used again, or was told to go, ends with its l
   assert.equal(shared.stats.upstreamCxCloseNotify.value, 1);
 });
 
+test('what waits for a connection that is on its way gets it, though the host has left', () => {
+  const { pool, opened, ask } = poolOf(0);
+  ask('a');
+  pool.shutDown();
+  assert.equal(opened[0]!.isGone, false);
+  opened[0]!.onConnected();
+  assert.equal(opened[0]!.active, 1);
+  opened[0]!.onStreamEnd(true);
+  assert.equal(opened[0]!.isGone, true);
+});
+
 test('draining ends idle connections now and others when they are done', () => {
   const { pool, opened, ask } = poolOf(0);
   ask('a');

@@ -99,7 +99,11 @@ export class HttpPool {
 
   /** No new streams on the present connections; idle ones close now. */
   drain(): void {
-    for (let i = this.all.length - 1; i >= 0; i--) this.all[i]!.drain();
+    for (let i = this.all.length - 1; i >= 0; i--) {
+      const it = this.all[i]!;
+      // What waits for a connection that is on its way gets it first.
+      if (it.isConnected || this.#pending.length === 0) it.drain();
+    }
   }
 
   /** The host is gone: as `drain`, and connections are not reused for ever after. */
@@ -204,6 +208,7 @@ export class HttpPool {
       this.#attach(this.ready[this.ready.length - 1]!, client);
     }
     if (this.#pending.length > 0) this.#connectIfNeeded();
+    else if (this.#isDraining) this.drain();
   }
 
   onFull(connection: PooledConnection): void {
