@@ -10,4 +10,9 @@ export function filterStatePlain(text: string): FilterStateObject {
   return { text, field: noField };
 }
 
+/** Not for access logs. */
+export function filterStateHidden(text: string): FilterStateObject {
+  return { text, field: noField, isHidden: true };
+}
+
 const noField = () => undefined;

@@ -181,6 +181,9 @@ export interface StreamInfo {
 }
 
 /** Something filters leave for each other under a name. */
+/** Of filter state: the address of the host, as a dynamic forward proxy has found it. */
+export const upstreamAddressKey = 'envoy.stream.upstream_address';
+
 export interface FilterStateObject {
   readonly text: string;
   /** For `%FILTER_STATE(key:FIELD:name)%`. */

@@ -41,6 +41,7 @@ const names = {
   'a.test': ['127.0.0.1'],
   'b.test': ['127.0.0.1'],
   'c.test': ['127.0.0.1'],
+  'saved.test': ['127.0.0.1'],
   'empty.test': [],
   'six.test': ['::1'],
   'fails.test': 'fails',
@@ -69,6 +70,21 @@ const perRoute = (prefix: string, config: string) =>
 const dynamic = (key: string, header: string) =>
   `{object_key: envoy.upstream.dynamic_${key}, format_string: {text_format_source: {inline_string: "%REQ(${header})%"}}}`;
 
+/** Refuses hosts by their address. `ports`: behind them is `UP`. */
+const denies = (kind: 'http' | 'network', matcher: string) =>
+  `{name: rbac, typed_config: {"@type": ${types}.filters.${kind}.rbac.v3.RBAC, ${kind === 'network' ? 'stat_prefix: r, ' : ''}rules: {action: DENY, policies: {p: {permissions: [{matcher: {name: m, typed_config: {"@type": ${types}.rbac.matchers.upstream_ip_port.v3.UpstreamIpPortMatcher, ${matcher}}}}], principals: [{any: true}]}}}}}, `;
+const loopback = 'upstream_ip: {address_prefix: 127.0.0.0, prefix_len: 8}';
+const portsOf = (start: number, end: number) => `upstream_port_range: {start: ${start}, end: ${end}}`;
+const matchers: readonly string[] = [
+  loopback,
+  'upstream_ip: {address_prefix: 10.0.0.0, prefix_len: 8}',
+  `${loopback}, ${portsOf(1, 2)}`,
+  portsOf(upstreamPort, upstreamPort),
+  portsOf(upstreamPort, 65536),
+  portsOf(1, upstreamPort),
+  portsOf(0, 0),
+];
+
 const httpYaml = bootstrap([
   httpListener(
     21100,
@@ -92,6 +108,14 @@ const httpYaml = bootstrap([
     `{name: state, typed_config: {"@type": ${types}.filters.http.set_filter_state.v3.Config, on_request_headers: [${dynamic('host', 'x-host')}, ${dynamic('port', 'x-port')}]}}, ${httpFilter(any, 'allow_dynamic_host_from_filter_state: true')}`,
     toCluster('any'),
   ),
+  ...matchers.map((it, i) =>
+    httpListener(
+      21110 + i,
+      httpFilter(ipv4, 'save_upstream_address: true') + denies('http', it),
+      toCluster('v4'),
+    ),
+  ),
+  httpListener(21120, httpFilter(ipv4) + denies('http', loopback), toCluster('v4')),
 ]);
 
 interface Asked {
@@ -141,6 +165,13 @@ const requests: readonly Asked[] = [
   { port: 21108, host: 'a.test:UP', headers: { 'x-host': 'b.test', 'x-port': 'UP' } },
   { port: 21108, host: 'a.test:UP', headers: { 'x-host': 'b.test:UP', 'x-port': '1' } },
   { port: 21108, host: 'a.test:UP', headers: { 'x-host': 'c.test' } },
+  ...matchers.flatMap((_, i) => [
+    { port: 21110 + i, host: 'a.test:UP' },
+    { port: 21110 + i, host: 'a.test:2' },
+  ]),
+  { port: 21110, host: 'saved.test:UP' },
+  { port: 21110, host: '127.0.0.1:UP' },
+  { port: 21120, host: 'a.test:UP' },
 ];
 
 async function send(side: Side, { port, host, path = '/', headers = {}, body = '' }: Asked): Promise<string> {
@@ -198,6 +229,7 @@ test('requests go to the hosts they name as through Envoy', { skip: missing('env
     upstream.closeAllConnections();
     upstream.close();
     assert.ok(logged.length >= requests.length);
+    assert.ok(seen.some((it) => it.startsWith('403 ')));
     return { seen, stats, logged };
   });
 });
@@ -206,8 +238,9 @@ test('requests go to the hosts they name as through Envoy', { skip: missing('env
 
 const state = (host: string, port = '') =>
   `{name: state, typed_config: {"@type": ${types}.filters.network.set_filter_state.v3.Config, on_new_connection: [{object_key: envoy.upstream.dynamic_host, format_string: {text_format_source: {inline_string: "${host}"}}}${port === '' ? '' : `, {object_key: envoy.upstream.dynamic_port, format_string: {text_format_source: {inline_string: "${port}"}}}`}]}}, `;
-const sni = (port: number, its = ipv4) =>
-  `{name: sni, typed_config: {"@type": ${types}.filters.network.sni_dynamic_forward_proxy.v3.FilterConfig, port_value: ${port}, dns_cache_config: ${its}}}, `;
+const sni = (port: number, its = ipv4, more = '') =>
+  `{name: sni, typed_config: {"@type": ${types}.filters.network.sni_dynamic_forward_proxy.v3.FilterConfig, port_value: ${port}, dns_cache_config: ${its}${more}}}, `;
+const saving = sni(upstreamPort, ipv4, ', save_upstream_address: true');
 const tcpCases: readonly { readonly filters: string; readonly cluster?: string; readonly server?: string }[] =
   [
     { filters: state('a.test') + sni(upstreamPort) },
@@ -227,6 +260,11 @@ const tcpCases: readonly { readonly filters: string; readonly cluster?: string; 
     { filters: state('a.test') + sni(upstreamPort, one), cluster: 'one' },
     { filters: state('b.test') + sni(upstreamPort, one), cluster: 'one' },
     { filters: state('a.test') + sni(upstreamPort, none), cluster: 'none' },
+    ...matchers.map((it) => ({
+      filters: saving + denies('network', it),
+      server: 'a.test',
+    })),
+    { filters: sni(upstreamPort) + denies('network', loopback), server: 'a.test' },
   ];
 const tcpYaml = bootstrap(
   tcpCases.map(

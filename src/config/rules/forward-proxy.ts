@@ -36,6 +36,14 @@ export const forwardProxyRules: readonly Rule[] = [
       });
     }
   }),
+  rule('envoy.extensions.rbac.matchers.upstream_ip_port.v3.UpstreamIpPortMatcher', (matcher, at) => {
+    if (matcher.upstream_ip !== undefined || matcher.upstream_port_range !== undefined) return;
+    at.fail('needs "upstream_ip" or "upstream_port_range" or both', {
+      rule: 'invalid-config',
+      envoy:
+        'Invalid UpstreamIpPortMatcher configuration - missing `upstream_ip` and/or `upstream_port_range`',
+    });
+  }),
   rule('envoy.extensions.clusters.dynamic_forward_proxy.v3.SubClustersConfig', (config, at) => {
     if (config.lb_policy !== 'CLUSTER_PROVIDED') return;
     at.field('lb_policy').fail('sub-clusters do not choose their hosts themselves', {

@@ -9,6 +9,8 @@ import { parseDnsCache } from './dns-cache-config.ts';
 
 export interface ForwardProxyConfig {
   readonly dnsCache: string;
+  /** The address goes to filter state, for permissions of rbac. */
+  readonly savesAddress: boolean;
   /** Filter state goes before the Host header. */
   readonly readsFilterState: boolean;
 }
@@ -26,17 +28,11 @@ export function parseForwardProxy(message: FilterConfig, at: ParseContext): Forw
     'save_upstream_address',
     'allow_dynamic_host_from_filter_state',
   ]);
-  warnUpstreamAddress(message.save_upstream_address, at);
   return {
     dnsCache: parseDnsCache(message.dns_cache_config, at.field('dns_cache_config')).name,
+    savesAddress: message.save_upstream_address,
     readsFilterState: message.allow_dynamic_host_from_filter_state,
   };
-}
-
-/** It has no text for access logs; only matchers read it, which are absent. */
-export function warnUpstreamAddress(saves: boolean, at: ParseContext): void {
-  if (saves)
-    at.field('save_upstream_address').warn('is read by nothing in chancery', { rule: 'unsupported' });
 }
 
 export function parseForwardProxyRoute(message: PerRouteConfig): ForwardProxyRouteConfig {

@@ -14,6 +14,7 @@ import {
 import { cacheName, parseAuthority } from './authority.ts';
 import type { DnsHost } from './dns-cache.ts';
 import type { ForwardProxyConfig, ForwardProxyRouteConfig } from './forward-proxy-config.ts';
+import { saveAddress } from './saved-address.ts';
 import { DnsLoad, type DnsWaiter, type WorkerDnsCache } from './worker-dns-cache.ts';
 
 export interface ForwardProxyShared {
@@ -58,14 +59,20 @@ export class ForwardProxyFilter implements HttpFilter, DnsWaiter {
       cache.hold(1);
       return FilterStatus.StopAllAndWatermark;
     }
-    return found.ip === '' ? fail(stream, found) : FilterStatus.Continue;
+    if (found.ip === '') return fail(stream, found);
+    this.#save(stream, found);
+    return FilterStatus.Continue;
   }
 
   onDnsHost(host: DnsHost): void {
     const stream = this.#stream!;
     this.#letGo();
-    if (host.ip === '') fail(stream, host);
-    else stream.continueDecoding(this);
+    if (host.ip === '') {
+      fail(stream, host);
+      return;
+    }
+    this.#save(stream, host);
+    stream.continueDecoding(this);
   }
 
   onDestroy(): void {
@@ -77,6 +84,12 @@ export class ForwardProxyFilter implements HttpFilter, DnsWaiter {
   #letGo(): void {
     this.#awaited = '';
     this.#shared.cache.hold(-1);
+  }
+
+  #save({ info }: HttpStream, host: DnsHost): void {
+    if (!this.#shared.config.savesAddress) return;
+    info.filterState ??= new Map();
+    saveAddress(info.filterState, host);
   }
 
   #rewriteHost(stream: HttpStream, headers: HeaderMap): void {

@@ -7,6 +7,8 @@ import {
 } from '#extension/network-filter.ts';
 import { CloseType } from '#net/connection.ts';
 import { cacheName } from '../dynamic-forward-proxy/authority.ts';
+import type { DnsHost } from '../dynamic-forward-proxy/dns-cache.ts';
+import { saveAddress } from '../dynamic-forward-proxy/saved-address.ts';
 import { DnsLoad, type DnsWaiter, type WorkerDnsCache } from '../dynamic-forward-proxy/worker-dns-cache.ts';
 import { dynamicHostKey, dynamicPortKey } from '../upstream/dynamic-forward-proxy.ts';
 import type { SniForwardProxyConfig } from './sni-forward-proxy-config.ts';
@@ -37,7 +39,10 @@ export class SniForwardProxy implements NetworkFilter, DnsWaiter {
     const name = cacheName(host, port);
     const found = this.#cache.find(name, this);
     if (found === DnsLoad.HostOverflow) return this.#refuse();
-    if (found !== DnsLoad.Loading) return NetworkFilterStatus.Continue;
+    if (found !== DnsLoad.Loading) {
+      this.#save(found);
+      return NetworkFilterStatus.Continue;
+    }
     this.#awaited = name;
     this.#cache.hold(1);
     this.#downstream.connection.readDisable(true);
@@ -45,8 +50,9 @@ export class SniForwardProxy implements NetworkFilter, DnsWaiter {
   }
 
   /** Without an address tcp_proxy finds no host. */
-  onDnsHost(): void {
+  onDnsHost(host: DnsHost): void {
     this.#letGo();
+    this.#save(host);
     this.#downstream.connection.readDisable(false);
     this.#downstream.continueReading(this);
   }
@@ -55,6 +61,10 @@ export class SniForwardProxy implements NetworkFilter, DnsWaiter {
     if (this.#awaited === '') return;
     this.#cache.leave(this.#awaited, this);
     this.#letGo();
+  }
+
+  #save(host: DnsHost): void {
+    if (this.#config.savesAddress) saveAddress(this.#downstream.filterState, host);
   }
 
   #letGo(): void {

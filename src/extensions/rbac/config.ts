@@ -13,7 +13,8 @@ import {
   parseMetadataMatcher,
   parseStringMatcher,
 } from '#extension/matchers/parse.ts';
-import type { CidrRange } from '#schema/messages/envoy/config/core/v3.ts';
+import { typeOf } from '#extension/registry.ts';
+import type { CidrRange, TypedExtensionConfig } from '#schema/messages/envoy/config/core/v3.ts';
 import type {
   Permission,
   Policy,
@@ -21,6 +22,7 @@ import type {
   RBAC,
   SourcedMetadata,
 } from '#schema/messages/envoy/config/rbac/v3.ts';
+import type { UpstreamIpPortMatcher } from '#schema/messages/envoy/extensions/rbac/matchers/upstream_ip_port/v3.ts';
 
 export interface RbacRules {
   readonly action: 'ALLOW' | 'DENY' | 'LOG';
@@ -50,6 +52,12 @@ export type RuleData =
   | { readonly kind: 'destination_port'; readonly start: number; readonly end: number }
   | { readonly kind: 'metadata'; readonly metadata: MetadataMatcherData; readonly ofRoute: boolean }
   | { readonly kind: 'server_name'; readonly name: StringMatcherData }
+  | {
+      readonly kind: 'upstream_address';
+      readonly range: CidrData | undefined;
+      /** Both are in it. */
+      readonly ports: { readonly start: number; readonly end: number } | undefined;
+    }
   | { readonly kind: 'authenticated'; readonly name: StringMatcherData | undefined }
   | { readonly kind: 'filter_state'; readonly matcher: FilterStateMatcherData };
 
@@ -122,13 +130,29 @@ function parsePermission(message: Permission, at: ParseContext): RuleData {
       name: parseStringMatcher(message.requested_server_name, at.field('requested_server_name')),
     };
   }
-  if (message.matcher !== undefined) at.field('matcher').unsupported();
+  if (message.matcher !== undefined) return parseMatcher(message.matcher, at.field('matcher'));
   if (message.uri_template !== undefined) at.field('uri_template').unsupported();
   return { kind: 'any' };
 
   function all(kind: 'and' | 'or', rules: readonly Permission[], here: ParseContext): RuleData {
     return { kind, rules: rules.map((it, i) => parsePermission(it, here.field('rules', i))) };
   }
+}
+
+const upstreamMatcher = 'envoy.extensions.rbac.matchers.upstream_ip_port.v3.UpstreamIpPortMatcher';
+
+function parseMatcher({ typed_config: config }: TypedExtensionConfig, at: ParseContext): RuleData {
+  const here = at.field('typed_config');
+  if (typeOf(config) !== upstreamMatcher) {
+    here.unsupported(`matcher ${typeOf(config)} is not supported by chancery`, { expected: upstreamMatcher });
+    return { kind: 'any' };
+  }
+  const { upstream_ip: ip, upstream_port_range: ports } = config as unknown as UpstreamIpPortMatcher;
+  return {
+    kind: 'upstream_address',
+    range: ip && parseCidr(ip),
+    ports: ports && { start: Number(ports.start), end: Number(ports.end) },
+  };
 }
 
 function parsePrincipal(message: Principal, at: ParseContext): RuleData {

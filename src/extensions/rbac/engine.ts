@@ -9,7 +9,7 @@ import {
 import type { HeaderMatcher } from '#extension/matchers/header-matcher.ts';
 import type { StringMatcher } from '#extension/matchers/string-matcher.ts';
 import type { MetadataMatcher } from '#extension/matchers/value-matcher.ts';
-import type { StreamInfo } from '#extension/stream-info.ts';
+import { type StreamInfo, upstreamAddressKey } from '#extension/stream-info.ts';
 import type { HeaderMap } from '#http/header-map.ts';
 import type { RbacRules, RuleData } from './config.ts';
 
@@ -98,6 +98,8 @@ function compileRule(data: RuleData): Rule {
       return new MetadataRule(compileMetadataMatcher(data.metadata), data.ofRoute);
     case 'server_name':
       return new ServerNameRule(compileStringMatcher(data.name));
+    case 'upstream_address':
+      return new UpstreamAddressRule(data);
     case 'authenticated':
       return new AuthenticatedRule(data.name === undefined ? undefined : compileStringMatcher(data.name));
     case 'filter_state':
@@ -249,6 +251,26 @@ class ServerNameRule implements Rule {
 
   matches(info: StreamInfo): boolean {
     return this.#matcher.matches(info.connection.requestedServerName);
+  }
+}
+
+/** The address that a dynamic forward proxy has found; without one it does not hold. */
+class UpstreamAddressRule implements Rule {
+  readonly #range: Cidr | undefined;
+  readonly #ports: { readonly start: number; readonly end: number } | undefined;
+
+  constructor({ range, ports }: RuleData & { readonly kind: 'upstream_address' }) {
+    this.#range = range && Cidr.of(range.address, range.prefixLength)!;
+    this.#ports = ports;
+  }
+
+  matches(info: StreamInfo): boolean {
+    const key = upstreamAddressKey;
+    const address = (info.filterState?.get(key) ?? info.connection.filterState?.get(key))?.text;
+    if (address === undefined) return false;
+    if (this.#range !== undefined && !this.#range.contains(ipOfAddress(address))) return false;
+    const port = portOfAddress(address);
+    return this.#ports === undefined || (port >= this.#ports.start && port <= this.#ports.end);
   }
 }
 
