@@ -29,6 +29,8 @@ export type HeaderMutationData =
       readonly value: string;
       readonly action: AppendAction;
       readonly keepEmptyValue: boolean;
+      /** Of formatters. */
+      readonly commands: readonly string[];
     };
 
 /** The lists `<side>_headers_to_add` and `<side>_headers_to_remove` of a message; `at` stands on the message. */
@@ -63,11 +65,13 @@ export function parseHeaderMutations(
   messages: readonly HeaderMutation[],
   at: ParseContext,
   name: string,
+  commands: readonly string[] = [],
 ): HeaderMutationData[] {
   return messages.flatMap((message, i): HeaderMutationData[] => {
     const here = at.field(name, i);
     if (message.remove !== undefined) return [{ kind: 'remove', name: message.remove.toLowerCase() }];
-    if (message.append !== undefined) return [parseHeaderValueOption(message.append, here.field('append'))];
+    if (message.append !== undefined)
+      return [parseHeaderValueOption(message.append, here.field('append'), commands)];
     if (message.remove_on_match?.key_matcher !== undefined) {
       const key = here.field('remove_on_match').field('key_matcher');
       return [
@@ -89,12 +93,13 @@ const actions = {
 export function parseHeaderValueOption(
   option: HeaderValueOption,
   at: ParseContext,
+  commands: readonly string[] = [],
 ): HeaderMutationData & { kind: 'write' } {
   const { header } = option;
   const raw = header?.raw_value;
   const value =
     raw !== undefined && raw.length > 0 ? Buffer.from(raw).toString('utf8') : (header?.value ?? '');
-  checkFormat(value, at.field('header').field('value'));
+  checkFormat(value, at.field('header').field('value'), commands);
   let action: AppendAction = actions[option.append_action];
   if (option.append !== undefined) {
     const problem = "Both append and append_action are set and it's not allowed";
@@ -108,6 +113,7 @@ export function parseHeaderValueOption(
     value,
     action,
     keepEmptyValue: option.keep_empty_value,
+    commands,
   };
 }
 
@@ -142,7 +148,10 @@ function compileWrite(data: HeaderMutationData & { kind: 'write' }): HeaderWrite
     field: headerField(data.name),
     action: data.action,
     value: literal ?? '',
-    formatter: literal === undefined ? compileFormat(data.value, { omitEmptyValues: true }) : null,
+    formatter:
+      literal === undefined
+        ? compileFormat(data.value, { omitEmptyValues: true, extensions: data.commands })
+        : null,
     keepEmptyValue: data.keepEmptyValue,
     joinsInRequests: isJoinedInRequests(data.name),
     joinsInResponses: isJoinedInResponses(data.name),

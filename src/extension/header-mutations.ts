@@ -1,6 +1,7 @@
 // Headers that configuration adds to or removes from a message, compiled: routes, mirrors and the header_mutation filter run it.
 import { HeaderField } from '#http/header-field.ts';
 import type { HeaderMap } from '#http/header-map.ts';
+import { harmlessHeaderValue, isHeaderValue } from '#http/header-validity.ts';
 import type { FormatContext, Formatter } from './formatter.ts';
 
 export const AppendAction = {
@@ -50,7 +51,7 @@ export class LevelHeaderMutations implements HeaderMutations {
     for (let i = 0; i < removed.length; i++) headers.remove(removed[i]!);
     for (let i = 0; i < written.length; i++) {
       const write = written[i]!;
-      const value = write.formatter === null ? write.value : write.formatter.format(context);
+      const value = write.formatter === null ? write.value : formatted(write.formatter, headers, context);
       values[i] = (value !== '' || write.keepEmptyValue) && applies(headers, write) ? value : undefined;
     }
     for (let i = 0; i < written.length; i++) {
@@ -109,7 +110,7 @@ export class HeaderStepList implements HeaderMutations {
 }
 
 export function writeHeader(headers: HeaderMap, write: HeaderWrite, context: FormatContext): void {
-  const value = write.formatter === null ? write.value : write.formatter.format(context);
+  const value = write.formatter === null ? write.value : formatted(write.formatter, headers, context);
   if ((value === '' && !write.keepEmptyValue) || !applies(headers, write)) return;
   if (write.field !== HeaderField.Listed) writePseudo(headers, write.field, value);
   else if (write.action >= AppendAction.OverwriteIfExistsOrAdd) {
@@ -117,6 +118,14 @@ export function writeHeader(headers: HeaderMap, write: HeaderWrite, context: For
     headers.remove(write.name);
     headers.add(write.name, value);
   } else addValue(headers, write, value);
+}
+
+/** Operators undo escapes of the client: what they make is as good as unread input. */
+function formatted(formatter: Formatter, headers: HeaderMap, context: FormatContext): string {
+  const value = formatter.format(context);
+  if (headers.method === '') return harmlessHeaderValue(value);
+  if (!isHeaderValue(value)) headers.isUnchecked = true;
+  return value;
 }
 
 function addValue(headers: HeaderMap, write: HeaderWrite, value: string): void {

@@ -7,6 +7,7 @@ import type { PickContext } from '#extension/load-balancer.ts';
 import type { AsyncCallbacks, AsyncOptions, AsyncStream } from '#http/async-client.ts';
 import { ResetReason, type StreamEncoder } from '#http/codec.ts';
 import { HeaderMap } from '#http/header-map.ts';
+import { headerProblem } from '#http/header-validity.ts';
 import type { Cluster } from '../upstream/cluster.ts';
 import { UpstreamProtocol } from '../upstream/cluster-config.ts';
 import type { UpstreamHost } from '../upstream/host.ts';
@@ -99,6 +100,12 @@ export class AsyncRequest implements AsyncStream, AttemptOwner, PickContext, Tim
     }
     shared.stats.rqTotal.value++;
     this.#startMs = turnMs();
+    const problem = headers.isUnchecked ? headerProblem(headers) : '';
+    if (problem !== '') {
+      this.#countCode(503);
+      this.#reply(503, problem);
+      return;
+    }
     const host = cluster.pick(this);
     if (host === undefined) {
       this.#noHealthyHost();

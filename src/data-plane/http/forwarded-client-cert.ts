@@ -1,6 +1,7 @@
 // x-forwarded-client-cert: passed on, thrown away or written, as `forward_client_cert_details` says.
 import type { CertificateInfo, TlsInfo } from '#extension/stream-info.ts';
 import type { HeaderMap } from '#http/header-map.ts';
+import { isHeaderValue } from '#http/header-validity.ts';
 import type { ClientCertData } from './forwarded-client-cert-config.ts';
 import { ForwardClientCert } from './manager-config.ts';
 import type { Stream } from './stream.ts';
@@ -21,6 +22,8 @@ export function setForwardedClientCert(stream: Stream, headers: HeaderMap): void
   const before = mode === ForwardClientCert.SanitizeSet ? undefined : headers.joined(header);
   if (!config.isJson) {
     const value = describe(config, tls);
+    // Names in a certificate may have any bytes.
+    if (!isHeaderValue(value)) headers.isUnchecked = true;
     headers.set(header, before === undefined ? value : `${before},${value}`);
     return;
   }

@@ -81,9 +81,9 @@ export function localReply(
   }
   const bytes = Buffer.from(text, 'latin1');
   headers.set('content-length', String(bytes.length));
-  const type = headers.get('content-type') ?? '';
+  const type = headers.get('content-type');
   // What a mapper's headers say stays, and what others said as long as the text does.
-  if (type === typeBefore && (type === '' || text !== body))
+  if ((type ?? '') === typeBefore && (type === undefined || text !== body))
     headers.set('content-type', mapper?.contentType || 'text/plain');
   if (stream.isHead) {
     stream.encodeHeaders(headers, true);

@@ -3,12 +3,12 @@ import type { AccessLogData } from '#extension/access-logger.ts';
 import type { StringMatcherData } from '#extension/matchers/matcher-config.ts';
 import type { Configured } from '#extension/registry.ts';
 import type { H2Options } from '#http/h2-options.ts';
+import type { FileSourceConfig } from '#xds/file-source.ts';
 import type { Http1OptionsData } from './codec-options.ts';
 import type { ClientCertData, ClientCertMatcherData } from './forwarded-client-cert-config.ts';
 import type { LocalReplyData } from './local-reply-mapper.ts';
 import type { PathSettings } from './path-options.ts';
 import type { ProxyStatusData } from './proxy-status.ts';
-import type { FileSourceConfig } from '#xds/file-source.ts';
 import type { RouteConfigData } from './route-config.ts';
 import type { ScopedRoutesData } from './scoped-routes-config.ts';
 

@@ -19,8 +19,8 @@ import { parseLocalReply } from './local-reply-mapper.ts';
 import {
   CodecType,
   type ConnectionManagerConfig,
-  type RouterConfig,
   type RdsConfig,
+  type RouterConfig,
   ServerHeader,
 } from './manager-config.ts';
 import { parsePathSettings } from './path-options.ts';

@@ -74,6 +74,7 @@ export function mutateRequestHeaders(stream: Stream, headers: HeaderMap): boolea
   let wasGrpc: boolean | undefined;
   if (shared.earlyMutations !== null) {
     wasGrpc = isGrpcContentType(headers.get('content-type') ?? '');
+    stream.info.requestId = headers.get('x-request-id') ?? '';
     shared.earlyMutations.apply(headers, stream);
   }
 

@@ -3,6 +3,7 @@ import type { Regex, Substitution } from '#base/regex.ts';
 import type { FormatContext, Formatter } from '#extension/formatter.ts';
 import { asciiLowerCase } from '#extension/matchers/string-matcher.ts';
 import type { HeaderMap } from '#http/header-map.ts';
+import { isHeaderValue } from '#http/header-validity.ts';
 import type { RedirectPolicy, RouteEntry, RouteRewrite } from './route-entry.ts';
 
 /**
@@ -28,6 +29,7 @@ export function finalizeRequestHeaders(
 function setPath(headers: HeaderMap, path: string, keepOriginal: boolean): void {
   if (keepOriginal) headers.set('x-envoy-original-path', headers.path);
   headers.path = path;
+  if (!isHeaderValue(path)) headers.isUnchecked = true;
 }
 
 /** For host rewrites of the route, and of auto_host_rewrite when the upstream host is known. */

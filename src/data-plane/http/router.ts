@@ -12,7 +12,7 @@ import { addBytes, noByteCounts } from '#http/byte-counts.ts';
 import { ResetReason, type StreamEncoder } from '#http/codec.ts';
 import type { HeaderMap } from '#http/header-map.ts';
 import { isJoinedInResponses } from '#http/header-names.ts';
-import { headerProblem } from '#http/header-validity.ts';
+import { harmlessHeaderValue, headerProblem } from '#http/header-validity.ts';
 import type { Counter } from '#stats/metric.ts';
 import { type Cluster, rawPool } from '../upstream/cluster.ts';
 import { UpstreamProtocol } from '../upstream/cluster-config.ts';
@@ -256,10 +256,14 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
       location = route.redirect.location(headers, stream, !shared.config.routerConfig.suppressEnvoyHeaders);
     else if (status === 201 || (status >= 300 && status < 400))
       location = `${headers.scheme}://${headers.authority}${headers.path}`;
-    const body =
-      route.directBodyFormat === null ? (route.directBody ?? '') : route.directBodyFormat.format(stream);
+    let body = route.directBody ?? '';
+    if (route.directBodyFormat !== null) {
+      stream.info.localReplyBody = body;
+      body = route.directBodyFormat.format(stream);
+      stream.info.localReplyBody = '';
+    }
     stream.sendLocalReply(status, body, 'direct_response', -1, (response) => {
-      if (location !== '') response.add('location', location);
+      if (location !== '') response.add('location', harmlessHeaderValue(location));
       finalizeResponseHeaders(route, response, stream);
       if (route.directContentType === '') return;
       response.remove('content-type');
@@ -488,7 +492,7 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
     if (this.#isDownstreamBackedUp) attempt.readDisable(true);
   }
 
-  /** Headers that a service told us to send may be none. */
+  /** Headers that a service told us to send, or that operators made of what the client escaped, may be none. */
   #canSend(attempt: UpstreamRequest): boolean {
     const problem = headerProblem(this.requestHeaders!);
     if (problem === '') return true;

@@ -7,6 +7,7 @@ import { type ByteCounts, noByteCounts } from '#http/byte-counts.ts';
 import type { StreamEncoder } from '#http/codec.ts';
 import { ResetReason } from '#http/codec.ts';
 import { HeaderMap } from '#http/header-map.ts';
+import { headerProblem, isHeaderValue } from '#http/header-validity.ts';
 import { CloseType } from '#net/connection.ts';
 import type { RequestUpstreamInfo } from '../http/request-info.ts';
 import type { HttpPool, PoolClient, PooledConnection } from '../upstream/http-pool.ts';
@@ -100,7 +101,14 @@ export class HttpTunnel implements SessionUpstream, PoolClient {
     }
     headersToAdd?.apply(headers, this.#session);
     if (config.requestId !== undefined) this.#addId(headers, config.requestId);
-    encoder.encodeHeaders(headers, false);
+    if (!isHeaderValue(headers.authority)) headers.isUnchecked = true;
+    const problem = headers.isUnchecked ? headerProblem(headers) : '';
+    if (problem === '') {
+      encoder.encodeHeaders(headers, false);
+      return;
+    }
+    this.#reset();
+    this.#session.onConnectFailed(problem, false);
   }
 
   #addId(headers: HeaderMap, { header, metadataKey }: NonNullable<TunnelConfig['requestId']>): void {

@@ -60,6 +60,12 @@ const formats = [
   '100%%',
 ];
 /** Of responses only, or of requests that are over. */
+const appendActions = [
+  'APPEND_IF_EXISTS_OR_ADD',
+  'ADD_IF_ABSENT',
+  'OVERWRITE_IF_EXISTS_OR_ADD',
+  'OVERWRITE_IF_EXISTS',
+];
 const codes = ['200', '401', '403', '404', '429', '500', '503'];
 
 class Generator {
@@ -318,13 +324,7 @@ class Generator {
         value: pick(formats),
       },
       ...this.fields(0.5, {
-        append_action: () =>
-          pick([
-            'APPEND_IF_EXISTS_OR_ADD',
-            'ADD_IF_ABSENT',
-            'OVERWRITE_IF_EXISTS_OR_ADD',
-            'OVERWRITE_IF_EXISTS',
-          ]),
+        append_action: () => pick(appendActions),
         keep_empty_value: () => true,
       }),
     }));
@@ -341,7 +341,15 @@ class Generator {
     return this.fields(0.6, {
       request_mutations: () => this.some(3, () => this.mutation()),
       response_mutations: () => this.some(3, () => this.mutation()),
+      query_parameter_mutations: () => this.some(2, () => this.queryMutation()),
     });
+  }
+
+  queryMutation(): Json {
+    const { chance, pick } = this.bound;
+    const key = pick(['q', 'r', 'x', 'new']);
+    if (chance(0.3)) return { remove: key };
+    return { append: { record: { key, value: pick(formats) }, action: pick(appendActions) } };
   }
 
   levelMutations(): Json {

@@ -4,16 +4,18 @@
 import type { HeaderMutations } from '#extension/header-mutations.ts';
 import { FilterStatus, type HttpFilter, type HttpStream } from '#extension/http-filter.ts';
 import type { HeaderMap } from '#http/header-map.ts';
+import type { QueryMutations } from './query-mutations.ts';
 
 /** One level of configuration, compiled; null: nothing to do. */
 export interface MutationLevel {
   readonly request: HeaderMutations | null;
+  readonly query: QueryMutations | null;
   readonly requestTrailers: HeaderMutations | null;
   readonly response: HeaderMutations | null;
   readonly responseTrailers: HeaderMutations | null;
 }
 
-type Part = keyof MutationLevel;
+type Part = Exclude<keyof MutationLevel, 'query'>;
 
 export class HeaderMutationFilter implements HttpFilter {
   readonly #own: MutationLevel;
@@ -43,12 +45,17 @@ export class HeaderMutationFilter implements HttpFilter {
   }
 
   #apply(part: Part, stream: HttpStream, headers: HeaderMap): FilterStatus {
-    this.#own[part]?.apply(headers, stream);
+    apply(this.#own, part, stream, headers);
     const levels = stream.routeConfigs(this.#name) as readonly MutationLevel[];
     const count = levels.length;
     for (let i = 0; i < count; i++) {
-      levels[this.#mostSpecificWins ? i : count - 1 - i]![part]?.apply(headers, stream);
+      apply(levels[this.#mostSpecificWins ? i : count - 1 - i]!, part, stream, headers);
     }
     return FilterStatus.Continue;
   }
+}
+
+function apply(level: MutationLevel, part: Part, stream: HttpStream, headers: HeaderMap): void {
+  level[part]?.apply(headers, stream);
+  if (part === 'request') level.query?.apply(headers, stream);
 }

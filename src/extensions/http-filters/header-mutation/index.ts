@@ -2,6 +2,7 @@ import { compileSteps } from '#extension/header-mutation-config.ts';
 import { defineHttpFilter } from '#extension/http-filter.ts';
 import { type HeaderMutationConfig, parseHeaderMutation, parseHeaderMutationPerRoute } from './config.ts';
 import { HeaderMutationFilter, type MutationLevel } from './filter.ts';
+import { QueryMutations } from './query-mutations.ts';
 
 export const headerMutation = defineHttpFilter({
   kind: 'http_filter',
@@ -20,6 +21,7 @@ export const headerMutation = defineHttpFilter({
 function compile(config: HeaderMutationConfig): MutationLevel {
   return {
     request: compileSteps(config.request),
+    query: config.query.length === 0 ? null : new QueryMutations(config.query),
     requestTrailers: compileSteps(config.requestTrailers),
     response: compileSteps(config.response),
     responseTrailers: compileSteps(config.responseTrailers),
