@@ -54,6 +54,16 @@ const clusters: Readonly<Record<string, object>> = {
     max_retries: 7,
     retry_budget: { min_retry_concurrency: 2 },
   }),
+  'without-effect': {
+    ignore_health_on_host_removal: true,
+    close_connections_on_host_health_failure: true,
+    typed_extension_protocol_options: {
+      'envoy.extensions.upstreams.tcp.v3.TcpProtocolOptions': {
+        '@type': type('extensions.upstreams.tcp.v3.TcpProtocolOptions'),
+        idle_timeout: '0.05s',
+      },
+    },
+  },
   'address-of-another': {
     upstream_bind_config: { source_address: { address: '203.0.113.9', port_value: 0 } },
   },

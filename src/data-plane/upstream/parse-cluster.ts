@@ -74,6 +74,9 @@ const supported = [
   'preconnect_policy',
   'track_cluster_stats',
   'track_timeout_budgets',
+  // These have no effect without health checks and outlier detection.
+  'ignore_health_on_host_removal',
+  'close_connections_on_host_health_failure',
 ];
 
 export const forwardProxyType = 'envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig';
@@ -264,6 +267,8 @@ function parseHttp(message: Cluster, at: ParseContext, checksOwnHost: boolean): 
   if (message.protocol_selection === 'USE_DOWNSTREAM_PROTOCOL') protocol = UpstreamProtocol.Downstream;
   for (const [key, any] of Object.entries(message.typed_extension_protocol_options)) {
     const here = at.field('typed_extension_protocol_options').key(key);
+    // How long connections wait unused: a TCP connection upstream is made when it is needed, and never waits.
+    if (typeOf(any) === 'envoy.extensions.upstreams.tcp.v3.TcpProtocolOptions') continue;
     if (typeOf(any) !== 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions') {
       here.unsupported();
       continue;
