@@ -15,12 +15,15 @@ const reasonNumbers: Readonly<Record<string, number>> = {
   HANDSHAKE_FAILURE_ON_CLIENT_HELLO: 154,
   HTTPS_PROXY_REQUEST: 155,
   HTTP_REQUEST: 156,
+  INAPPROPRIATE_FALLBACK: 157,
   INVALID_ALPN_PROTOCOL: 280,
   KEY_USAGE_BIT_INCORRECT: 302,
   NO_COMMON_SIGNATURE_ALGORITHMS: 253,
+  NO_RENEGOTIATION: 182,
   NO_SHARED_CIPHER: 184,
   NO_SHARED_GROUP: 266,
   PEER_DID_NOT_RETURN_A_CERTIFICATE: 192,
+  PROTOCOL_IS_SHUTDOWN: 194,
   UNEXPECTED_MESSAGE: 223,
   UNSUPPORTED_PROTOCOL: 240,
   WRONG_VERSION_NUMBER: 247,
@@ -30,6 +33,7 @@ const alerts: Readonly<Record<string, number>> = {
   UNEXPECTED_MESSAGE: 10,
   BAD_RECORD_MAC: 20,
   RECORD_OVERFLOW: 22,
+  DECOMPRESSION_FAILURE: 30,
   HANDSHAKE_FAILURE: 40,
   NO_CERTIFICATE: 41,
   BAD_CERTIFICATE: 42,
@@ -45,7 +49,14 @@ const alerts: Readonly<Record<string, number>> = {
   PROTOCOL_VERSION: 70,
   INSUFFICIENT_SECURITY: 71,
   INTERNAL_ERROR: 80,
+  INAPPROPRIATE_FALLBACK: 86,
+  USER_CANCELLED: 90,
+  NO_RENEGOTIATION: 100,
+  UNSUPPORTED_EXTENSION: 110,
   UNRECOGNIZED_NAME: 112,
+  BAD_CERTIFICATE_STATUS_RESPONSE: 113,
+  BAD_CERTIFICATE_HASH_VALUE: 114,
+  UNKNOWN_PSK_IDENTITY: 115,
   CERTIFICATE_REQUIRED: 116,
   NO_APPLICATION_PROTOCOL: 120,
 };
@@ -93,6 +104,12 @@ export const tlsResetText =
 export function refusedHelloText(): string {
   const both = oneError('SSLV3_ALERT_HANDSHAKE_FAILURE') + oneError('HANDSHAKE_FAILURE_ON_CLIENT_HELLO');
   return `TLS_error:${both}:TLS_error_end`;
+}
+
+/** What BoringSSL says of a client that wants another handshake. */
+export function renegotiationText(): string {
+  const [first, second] = ['NO_RENEGOTIATION', 'PROTOCOL_IS_SHUTDOWN'].map(oneError);
+  return `TLS_error:${first}:TLS_error_end${second}:TLS_error_end`;
 }
 
 function oneError(reason: string): string {

@@ -12,7 +12,7 @@ import type { DownstreamTransport, TransportSocketContext } from '#extension/tra
 import { type ClientHello, Extension, HelloStatus, inspectClientHello } from '#net/client-hello.ts';
 import { ChainError, type Judge, type PeerChain } from '#net/handshake-verdict.ts';
 import { mayBeUsed } from '#net/tls-certificate.ts';
-import { tlsErrorReason, tlsErrorText } from '#net/tls-error.ts';
+import { renegotiationText, tlsErrorReason, tlsErrorText } from '#net/tls-error.ts';
 import { peerChain, receiveFirst, resumeById, staple } from '#net/tls-handle.ts';
 import type { Scope } from '#stats/store.ts';
 import type { DownstreamTlsConfig } from './config.ts';
@@ -153,9 +153,16 @@ export class DownstreamTls implements DownstreamTransport {
   }
 
   #onSecure(tls: TLSSocket, handshake: Handshake): void {
-    const { certificate, hello } = handshake;
+    const { certificate, hello, info } = handshake;
     const local = certificate.info;
     const stats = this.#stats;
+    if (info !== undefined) {
+      // OpenSSL has refused to begin again, of which Node says that it is done.
+      if (info.version === 'TLSv1.3') return;
+      stats.connectionError.value += 2;
+      tls.destroy(new Error(renegotiationText()));
+      return;
+    }
     const peer = this.#requestsCertificate ? tls.getPeerX509Certificate() : undefined;
     if (peer !== undefined && !mayBeUsed(peer, false)) {
       stats.connectionError.value++;
@@ -287,6 +294,7 @@ const nobody: readonly X509Certificate[] = [];
 
 /** Reasons for which a ClientHello is not answered. */
 const disagreements: ReadonlySet<string> = new Set([
+  'INAPPROPRIATE_FALLBACK',
   'NO_COMMON_SIGNATURE_ALGORITHMS',
   'NO_SHARED_CIPHER',
   'NO_SHARED_GROUP',

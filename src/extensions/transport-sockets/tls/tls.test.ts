@@ -519,6 +519,20 @@ test("counts what is no TLS, in OpenSSL's words", async (t) => {
   assert.deepEqual(counters(store), { connection_error: 1 });
 });
 
+test('ends with a client of TLS 1.2 that begins another handshake', async (t) => {
+  const { transport, store } = downstream({
+    common_tls_context: { tls_certificates: [certificateFiles('server-ec')] },
+  });
+  const server = await listen(t, transport);
+  const client = await dial(t, server.port, { maxVersion: 'TLSv1.2' });
+  const { socket } = await server.next();
+  const closed = new Promise<Error>((resolve) => socket.once('error', resolve));
+  client.renegotiate({}, () => {});
+  assert.match((await closed).message, /NO_RENEGOTIATION/);
+  const { handshake, connection_error } = counters(store);
+  assert.deepEqual([handshake, connection_error], [1, 2]);
+});
+
 test('tells who speaks something else that it does not', async (t) => {
   const { transport } = downstream({
     common_tls_context: { tls_certificates: [certificateFiles('server-ec')] },
