@@ -91,3 +91,8 @@ export function resumeById(
   };
   handle.enableSessionCallbacks();
 }
+
+/** Also an address, of which Node warns when it is an option. Before the handshake. */
+export function askForName(socket: TLSSocket, name: string): void {
+  (socket as unknown as { setServername(name: string): void }).setServername(name);
+}

@@ -1,6 +1,5 @@
 // The two TLS contexts -> plain data.
 import { createHash, randomBytes } from 'node:crypto';
-import { ipVersion } from '#base/cidr.ts';
 import type { ParseContext } from '#config/parse-context.ts';
 import { durationMs, onlyFields } from '#extension/message-fields.ts';
 import { parseCertificate, parseTicketKeys } from '#extension/secrets/parse-certificate.ts';
@@ -121,10 +120,6 @@ export function parseUpstreamTls(message: UpstreamTlsContext, at: ParseContext):
     'enforce_rsa_key_usage',
   ]);
   const common = parseCommon(message.common_tls_context, at.field('common_tls_context'), false);
-  if (ipVersion(message.sni) !== 0)
-    at.field('sni').unsupported(
-      `an IP address as server name is not supported by chancery: "${message.sni}"`,
-    );
   if (common.certificates.length + common.certificateSecrets.length > 1) {
     const problem = 'Multiple TLS certificates are not supported for client contexts';
     at.field('common_tls_context').fail(problem, { envoy: problem });

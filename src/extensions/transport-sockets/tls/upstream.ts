@@ -18,6 +18,7 @@ import type {
   UpstreamTransport,
 } from '#extension/transport-socket.ts';
 import { mayBeUsed } from '#net/tls-certificate.ts';
+import { askForName } from '#net/tls-handle.ts';
 import { refusedHelloText, tlsErrorReason, tlsErrorText, tlsResetText } from '#net/tls-error.ts';
 import { peerChain } from '#net/tls-handle.ts';
 import type { Scope } from '#stats/store.ts';
@@ -107,10 +108,10 @@ export class UpstreamTls implements UpstreamTransport {
       rejectUnauthorized: false,
       checkServerIdentity: () => undefined,
     };
-    if (sni !== '') options.servername = sni;
     if (protocols.length > 0) options.ALPNProtocols = [...protocols];
     if (kept !== undefined) options.session = kept.session;
     const tls = connect(options);
+    if (sni !== '') askForName(tls, sni);
     this.#keyLog?.follow(tls, socket);
     tls.on('error', (error) => this.#onError(socket, tls, error));
     // Before the peer is known to be the right one (TLS 1.2), or afterwards.
