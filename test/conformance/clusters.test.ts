@@ -196,6 +196,49 @@ test('sizes, timeout budgets and counts of endpoints', {
   });
 });
 
+test('maintenance mode', { skip: missing('envoy'), timeout: 60_000 }, async (t) => {
+  const shut = {
+    shut: {},
+    open: {},
+    'of-no-number': {},
+    'without-endpoints': { load_assignment: undefined },
+  };
+  const top = {
+    layered_runtime: {
+      layers: [
+        {
+          name: 'static',
+          static_layer: {
+            'upstream.maintenance_mode.shut': 100,
+            'upstream.maintenance_mode.open': 0,
+            'upstream.maintenance_mode.of-no-number': 'yes',
+            'upstream.maintenance_mode.without-endpoints': 100,
+          },
+        },
+        { name: 'admin', admin_layer: {} },
+      ],
+    },
+  };
+  const route = { timeout: '0s', retry_policy: { retry_on: '5xx' } };
+  await expectSame(t, yamlOf(shut, route, top), async (side) => {
+    await numberedUpstream(t, side.port(21201));
+    const seen: unknown[] = [];
+    for (const name of Object.keys(shut)) {
+      const response = await fetch(`http://127.0.0.1:${side.port(21000)}/${name}/`);
+      const { headers, status } = response;
+      seen.push({
+        status,
+        overloaded: headers.get('x-envoy-overloaded'),
+        body: await response.text(),
+        view: await view(side, name),
+      });
+    }
+    await side.proxy.admin('/runtime_modify?upstream.maintenance_mode.shut=0', 'POST');
+    await sleep(100);
+    return [...seen, await get(side, '/shut/')];
+  });
+});
+
 test('limits that hosts cannot have', { skip: missing('envoy'), timeout: 60_000 }, (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'limits-'));
   t.after(() => rmSync(folder, { recursive: true }));

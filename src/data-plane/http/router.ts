@@ -152,6 +152,13 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
     }
     this.#keepsBody = this.#retry !== undefined || route.internalRedirectPolicy !== null;
     this.#isWebSocket = stream.upgrade === 'websocket';
+    if (shared.runtime.enabled(cluster.maintenance, stream.random)) {
+      cluster.stats.upstreamRqMaintenanceMode.value++;
+      info.flags |= 1 << ResponseFlag.UpstreamOverflow;
+      this.#chargeAbort(undefined, 503);
+      this.#reply(503, 'maintenance mode', 'maintenance_mode', !routerConfig.suppressEnvoyHeaders);
+      return;
+    }
     const first = this.#pickHost();
     if (first === undefined) this.#awaitHost();
     else this.#begin(first);

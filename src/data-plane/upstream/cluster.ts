@@ -3,6 +3,7 @@
 
 import type { TimerWheel } from '#base/timer-wheel.ts';
 import type { LoadBalancer, PickContext, WaitingLoadBalancer } from '#extension/load-balancer.ts';
+import type { RuntimeFraction } from '#extension/runtime.ts';
 import type { TransportOptions, UpstreamTransport } from '#extension/transport-socket.ts';
 import { type ByteSink, type ClientCodec, type ClientCodecOwner, ResetReason } from '#http/codec.ts';
 import type { Connection, ConnectionOwner } from '#net/connection.ts';
@@ -51,6 +52,8 @@ export class Cluster {
   readonly transport: UpstreamTransport;
   readonly lb: LoadBalancer;
   readonly timers: TimerWheel;
+  /** The share of requests that is turned away. */
+  readonly maintenance: RuntimeFraction;
   /** Undefined: nobody wants to know. */
   readonly tracking: ClusterTracking | undefined;
   readonly #dialer: Dialer;
@@ -79,6 +82,11 @@ export class Cluster {
     this.transport = transport;
     this.lb = lb;
     this.timers = timers;
+    this.maintenance = {
+      numerator: 0,
+      denominator: 100,
+      runtimeKey: `upstream.maintenance_mode.${config.name}`,
+    };
     this.tracking = tracking;
     this.#dialer = dialer;
   }
