@@ -31,6 +31,8 @@ export interface Setting {
   readonly logLevel?: string;
   /** Default: 1. */
   readonly drainSeconds?: number;
+  /** Every response during a drain ends its connection, not more and more of them. */
+  readonly drainsImmediately?: boolean;
   /** What has to be there when the proxy starts. */
   readonly beforehand?: (port: (written: number) => number) => Promise<unknown>;
 }
@@ -53,8 +55,9 @@ async function run<T>(
   kind: ProxyKind,
   written: string,
   observe: (side: Side) => Promise<T>,
-  { files = {}, ports = [], logLevel = 'error', drainSeconds = 1, beforehand }: Setting,
+  setting: Setting,
 ): Promise<T> {
+  const { files = {}, ports = [], logLevel = 'error', drainSeconds = 1, beforehand } = setting;
   const { yaml, port, rewrite } = await portsFor(written, [...Object.values(files), ...ports.map(String)]);
   const folder = mkdtempSync(join(tmpdir(), `${kind}-`));
   for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), rewrite(text));
@@ -67,6 +70,7 @@ async function run<T>(
     arguments: [
       ...['--concurrency', '1', '--use-dynamic-base-id', '-l', logLevel],
       ...['--drain-time-s', String(drainSeconds)],
+      ...(setting.drainsImmediately === true ? ['--drain-strategy', 'immediate'] : []),
     ],
   });
   const stop = async () => {
