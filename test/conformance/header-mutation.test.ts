@@ -17,8 +17,20 @@ const ofLevel = (value: string) => ({
   mutation: mutation({ query_parameter_mutations: [parameter('own', value)] }, 'HeaderMutationPerRoute'),
 });
 
+const authorization = {
+  name: 'authorization',
+  typed_config: {
+    '@type': type('extensions.filters.http.ext_authz.v3.ExtAuthz'),
+    http_service: { server_uri: { uri: 'http://up', cluster: 'up', timeout: '2s' } },
+    allowed_headers: { patterns: [{ exact: 'x-q' }] },
+  },
+};
+const cleaning = { name: 'cleaning', typed_config: mutation({ request_mutations: [{ remove: 'x-q' }] }) };
+
 /** By port. */
-const variants: Readonly<Record<number, { mutations: object; route?: object; action?: object }>> = {
+const variants: Readonly<
+  Record<number, { mutations: object; filters?: readonly object[]; route?: object; action?: object }>
+> = {
   21100: { mutations: { query_parameter_mutations: [parameter('a', 'n')] } },
   21101: { mutations: { query_parameter_mutations: [parameter('a', 'n', 'ADD_IF_ABSENT')] } },
   21102: { mutations: { query_parameter_mutations: [parameter('a', 'n', 'OVERWRITE_IF_EXISTS')] } },
@@ -48,6 +60,8 @@ const variants: Readonly<Record<number, { mutations: object; route?: object; act
   21106: { mutations: { request_mutations: [{ append: unescaped }] } },
   21107: { mutations: {}, route: { request_headers_to_add: [unescaped] } },
   21108: { mutations: {}, action: { path_rewrite: '/%QUERY_PARAM(b)%' } },
+  // The service is the upstream: it must not see them either.
+  21109: { mutations: { request_mutations: [{ append: unescaped }] }, filters: [authorization, cleaning] },
 };
 
 const config = {
@@ -69,7 +83,7 @@ const config = {
         },
       },
     ],
-    listeners: Object.entries(variants).map(([port, { mutations, route, action }]) => ({
+    listeners: Object.entries(variants).map(([port, { mutations, filters = [], route, action }]) => ({
       address: { socket_address: { address: '127.0.0.1', port_value: Number(port) } },
       filter_chains: [
         {
@@ -105,6 +119,7 @@ const config = {
                 },
                 http_filters: [
                   { name: 'mutation', typed_config: mutation(mutations) },
+                  ...filters,
                   {
                     name: 'envoy.filters.http.router',
                     typed_config: { '@type': type('extensions.filters.http.router.v3.Router') },

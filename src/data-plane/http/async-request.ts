@@ -100,12 +100,6 @@ export class AsyncRequest implements AsyncStream, AttemptOwner, PickContext, Tim
     }
     shared.stats.rqTotal.value++;
     this.#startMs = turnMs();
-    const problem = headers.isUnchecked ? headerProblem(headers) : '';
-    if (problem !== '') {
-      this.#countCode(503);
-      this.#reply(503, problem);
-      return;
-    }
     const host = cluster.pick(this);
     if (host === undefined) {
       this.#noHealthyHost();
@@ -148,6 +142,14 @@ export class AsyncRequest implements AsyncStream, AttemptOwner, PickContext, Tim
   // AttemptOwner ------------------------------------------------------------------------------------------------------------
 
   onPoolReady(attempt: UpstreamRequest, encoder: StreamEncoder): void {
+    const problem = this.requestHeaders.isUnchecked ? headerProblem(this.requestHeaders) : '';
+    if (problem !== '') {
+      this.#attempt = undefined;
+      attempt.reset();
+      this.#countCode(503);
+      this.#reply(503, problem);
+      return;
+    }
     const maxMs = this.#cluster.config.http.maxStreamDurationMs;
     if (maxMs > 0) attempt.startMaxDuration(maxMs);
     const body = this.#body;

@@ -61,6 +61,8 @@ export class HttpChecker implements Checker {
   #headers(http: AttributeContext_HttpRequestInit, bodyBytes: number): HeaderMap {
     const headers = new HeaderMap();
     headers.scheme = 'http';
+    // Filters in front may have written anything.
+    headers.isUnchecked = true;
     headers.add('content-length', String(bodyBytes));
     for (const [name, value] of headersOf(http)) {
       if (name === ':method') headers.method = value;
