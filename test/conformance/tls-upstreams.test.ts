@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createServer as createWebServer, get } from 'node:http';
+import { createSecureServer as createH2Server } from 'node:http2';
 import { createServer as createSecureServer, type ServerOptions } from 'node:https';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
@@ -47,6 +48,10 @@ const hosts: Readonly<Record<string, () => Server>> = {
   cbc: () => secure({ ciphers: 'AES128-SHA', maxVersion: 'TLSv1.2' }),
   p521: () => secure({ ecdhCurve: 'P-521' }),
   foo: () => secure({ ALPNProtocols: ['foo'] }),
+  h2: () =>
+    createH2Server({ ...identity('server-rsa'), allowHTTP1: true }, ({ httpVersion }, response) => {
+      response.end(httpVersion);
+    }) as unknown as Server,
   expired: () => secure(identity('expired')),
   other: () => secure(identity('other')),
   intermediate: () => secure(identity('under-intermediate')),
@@ -107,7 +112,11 @@ const clusters: Readonly<Record<string, Client>> = {
   again12: { host: 'usual', context: { sni: 'a.example.com' } },
   again13: { host: 'usual', context: { sni: 'a.example.com' }, common: new_ },
   never: { host: 'usual', context: { max_session_keys: 0 } },
+  auto1: { host: 'usual' },
+  auto2: { host: 'h2', common: new_ },
 };
+/** ALPN decides. */
+const automatic = ['auto1', 'auto2'];
 /** One request for a connection, and several of them. */
 const again = ['again12', 'again13', 'never'];
 
@@ -149,13 +158,19 @@ function configuration(ports: ReadonlyMap<string, number>): string {
     },
     http_filters: [{ name: 'router', typed_config: { '@type': type('filters.http.router.v3.Router') } }],
   };
-  const once_ = {
-    'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
-      '@type': type('upstreams.http.v3.HttpProtocolOptions'),
-      common_http_protocol_options: { max_requests_per_connection: 1 },
-      explicit_http_config: { http_protocol_options: {} },
+  const options = (fields: object) => ({
+    typed_extension_protocol_options: {
+      'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
+        '@type': type('upstreams.http.v3.HttpProtocolOptions'),
+        ...fields,
+      },
     },
+  });
+  const one = {
+    common_http_protocol_options: { max_requests_per_connection: 1 },
+    explicit_http_config: { http_protocol_options: {} },
   };
+  const auto = { auto_config: { http_protocol_options: {}, http2_protocol_options: {} } };
   return JSON.stringify({
     admin: { address: address(21001) },
     static_resources: {
@@ -170,7 +185,8 @@ function configuration(ports: ReadonlyMap<string, number>): string {
         const { host, context = {}, common = {} } = clusters[name]!;
         return {
           name,
-          ...(again.includes(name) && { typed_extension_protocol_options: once_ }),
+          ...(again.includes(name) && options(one)),
+          ...(automatic.includes(name) && options(auto)),
           load_assignment: {
             cluster_name: name,
             endpoints: [{ lb_endpoints: [{ endpoint: { address: address(ports.get(host)!) } }] }],
@@ -225,9 +241,9 @@ test('TLS to hosts is as Envoy has it', { skip: missing('envoy'), timeout: 60_00
     // Sessions of TLS 1.3 come behind the handshake, with the answer.
     for (const name of again)
       for (let i = 0; i < 3; i++) answers.push(await ask(side.port(21100), `/${name}`));
-    const counted = (await side.stats('^cluster\\..*(\\.ssl\\.|cx_connect_fail)')).filter(
-      (it) => !/: 0$|\.certificate\./.test(it),
-    );
+    const counted = (
+      await side.stats('^cluster\\..*(\\.ssl\\.|cx_connect_fail|cx_total|cx_http._total)')
+    ).filter((it) => !/: 0$|\.certificate\./.test(it));
     await side.stop();
     return { answers, counted, log: side.lines('requests.log') };
   });

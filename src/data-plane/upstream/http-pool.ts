@@ -407,8 +407,10 @@ export class PooledConnection implements ConnectionOwner, ClientCodecOwner, Time
     this.codec = codec;
     const isHttp2 = codec.protocol === 'HTTP/2';
     if (isHttp2) this.#maxStreams = http.http2.maxConcurrentStreams;
-    // With ALPN it is known only now.
+    // With ALPN it is known only now: Envoy makes another client then, and counts that like a connection of its own.
     if (this.pool.protocol === 2) {
+      cluster.stats.upstreamCxTotal.value++;
+      this.pool.host.cxTotal.value++;
       if (isHttp2) cluster.stats.upstreamCxHttp2Total.value++;
       else cluster.stats.upstreamCxHttp1Total.value++;
     }
