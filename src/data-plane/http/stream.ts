@@ -129,7 +129,8 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
   decodeHeaders(headers: HeaderMap, endStream: boolean): void {
     const shared = this.manager.shared;
     this.requestHeaders = headers;
-    this.requestEnded = endStream;
+    // A request that follows a redirect was read to its end.
+    this.requestEnded = endStream || this.internalRedirects > 0;
     if (endStream) this.info.lastDownstreamRxMs = this.info.startMs;
     this.info.protocol = this.manager.codecProtocol;
     this.isHead = headers.method === 'HEAD';
