@@ -145,8 +145,10 @@ export class HpackEncoder {
       }
     }
     const values = name.values;
-    for (let i = values.length - 1; i >= 0; i--) {
-      if (values[i] === value) {
+    // Of a name whose values are new every time, only the newest entry can be meant.
+    const oldest = name.misses > volatileAfter ? Math.max(values.length - 1, 0) : 0;
+    for (let i = values.length - 1; i >= oldest; i--) {
+      if (isSame(values[i]!, value)) {
         name.misses = 0;
         return integer(this.#next - name.insertions[i]! + staticCount, 0x80, 0x7f, target, at);
       }
@@ -160,7 +162,7 @@ export class HpackEncoder {
     else if (name.isIndexed) {
       // The name may be long, or the table small: an entry of more than three quarters would only push out the rest.
       const fits = (text.length + value.length + entryOverhead) * 4 <= this.#capacity * 3;
-      if (fits && (++name.misses <= volatileAfter || name.last === value)) code = opcode.Indexing;
+      if (fits && (++name.misses <= volatileAfter || isSame(name.last, value))) code = opcode.Indexing;
       name.last = value;
     }
     let index = name.staticIndex;
@@ -225,6 +227,12 @@ export class HpackEncoder {
     this.#entries = entries;
     this.#sizes = sizes;
   }
+}
+
+/** Comparing texts of the same length that are slices of heads is a call into the engine: most are told apart by their ends. */
+function isSame(a: string, b: string): boolean {
+  const end = b.length - 1;
+  return a.length === b.length && (end < 0 || a.charCodeAt(end) === b.charCodeAt(end)) && a === b;
 }
 
 function statusText(status: number): string {
