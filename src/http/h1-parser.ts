@@ -326,7 +326,12 @@ export class H1Parser {
       const id = headerId(bytes, nameStart, nameEnd, nameHashes[line]!);
       const name =
         id === HeaderId.Unknown ? recentName(bytes, nameStart, nameEnd, nameHashes[line]!) : headerNames[id]!;
-      let value = text.substring(valueStarts[line]! - start, valueEnds[line]! - start);
+      const valueStart = valueStarts[line]!;
+      const valueEnd = valueEnds[line]!;
+      let value =
+        id === HeaderId.Host && isLastHost(bytes, valueStart, valueEnd)
+          ? lastHost
+          : text.substring(valueStart - start, valueEnd - start);
       if (isFolded[line] === 1) value = unfold(value);
       if (options.underscores !== UnderscoreAction.Allow && name.includes('_')) {
         if (options.underscores === UnderscoreAction.DropHeader) {
@@ -348,7 +353,7 @@ export class H1Parser {
         seen[id] = stamp;
         if (++count > options.maxHeadersCount) firstError ??= errors.tooManyHeaders;
         if (id === HeaderId.Host) {
-          headers.authority = value;
+          headers.authority = lastHost = value;
           headers.isAuthorityEmpty = value === '';
           continue;
         }
@@ -752,6 +757,16 @@ function columnAfter(part: Buffer, length: number): number {
   const last = part[length - 1];
   if (last === LF) return LINE_START;
   return last === CR && (length === 1 || part[length - 2] === LF) ? AFTER_RETURN : OTHER_COLUMN;
+}
+
+/** The same host again is the same string, which is found to be the same at once by those who look it up. */
+let lastHost = '';
+
+function isLastHost(bytes: Buffer, start: number, end: number): boolean {
+  const length = end - start;
+  if (length !== lastHost.length) return false;
+  for (let i = 0; i < length; i++) if (bytes[start + i] !== lastHost.charCodeAt(i)) return false;
+  return true;
 }
 
 function unfold(value: string): string {
