@@ -29,6 +29,11 @@ export async function portsFor(yaml: string, others: readonly string[] = []): Pr
   return { yaml: rewrite(yaml), port, rewrite };
 }
 
+/** Puts `name` for a port, where that is a number of its own: its digits may stand inside other numbers, decimal or in hex. */
+export function withoutPort(text: string, port: number, name: string): string {
+  return text.replace(new RegExp(`(?<![\\da-f])${port}(?![\\da-f])`, 'g'), name);
+}
+
 export interface Ports {
   readonly yaml: string;
   readonly port: (written: number) => number;

@@ -11,6 +11,7 @@ import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { missing } from '#testing/peers.ts';
 import { type ProxyKind, proxyCommand } from '#testing/proxy-process.ts';
+import { withoutPort } from './black-box.ts';
 import { expectSame, type Side } from './side-by-side.ts';
 import { address, connectionManager, endpoint, type } from './side-by-side-configuration.ts';
 
@@ -374,5 +375,5 @@ async function view(side: Side, name: string): Promise<string[]> {
 }
 
 function withoutPorts(side: Side, text: string): string {
-  return text.replaceAll(String(side.port(21201)), '⟨upstream⟩');
+  return withoutPort(text, side.port(21201), '⟨upstream⟩');
 }

@@ -6,6 +6,7 @@ import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type NameServer, nameServer } from '#testing/name-server.ts';
 import { missing } from '#testing/peers.ts';
+import { withoutPort } from './black-box.ts';
 import { expectSame, type Side } from './side-by-side.ts';
 import { address, connectionManager, type } from './side-by-side-configuration.ts';
 
@@ -190,7 +191,7 @@ async function view(side: Side): Promise<Record<string, string[]>> {
     seen[name] = [
       ...members.sort(),
       ...stats.map((it) => it.replace(/(update_\w+|count): [1-9]\d*$/, '$1: some')),
-    ].map((line) => line.replaceAll(String(side.port(21201)), '⟨upstream⟩'));
+    ].map((line) => withoutPort(line, side.port(21201), '⟨upstream⟩'));
   }
   return seen;
 }

@@ -8,6 +8,7 @@ import { type TestContext, test } from 'node:test';
 import { connect as connectTls } from 'node:tls';
 import { nameServer } from '#testing/name-server.ts';
 import { missing } from '#testing/peers.ts';
+import { withoutPort } from './black-box.ts';
 import { expectSame, type Side } from './side-by-side.ts';
 
 const types = 'type.googleapis.com/envoy.extensions';
@@ -57,7 +58,7 @@ async function start(t: TestContext, side: Side): Promise<void> {
 
 /** Everything with the ports of the configuration. */
 function written(side: Side, text: string): string {
-  return text.replaceAll(String(side.port(upstreamPort)), 'UP');
+  return withoutPort(text, side.port(upstreamPort), 'UP');
 }
 
 const httpListener = (port: number, filters: string, routes: string) =>

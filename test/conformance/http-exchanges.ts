@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ProxyKind, startProxyProcess } from '#testing/proxy-process.ts';
-import { portsFor } from './black-box.ts';
+import { portsFor, withoutPort } from './black-box.ts';
 import { normalize } from './golden/compare.ts';
 import { requestLength } from './golden/scripted-upstream.ts';
 
@@ -103,9 +103,11 @@ async function play(
     return new Map(
       played.map(({ name, text, from }) => [
         name,
-        comparable(
-          `client:\n${text}\nupstream:\n${seen.get(name) ?? ''}\nlog:\n${logs.get(from) ?? ''}`,
-        ).replaceAll(String(port(21201)), '⟨upstream⟩'),
+        withoutPort(
+          comparable(`client:\n${text}\nupstream:\n${seen.get(name) ?? ''}\nlog:\n${logs.get(from) ?? ''}`),
+          port(21201),
+          '⟨upstream⟩',
+        ),
       ]),
     );
   } finally {

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { missing } from '#testing/peers.ts';
 import { type ProxyKind, ProxyProcess } from '#testing/proxy-process.ts';
-import { portsFor } from './black-box.ts';
+import { portsFor, withoutPort } from './black-box.ts';
 import { address, connectionManager, endpoint, type } from './side-by-side-configuration.ts';
 
 interface Run {
@@ -155,11 +155,10 @@ async function play(t: TestContext, kind: ProxyKind, run: Run): Promise<string[]
 
 /** Without times, processes and places in sources, what is built in, and the details of what is wrong with a configuration. */
 function comparable(text: string, port: (written: number) => number): string[] {
-  return text
+  return withoutPort(text, port(21001), '⟨admin⟩')
     .replace(/\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}\]\[\d+\]/g, '⟨time⟩]')
     .replace(/\[(source|src)\/[^\]]*\]/g, '[⟨place⟩]')
     .replace(/base id=\d+/g, 'base id=⟨id⟩')
-    .replaceAll(String(port(21001)), '⟨admin⟩')
     .replace(/ initializing config '[^']*'/, " initializing config '⟨what⟩'")
     .split('\n')
     .filter(

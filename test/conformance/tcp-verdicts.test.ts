@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { missing } from '#testing/peers.ts';
 import { type ProxyKind, type ProxyProcess, startProxyProcess } from '#testing/proxy-process.ts';
-import { portsFor } from './black-box.ts';
+import { portsFor, withoutPort } from './black-box.ts';
 import { cases, withoutIds } from './tcp/cases.ts';
 import { TcpClient } from './tcp/client.ts';
 import { configuration } from './tcp/configuration.ts';
@@ -59,9 +59,7 @@ async function play(t: TestContext, kind: ProxyKind): Promise<Played> {
   const written = [...new Set(configuration(played).match(/(?<!\d)21\d{3}(?!\d)/g) ?? [])].map(Number);
   const normal = (text: string) => {
     let out = withoutIds(text);
-    // Whole numbers only: digits of a port may stand in the bytes that are shown in hex.
-    for (const it of written)
-      out = out.replace(new RegExp(`(?<![\\da-f])${port(it)}(?![\\da-f])`, 'g'), String(it));
+    for (const it of written) out = withoutPort(out, port(it), String(it));
     return out;
   };
   const seen = new Map<string, unknown>();

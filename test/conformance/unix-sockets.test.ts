@@ -9,6 +9,7 @@ import { test } from 'node:test';
 import { freePorts } from '#testing/free-ports.ts';
 import { missing } from '#testing/peers.ts';
 import { type ProxyKind, startProxyProcess } from '#testing/proxy-process.ts';
+import { withoutPort } from './black-box.ts';
 
 const type = (name: string) => `type.googleapis.com/envoy.extensions.${name}`;
 const ip = (address: string, port: number, more: object = {}) => ({
@@ -115,7 +116,7 @@ async function play(kind: ProxyKind): Promise<object> {
   });
   const tidy = (text: string) =>
     ports
-      .reduce((all, port, i) => all.replaceAll(String(port), `PORT${i}`), text.replaceAll(folder, 'FOLDER'))
+      .reduce((all, port, i) => withoutPort(all, port, `PORT${i}`), text.replaceAll(folder, 'FOLDER'))
       // Ports of clients.
       .replace(/(?<=[.\d\]]:|[:.]\d+ )\d{4,5}\b|(?<=REMOTE_PORT",)\d{4,5}/g, 'N');
   const clients: readonly NetConnectOpts[] = [

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { freePorts } from '#testing/free-ports.ts';
 import { type ProxyKind, type ProxyProcess, startProxyProcess } from '#testing/proxy-process.ts';
+import { withoutPort } from '../black-box.ts';
 import { diffLines, normalize } from '../golden/compare.ts';
 import { requestLength } from '../golden/scripted-upstream.ts';
 import { connectionKey } from '../http-exchanges.ts';
@@ -191,7 +192,7 @@ class Side {
   #comparable(text: string): string {
     let comparable = normalize(dechunk(text)).replace(/⟨ms \d+⟩/g, '⟨ms⟩');
     this.#hidden.forEach((port, i) => {
-      comparable = comparable.replaceAll(String(port), `⟨port ${i}⟩`);
+      comparable = withoutPort(comparable, port, `⟨port ${i}⟩`);
     });
     return comparable;
   }

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { freePorts } from '#testing/free-ports.ts';
 import { type ProxyKind, type ProxyProcess, startProxyProcess } from '#testing/proxy-process.ts';
+import { withoutPort } from '../black-box.ts';
 import { normalize } from '../golden/compare.ts';
 import { requestLength } from '../golden/scripted-upstream.ts';
 import { dechunk } from './dechunk.ts';
@@ -143,7 +144,7 @@ export class Side {
   #comparable(text: string): string {
     let comparable = normalize(dechunk(text)).replace(/⟨ms \d+⟩/g, '⟨ms⟩');
     this.#ports.forEach((port, i) => {
-      comparable = comparable.replaceAll(String(port), `⟨listener ${i}⟩`);
+      comparable = withoutPort(comparable, port, `⟨listener ${i}⟩`);
     });
     return comparable;
   }
