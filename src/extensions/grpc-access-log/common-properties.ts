@@ -5,6 +5,7 @@ import type { CustomTags } from '#extension/custom-tags.ts';
 import { AccessLogType, type FormatContext } from '#extension/formatter.ts';
 import { ResponseFlag } from '#extension/response-flag.ts';
 import type { CertificateInfo, StreamInfo } from '#extension/stream-info.ts';
+import { cipherSuiteIds } from '#net/cipher-suites.ts';
 import type {
   AccessLogCommonInit,
   AccessLogType as AccessLogTypeName,
@@ -13,7 +14,6 @@ import type {
   TLSPropertiesInit,
 } from '#schema/messages/envoy/data/accesslog/v3.ts';
 import type { DurationInit, JsonObject } from '#schema/values.ts';
-import { cipherSuiteIds } from './cipher-suites.ts';
 
 export function commonProperties(context: FormatContext, tags: CustomTags): AccessLogCommonInit {
   const { info } = context;

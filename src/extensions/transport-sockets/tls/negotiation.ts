@@ -1,5 +1,6 @@
 // What BoringSSL would agree on with a client, where OpenSSL has to be led to it or cannot tell afterwards.
 import type { X509Certificate } from 'node:crypto';
+import { cipherSuiteIds } from '#net/cipher-suites.ts';
 import { type ClientHello, Extension } from '#net/client-hello.ts';
 import type { DownstreamTlsConfig, TlsConfig } from './config.ts';
 import { curveOf } from './secure-context.ts';
@@ -8,29 +9,6 @@ const tls13 = 0x0304;
 const tls12 = 0x0303;
 /** X25519MLKEM768, which is for TLS 1.3 only. */
 const mlkem = 0x11ec;
-
-/** IANA's numbers of the suites that BoringSSL knows, by OpenSSL's names. */
-const suiteIds: Readonly<Record<string, number>> = {
-  TLS_AES_128_GCM_SHA256: 0x1301,
-  TLS_AES_256_GCM_SHA384: 0x1302,
-  TLS_CHACHA20_POLY1305_SHA256: 0x1303,
-  'AES128-SHA': 0x002f,
-  'AES256-SHA': 0x0035,
-  'AES128-GCM-SHA256': 0x009c,
-  'AES256-GCM-SHA384': 0x009d,
-  'ECDHE-ECDSA-AES128-SHA': 0xc009,
-  'ECDHE-ECDSA-AES256-SHA': 0xc00a,
-  'ECDHE-RSA-AES128-SHA': 0xc013,
-  'ECDHE-RSA-AES256-SHA': 0xc014,
-  'ECDHE-ECDSA-AES128-SHA256': 0xc023,
-  'ECDHE-RSA-AES128-SHA256': 0xc027,
-  'ECDHE-ECDSA-AES128-GCM-SHA256': 0xc02b,
-  'ECDHE-ECDSA-AES256-GCM-SHA384': 0xc02c,
-  'ECDHE-RSA-AES128-GCM-SHA256': 0xc02f,
-  'ECDHE-RSA-AES256-GCM-SHA384': 0xc030,
-  'ECDHE-RSA-CHACHA20-POLY1305': 0xcca8,
-  'ECDHE-ECDSA-CHACHA20-POLY1305': 0xcca9,
-};
 
 /** By all their names; `name` is BoringSSL's. */
 const groupByName: ReadonlyMap<string, { readonly id: number; readonly name: string }> = new Map([
@@ -68,7 +46,7 @@ export function takenCurves(config: DownstreamTlsConfig, hello: ClientHello): re
     return ecdsaCurves.filter((it) => signatures.includes(it.signature)).map((it) => it.name);
   const takesEcdsa = config.suites
     .flat()
-    .some((it) => it.startsWith('ECDHE-ECDSA-') && ciphers.includes(suiteIds[it]!) && isFor(it, hello));
+    .some((it) => it.startsWith('ECDHE-ECDSA-') && ciphers.includes(cipherSuiteIds[it]!) && isFor(it, hello));
   return takesEcdsa ? ecdsaCurves.filter((it) => groups.includes(it.group)).map((it) => it.name) : [];
 }
 
@@ -88,8 +66,8 @@ function agreedSuite(config: DownstreamTlsConfig, hello: ClientHello, isEcdsa: b
   const entries = config.prefersClientCiphers ? [config.suites.flat()] : config.suites;
   for (const equals of entries) {
     // A word for several, `ECDHE+AES`.
-    if (equals.some((it) => !(it in suiteIds))) return '';
-    const place = (it: string) => hello.ciphers.indexOf(suiteIds[it]!);
+    if (equals.some((it) => !(it in cipherSuiteIds))) return '';
+    const place = (it: string) => hello.ciphers.indexOf(cipherSuiteIds[it]!);
     const offered = equals.filter((it) => isOffered(it, hello, isEcdsa));
     if (offered.length > 0) return offered.reduce((a, b) => (place(a) <= place(b) ? a : b));
   }
@@ -98,7 +76,9 @@ function agreedSuite(config: DownstreamTlsConfig, hello: ClientHello, isEcdsa: b
 
 function isOffered(suite: string, hello: ClientHello, isEcdsa: boolean): boolean {
   return (
-    suite.includes('ECDSA') === isEcdsa && isFor(suite, hello) && hello.ciphers.includes(suiteIds[suite]!)
+    suite.includes('ECDSA') === isEcdsa &&
+    isFor(suite, hello) &&
+    hello.ciphers.includes(cipherSuiteIds[suite]!)
   );
 }
 
@@ -116,8 +96,8 @@ export const noAgreement: Agreement = { version: 'TLSv1.2', cipher: '', group: '
 /** What the server has answered to the ClientHello, if it has. */
 export function agreementOn(config: DownstreamTlsConfig, hello: ClientHello, isEcdsa: boolean): Agreement {
   if (agreesOnTls13(config, hello)) {
-    const id = hello.ciphers.find((it) => config.tls13Suites.some((name) => suiteIds[name] === it));
-    const cipher = config.tls13Suites.find((name) => suiteIds[name] === id) ?? '';
+    const id = hello.ciphers.find((it) => config.tls13Suites.some((name) => cipherSuiteIds[name] === it));
+    const cipher = config.tls13Suites.find((name) => cipherSuiteIds[name] === id) ?? '';
     return { version: 'TLSv1.3', cipher, group: agreedGroup(config, hello) };
   }
   const cipher = agreedSuite(config, hello, isEcdsa);

@@ -18,9 +18,8 @@ import type {
   UpstreamTransport,
 } from '#extension/transport-socket.ts';
 import { mayBeUsed } from '#net/tls-certificate.ts';
-import { askForName } from '#net/tls-handle.ts';
 import { refusedHelloText, tlsErrorReason, tlsErrorText, tlsResetText } from '#net/tls-error.ts';
-import { peerChain } from '#net/tls-handle.ts';
+import { askForName, peerChain } from '#net/tls-handle.ts';
 import type { Scope } from '#stats/store.ts';
 import type { UpstreamTlsConfig } from './config.ts';
 import { certificatesNow, validationNow } from './current-secrets.ts';
