@@ -5,7 +5,7 @@ import { Agent, createServer, get } from 'node:http';
 import { type TestContext, test } from 'node:test';
 import { missing } from '#testing/peers.ts';
 import { expectSame, type Side } from './side-by-side.ts';
-import { address, connectionManager, type } from './side-by-side-configuration.ts';
+import { frontYaml, type } from './side-by-side-configuration.ts';
 
 const requests = 600;
 /** Of all requests: five standard deviations of a share of a half. */
@@ -177,27 +177,10 @@ function yaml(): string {
     match: { path: `/${name}` },
     route: { cluster: name },
   }));
-  return JSON.stringify({
-    admin: { address: address(21001) },
-    static_resources: {
-      listeners: [
-        {
-          name: 'front',
-          address: address(21000),
-          filter_chains: [
-            {
-              filters: [
-                connectionManager({
-                  route_config: { virtual_hosts: [{ name: 'all', domains: ['*'], routes }] },
-                }),
-              ],
-            },
-          ],
-        },
-      ],
-      clusters: Object.entries(clusters).map(([name, more]) => ({ name, ...more })),
-    },
-  });
+  return frontYaml(
+    routes,
+    Object.entries(clusters).map(([name, more]) => ({ name, ...more })),
+  );
 }
 
 /** On every address of this machine; each answers with its own. */

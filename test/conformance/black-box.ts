@@ -13,6 +13,12 @@ export const proxyKind: ProxyKind = process.env.PROXY === 'envoy' ? 'envoy' : 'c
 /** For the `skip` of a test that runs against either. */
 export const proxyMissing: string | false = proxyKind === 'envoy' && missing('envoy');
 
+/** For either proxy: one worker, and access logs that are written soon. */
+export const quickLogs: readonly string[] = [
+  ...['--concurrency', '1', '--use-dynamic-base-id'],
+  ...['--file-flush-interval-msec', '20', '-l', 'error'],
+];
+
 export interface BlackBox {
   readonly proxy: ProxyProcess;
   /** The port that stands for a port of the configuration. */

@@ -13,7 +13,7 @@ import { missing } from '#testing/peers.ts';
 import { type ProxyKind, proxyCommand } from '#testing/proxy-process.ts';
 import { withoutPort } from './black-box.ts';
 import { expectSame, type Side } from './side-by-side.ts';
-import { address, connectionManager, endpoint, type } from './side-by-side-configuration.ts';
+import { address, endpoint, frontYaml, type } from './side-by-side-configuration.ts';
 
 const limits = (thresholds: object) => ({ circuit_breakers: { thresholds: [thresholds] } });
 const protocol = (common: object) => ({
@@ -275,32 +275,15 @@ function yamlOf(all: Readonly<Record<string, object>>, route: object = { timeout
     match: { prefix: `/${name}/` },
     route: { cluster: name, ...route },
   }));
-  return JSON.stringify({
-    admin: { address: address(21001) },
-    ...top,
-    static_resources: {
-      listeners: [
-        {
-          name: 'front',
-          address: address(21000),
-          filter_chains: [
-            {
-              filters: [
-                connectionManager({
-                  route_config: { virtual_hosts: [{ name: 'all', domains: ['*'], routes }] },
-                }),
-              ],
-            },
-          ],
-        },
-      ],
-      clusters: Object.entries(all).map(([name, more]) => ({
-        name,
-        load_assignment: endpoint(name, 21201),
-        ...more,
-      })),
-    },
-  });
+  return frontYaml(
+    routes,
+    Object.entries(all).map(([name, more]) => ({
+      name,
+      load_assignment: endpoint(name, 21201),
+      ...more,
+    })),
+    top,
+  );
 }
 
 /** On a connection of its own. */

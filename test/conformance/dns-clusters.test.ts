@@ -8,7 +8,7 @@ import { type NameServer, nameServer } from '#testing/name-server.ts';
 import { missing } from '#testing/peers.ts';
 import { withoutPort } from './black-box.ts';
 import { expectSame, type Side } from './side-by-side.ts';
-import { address, connectionManager, type } from './side-by-side-configuration.ts';
+import { frontYaml, type } from './side-by-side-configuration.ts';
 
 const nameServerAddress = { socket_address: { address: '127.0.0.1', port_value: 21053 } };
 const cares = {
@@ -139,46 +139,29 @@ function yaml(): string {
     match: { path: `/${name}` },
     route: { cluster: name },
   }));
-  return JSON.stringify({
-    admin: { address: address(21001) },
-    static_resources: {
-      listeners: [
-        {
-          name: 'front',
-          address: address(21000),
-          filter_chains: [
-            {
-              filters: [
-                connectionManager({
-                  route_config: { virtual_hosts: [{ name: 'all', domains: ['*'], routes }] },
-                }),
-              ],
-            },
-          ],
-        },
-      ],
-      clusters: Object.entries(clusters).map(([name, { names, weights = [], fields }]) => ({
-        name,
-        ...(fields !== undefined &&
-          !('cluster_type' in fields) &&
-          !('dns_resolution_config' in fields) &&
-          cares),
-        ...fields,
-        wait_for_warm_on_init: false,
-        load_assignment: {
-          cluster_name: name,
-          endpoints: [
-            {
-              lb_endpoints: names.map((it, i) => ({
-                endpoint: { address: { socket_address: { address: it, port_value: 21201 } } },
-                load_balancing_weight: weights[i] ?? 1,
-              })),
-            },
-          ],
-        },
-      })),
-    },
-  });
+  return frontYaml(
+    routes,
+    Object.entries(clusters).map(([name, { names, weights = [], fields }]) => ({
+      name,
+      ...(fields !== undefined &&
+        !('cluster_type' in fields) &&
+        !('dns_resolution_config' in fields) &&
+        cares),
+      ...fields,
+      wait_for_warm_on_init: false,
+      load_assignment: {
+        cluster_name: name,
+        endpoints: [
+          {
+            lb_endpoints: names.map((it, i) => ({
+              endpoint: { address: { socket_address: { address: it, port_value: 21201 } } },
+              load_balancing_weight: weights[i] ?? 1,
+            })),
+          },
+        ],
+      },
+    })),
+  );
 }
 
 /** Members, and what is counted: how often is a matter of moments, whether at all is not. */

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ProxyKind, startProxyProcess } from '#testing/proxy-process.ts';
-import { portsFor, withoutPort } from './black-box.ts';
+import { portsFor, quickLogs, withoutPort } from './black-box.ts';
 import { normalize } from './golden/compare.ts';
 import { requestLength } from './golden/scripted-upstream.ts';
 
@@ -82,15 +82,7 @@ async function play(
     folder,
     yaml,
     adminPort: port(21001),
-    arguments: [
-      '--concurrency',
-      '1',
-      '--use-dynamic-base-id',
-      '--file-flush-interval-msec',
-      '20',
-      '-l',
-      'error',
-    ],
+    arguments: quickLogs,
   });
   try {
     const played = await Promise.all(exchanges.map((it) => exchange(it, port(it.port))));

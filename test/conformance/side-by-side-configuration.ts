@@ -30,3 +30,29 @@ export const endpoint = (cluster: string, port: number) => ({
   cluster_name: cluster,
   endpoints: [{ lb_endpoints: [{ endpoint: { address: address(port) } }] }],
 });
+
+/** A bootstrap with one listener on port 21000 that has `routes`. */
+export function frontYaml(routes: readonly object[], clusters: readonly object[], top: object = {}): string {
+  return JSON.stringify({
+    admin: { address: address(21001) },
+    ...top,
+    static_resources: {
+      listeners: [
+        {
+          name: 'front',
+          address: address(21000),
+          filter_chains: [
+            {
+              filters: [
+                connectionManager({
+                  route_config: { virtual_hosts: [{ name: 'all', domains: ['*'], routes }] },
+                }),
+              ],
+            },
+          ],
+        },
+      ],
+      clusters,
+    },
+  });
+}

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { freePorts } from '#testing/free-ports.ts';
 import { type ProxyKind, type ProxyProcess, startProxyProcess } from '#testing/proxy-process.ts';
-import { withoutPort } from '../black-box.ts';
+import { quickLogs, withoutPort } from '../black-box.ts';
 import { diffLines, normalize } from '../golden/compare.ts';
 import { requestLength } from '../golden/scripted-upstream.ts';
 import { connectionKey } from '../http-exchanges.ts';
@@ -143,15 +143,7 @@ class Side {
       folder,
       yaml: JSON.stringify(bootstrap),
       adminPort: admin!,
-      arguments: [
-        '--concurrency',
-        '1',
-        '--use-dynamic-base-id',
-        '--file-flush-interval-msec',
-        '20',
-        '-l',
-        'error',
-      ],
+      arguments: quickLogs,
     });
     return new Side(proxy, configurations, ports, [...ports, up!, mirror!, dead!], folder, upstreams);
   }

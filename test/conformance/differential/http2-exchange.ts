@@ -38,7 +38,6 @@ export function asHttp2({ pieces, number }: RandomExchange): Http2Request | unde
     const name = line.slice(0, colon).toLowerCase();
     const value = line.slice(colon + 1).trim();
     if (colon <= 0 || !/^[a-z0-9-]+$/.test(name) || connectionNames.has(name)) continue;
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: what node sends
     if (!/^[\t\x20-\x7e]*$/.test(value)) continue;
     if (name === 'host') headers[':authority'] ??= value;
     else if (name !== 'content-length') {

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { freePorts } from '#testing/free-ports.ts';
 import { type ProxyKind, type ProxyProcess, startProxyProcess } from '#testing/proxy-process.ts';
-import { withoutPort } from '../black-box.ts';
+import { quickLogs, withoutPort } from '../black-box.ts';
 import { normalize } from '../golden/compare.ts';
 import { requestLength } from '../golden/scripted-upstream.ts';
 import { dechunk } from './dechunk.ts';
@@ -96,15 +96,7 @@ export class Side {
       folder,
       yaml,
       adminPort: ports[1]!,
-      arguments: [
-        '--concurrency',
-        '1',
-        '--use-dynamic-base-id',
-        '--file-flush-interval-msec',
-        '20',
-        '-l',
-        'error',
-      ],
+      arguments: quickLogs,
     });
     return new Side(proxy, [ports[0]!, ports[5]!, ports[6]!], folder, [http1, http2], sockets, seen);
   }
