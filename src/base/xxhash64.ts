@@ -1,43 +1,109 @@
 // XXH64, which Envoy hashes with: of header values, addresses and keys, for load balancing.
+import { Uint64 } from './uint64.ts';
 
-const mask = (1n << 64n) - 1n;
-const prime1 = 0x9e3779b185ebca87n;
-const prime2 = 0xc2b2ae3d27d4eb4fn;
-const prime3 = 0x165667b19e3779f9n;
-const prime4 = 0x85ebca77c2b2ae63n;
-const prime5 = 0x27d4eb2f165667c5n;
+const p1h = 0x9e3779b1 | 0;
+const p1l = 0x85ebca87 | 0;
+const p2h = 0xc2b2ae3d | 0;
+const p2l = 0x27d4eb4f;
+const p3h = 0x165667b1;
+const p3l = 0x9e3779f9 | 0;
+const p4h = 0x85ebca77 | 0;
+const p4l = 0xc2b2ae63 | 0;
+const p5h = 0x27d4eb2f;
+const p5l = 0x165667c5;
 
-const rotate = (value: bigint, bits: bigint) => ((value << bits) | (value >> (64n - bits))) & mask;
-const round = (state: bigint, input: bigint) =>
-  (rotate((state + input * prime2) & mask, 31n) * prime1) & mask;
-const merge = (hash: bigint, state: bigint) => ((hash ^ round(0n, state)) * prime1 + prime4) & mask;
+const lanes = [new Uint64(), new Uint64(), new Uint64(), new Uint64()] as const;
+const word = new Uint64();
+const sum = new Uint64();
 
-/** Of the text's bytes in UTF-8. */
-export function xxHash64(text: string, seed = 0n): bigint {
-  const bytes = Buffer.from(text, 'utf8');
-  const { length } = bytes;
+/** Of the text's bytes: it is latin1. */
+export function xxHash64(text: string, into: Uint64, seedLow = 0, seedHigh = 0): void {
+  const { length } = text;
   let at = 0;
-  let hash: bigint;
   if (length >= 32) {
-    const states = [(seed + prime1 + prime2) & mask, (seed + prime2) & mask, seed, (seed - prime1) & mask];
-    for (; at + 32 <= length; at += 32) {
-      for (let i = 0; i < 4; i++) states[i] = round(states[i]!, bytes.readBigUInt64LE(at + 8 * i));
+    start(lanes[0], seedHigh, seedLow, (p1h + p2h) | 0, (p1l + p2l) | 0);
+    start(lanes[1], seedHigh, seedLow, p2h, p2l);
+    start(lanes[2], seedHigh, seedLow, 0, 0);
+    start(lanes[3], seedHigh, seedLow, ~p1h, -p1l | 0);
+    for (; at + 32 <= length; at += 32)
+      for (let i = 0; i < 4; i++) round(lanes[i]!, bytes4(text, at + 8 * i + 4), bytes4(text, at + 8 * i));
+    into.set(0, 0);
+    addRotated(into, lanes[0], 1);
+    addRotated(into, lanes[1], 7);
+    addRotated(into, lanes[2], 12);
+    addRotated(into, lanes[3], 18);
+    for (let i = 0; i < 4; i++) {
+      word.set(0, 0);
+      round(word, lanes[i]!.high, lanes[i]!.low);
+      into.xor(word.high, word.low);
+      into.multiply(p1h, p1l);
+      into.add(p4h, p4l);
     }
-    const [a, b, c, d] = states as [bigint, bigint, bigint, bigint];
-    hash = (rotate(a, 1n) + rotate(b, 7n) + rotate(c, 12n) + rotate(d, 18n)) & mask;
-    for (const state of states) hash = merge(hash, state);
-  } else hash = (seed + prime5) & mask;
-  hash = (hash + BigInt(length)) & mask;
-  for (; at + 8 <= length; at += 8)
-    hash = (rotate(hash ^ round(0n, bytes.readBigUInt64LE(at)), 27n) * prime1 + prime4) & mask;
+  } else start(into, seedHigh, seedLow, p5h, p5l);
+  into.add(0, length);
+  for (; at + 8 <= length; at += 8) {
+    word.set(0, 0);
+    round(word, bytes4(text, at + 4), bytes4(text, at));
+    into.xor(word.high, word.low);
+    into.rotateLeft(27);
+    into.multiply(p1h, p1l);
+    into.add(p4h, p4l);
+  }
   if (at + 4 <= length) {
-    const word = (BigInt(bytes.readUInt32LE(at)) * prime1) & mask;
-    hash = (rotate(hash ^ word, 23n) * prime2 + prime3) & mask;
+    word.set(0, bytes4(text, at));
+    word.multiply(p1h, p1l);
+    into.xor(word.high, word.low);
+    into.rotateLeft(23);
+    into.multiply(p2h, p2l);
+    into.add(p3h, p3l);
     at += 4;
   }
-  for (; at < length; at++)
-    hash = (rotate(hash ^ ((BigInt(bytes[at]!) * prime5) & mask), 11n) * prime1) & mask;
-  hash = ((hash ^ (hash >> 33n)) * prime2) & mask;
-  hash = ((hash ^ (hash >> 29n)) * prime3) & mask;
-  return hash ^ (hash >> 32n);
+  for (; at < length; at++) {
+    word.set(0, text.charCodeAt(at) & 0xff);
+    word.multiply(p5h, p5l);
+    into.xor(word.high, word.low);
+    into.rotateLeft(11);
+    into.multiply(p1h, p1l);
+  }
+  into.xorShifted(33);
+  into.multiply(p2h, p2l);
+  into.xorShifted(29);
+  into.multiply(p3h, p3l);
+  into.xorShifted(32);
+}
+
+/** Of a text whose hash is wanted once in a while. */
+export function xxHash64Of(text: string): Uint64 {
+  const hash = new Uint64();
+  xxHash64(text, hash);
+  return hash;
+}
+
+function start(lane: Uint64, seedHigh: number, seedLow: number, high: number, low: number): void {
+  lane.set(seedHigh, seedLow);
+  lane.add(high, low);
+}
+
+function round(lane: Uint64, high: number, low: number): void {
+  sum.set(high, low);
+  sum.multiply(p2h, p2l);
+  lane.add(sum.high, sum.low);
+  lane.rotateLeft(31);
+  lane.multiply(p1h, p1l);
+}
+
+function addRotated(into: Uint64, { high, low }: Uint64, bits: number): void {
+  sum.set(high, low);
+  sum.rotateLeft(bits);
+  into.add(sum.high, sum.low);
+}
+
+/** Little-endian. */
+function bytes4(text: string, at: number): number {
+  return (
+    (text.charCodeAt(at) & 0xff) |
+    ((text.charCodeAt(at + 1) & 0xff) << 8) |
+    ((text.charCodeAt(at + 2) & 0xff) << 16) |
+    (text.charCodeAt(at + 3) << 24)
+  );
 }

@@ -3,7 +3,8 @@
 import { basename, dirname } from 'node:path';
 import { logger } from '#base/logger.ts';
 import { watchMoves } from '#base/watch-moves.ts';
-import { xxHash64 } from '#base/xxhash64.ts';
+import { latin1OfUtf8 } from '#base/utf8.ts';
+import { xxHash64Of } from '#base/xxhash64.ts';
 import type { ConfigError } from '#config/config-error.ts';
 import { formatProblems } from '#config/format-problems.ts';
 import { type LoadedResponse, loadDiscoveryFile, type RunningProxy } from '#config/load.ts';
@@ -119,7 +120,7 @@ export class FileSubscription {
       if ('refusal' in decoded) this.#owner.onUpdateFailed();
     } else {
       stats.updateTime.value = Date.now();
-      stats.version.value = hashValue(xxHash64(version));
+      stats.version.value = hashValue(xxHash64Of(latin1OfUtf8(version)).toBigInt());
       stats.versionText.value = version;
       stats.updateSuccess.value++;
     }
