@@ -38,7 +38,7 @@ export async function supportedPage(): Promise<string> {
     'What a listener takes is in [listeners.md](listeners.md). What may change while the proxy runs is in',
     '[dynamic-configuration.md](dynamic-configuration.md).',
     '',
-    'Next: xDS over gRPC and REST, active health checks, outlier detection, hash policies, tracing. Differences are in [differences.md](differences.md).',
+    'Next: xDS over gRPC and REST, active health checks, outlier detection, tracing. Differences are in [differences.md](differences.md).',
   ];
   const unknown = registry.all.filter((it) => kinds[it.kind] === undefined);
   if (unknown.length > 0)

@@ -236,6 +236,7 @@ export class Server {
       clock: systemClock,
       files: context,
       dnsCaches: this.#dnsCaches,
+      runtime: () => this.operator.runtime.values(),
       post,
       needs: (message) => this.#needSecrets(message),
     });

@@ -1,4 +1,5 @@
 // The contract of load-balancing policies. A policy is told about hosts when they change and asked for one per request.
+import type { Uint64 } from '#base/uint64.ts';
 import type { ParseContext } from '#config/parse-context.ts';
 import type { HeaderMap } from '#http/header-map.ts';
 import type { TlvData } from './proxy-protocol-config.ts';
@@ -58,13 +59,17 @@ export interface LocalityHosts {
 export interface PickContext {
   /** Not negative, 31 bits, new for every pick. */
   readonly random: number;
-  /** Of the route's hash policies; undefined when none gave one. */
-  readonly hash: bigint | undefined;
+  /** How many hosts of this choice were refused before: for policies that would choose the same again. */
+  readonly refusals?: number;
   /** Subset selection by the route. */
   readonly metadataMatch: Readonly<Record<string, unknown>> | undefined;
   /** Of whom the host is for; absent for requests of our own. */
   readonly streamInfo?: StreamInfo | undefined;
   readonly requestHeaders?: HeaderMap | undefined;
+  /** Hot. Of the route's hash policies; false when none gave one. */
+  computeHash?(into: Uint64): boolean;
+  /** The response gets this cookie, if there will be one. */
+  setCookie?(text: string): void;
 }
 
 /** What chooses a host of a cluster. */
@@ -88,6 +93,26 @@ export interface HostChooser {
   choose(context: PickContext): Host | undefined;
 }
 
+/** One cluster's policy of consistent hashing in one worker: the same key finds the same host wherever it is asked. */
+export interface HashingPolicy {
+  readonly weighsLocalities: boolean;
+  /** Hot. Instead of what the context computes; false when there is nothing to hash. */
+  computeHash?(context: PickContext, into: Uint64): boolean;
+  /** Called when hosts have changed, also with none. */
+  tableOf(hosts: readonly WeightedHost[]): HashTable;
+}
+
+export interface WeightedHost {
+  readonly host: Host;
+  /** Its share. Together they are at most 1. */
+  readonly weight: number;
+}
+
+export interface HashTable {
+  /** Hot. No allocation. An index of the hosts; -1 when there are none. */
+  choose(hash: Uint64, refusals: number): number;
+}
+
 /** One that has to find its hosts first. */
 export interface WaitingLoadBalancer extends LoadBalancer {
   /**
@@ -100,7 +125,22 @@ export interface WaitingLoadBalancer extends LoadBalancer {
 export interface LoadBalancerExtension<Message = never, Config = never> extends Extension<'load_balancer'> {
   parse(message: Message, at: ParseContext, registry: Registry): Config;
   /** Once per cluster and worker. */
-  prepare(config: Config, services: WorkerServices): LoadBalancingPolicy;
+  prepare(config: Config, services: WorkerServices, load: ClusterLoad): LoadBalancingPolicy | HashingPolicy;
+  /** Main thread: what is shown of the tables that the workers make. */
+  readonly gauges?: TableGauges<Config>;
+}
+
+export interface ClusterLoad {
+  /** Requests of the cluster under way on this thread. */
+  readonly activeRequests: number;
+}
+
+export interface TableGauges<Config> {
+  readonly weighsLocalities: (config: Config) => boolean;
+  /** Below `cluster.<name>.` */
+  readonly names: readonly string[];
+  /** In the order of the names. There is at least one host. */
+  readonly values: (config: Config, hosts: readonly WeightedHost[]) => readonly number[];
 }
 
 /** Only carries the types. */

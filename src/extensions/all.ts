@@ -30,7 +30,9 @@ import { proxyProtocol } from './listener-filters/proxy-protocol/index.ts';
 import { listenerSetFilterState } from './listener-filters/set-filter-state/index.ts';
 import { tlsInspector } from './listener-filters/tls-inspector/index.ts';
 import { leastRequest } from './load-balancers/least-request/index.ts';
+import { maglev } from './load-balancers/maglev/index.ts';
 import { random } from './load-balancers/random/index.ts';
+import { ringHash } from './load-balancers/ring-hash/index.ts';
 import { roundRobin } from './load-balancers/round-robin/index.ts';
 import { connectionLimit } from './network-filters/connection-limit/index.ts';
 import { networkDirectResponse } from './network-filters/direct-response/index.ts';
@@ -68,6 +70,8 @@ export const extensions: readonly Extension[] = [
   tcpGrpcAccessLogger,
   roundRobin,
   leastRequest,
+  ringHash,
+  maglev,
   random,
   earlyHeaderMutation,
   xffDetection,

@@ -50,6 +50,8 @@ export const clusterRules: readonly Rule[] = [
     checkOptions(cluster, at);
     checkEndpoints(cluster, at, scope);
   }),
+  rule('envoy.extensions.load_balancing_policies.ring_hash.v3.RingHash', checkRing),
+  rule('envoy.extensions.load_balancing_policies.maglev.v3.Maglev', checkTable),
   rule('envoy.config.cluster.v3.CircuitBreakers', (breakers, at) => {
     breakers.per_host_thresholds.forEach((limits, i) => {
       for (const field of notPerHost) {
@@ -275,38 +277,39 @@ export function isIpAddress(text: string): boolean {
 }
 
 function checkHashing(cluster: Cluster, at: ParseContext): void {
-  if (cluster.lb_policy === 'RING_HASH') {
-    const min = cluster.ring_hash_lb_config?.minimum_ring_size ?? 1024n;
-    const max = cluster.ring_hash_lb_config?.maximum_ring_size ?? 8388608n;
-    if (min > max) {
-      at.field('ring_hash_lb_config').fail(
-        `"minimum_ring_size" (${min}) is larger than "maximum_ring_size" (${max})`,
-        {
-          rule: 'hash-table-size',
-          envoy: `ring hash: minimum_ring_size (${min}) > maximum_ring_size (${max})`,
-          suggestion: 'swap them',
-        },
-      );
-    }
-    checkHostnameHashing(cluster, at);
-  }
-  if (cluster.lb_policy === 'MAGLEV') {
-    const size = cluster.maglev_lb_config?.table_size;
-    if (size !== undefined && !isPrime(Number(size)) && size <= 5000011n) {
-      let next = Number(size);
-      while (!isPrime(next)) next++;
-      at.field('maglev_lb_config')
-        .field('table_size')
-        .fail(`${size} is not a prime number`, {
-          rule: 'hash-table-size',
-          got: size,
-          envoy: 'The table size of maglev must be prime number',
-          expected: 'a prime number',
-          suggestion: `the next prime number is ${next}`,
-        });
-    }
-    checkHostnameHashing(cluster, at);
-  }
+  if (cluster.lb_policy === 'RING_HASH')
+    checkRing(cluster.ring_hash_lb_config, at.field('ring_hash_lb_config'));
+  else if (cluster.lb_policy === 'MAGLEV') checkTable(cluster.maglev_lb_config, at.field('maglev_lb_config'));
+  else return;
+  checkHostnameHashing(cluster, at);
+}
+
+function checkRing(
+  config: { readonly minimum_ring_size?: bigint; readonly maximum_ring_size?: bigint } | undefined,
+  at: ParseContext,
+): void {
+  const min = config?.minimum_ring_size ?? 1024n;
+  const max = config?.maximum_ring_size ?? 8388608n;
+  if (min <= max) return;
+  at.fail(`"minimum_ring_size" (${min}) is larger than "maximum_ring_size" (${max})`, {
+    rule: 'hash-table-size',
+    envoy: `ring hash: minimum_ring_size (${min}) > maximum_ring_size (${max})`,
+    suggestion: 'swap them',
+  });
+}
+
+function checkTable(config: { readonly table_size?: bigint } | undefined, at: ParseContext): void {
+  const size = config?.table_size;
+  if (size === undefined || isPrime(Number(size)) || size > 5000011n) return;
+  let next = Number(size);
+  while (!isPrime(next)) next++;
+  at.field('table_size').fail(`${size} is not a prime number`, {
+    rule: 'hash-table-size',
+    got: size,
+    envoy: 'The table size of maglev must be prime number',
+    expected: 'a prime number',
+    suggestion: `the next prime number is ${next}`,
+  });
 }
 
 function checkHostnameHashing(cluster: Cluster, at: ParseContext): void {

@@ -41,7 +41,6 @@ export class AsyncRequest implements AsyncStream, AttemptOwner, PickContext, Tim
   readonly #retryPolicy: RetryPolicy | null;
   /** 0: none. */
   readonly perTryTimeoutMs: number;
-  readonly hash = undefined;
   readonly metadataMatch = undefined;
   readonly perTryIdleTimeoutMs = 0;
   random: number = nextRandom();

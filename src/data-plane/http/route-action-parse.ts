@@ -1,11 +1,12 @@
 // The actions of a route, from messages to plain data: forward, redirect, direct response, and the policies they carry.
-import { substitutionProblem } from '#base/regex.ts';
 import { latin1OfUtf8 } from '#base/utf8.ts';
 import type { ParseContext } from '#config/parse-context.ts';
 import { readDataSource } from '#extension/data-source.ts';
 import { checkFormat, parseFormatString } from '#extension/format-config.ts';
 import { parseHeaderMutations } from '#extension/header-mutation-config.ts';
-import { parseHeaderMatchers, parseRegex } from '#extension/matchers/parse.ts';
+import { parseHashPolicies } from '#extension/hash-policy-config.ts';
+import { parseHeaderMatchers } from '#extension/matchers/parse.ts';
+import { parseSubstitute } from '#extension/matchers/substitute.ts';
 import { parseProxyProtocol } from '#extension/proxy-protocol-config.ts';
 import { parseRateLimits } from '#extension/rate-limit-policy.ts';
 import { type Configured, type Registry, typeOf } from '#extension/registry.ts';
@@ -19,7 +20,6 @@ import type {
   RetryPolicy,
   Route,
   RouteAction,
-  RouteAction_HashPolicy,
   RouteAction_RequestMirrorPolicy,
   RouteAction_UpgradeConfig,
   RouteMatch,
@@ -27,18 +27,15 @@ import type {
 } from '#schema/messages/envoy/config/route/v3.ts';
 import type { UriTemplateMatchConfig } from '#schema/messages/envoy/extensions/path/match/uri_template/v3.ts';
 import type { UriTemplateRewriteConfig } from '#schema/messages/envoy/extensions/path/rewrite/uri_template/v3.ts';
-import type { RegexMatchAndSubstitute } from '#schema/messages/envoy/type/matcher/v3.ts';
 import type { Duration } from '#schema/values.ts';
 import { parseRetryOn, unknownRetryOn } from './retry-on.ts';
 import type {
   DirectResponseData,
   ForwardData,
-  HashPolicyData,
   HedgePolicyData,
   InternalRedirectData,
   MirrorPolicyData,
   RedirectData,
-  RegexRewriteData,
   RetryPolicyData,
   RouteData,
   WeightedClustersData,
@@ -89,7 +86,6 @@ function parseForward(
   const { weighted_clusters: weighted, max_stream_duration: duration } = message;
   const { retry_policy: retry, hedge_policy: hedge } = message;
   checkOneRewrite(message, match, at);
-  if (message.hash_policy.length > 0) at.field('hash_policy').warn(noEffect);
   return {
     kind: 'forward',
     cluster: message.cluster ?? '',
@@ -130,7 +126,7 @@ function parseForward(
     priority: message.priority === 'HIGH' ? 'high' : 'default',
     rateLimits: parseRateLimits(message.rate_limits, at, 'rate_limits'),
     includeVirtualHostRateLimits: message.include_vh_rate_limits ?? false,
-    hashPolicies: message.hash_policy.flatMap((it, i) => parseHashPolicy(it, at.field('hash_policy', i))),
+    hashPolicies: parseHashPolicies(message.hash_policy, at),
     upgrades: parseUpgrades(message.upgrade_configs, at),
     internalRedirectPolicy: parseInternalRedirect(message, at, registry),
   };
@@ -188,22 +184,6 @@ function parseWeighted(message: WeightedCluster, at: ParseContext, registry: Reg
 
 function refuse(at: ParseContext, problem: string): void {
   at.fail(problem, { envoy: problem });
-}
-
-/** A pattern and what replaces its matches, both checked. */
-export function parseSubstitute(
-  message: RegexMatchAndSubstitute | undefined,
-  at: ParseContext,
-): RegexRewriteData | undefined {
-  if (message === undefined) return undefined;
-  const before = at.problems.length;
-  const regex = parseRegex(message.pattern ?? { regex: '' }, at.field('pattern'));
-  const problem = at.problems.length > before ? undefined : substitutionProblem(regex, message.substitution);
-  if (problem === undefined) return { regex, substitution: latin1OfUtf8(message.substitution) };
-  at.field('substitution').warn(problem, { got: message.substitution });
-  // Too many groups: every match is replaced by itself.
-  const substitution = problem.startsWith('names') ? '\\0' : latin1OfUtf8(message.substitution);
-  return { regex, substitution };
 }
 
 function parseFormatRewrite(format: string | undefined, at: ParseContext): string {
@@ -335,41 +315,6 @@ function extensions(
   registry: Registry,
 ): Configured[] {
   return messages.flatMap((it, i) => registry.parse(kind, it, at.field(field, i)) ?? []);
-}
-
-function parseHashPolicy(message: RouteAction_HashPolicy, at: ParseContext): HashPolicyData[] {
-  const { terminal, header, cookie, connection_properties: connection } = message;
-  if (header !== undefined)
-    return [
-      {
-        kind: 'header',
-        terminal,
-        name: header.header_name.toLowerCase(),
-        rewrite: parseSubstitute(header.regex_rewrite, at.field('header').field('regex_rewrite')),
-      },
-    ];
-  if (cookie !== undefined)
-    return [
-      {
-        kind: 'cookie',
-        terminal,
-        name: latin1OfUtf8(cookie.name),
-        ttlMs: ms(cookie.ttl, -1),
-        path: latin1OfUtf8(cookie.path),
-        attributes: cookie.attributes.map(({ name, value }) => ({
-          name: latin1OfUtf8(name),
-          value: latin1OfUtf8(value),
-        })),
-      },
-    ];
-  // Without source_ip the policy hashes nothing.
-  if (connection !== undefined) return connection.source_ip ? [{ kind: 'source_ip', terminal }] : [];
-  if (message.query_parameter !== undefined)
-    return [{ kind: 'query_parameter', terminal, name: latin1OfUtf8(message.query_parameter.name) }];
-  if (message.filter_state !== undefined)
-    return [{ kind: 'filter_state', terminal, key: message.filter_state.key }];
-  at.fail('needs one of: header, cookie, connection_properties, query_parameter, filter_state');
-  return [];
 }
 
 /** `at` stands on the message that has the field `request_mirror_policies`. */

@@ -3,6 +3,7 @@
 
 import { parseSubstitution } from '#base/regex.ts';
 import { compileFormatData, type FormatData } from '#extension/format-config.ts';
+import { compileHashPolicies } from '#extension/hash-policy-config.ts';
 import { compileLevel, compileSteps } from '#extension/header-mutation-config.ts';
 import { HeaderMutationLevels, type HeaderMutations } from '#extension/header-mutations.ts';
 import type { InternalRedirectPredicateExtension } from '#extension/internal-redirect-predicate.ts';
@@ -15,6 +16,7 @@ import {
 import type { MatchInput } from '#extension/matchers/matcher-tree.ts';
 import { compileMatcherTree } from '#extension/matchers/matcher-tree-compile.ts';
 import { RegexMatcher, type StringMatcher } from '#extension/matchers/string-matcher.ts';
+import type { RegexRewriteData } from '#extension/matchers/substitute.ts';
 import { ProxyHeaderWriter } from '#extension/proxy-protocol-config.ts';
 import type { RateLimitPolicy } from '#extension/rate-limit-descriptors.ts';
 import { compileRateLimit, type RateLimitData } from '#extension/rate-limit-policy.ts';
@@ -29,14 +31,12 @@ import { DomainIndex } from './domain-index.ts';
 import { PathIndex, Rest } from './path-index.ts';
 import {
   type ForwardData,
-  type HashPolicyData,
   type InternalRedirectData,
   type LevelMutations,
   type MirrorPolicyData,
   PathMatchKind,
   type PerFilterData,
   type RedirectData,
-  type RegexRewriteData,
   type RetryPolicyData,
   type RouteConfigData,
   type RouteData,
@@ -45,7 +45,6 @@ import {
   type VirtualHostData,
 } from './route-config.ts';
 import {
-  type HashPolicy,
   type InternalRedirectPolicy,
   type MirrorPolicy,
   type PerFilterConfig,
@@ -303,7 +302,7 @@ class HostCompiler {
         retryPolicy === undefined ? null : compileRetryPolicy(retryPolicy, this.#services.registry),
       hedgePolicy: action.hedgePolicy ?? this.#data.hedgePolicy ?? null,
       mirrorPolicies: mirrors.map(compileMirrorPolicy),
-      hashPolicies: action.hashPolicies.map(compileHashPolicy),
+      hashPolicies: compileHashPolicies(action.hashPolicies),
       internalRedirectPolicy: compileInternalRedirect(action.internalRedirectPolicy, this.#services.registry),
       upgrades:
         Object.keys(action.upgrades).length === 0
@@ -439,7 +438,7 @@ const forwardNothing: Omit<RouteEntry, 'virtualHost'> & { virtualHost: VirtualHo
   retryPolicy: null,
   hedgePolicy: null,
   mirrorPolicies: [],
-  hashPolicies: [],
+  hashPolicies: undefined,
   internalRedirectPolicy: null,
   upgrades: null,
   rateLimits: [],
@@ -610,15 +609,6 @@ function compileInternalRedirect(
 function compileMirrorPolicy(data: MirrorPolicyData): MirrorPolicy {
   const { mutations, ...rest } = data;
   return { ...rest, headerMutations: compileSteps(mutations) };
-}
-
-function compileHashPolicy(data: HashPolicyData): HashPolicy {
-  if (data.kind !== 'header') return data;
-  const { rewrite } = data;
-  if (rewrite === undefined) return { ...data, rewrite: null };
-  const regex = sharedRegex(rewrite.regex);
-  const substitution = parseSubstitution(rewrite.substitution);
-  return { ...data, rewrite: { replace: (text) => regex.replaceAll(text, substitution) } };
 }
 
 function matchInput(data: RouteMatcherInput): MatchInput<HeaderMap> {

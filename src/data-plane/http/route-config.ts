@@ -3,6 +3,7 @@
 // them, durations are milliseconds, and what Envoy fills in by default is filled in.
 
 import type { FormatData } from '#extension/format-config.ts';
+import type { HashPolicyData } from '#extension/hash-policy-config.ts';
 import type { HeaderMutationData } from '#extension/header-mutation-config.ts';
 import type {
   FilterStateMatcherData,
@@ -11,6 +12,7 @@ import type {
   NamedStringMatcherData,
 } from '#extension/matchers/matcher-config.ts';
 import type { MatcherData } from '#extension/matchers/matcher-tree-config.ts';
+import type { RegexRewriteData } from '#extension/matchers/substitute.ts';
 import type { RateLimitData } from '#extension/rate-limit-policy.ts';
 import type { Configured } from '#extension/registry.ts';
 import type { RuntimeFraction } from '#extension/runtime.ts';
@@ -144,11 +146,6 @@ export interface RouteMatchData {
   readonly filterState: readonly FilterStateMatcherData[];
 }
 
-export interface RegexRewriteData {
-  readonly regex: string;
-  readonly substitution: string;
-}
-
 export interface ForwardData {
   readonly kind: 'forward';
   readonly cluster: string;
@@ -262,22 +259,3 @@ export interface MirrorPolicyData {
   readonly mutations: readonly HeaderMutationData[];
   readonly hostRewrite: string;
 }
-
-export type HashPolicyData =
-  | {
-      readonly kind: 'header';
-      readonly terminal: boolean;
-      readonly name: string;
-      readonly rewrite: RegexRewriteData | undefined;
-    }
-  | {
-      readonly kind: 'cookie';
-      readonly terminal: boolean;
-      readonly name: string;
-      readonly ttlMs: number;
-      readonly path: string;
-      readonly attributes: readonly { readonly name: string; readonly value: string }[];
-    }
-  | { readonly kind: 'source_ip'; readonly terminal: boolean }
-  | { readonly kind: 'query_parameter'; readonly terminal: boolean; readonly name: string }
-  | { readonly kind: 'filter_state'; readonly terminal: boolean; readonly key: string };

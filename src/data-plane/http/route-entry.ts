@@ -2,6 +2,7 @@
 // host, route configuration and weighted cluster when the table was compiled. Nothing here changes while it is in use.
 
 import type { FormatContext, Formatter } from '#extension/formatter.ts';
+import type { HashPolicies } from '#extension/hash-policy.ts';
 import type { HeaderMutations } from '#extension/header-mutations.ts';
 import type { InternalRedirectPredicate } from '#extension/internal-redirect-predicate.ts';
 import type { HeaderMatcher } from '#extension/matchers/header-matcher.ts';
@@ -130,7 +131,7 @@ export interface RouteEntry {
   readonly retryPolicy: RetryPolicy | null;
   readonly hedgePolicy: HedgePolicy | null;
   readonly mirrorPolicies: readonly MirrorPolicy[];
-  readonly hashPolicies: readonly HashPolicy[];
+  readonly hashPolicies: HashPolicies | undefined;
   readonly internalRedirectPolicy: InternalRedirectPolicy | null;
   /** By upgrade type in lower case (`websocket`, `connect`); null: as the connection manager says. */
   readonly upgrades: ReadonlyMap<string, RouteUpgrade> | null;
@@ -207,31 +208,6 @@ export interface MirrorPolicy {
   readonly headerMutations: HeaderMutations | null;
   /** Empty: the host stays. */
   readonly hostRewrite: string;
-}
-
-export type HashPolicy =
-  | {
-      readonly kind: 'header';
-      readonly terminal: boolean;
-      readonly name: string;
-      readonly rewrite: RegexRewrite | null;
-    }
-  | {
-      readonly kind: 'cookie';
-      readonly terminal: boolean;
-      readonly name: string;
-      /** -1: a missing cookie is not made. 0 makes a session cookie. */
-      readonly ttlMs: number;
-      readonly path: string;
-      readonly attributes: readonly { readonly name: string; readonly value: string }[];
-    }
-  | { readonly kind: 'source_ip'; readonly terminal: boolean }
-  | { readonly kind: 'query_parameter'; readonly terminal: boolean; readonly name: string }
-  | { readonly kind: 'filter_state'; readonly terminal: boolean; readonly key: string };
-
-/** `RegexMatchAndSubstitute`, compiled: every match replaced. */
-export interface RegexRewrite {
-  replace(text: string): string;
 }
 
 export interface InternalRedirectPolicy {

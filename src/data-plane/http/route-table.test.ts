@@ -604,7 +604,6 @@ test('what has no effect yet is warned about by name', () => {
   const match = { prefix: '/' };
   const route = {
     cluster: 'c',
-    hash_policy: [{ header: { header_name: 'x' } }],
     retry_policy: { retry_on: '5xx,typo', refresh_cluster_on_retry: true },
     request_mirror_policies: [{ cluster: 'd', trace_sampled: true }],
   };
@@ -613,7 +612,6 @@ test('what has no effect yet is warned about by name', () => {
   const at = 'virtual_hosts[0].routes[0]';
   const text = 'has no effect yet in chancery';
   assert.deepEqual(problems.map((it) => `${it.severity} ${it.message}`).sort(), [
-    `warning ${at}.route.hash_policy: ${text}`,
     `warning ${at}.route.request_mirror_policies[0].trace_sampled: ${text}`,
     `warning ${at}.route.retry_policy.refresh_cluster_on_retry: ${text}`,
     `warning ${at}.route.retry_policy.retry_on: "typo" is no retry condition and has no effect`,

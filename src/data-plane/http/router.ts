@@ -5,6 +5,8 @@ import { randomAfter } from '#base/random.ts';
 import { pin } from '#base/read-buffers.ts';
 import { type TimerOwner, WheelTimer } from '#base/timer-wheel.ts';
 import { turnMs } from '#base/turn.ts';
+import type { Uint64 } from '#base/uint64.ts';
+import type { CookieSetter } from '#extension/hash-policy.ts';
 import type { PickContext } from '#extension/load-balancer.ts';
 import { ResponseFlag } from '#extension/response-flag.ts';
 import type { StreamInfo } from '#extension/stream-info.ts';
@@ -34,13 +36,13 @@ import { type AttemptOwner, UpstreamRequest } from './upstream-request.ts';
 
 const Timer = { Route: 0, Backoff: 1, MaxDuration: 2 } as const;
 
-export class Router implements AttemptOwner, TimerOwner, PickContext {
+export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSetter {
   readonly stream: Stream;
   readonly shared: ManagerShared;
   cluster: Cluster | undefined = undefined;
   route: RouteEntry | undefined = undefined;
   random: number;
-  hash: bigint | undefined = undefined;
+  refusals = 0;
   metadataMatch: Readonly<Record<string, unknown>> | undefined = undefined;
   requestHeaders: HeaderMap | undefined = undefined;
   requestTrailers: HeaderMap | undefined = undefined;
@@ -64,6 +66,8 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
   #endsWithHeaders = false;
   #shadows: Shadows | undefined = undefined;
   #has1xx = false;
+  /** What hashing policies gave the client to come back with. */
+  #cookies: string[] | undefined = undefined;
   /** The upstream gets only the headers until it has agreed to the upgrade, and the timeouts run until then. */
   #isWebSocket = false;
   /** The request body so far, kept while an attempt waits for its connection, or while a retry or a mirror may need it. */
@@ -89,6 +93,20 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
 
   get streamInfo(): StreamInfo {
     return this.stream.info;
+  }
+
+  computeHash(into: Uint64): boolean {
+    const policies = this.route!.hashPolicies;
+    return policies !== undefined && policies.hash(this, this, into);
+  }
+
+  get addresses(): string {
+    const { remoteAddress, localAddress } = this.stream.info.connection;
+    return remoteAddress + localAddress;
+  }
+
+  setCookie(text: string): void {
+    if (this.refusals === 0) (this.#cookies ??= []).push(text);
   }
 
   // Request, from the stream ------------------------------------------------------------------------------------------------
@@ -379,8 +397,10 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
     if (retry === undefined || host === undefined) return host;
     for (let i = 1; i < retry.maxHostSelections && retry.rejects(host); i++) {
       this.random = randomAfter(this.random);
+      this.refusals = i;
       host = cluster.pick(this) ?? host;
     }
+    this.refusals = 0;
     return host;
   }
 
@@ -617,6 +637,9 @@ export class Router implements AttemptOwner, TimerOwner, PickContext {
       const ms = Math.floor(nowMs - this.#requestEndMs);
       headers.set('x-envoy-upstream-service-time', ms < 10 ? digits[ms]! : String(ms));
     }
+    const cookies = this.#cookies;
+    if (cookies !== undefined)
+      for (let i = 0; i < cookies.length; i++) headers.add('set-cookie', cookies[i]!);
     if (route.responseHeaderMutations !== null) {
       stream.responseHeaders = headers;
       info.responseCode = status;

@@ -2,10 +2,11 @@
 import { randomUUID } from 'node:crypto';
 import { type TimerOwner, WheelTimer } from '#base/timer-wheel.ts';
 import { turnMs } from '#base/turn.ts';
-import { xxHash64 } from '#base/xxhash64.ts';
+import type { Uint64 } from '#base/uint64.ts';
 import type { AccessLogger } from '#extension/access-logger.ts';
 import { filterStateKeys } from '#extension/filter-state-keys.ts';
 import { AccessLogType, type FormatContext } from '#extension/formatter.ts';
+import { hashIp, hashObject } from '#extension/hash-policy.ts';
 import type { PickContext } from '#extension/load-balancer.ts';
 import {
   type DownstreamConnection,
@@ -208,7 +209,7 @@ export class TcpSession implements NetworkFilter, UpstreamOwner, TimerOwner, For
       this.#fail(ResponseFlag.UpstreamOverflow, Failure.Overflow);
       return;
     }
-    const context = wanted(target, this.#hash(), this.info);
+    const context = wanted(this, target, this.info);
     const host = cluster.pick(context);
     if (host === undefined) {
       // A session does not wait. Its host may be known to the next one, and it is not counted.
@@ -236,12 +237,11 @@ export class TcpSession implements NetworkFilter, UpstreamOwner, TimerOwner, For
     return clusters[0]!;
   }
 
-  #hash(): bigint | undefined {
+  computeHash(into: Uint64): boolean {
     const { hash } = this.#shared.config;
-    if (hash === undefined) return undefined;
-    if (hash.filterStateKey === '') return xxHash64(ipOf(this.info.connection.remoteAddress));
-    const object = this.#downstream.filterState.get(hash.filterStateKey);
-    return object?.isHashable === true ? xxHash64(object.text) : undefined;
+    if (hash === undefined) return false;
+    if (hash.filterStateKey === '') return hashIp(this.info.connection.remoteAddress, into);
+    return hashObject(this.#downstream.filterState.get(hash.filterStateKey), into);
   }
 
   #connect(cluster: Cluster, host: UpstreamHost): void {
@@ -458,22 +458,18 @@ export class TcpSession implements NetworkFilter, UpstreamOwner, TimerOwner, For
 }
 
 const pickContext = {
+  session: undefined as TcpSession | undefined,
   random: 0,
-  hash: undefined as bigint | undefined,
   metadataMatch: undefined as PickContext['metadataMatch'],
   streamInfo: undefined as StreamInfo | undefined,
+  computeHash: (into: Uint64) => pickContext.session!.computeHash(into),
 };
 
-function wanted(target: TcpClusterConfig, hash: bigint | undefined, streamInfo: StreamInfo): PickContext {
-  pickContext.hash = hash;
+function wanted(session: TcpSession, target: TcpClusterConfig, streamInfo: StreamInfo): PickContext {
+  pickContext.session = session;
   pickContext.random = (Math.random() * 0x7fffffff) | 0;
   const own = streamInfo.dynamicMetadata?.['envoy.lb'];
   pickContext.metadataMatch = own === undefined ? target.metadataMatch : { ...target.metadataMatch, ...own };
   pickContext.streamInfo = streamInfo;
   return pickContext;
-}
-
-/** Of `ip:port` or `[ip6]:port`. */
-function ipOf(address: string): string {
-  return address.startsWith('[') ? address.slice(1, address.indexOf(']')) : address.split(':')[0]!;
 }

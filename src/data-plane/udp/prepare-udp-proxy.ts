@@ -1,7 +1,9 @@
 // From plain configuration to a udp_proxy of one listener in one worker, and its access logs.
 import { randomUUID } from 'node:crypto';
 import { addressText } from '#base/address-text.ts';
-import { xxHash64 } from '#base/xxhash64.ts';
+import type { Uint64 } from '#base/uint64.ts';
+import { latin1OfUtf8 } from '#base/utf8.ts';
+import { xxHash64, xxHash64Of } from '#base/xxhash64.ts';
 import { type AccessLogger, prepareAccessLogs } from '#extension/access-logger.ts';
 import { AccessLogType } from '#extension/formatter.ts';
 import type { MatchInput } from '#extension/matchers/matcher-tree.ts';
@@ -75,10 +77,10 @@ function input(data: UdpInput): MatchInput<UdpAddresses> {
   }
 }
 
-function hashOf(policy: UdpHashPolicy): (address: string) => bigint {
+function hashOf(policy: UdpHashPolicy): (address: string, into: Uint64) => void {
   if (policy.kind === 'source_ip') return xxHash64;
-  const hash = xxHash64(policy.key);
-  return () => hash;
+  const { high, low } = xxHash64Of(latin1OfUtf8(policy.key));
+  return (_address, into) => into.set(high, low);
 }
 
 const noHeaders = { requestHeaders: undefined, responseHeaders: undefined, responseTrailers: undefined };

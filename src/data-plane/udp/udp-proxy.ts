@@ -1,6 +1,7 @@
 // udp_proxy: datagrams of each peer go to one host through a session, and what the host sends comes back. With per-packet load
 // balancing every datagram chooses its host, and there is a session for each peer and host.
 import type { TimerWheel } from '#base/timer-wheel.ts';
+import type { Uint64 } from '#base/uint64.ts';
 import { HostHealth, type PickContext } from '#extension/load-balancer.ts';
 import type { MatcherTree, MatchInput } from '#extension/matchers/matcher-tree.ts';
 import { type UdpFilter, UdpFilterStatus, type UdpListener } from '#extension/udp-filter.ts';
@@ -26,7 +27,7 @@ export interface UdpProxyParts {
   readonly timers: TimerWheel;
   readonly matcher: MatcherTree<UdpAddresses, string> | undefined;
   /** Of `hash_policies`; undefined without. */
-  readonly hash: ((address: string) => bigint) | undefined;
+  readonly hash: ((address: string, into: Uint64) => void) | undefined;
   readonly logs: UdpLogs;
   clusterStats(cluster: Cluster): UdpClusterStats;
 }
@@ -39,13 +40,16 @@ export interface UdpLogs {
 
 let nextSessionId = 0;
 
-export class UdpProxy implements UdpFilter {
+export class UdpProxy implements UdpFilter, PickContext {
   readonly config: UdpProxyConfig;
   readonly stats: UdpProxyStats;
   readonly timers: TimerWheel;
   readonly #parts: UdpProxyParts;
   readonly #sessions = new Map<string, UdpSession>();
-  readonly #pick = { random: 0, hash: undefined as bigint | undefined, metadataMatch: undefined };
+  // Of the host that is wanted right now.
+  random = 0;
+  readonly metadataMatch = undefined;
+  #address = '';
 
   constructor(parts: UdpProxyParts) {
     this.config = parts.config;
@@ -111,9 +115,15 @@ export class UdpProxy implements UdpFilter {
   }
 
   #pickContext(address: string): PickContext {
-    this.#pick.random = (Math.random() * 0x7fffffff) | 0;
-    if (this.#parts.hash !== undefined) this.#pick.hash = this.#parts.hash(address);
-    return this.#pick;
+    this.random = (Math.random() * 0x7fffffff) | 0;
+    this.#address = address;
+    return this;
+  }
+
+  computeHash(into: Uint64): boolean {
+    const { hash } = this.#parts;
+    if (hash !== undefined) hash(this.#address, into);
+    return hash !== undefined;
   }
 
   /** Undefined: the cluster has no room for another session. */

@@ -3,6 +3,7 @@
 import { collectTakings } from '#base/takings.ts';
 import type { ConfigError } from '#config/config-error.ts';
 import { ParseContext } from '#config/parse-context.ts';
+import type { LoadBalancerExtension } from '#extension/load-balancer.ts';
 import type { Registry } from '#extension/registry.ts';
 import type { UpstreamTransportExtension } from '#extension/transport-socket.ts';
 import type { Cluster } from '#schema/messages/envoy/config/cluster/v3.ts';
@@ -10,18 +11,20 @@ import type { Gauge } from '#stats/metric.ts';
 import type { Scope } from '#stats/store.ts';
 import type { DnsCaches } from '../dynamic-forward-proxy/dns-caches.ts';
 import { ClusterManagerStats } from '../observe/server-stats.ts';
-import type { HostConfig } from './cluster-config.ts';
+import type { ClusterConfig, HostConfig } from './cluster-config.ts';
 import { ClusterSlots, type ClusterSlot } from './cluster-slots.ts';
 import { type ClusterSource, ManagedCluster, type ManagedClusterServices } from './managed-cluster.ts';
 import { parseCluster } from './parse-cluster.ts';
 import { parseDiscovery } from './parse-discovery.ts';
 import type { AskedResolvers } from './parse-resolvers.ts';
+import { type RuntimeValues, TableSizes } from './table-sizes.ts';
 
-export interface ClusterManagerOptions extends Omit<ManagedClusterServices, 'onMembers'> {
+export interface ClusterManagerOptions extends Omit<ManagedClusterServices, 'onMembers' | 'tables'> {
   readonly workers: number;
   /** Of the bootstrap. */
   readonly resolvers: AskedResolvers;
   readonly dnsCaches: DnsCaches;
+  runtime(): RuntimeValues;
   /** What a cluster has to wait for beside its members. What is taken for it is given back when it goes. */
   needs(message: Cluster): readonly Promise<unknown>[];
 }
@@ -171,6 +174,7 @@ export class ClusterManager {
         files: this.#options.files,
         post: (message) => this.#options.post(message),
         onMembers: () => this.#stats.clusterUpdated.value++,
+        tables: this.#tablesOf(config, scope),
       });
       const { transportSocket, dnsCache } = config;
       this.#registry
@@ -183,6 +187,15 @@ export class ClusterManager {
     value.release = release;
     this.#slotOf.set(value, slot);
     return value;
+  }
+
+  #tablesOf(config: ClusterConfig, scope: Scope): TableSizes | undefined {
+    const { gauges } =
+      this.#registry.byName<LoadBalancerExtension<never, unknown>>(
+        'load_balancer',
+        config.lbPolicy.extension,
+      ) ?? {};
+    return gauges && new TableSizes(config, gauges, scope, () => this.#options.runtime());
   }
 
   #begin(cluster: ManagedCluster): Promise<void> {

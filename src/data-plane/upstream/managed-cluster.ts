@@ -24,6 +24,7 @@ import type { DiscoveryConfig } from './discovery-config.ts';
 import { DnsDiscovery } from './dns-discovery.ts';
 import { hostConfigOf } from './dynamic-forward-proxy.ts';
 import { EdsDiscovery } from './eds-discovery.ts';
+import type { TableSizes } from './table-sizes.ts';
 import { TransportMatchCounts } from './transport-matches.ts';
 
 /** As the configuration has it. */
@@ -46,6 +47,8 @@ export interface ManagedClusterServices {
   post(message: ToWorker): void;
   /** Members of an active cluster have come or gone. */
   onMembers(): void;
+  /** Of a policy that makes tables. */
+  readonly tables: TableSizes | undefined;
 }
 
 export class ManagedCluster {
@@ -203,6 +206,7 @@ export class ManagedCluster {
     if (eds !== undefined)
       stats.maxHostWeight.value = Math.max(0, ...[...hosts.values()].map((it) => it.weight));
     this.#known = priorities;
+    this.#services.tables?.update(localities);
     const count = (health: number) => [...hosts.values()].filter((it) => it.health === health).length;
     stats.total.value = hosts.size;
     stats.healthy.value = count(HostHealth.Healthy);

@@ -65,6 +65,8 @@ const supported = [
   'wait_for_warm_on_init',
   'least_request_lb_config',
   'round_robin_lb_config',
+  'ring_hash_lb_config',
+  'maglev_lb_config',
   'common_lb_config',
   'upstream_connection_options',
   'upstream_bind_config',
@@ -97,6 +99,8 @@ const policies: Readonly<Record<string, string>> = {
   ROUND_ROBIN: 'envoy.load_balancing_policies.round_robin',
   LEAST_REQUEST: 'envoy.load_balancing_policies.least_request',
   RANDOM: 'envoy.load_balancing_policies.random',
+  RING_HASH: 'envoy.load_balancing_policies.ring_hash',
+  MAGLEV: 'envoy.load_balancing_policies.maglev',
 };
 
 export function parseCluster(message: Cluster, at: ParseContext, registry: Registry): ClusterConfig {
@@ -193,14 +197,31 @@ function parsePolicy(message: Cluster, at: ParseContext, registry: Registry): Co
     at.field('lb_policy').unsupported(`${message.lb_policy} is not supported by chancery`);
     return noPolicy;
   }
-  const field = message.lb_policy === 'LEAST_REQUEST' ? 'least_request_lb_config' : 'round_robin_lb_config';
-  const config = message.lb_policy === 'RANDOM' ? undefined : message[field];
   const extension = registry.byName('load_balancer', name);
-  return {
-    name,
-    extension: name,
-    config: extension?.parse((config ?? {}) as never, at.field(field), registry),
+  const [field, config] = legacyConfig(message);
+  return { name, extension: name, config: extension?.parse(config as never, at.field(field), registry) };
+}
+
+/** What stands for the message of the extension, and where. */
+function legacyConfig(message: Cluster): readonly [field: string, config: object] {
+  const { consistent_hashing_lb_config, locality_weighted_lb_config } = message.common_lb_config ?? {};
+  const hashing = {
+    ...(consistent_hashing_lb_config && { consistent_hashing_lb_config }),
+    ...(locality_weighted_lb_config && { locality_weighted_lb_config }),
   };
+  switch (message.lb_policy) {
+    case 'RING_HASH':
+      return ['ring_hash_lb_config', { ...message.ring_hash_lb_config, ...hashing }];
+    case 'MAGLEV':
+      return ['maglev_lb_config', { ...message.maglev_lb_config, ...hashing }];
+    case 'LEAST_REQUEST':
+      return ['least_request_lb_config', message.least_request_lb_config ?? {}];
+    default:
+      return [
+        'round_robin_lb_config',
+        message.lb_policy === 'RANDOM' ? {} : (message.round_robin_lb_config ?? {}),
+      ];
+  }
 }
 
 /** The first one that Envoy knows is meant; names that it does not know are passed over. */

@@ -7,12 +7,7 @@ import { turnClock } from '#base/clock.ts';
 import type { Takings } from '#base/takings.ts';
 import { turnMs } from '#base/turn.ts';
 import { AccessLogType, type FormatContext } from '#extension/formatter.ts';
-import {
-  type Host,
-  HostHealth,
-  type LoadBalancer,
-  type LoadBalancerExtension,
-} from '#extension/load-balancer.ts';
+import type { Host, LoadBalancer, LoadBalancerExtension } from '#extension/load-balancer.ts';
 import type { Configured } from '#extension/registry.ts';
 import type {
   ObservedConnection,
@@ -43,7 +38,9 @@ import { ClusterTracking } from './cluster-tracking.ts';
 import type { ClusterUsage } from './cluster-usage.ts';
 import { ClusterCodeStats } from './code-stats.ts';
 import { DynamicForwardProxy } from './dynamic-forward-proxy.ts';
+import { HashBalancer } from './hash-balancer.ts';
 import { UpstreamHost } from './host.ts';
+import { hostSets } from './host-sets.ts';
 import { MatchedTransport } from './matched-transport.ts';
 import { OriginalDst } from './original-dst.ts';
 import { PrioritySet } from './priority-set.ts';
@@ -160,17 +157,14 @@ function balancerOf(
   const { services } = worker;
   const policy = worker.registry
     .byName<LoadBalancerExtension>('load_balancer', config.lbPolicy.extension)!
-    .prepare(config.lbPolicy.config as never, services);
-  return new PrioritySet(policy, config, stats, services.runtime);
-}
-
-interface OwnLocality {
-  readonly weight: number;
-  readonly hosts: UpstreamHost[];
-}
-
-function excludedOf(hosts: readonly UpstreamHost[]): number {
-  return hosts.filter((it) => it.isExcluded).length;
+    .prepare(config.lbPolicy.config as never, services, {
+      get activeRequests() {
+        return stats.upstreamRqActive.value;
+      },
+    });
+  return 'tableOf' in policy
+    ? new HashBalancer(policy, config, stats, services.runtime)
+    : new PrioritySet(policy, config, stats, services.runtime);
 }
 
 /** Replaces the members. Hosts that stay keep their pools and counters. A cluster that makes its hosts itself keeps them. */
@@ -178,16 +172,7 @@ export function updateHosts(cluster: Cluster, localities: readonly LocalityConfi
   if (makesItsHosts(cluster.config)) return;
   const before = cluster.hosts;
   const hosts = new Map<string, UpstreamHost>();
-  const byPriority: { readonly hosts: UpstreamHost[]; readonly localities: OwnLocality[] }[] = [
-    { hosts: [], localities: [] },
-  ];
-  const ownOf = new Map<LocalityConfig, UpstreamHost[]>();
-  for (const it of localities) {
-    while (byPriority.length <= it.priority) byPriority.push({ hosts: [], localities: [] });
-    const own: UpstreamHost[] = [];
-    byPriority[it.priority]!.localities.push({ weight: it.weight, hosts: own });
-    ownOf.set(it, own);
-  }
+  const ownOf = new Map<LocalityConfig, UpstreamHost[]>(localities.map((it) => [it, []]));
   for (const [key, config, it] of keyedHosts(cluster.config, localities)) {
     const { region, zone, subZone } = it;
     const locality = region === '' && zone === '' && subZone === '' ? undefined : { region, zone, subZone };
@@ -203,21 +188,11 @@ export function updateHosts(cluster: Cluster, localities: readonly LocalityConfi
       known.proxyTlvs = config.proxyTlvs;
     }
     hosts.set(key, host);
-    byPriority[it.priority]!.hosts.push(host);
     ownOf.get(it)!.push(host);
   }
   cluster.hosts = hosts;
-  cluster.lb.update(
-    byPriority.map(({ hosts: all, localities }, priority) => ({
-      priority,
-      hosts: all,
-      healthy: all.filter((it) => it.health === HostHealth.Healthy),
-      degraded: all.filter((it) => it.health === HostHealth.Degraded),
-      excluded: excludedOf(all),
-      localities: localities.map((it) => ({ ...it, excluded: excludedOf(it.hosts) })),
-      overprovisioningFactor: cluster.config.overprovisioningFactor,
-    })),
-  );
+  const own = [...ownOf].map(([config, hosts]) => ({ config, hosts }));
+  cluster.lb.update(hostSets(own, cluster.config.overprovisioningFactor, (it) => it.isExcluded));
   const hasChanged = hosts.size !== before.size || [...hosts.keys()].some((it) => !before.has(it));
   if (hasChanged && cluster.config.drainsOnChange) for (const host of hosts.values()) host.drain();
   for (const [address, host] of before) if (!hosts.has(address)) cluster.removeHost(host);

@@ -48,7 +48,7 @@ function shares(sets: readonly HostSet[], { panic = 50, weighsLocalities = false
   set.update(sets);
   const counts: Record<string, number> = {};
   for (let i = 0; i < 10_000; i++) {
-    const host = set.pick({ random: (i % 100) << 16, hash: undefined, metadataMatch: undefined });
+    const host = set.pick({ random: (i % 100) << 16, metadataMatch: undefined });
     const name = host?.address ?? 'none';
     counts[name] = (counts[name] ?? 0) + 1;
   }

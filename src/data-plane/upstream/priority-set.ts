@@ -12,6 +12,7 @@ import type {
 import type { Runtime } from '#extension/runtime.ts';
 import type { ClusterConfig } from './cluster-config.ts';
 import type { ClusterStats } from './cluster-stats.ts';
+import { distribute, type PriorityLoad } from './priority-loads.ts';
 
 type Settings = Pick<ClusterConfig, 'healthyPanicPercent' | 'weighsLocalities'>;
 
@@ -25,16 +26,11 @@ interface Source {
   next: number;
 }
 
-interface Priority {
-  readonly set: HostSet;
+interface Priority extends PriorityLoad {
   readonly healthy: Source;
   readonly degraded: Source;
   /** In panic. */
   readonly all: Source;
-  /** Of a hundred picks. */
-  healthyLoad: number;
-  degradedLoad: number;
-  isPanicking: boolean;
 }
 
 export class PrioritySet implements LoadBalancer {
@@ -68,7 +64,10 @@ export class PrioritySet implements LoadBalancer {
       degradedLoad: 0,
       isPanicking: false,
     }));
-    this.#distribute();
+    distribute(
+      this.#priorities,
+      this.#runtime.integer('upstream.healthy_panic_threshold', this.#settings.healthyPanicPercent),
+    );
   }
 
   pick(context: PickContext): Host | undefined {
@@ -118,65 +117,5 @@ export class PrioritySet implements LoadBalancer {
       turns,
       next: Math.floor(Math.random() * turns.length),
     };
-  }
-
-  /** A priority counts as whole while `overprovisioningFactor` times its usable hosts are enough; what it lacks goes to the next. */
-  #distribute(): void {
-    const priorities = this.#priorities;
-    const counted = ({ hosts, excluded }: HostSet) => hosts.length - excluded;
-    const available = (usable: number, set: HostSet) =>
-      counted(set) === 0
-        ? 0
-        : Math.min(100, Math.floor((set.overprovisioningFactor * usable) / counted(set)));
-    const healthy = priorities.map(({ set }) => available(set.healthy.length, set));
-    const degraded = priorities.map(({ set }) => available(set.degraded.length, set));
-    const total = Math.min(
-      100,
-      [...healthy, ...degraded].reduce((sum, it) => sum + it, 0),
-    );
-    const threshold = Math.min(
-      100,
-      this.#runtime.integer('upstream.healthy_panic_threshold', this.#settings.healthyPanicPercent),
-    );
-    for (const it of priorities) {
-      const { healthy: fit, degraded: half } = it.set;
-      const percent = counted(it.set) === 0 ? 0 : (100 * (fit.length + half.length)) / counted(it.set);
-      it.isPanicking = total < 100 && percent < threshold;
-    }
-    if (priorities.every((it) => it.isPanicking)) this.#shareByHosts();
-    else if (total > 0) this.#shareByAvailability(healthy, degraded, total);
-  }
-
-  #shareByAvailability(healthy: readonly number[], degraded: readonly number[], total: number): void {
-    const priorities = this.#priorities;
-    let left = 100;
-    const share = (availability: number) => {
-      const load = Math.min(left, Math.floor((availability * 100) / total));
-      left -= load;
-      return load;
-    };
-    priorities.forEach((it, i) => {
-      it.healthyLoad = share(healthy[i]!);
-    });
-    priorities.forEach((it, i) => {
-      it.degradedLoad = share(degraded[i]!);
-    });
-    // What rounding left.
-    const first = healthy.findIndex((it) => it > 0);
-    if (first >= 0) priorities[first]!.healthyLoad += left;
-    else priorities[degraded.findIndex((it) => it > 0)]!.degradedLoad += left;
-  }
-
-  /** All are in panic. */
-  #shareByHosts(): void {
-    const priorities = this.#priorities;
-    const hosts = priorities.reduce((sum, { set }) => sum + set.hosts.length, 0);
-    let left = 100;
-    for (const it of priorities) {
-      it.healthyLoad = hosts === 0 ? 0 : Math.floor((100 * it.set.hosts.length) / hosts);
-      left -= it.healthyLoad;
-    }
-    const first = priorities.find(({ set }) => set.hosts.length > 0) ?? priorities[0];
-    if (first !== undefined) first.healthyLoad += left;
   }
 }

@@ -32,7 +32,7 @@ function contexts(seed: number): () => PickContext {
   let state = seed;
   return () => {
     state = (Math.imul(state, 1103515245) + 12345) & 0x7fffffff;
-    return { random: state >>> 4, hash: undefined, metadataMatch: undefined };
+    return { random: state >>> 4, metadataMatch: undefined };
   };
 }
 
