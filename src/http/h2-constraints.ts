@@ -93,6 +93,9 @@ export class ProtocolConstraints {
     this.#marks.push(this.#output.handed, this.framesWritten, this.controlWritten);
     this.#framesHeld += this.framesWritten;
     this.#controlHeld += this.controlWritten;
+    // Listed from the first frame on, though nothing may ever be found waiting.
+    this.#stats.outbound_frames_active.value += 0;
+    if (this.controlWritten > 0) this.#stats.outbound_control_frames_active.value += 0;
     this.framesWritten = 0;
     this.controlWritten = 0;
   }

@@ -338,6 +338,8 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
   sendData(stream: H2Stream, data: Buffer, endStream: boolean): void {
     if (stream.localEnd || this.#isDead) return;
     stream.localEnd = endStream;
+    // Listed from the first data on, though nothing may ever wait.
+    this.#stats.pending_send_bytes.value += 0;
     if (stream.queue !== undefined) {
       if (data.length > 0) this.#enqueue(stream, data);
       return;
@@ -1349,7 +1351,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
     if (stream.flushTimer !== undefined) this.#wheel.cancel(stream.flushTimer);
     this.#openStreams--;
     this.#stats.streams_active.value--;
-    this.#stats.pending_send_bytes.value -= stream.queuedBytes;
+    if (stream.queuedBytes > 0) this.#stats.pending_send_bytes.value -= stream.queuedBytes;
     const held = stream.held;
     if (held !== undefined && !this.#isDead) {
       let bytes = 0;
