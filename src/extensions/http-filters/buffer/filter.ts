@@ -27,9 +27,11 @@ export class BufferFilter implements HttpFilter {
 
   decodeData(_stream: HttpStream, data: Buffer, endStream: boolean): FilterStatus {
     if (this.#headers === undefined) return FilterStatus.Continue;
+    const isWhole = endStream && this.#bytes === 0;
     this.#bytes += data.length;
-    // One byte too many is refused by whoever holds it, also when it comes with the end.
-    if (!endStream || this.#bytes > this.#maxBytes) return FilterStatus.StopIteration;
+    // What comes in one piece, as over HTTP/2, need not be held: as in Envoy it passes, however much it is. Else one byte too
+    // many is refused by whoever holds it, also when it comes with the end.
+    if (!isWhole && (!endStream || this.#bytes > this.#maxBytes)) return FilterStatus.StopIteration;
     this.#addLength(this.#headers);
     return FilterStatus.Continue;
   }
