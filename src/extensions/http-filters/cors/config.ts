@@ -13,10 +13,10 @@ export interface CorsConfig {
   readonly allowHeaders: string;
   readonly exposeHeaders: string;
   readonly maxAge: string;
-  readonly allowCredentials: boolean;
-  readonly allowPrivateNetworkAccess: boolean;
+  readonly allowCredentials: boolean | undefined;
+  readonly allowPrivateNetworkAccess: boolean | undefined;
   /** A preflight of an origin that is not allowed goes on to the upstream (Envoy's default) instead of being answered here. */
-  readonly forwardNotMatchingPreflights: boolean;
+  readonly forwardNotMatchingPreflights: boolean | undefined;
   /** Undefined: always. */
   readonly enabled: RuntimeFraction | undefined;
   /** Only counts. */
@@ -32,9 +32,9 @@ export function parseCorsPolicy(message: CorsPolicy, at: ParseContext): CorsConf
     allowHeaders: message.allow_headers,
     exposeHeaders: message.expose_headers,
     maxAge: message.max_age,
-    allowCredentials: message.allow_credentials ?? false,
-    allowPrivateNetworkAccess: message.allow_private_network_access ?? false,
-    forwardNotMatchingPreflights: message.forward_not_matching_preflights ?? true,
+    allowCredentials: message.allow_credentials,
+    allowPrivateNetworkAccess: message.allow_private_network_access,
+    forwardNotMatchingPreflights: message.forward_not_matching_preflights,
     enabled: message.filter_enabled && runtimeFraction(message.filter_enabled),
     shadow: message.shadow_enabled && runtimeFraction(message.shadow_enabled),
   };

@@ -26,8 +26,8 @@ export class CorsFilter implements HttpFilter {
   readonly #name: string;
   readonly #runtime: Runtime;
   readonly #stats: CorsStats;
-  /** Set when the response is to be marked. */
-  #policy: CorsPolicy | undefined = undefined;
+  /** From the most specific level to the least: what one leaves open the next decides. Set when the response is to be marked. */
+  #levels: readonly CorsPolicy[] = [];
   #origin = '';
 
   constructor(name: string, runtime: Runtime, stats: CorsStats) {
@@ -41,7 +41,8 @@ export class CorsFilter implements HttpFilter {
     if (origin === undefined || origin === '') return FilterStatus.Continue;
     // Redirects and direct responses have no policy.
     if (stream.route?.action !== 0) return FilterStatus.Continue;
-    const policy = stream.routeConfig(this.#name) as CorsPolicy | undefined;
+    const levels = (stream.routeConfigs(this.#name) as readonly CorsPolicy[]).toReversed();
+    const policy = levels[0];
     if (policy === undefined) return FilterStatus.Continue;
     const isEnabled = policy.enabled === undefined || this.#runtime.enabled(policy.enabled, stream.random);
     const isShadow = policy.shadow !== undefined && this.#runtime.enabled(policy.shadow, stream.random);
@@ -50,37 +51,44 @@ export class CorsFilter implements HttpFilter {
     const requestMethod =
       headers.method === 'OPTIONS' ? headers.get('access-control-request-method') : undefined;
     const isPreflight = requestMethod !== undefined && requestMethod !== '';
-    if (!isAllowed(policy.allowOrigin, origin)) {
-      this.#stats.originInvalid.value++;
-      if (!isEnabled || !isPreflight || policy.forwardNotMatchingPreflights) return FilterStatus.Continue;
-      stream.sendResponse(ok(), 'cors_response');
-      return FilterStatus.StopIteration;
-    }
-    this.#stats.originValid.value++;
+    const allowed = levels.find((it) => it.allowOrigin.length > 0)?.allowOrigin ?? [];
+    const isOriginAllowed = isAllowed(allowed, origin);
+    if (isOriginAllowed) this.#stats.originValid.value++;
+    else this.#stats.originInvalid.value++;
     if (!isEnabled) return FilterStatus.Continue;
-    this.#policy = policy;
-    this.#origin = origin;
+    if (isOriginAllowed) {
+      this.#levels = levels;
+      this.#origin = origin;
+    }
     if (!isPreflight) return FilterStatus.Continue;
+    if (!isOriginAllowed && (firstSet(levels, 'forwardNotMatchingPreflights') ?? true))
+      return FilterStatus.Continue;
 
+    const answer = new HeaderMap();
+    answer.status = 200;
+    if (isOriginAllowed) answer.set('access-control-allow-origin', origin);
+    if (firstSet(levels, 'allowCredentials')) answer.set('access-control-allow-credentials', 'true');
+    const methods = firstText(levels, 'allowMethods');
+    if (methods !== '') answer.set('access-control-allow-methods', methods === '*' ? requestMethod : methods);
+    const names = firstText(levels, 'allowHeaders');
+    const asked = headers.get('access-control-request-headers') ?? '';
+    if (names !== '') answer.set('access-control-allow-headers', names === '*' ? asked : names);
+    const maxAge = firstText(levels, 'maxAge');
+    if (maxAge !== '') answer.set('access-control-max-age', maxAge);
     const wantsPrivateNetwork = headers.get('access-control-request-private-network') === 'true';
-    const answer = ok();
-    answer.set('access-control-allow-origin', origin);
-    if (policy.allowCredentials) answer.set('access-control-allow-credentials', 'true');
-    if (policy.allowMethods !== '') answer.set('access-control-allow-methods', policy.allowMethods);
-    if (policy.allowHeaders !== '') answer.set('access-control-allow-headers', policy.allowHeaders);
-    if (policy.maxAge !== '') answer.set('access-control-max-age', policy.maxAge);
-    if (wantsPrivateNetwork && policy.allowPrivateNetworkAccess)
+    if (wantsPrivateNetwork && firstSet(levels, 'allowPrivateNetworkAccess'))
       answer.set('access-control-allow-private-network', 'true');
     stream.sendResponse(answer, 'cors_response');
     return FilterStatus.StopIteration;
   }
 
   encodeHeaders(_stream: HttpStream, headers: HeaderMap): FilterStatus {
-    const policy = this.#policy;
-    if (policy === undefined) return FilterStatus.Continue;
+    const levels = this.#levels;
+    if (levels.length === 0) return FilterStatus.Continue;
     headers.set('access-control-allow-origin', this.#origin);
-    if (policy.allowCredentials) headers.set('access-control-allow-credentials', 'true');
-    if (policy.exposeHeaders !== '') headers.set('access-control-expose-headers', policy.exposeHeaders);
+    if (firstSet(levels, 'allowCredentials')) headers.set('access-control-allow-credentials', 'true');
+    const exposed = firstText(levels, 'exposeHeaders');
+    if (exposed !== '') headers.set('access-control-expose-headers', exposed);
     return FilterStatus.Continue;
   }
 }
@@ -93,8 +101,18 @@ function isAllowed(allowed: readonly StringMatcher[], origin: string): boolean {
   return false;
 }
 
-function ok(): HeaderMap {
-  const headers = new HeaderMap();
-  headers.status = 200;
-  return headers;
+function firstText(
+  levels: readonly CorsPolicy[],
+  field: 'allowMethods' | 'allowHeaders' | 'exposeHeaders' | 'maxAge',
+): string {
+  for (let i = 0; i < levels.length; i++) if (levels[i]![field] !== '') return levels[i]![field];
+  return '';
+}
+
+function firstSet(
+  levels: readonly CorsPolicy[],
+  field: 'allowCredentials' | 'allowPrivateNetworkAccess' | 'forwardNotMatchingPreflights',
+): boolean | undefined {
+  for (let i = 0; i < levels.length; i++) if (levels[i]![field] !== undefined) return levels[i]![field];
+  return undefined;
 }

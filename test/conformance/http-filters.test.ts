@@ -1,0 +1,100 @@
+// Filters of HTTP in the ways that the other suites do not ask them: the same answers and the same counters as the real Envoy.
+import { once } from 'node:events';
+import { request } from 'node:http';
+import { connect } from 'node:http2';
+import { text } from 'node:stream/consumers';
+import { test } from 'node:test';
+import { missing } from '#testing/peers.ts';
+import { expectSame, type Side } from './side-by-side.ts';
+import { address, connectionManager, type, typed } from './side-by-side-configuration.ts';
+
+const skip = { skip: missing('envoy'), timeout: 60_000 };
+
+function yamlWith(filters: readonly object[], host: object): string {
+  const manager = connectionManager(
+    { route_config: { virtual_hosts: [{ name: 'all', domains: ['*'], ...host }] } },
+    filters,
+  );
+  return JSON.stringify({
+    admin: { address: address(21001) },
+    static_resources: {
+      listeners: [{ name: 'front', address: address(21000), filter_chains: [{ filters: [manager] }] }],
+      clusters: [{ name: 'none', load_assignment: { cluster_name: 'none' } }],
+    },
+  });
+}
+
+async function ask(side: Side, method: string, path: string, headers: Record<string, string>) {
+  const asked = request({ host: '127.0.0.1', port: side.port(21000), method, path, headers, agent: false });
+  asked.end();
+  const [response] = await once(asked, 'response');
+  const { date, ...others } = response.headers;
+  return [method, path, headers, response.statusCode, others, await text(response)];
+}
+
+test('cors: levels add up, asterisks are answered with what was asked for', skip, async (t) => {
+  const policy = (config: object) => ({
+    typed_per_filter_config: {
+      it: { '@type': type('extensions.filters.http.cors.v3.CorsPolicy'), ...config },
+    },
+  });
+  const all = { allow_origin_string_match: [{ prefix: 'http' }] };
+  const routes = Object.entries({
+    star: { ...all, allow_headers: '*', allow_methods: '*' },
+    inherits: { max_age: '7' },
+    off: {
+      ...all,
+      filter_enabled: { default_value: { numerator: 0 } },
+      shadow_enabled: { default_value: { numerator: 100 } },
+    },
+    strict: {
+      allow_origin_string_match: [{ exact: 'x' }],
+      forward_not_matching_preflights: false,
+      allow_credentials: false,
+    },
+  }).map(([path, config]) => ({
+    match: { prefix: `/${path}` },
+    route: { cluster: 'none' },
+    ...policy(config),
+  }));
+  const host = {
+    routes,
+    ...policy({
+      allow_origin_string_match: [{ safe_regex: { regex: 'https?://[a-z]+\\.test' } }],
+      ...{ allow_methods: 'GET', allow_headers: 'x-a', expose_headers: 'x-b', max_age: '5' },
+      ...{ allow_credentials: true, allow_private_network_access: true },
+    }),
+  };
+  const preflight = {
+    'access-control-request-method': 'PUT',
+    'access-control-request-private-network': 'true',
+  };
+  await expectSame(t, yamlWith([typed('extensions.filters.http.cors.v3.Cors')], host), async (side) => {
+    const answers: unknown[] = [];
+    for (const path of ['/star', '/inherits', '/off', '/strict'])
+      for (const origin of ['http://a.test', 'ftp://b', 'x', '']) {
+        answers.push(await ask(side, 'GET', path, { origin }));
+        answers.push(await ask(side, 'OPTIONS', path, { origin, ...preflight }));
+        const asks = { 'access-control-request-headers': 'x-c' };
+        answers.push(await ask(side, 'OPTIONS', path, { origin, ...preflight, ...asks }));
+      }
+    return { answers, stats: await side.stats('cors') };
+  });
+});
+
+test('buffer: a body that comes in one frame of HTTP/2 is never too large', skip, async (t) => {
+  const buffer = typed('extensions.filters.http.buffer.v3.Buffer', { max_request_bytes: 20 });
+  const host = { routes: [{ match: { prefix: '/' }, route: { cluster: 'none' } }] };
+  await expectSame(t, yamlWith([buffer], host), async (side) => {
+    const answers: unknown[] = [];
+    for (const body of [20, 30, 20_000]) {
+      const session = connect(`http://127.0.0.1:${side.port(21000)}`);
+      const stream = session.request({ ':method': 'POST' });
+      stream.end('x'.repeat(body));
+      const [headers] = await once(stream, 'response');
+      answers.push([body, headers[':status'], await text(stream)]);
+      session.close();
+    }
+    return { answers, stats: await side.stats('rq_too_large') };
+  });
+});
