@@ -186,6 +186,8 @@ export interface OperatedProxy {
 export class Operator implements ServerOwner {
   readonly store: StatsStore;
   readonly runtime: RuntimeLayers;
+  /** What the layers come to, for the main thread. */
+  readonly runtimeValues = new Runtime();
   readonly version: string;
   readonly hotRestartVersion: string;
   readonly commandLineOptions: CommandLineOptions;
@@ -232,9 +234,11 @@ export class Operator implements ServerOwner {
     this.#server.hotRestartGeneration.value = 1;
     this.#server.hotRestartEpoch.value = 0;
     this.#server.version.value = config.statsServerVersion;
-    this.runtime = new RuntimeLayers(config.runtime, root, (values) =>
-      pool.postAll({ type: 'runtime', values }),
-    );
+    this.runtime = new RuntimeLayers(config.runtime, root, (values) => {
+      this.runtimeValues.values = new Map(Object.entries(values));
+      pool.postAll({ type: 'runtime', values });
+    });
+    this.runtimeValues.values = new Map(Object.entries(this.runtime.values()));
     this.#updateState();
     this.#admin = config.admin && this.#createAdminServer(config.admin, registry);
     if (!config.statsFlushOnAdmin) {
@@ -344,11 +348,9 @@ export class Operator implements ServerOwner {
 
   /** What extensions that run on the main thread get. */
   #services(): WorkerServices {
-    const runtime = new Runtime();
-    runtime.values = new Map(Object.entries(this.runtime.values()));
     return {
       stats: this.store.root,
-      runtime,
+      runtime: this.runtimeValues,
       accessLogFiles: this.#accessLogFiles,
       secrets: new WorkerSecrets(),
       timers: this.#timers,
@@ -492,8 +494,8 @@ export class Operator implements ServerOwner {
                 localOriginSuccessRateAverage: -1,
                 localOriginSuccessRateEjectionThreshold: -1,
               },
-        defaultPriority: limits(config.thresholds[0], managed.maxRetries(0)),
-        highPriority: limits(config.thresholds[1], managed.maxRetries(1)),
+        defaultPriority: limits(managed.limits(0), managed.maxRetries(0)),
+        highPriority: limits(managed.limits(1), managed.maxRetries(1)),
         hosts: hostStatuses(config, hosts, counters.get(config.name)).map(([status]) => status),
       };
     });

@@ -235,8 +235,8 @@ export class Server {
       resolvers: config.resolvers,
       clock: systemClock,
       files: context,
+      runtime: this.operator.runtimeValues,
       dnsCaches: this.#dnsCaches,
-      runtime: () => this.operator.runtime.values(),
       post,
       needs: (message) => this.#needSecrets(message),
     });

@@ -2,6 +2,7 @@
 
 import type { LogLevels, LogSettings } from '#base/logger.ts';
 import type { FlushOptions } from '#extension/access-log-files.ts';
+import type { RuntimeValue } from '#extension/runtime.ts';
 import type { SecretData } from '#extension/secrets/secret-data.ts';
 import type { Node } from '#schema/messages/envoy/config/core/v3.ts';
 import type { StatsSnapshot } from '#stats/snapshot.ts';
@@ -88,7 +89,7 @@ export type ToWorker =
   | { readonly type: 'drain'; readonly listeners: readonly number[]; readonly drainMs: number }
   /** POST /healthcheck/fail and /healthcheck/ok. */
   | { readonly type: 'health_check'; readonly failed: boolean }
-  | { readonly type: 'runtime'; readonly values: Readonly<Record<string, string | number | boolean>> }
+  | { readonly type: 'runtime'; readonly values: Readonly<Record<string, RuntimeValue>> }
   | { readonly type: 'scrape'; readonly id: number }
   | { readonly type: 'reset_counters'; readonly id: number }
   | { readonly type: 'hosts_stats'; readonly id: number }

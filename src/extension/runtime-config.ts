@@ -3,7 +3,7 @@ import type { RuntimeFeatureFlag, RuntimeFractionalPercent } from '#schema/messa
 import type { FractionalPercent } from '#schema/messages/envoy/type/v3.ts';
 import type { RuntimeFlag, RuntimeFraction } from './runtime.ts';
 
-const denominators = { HUNDRED: 100, TEN_THOUSAND: 10_000, MILLION: 1_000_000 } as const;
+export const denominators = { HUNDRED: 100, TEN_THOUSAND: 10_000, MILLION: 1_000_000 } as const;
 
 export function fraction(percent: FractionalPercent | undefined, runtimeKey = ''): RuntimeFraction {
   return {

@@ -14,38 +14,55 @@ export interface RuntimeFlag {
   readonly runtimeKey: string;
 }
 
-/** The effective values of all layers: numbers, booleans and strings as the layers gave them. One object per thread. */
+/** A value that is a `FractionalPercent`. */
+export interface RuntimePercent {
+  readonly numerator: number;
+  readonly denominator: number;
+}
+
+/** What a layer says, as it is understood: a text that reads as a number is that number. */
+export type RuntimeValue = string | number | boolean | RuntimePercent;
+
+/** The effective values of all layers. One object per thread. */
 export class Runtime {
-  values: ReadonlyMap<string, string | number | boolean> = new Map();
+  values: ReadonlyMap<string, RuntimeValue> = new Map();
 
   /** An unsigned integer, or `fallback` when the key is absent or is none. */
   integer(key: string, fallback: number): number {
+    const value = this.double(key, fallback);
+    return value >= 0 ? Math.floor(value) : fallback;
+  }
+
+  double(key: string, fallback: number): number {
     if (key === '') return fallback;
     const value = this.values.get(key);
-    if (typeof value === 'number') return value >= 0 ? Math.floor(value) : fallback;
-    if (typeof value === 'string' && /^\d+$/.test(value)) return Number(value);
-    return fallback;
+    return typeof value === 'number' ? value : fallback;
   }
 
   boolean(key: string, fallback: boolean): boolean {
     if (key === '') return fallback;
     const value = this.values.get(key);
     if (typeof value === 'boolean') return value;
-    if (value === 'true' || value === 1) return true;
-    if (value === 'false' || value === 0) return false;
-    return fallback;
+    return typeof value === 'number' && Number.isInteger(value) ? value !== 0 : fallback;
   }
 
   flag(flag: RuntimeFlag): boolean {
     return this.boolean(flag.runtimeKey, flag.default);
   }
 
-  /** True for the configured share of the random values (non-negative integers). A runtime value counts in percent of 100, as in Envoy. */
+  /** True for the configured share of the random values (non-negative integers). A plain number counts in percent of 100, as in Envoy. */
   enabled(fraction: RuntimeFraction, random: number): boolean {
+    let share: RuntimePercent = fraction;
     if (fraction.runtimeKey !== '') {
-      const percent = this.integer(fraction.runtimeKey, -1);
-      if (percent >= 0) return random % 100 < percent;
+      const value = this.values.get(fraction.runtimeKey);
+      if (typeof value === 'object') share = value;
+      else if (typeof value === 'number' && value >= 0) return random % 100 < Math.floor(value);
     }
-    return random % fraction.denominator < fraction.numerator;
+    return random % share.denominator < share.numerator;
+  }
+
+  /** A key of which only whole percents count. */
+  enabledPercent(key: string, fallback: number, random: number): boolean {
+    return random % 100 < this.integer(key, fallback);
   }
 }

@@ -25,19 +25,23 @@ export function parsePathSettings(message: HttpConnectionManager): PathSettings 
   };
 }
 
+const escapedSlashesEnabled = {
+  numerator: 100,
+  denominator: 100,
+  runtimeKey: 'http_connection_manager.path_with_escaped_slashes_action_enabled',
+};
+
 /** Undefined: paths stay as they come. `random` decides a share that runtime values name. */
 export function pathOptions(
   settings: PathSettings,
   runtime: Runtime,
   random: number,
 ): PathOptions | undefined {
-  const share = (key: string, percent: number) =>
-    runtime.enabled({ numerator: percent, denominator: 100, runtimeKey: key }, random);
-  const normalizes = settings.normalizes ?? share('http_connection_manager.normalize_path', 0);
+  const normalizes =
+    settings.normalizes ?? runtime.enabledPercent('http_connection_manager.normalize_path', 0, random);
   let { escapedSlashes } = settings;
   if (escapedSlashes === undefined) escapedSlashes = slashesOf(runtime);
-  else if (!share('http_connection_manager.path_with_escaped_slashes_action_enabled', 100))
-    escapedSlashes = EscapedSlashes.KeepUnchanged;
+  else if (!runtime.enabled(escapedSlashesEnabled, random)) escapedSlashes = EscapedSlashes.KeepUnchanged;
   const { mergesSlashes } = settings;
   if (!normalizes && !mergesSlashes && escapedSlashes === EscapedSlashes.KeepUnchanged) return undefined;
   return { normalizes, mergesSlashes, escapedSlashes };

@@ -52,7 +52,7 @@ function headersOf(status: number, fields: Record<string, string> = {}): HeaderM
 function clusterOf() {
   const { root } = new StatsStore();
   const usage = new ClusterUsage(new Int32Array(usageChunk(1)), 7, 0, 0);
-  const breaker = new CircuitBreaker(limits, root.stats(CircuitBreakerStats), usage);
+  const breaker = new CircuitBreaker({ now: limits }, root.stats(CircuitBreakerStats), usage);
   const stats = root.stats(ClusterStats);
   return { cluster: { breakers: [breaker, breaker], stats } as unknown as Cluster, breaker, stats };
 }

@@ -232,6 +232,7 @@ export class CompiledRoute implements Candidate {
     this.#conditions = conditions;
     this.#runtime = runtime;
     this.#isConditional =
+      weighted?.followsRuntime === true ||
       conditions.path !== null ||
       conditions.runtimeFraction !== null ||
       conditions.headers.length > 0 ||
@@ -246,6 +247,7 @@ export class CompiledRoute implements Candidate {
 
   matches(headers: HeaderMap, path: string, end: number, context: RouteContext): boolean {
     if (!this.#isConditional) return true;
+    if (this.#weighted !== null && !this.#weighted.hasWeight()) return false;
     const it = this.#conditions;
     if (it.path !== null && !it.path.matches(end === path.length ? path : path.slice(0, end))) return false;
     if (it.runtimeFraction !== null && !this.#runtime.enabled(it.runtimeFraction, context.random))
@@ -320,6 +322,16 @@ export class WeightedChoice {
     this.#headerName = headerName;
     this.#runtimeKeys = runtimeKeys;
     this.#runtime = runtime;
+  }
+
+  get followsRuntime(): boolean {
+    return this.#runtimeKeys.length > 0;
+  }
+
+  /** The runtime may have taken all of it: then the route does not match. */
+  hasWeight(): boolean {
+    for (let i = 0; i < this.#weights.length; i++) if (this.#weight(i) > 0) return true;
+    return false;
   }
 
   choose(headers: HeaderMap, context: RouteContext): RouteEntry {

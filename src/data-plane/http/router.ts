@@ -170,8 +170,9 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
     }
     this.#keepsBody = this.#retry !== undefined || route.internalRedirectPolicy !== null;
     this.#isWebSocket = stream.upgrade === 'websocket';
-    if (shared.runtime.enabled(cluster.maintenance, stream.random)) {
+    if (shared.runtime.enabledPercent(cluster.maintenanceKey, 0, stream.random)) {
       cluster.stats.upstreamRqMaintenanceMode.value++;
+      info.attemptCount = 0;
       info.flags |= 1 << ResponseFlag.UpstreamOverflow;
       this.#chargeAbort(undefined, 503);
       this.#reply(503, 'maintenance mode', 'maintenance_mode', !routerConfig.suppressEnvoyHeaders);

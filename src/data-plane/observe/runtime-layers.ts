@@ -4,13 +4,15 @@ import { basename, dirname, join } from 'node:path';
 import type { RuntimeOwner } from '#admin/owners.ts';
 import { logger } from '#base/logger.ts';
 import type { ParseContext } from '#config/parse-context.ts';
+import { type Tree, TreeMap } from '#config/tree.ts';
+import { parseYaml } from '#config/yaml.ts';
+import type { RuntimePercent, RuntimeValue } from '#extension/runtime.ts';
+import { denominators } from '#extension/runtime-config.ts';
 import type { LayeredRuntime } from '#schema/messages/envoy/config/bootstrap/v3.ts';
 import type { Counter, Gauge } from '#stats/metric.ts';
 import type { Scope } from '#stats/store.ts';
 
 const log = logger('runtime');
-
-export type RuntimeValue = string | number | boolean;
 
 export type RuntimeLayerConfig =
   | {
@@ -224,24 +226,54 @@ function readFolder(folder: string, prefix: string, values: Map<string, RuntimeE
 /** Nested structs become keys with dots; a struct with numerator or denominator is a percentage, and one value. */
 function flatten(prefix: string, value: unknown, into: Record<string, RuntimeEntry>): void {
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
-    if ('numerator' in value || 'denominator' in value) {
+    const fields = Object.entries(value);
+    if (prefix !== '' && (fields.length === 0 || 'numerator' in value || 'denominator' in value)) {
       const text = structText(value);
-      into[prefix] = { value: text, text };
+      into[prefix] = { value: percentOf(fields) ?? text, text };
       return;
     }
-    for (const [key, it] of Object.entries(value))
-      flatten(prefix === '' ? key : `${prefix}.${key}`, it, into);
+    for (const [key, it] of fields) flatten(prefix === '' ? key : `${prefix}.${key}`, it, into);
     return;
   }
-  if (typeof value === 'string') into[prefix] = entryOf(value);
+  if (typeof value === 'string') into[prefix] = { value: numberIn(value) ?? value, text: value };
   else if (typeof value === 'number') into[prefix] = { value, text: numberText(value) };
   else if (typeof value === 'boolean') into[prefix] = { value, text: String(value) };
 }
 
+/** Of an operator or a file: YAML, of which integers, booleans and percentages count, and any text that is a number. */
 function entryOf(text: string): RuntimeEntry {
-  if (text === 'true' || text === 'false') return { value: text === 'true', text };
-  if (/^-?\d+(\.\d+)?$/.test(text)) return { value: Number(text), text };
+  let tree: Tree | undefined;
+  try {
+    tree = parseYaml(text).tree;
+  } catch {
+    return { value: text, text };
+  }
+  if (typeof tree === 'boolean' || typeof tree === 'number') return { value: tree, text };
+  if (typeof tree === 'string') return { value: numberIn(text) ?? text, text };
+  if (tree instanceof TreeMap) {
+    const { keys, values } = tree;
+    return { value: percentOf(keys.map((key, i) => [key, values[i]])) ?? text, text };
+  }
   return { value: text, text };
+}
+
+function numberIn(text: string): number | undefined {
+  const decimal = /^\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*$/i;
+  return decimal.test(text) || /^\s*0x[\da-f]+\s*$/i.test(text) ? Number(text) : undefined;
+}
+
+/** As Envoy reads a struct: without a numerator it is none of the requests; undefined when there is more in it. */
+function percentOf(fields: readonly (readonly [key: string, value: unknown])[]): RuntimePercent | undefined {
+  let numerator = 0;
+  let denominator = 100;
+  for (const [key, value] of fields) {
+    if (key === 'numerator') {
+      if (typeof value === 'number') numerator = value >>> 0;
+    } else if (key === 'denominator' && typeof value === 'string' && value in denominators) {
+      denominator = denominators[value as keyof typeof denominators];
+    } else return undefined;
+  }
+  return { numerator, denominator };
 }
 
 /** As the text form of a Struct: what Envoy shows of a percentage. */

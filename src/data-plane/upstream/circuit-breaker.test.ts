@@ -25,7 +25,11 @@ function pair(own: Partial<Thresholds> = {}) {
     const stats = new StatsStore().root.stats(CircuitBreakerStats);
     return {
       stats,
-      breaker: new CircuitBreaker({ ...limits, ...own }, stats, new ClusterUsage(counts, 7, worker, 0)),
+      breaker: new CircuitBreaker(
+        { now: { ...limits, ...own } },
+        stats,
+        new ClusterUsage(counts, 7, worker, 0),
+      ),
     };
   });
   return { chunk, counts, first: breakers[0]!, second: breakers[1]! };
@@ -69,7 +73,7 @@ test('other clusters and the other priority count for themselves', () => {
   const stats = new StatsStore().root.stats(CircuitBreakerStats);
   first.breaker.addRequests(3);
   for (const usage of [new ClusterUsage(counts, 7, 0, 1), new ClusterUsage(counts, 8, 0, 0)])
-    assert.equal(new CircuitBreaker(limits, stats, usage).allowsRequest, true);
+    assert.equal(new CircuitBreaker({ now: limits }, stats, usage).allowsRequest, true);
 });
 
 test('what a worker was doing ends with it', () => {

@@ -4,12 +4,17 @@ import type { Thresholds } from './cluster-config.ts';
 import type { CircuitBreakerStats, RemainingStats } from './cluster-stats.ts';
 import { type ClusterUsage, Resource } from './cluster-usage.ts';
 
+/** `LiveThresholds` */
+export interface Limits {
+  readonly now: Thresholds;
+}
+
 export class CircuitBreaker {
-  readonly #limits: Thresholds;
+  readonly #limits: Limits;
   readonly #stats: CircuitBreakerStats;
   readonly #usage: ClusterUsage;
 
-  constructor(limits: Thresholds, stats: CircuitBreakerStats, usage: ClusterUsage) {
+  constructor(limits: Limits, stats: CircuitBreakerStats, usage: ClusterUsage) {
     this.#limits = limits;
     this.#stats = stats;
     this.#usage = usage;
@@ -18,51 +23,51 @@ export class CircuitBreaker {
   /** `ofHost`: how many the host has. */
   allowsConnection(ofHost: number): boolean {
     return (
-      ofHost < this.#limits.maxConnectionsPerHost &&
-      this.#usage.of(Resource.Connections) < this.#limits.maxConnections
+      ofHost < this.#limits.now.maxConnectionsPerHost &&
+      this.#usage.of(Resource.Connections) < this.#limits.now.maxConnections
     );
   }
 
   get allowsPending(): boolean {
-    return this.#usage.of(Resource.Pending) < this.#limits.maxPendingRequests;
+    return this.#usage.of(Resource.Pending) < this.#limits.now.maxPendingRequests;
   }
 
   get allowsRequest(): boolean {
-    return this.#usage.of(Resource.Requests) < this.#limits.maxRequests;
+    return this.#usage.of(Resource.Requests) < this.#limits.now.maxRequests;
   }
 
   get allowsRetry(): boolean {
-    return this.#usage.of(Resource.Retries) < maxRetries(this.#limits, this.#usage);
+    return this.#usage.of(Resource.Retries) < maxRetries(this.#limits.now, this.#usage);
   }
 
   get allowsPool(): boolean {
-    return this.#usage.of(Resource.Pools) < this.#limits.maxConnectionPools;
+    return this.#usage.of(Resource.Pools) < this.#limits.now.maxConnectionPools;
   }
 
   addConnections(by: number): void {
     const count = this.#usage.add(Resource.Connections, by);
-    this.#stats.cxOpen.value = count >= this.#limits.maxConnections ? 1 : 0;
+    this.#stats.cxOpen.value = count >= this.#limits.now.maxConnections ? 1 : 0;
   }
 
   addPending(by: number): void {
     const count = this.#usage.add(Resource.Pending, by);
-    this.#stats.rqPendingOpen.value = count >= this.#limits.maxPendingRequests ? 1 : 0;
+    this.#stats.rqPendingOpen.value = count >= this.#limits.now.maxPendingRequests ? 1 : 0;
   }
 
   addRequests(by: number): void {
     const count = this.#usage.add(Resource.Requests, by);
-    this.#stats.rqOpen.value = count >= this.#limits.maxRequests ? 1 : 0;
+    this.#stats.rqOpen.value = count >= this.#limits.now.maxRequests ? 1 : 0;
   }
 
   addRetries(by: number): void {
     const count = this.#usage.add(Resource.Retries, by);
     if (by > 0) this.#usage.add(Resource.AllRetries, by);
-    this.#stats.rqRetryOpen.value = count >= maxRetries(this.#limits, this.#usage) ? 1 : 0;
+    this.#stats.rqRetryOpen.value = count >= maxRetries(this.#limits.now, this.#usage) ? 1 : 0;
   }
 
   addPools(by: number): void {
     const count = this.#usage.add(Resource.Pools, by);
-    this.#stats.cxPoolOpen.value = count >= this.#limits.maxConnectionPools ? 1 : 0;
+    this.#stats.cxPoolOpen.value = count >= this.#limits.now.maxConnectionPools ? 1 : 0;
   }
 
   /** Other workers may have changed what this one saw last. */
@@ -86,11 +91,11 @@ export function maxRetries({ maxRetries, retryBudget }: Thresholds, usage: Clust
 
 /** `track_remaining`: what the limits still allow, as the main thread sees it. */
 export class RemainingResources {
-  readonly #limits: Thresholds;
+  readonly #limits: Limits;
   readonly #usage: ClusterUsage;
   readonly #stats: RemainingStats;
 
-  constructor(limits: Thresholds, usage: ClusterUsage, stats: RemainingStats) {
+  constructor(limits: Limits, usage: ClusterUsage, stats: RemainingStats) {
     this.#limits = limits;
     this.#usage = usage;
     this.#stats = stats;
@@ -99,13 +104,13 @@ export class RemainingResources {
 
   /** Envoy does not keep this of a budget: it shows `max_retries` until something is tried again, and zero after that. */
   #remainingRetries(): number {
-    const { maxRetries: limit, retryBudget } = this.#limits;
+    const { maxRetries: limit, retryBudget } = this.#limits.now;
     if (retryBudget === undefined) return Math.max(0, limit - this.#usage.of(Resource.Retries));
     return this.#usage.of(Resource.AllRetries) > 0 ? 0 : limit;
   }
 
   refresh(): void {
-    const limits = this.#limits;
+    const limits = this.#limits.now;
     const left = (limit: number, resource: Resource) => Math.max(0, limit - this.#usage.of(resource));
     const stats = this.#stats;
     stats.remainingCx.value = left(limits.maxConnections, Resource.Connections);

@@ -17,14 +17,13 @@ import { type ClusterSource, ManagedCluster, type ManagedClusterServices } from 
 import { parseCluster } from './parse-cluster.ts';
 import { parseDiscovery } from './parse-discovery.ts';
 import type { AskedResolvers } from './parse-resolvers.ts';
-import { type RuntimeValues, TableSizes } from './table-sizes.ts';
+import { TableSizes } from './table-sizes.ts';
 
 export interface ClusterManagerOptions extends Omit<ManagedClusterServices, 'onMembers' | 'tables'> {
   readonly workers: number;
   /** Of the bootstrap. */
   readonly resolvers: AskedResolvers;
   readonly dnsCaches: DnsCaches;
-  runtime(): RuntimeValues;
   /** What a cluster has to wait for beside its members. What is taken for it is given back when it goes. */
   needs(message: Cluster): readonly Promise<unknown>[];
 }
@@ -172,6 +171,7 @@ export class ClusterManager {
       const cluster = new ManagedCluster(source, isStatic, version, slot, scope, {
         clock: this.#options.clock,
         files: this.#options.files,
+        runtime: this.#options.runtime,
         post: (message) => this.#options.post(message),
         onMembers: () => this.#stats.clusterUpdated.value++,
         tables: this.#tablesOf(config, scope),
@@ -195,7 +195,7 @@ export class ClusterManager {
         'load_balancer',
         config.lbPolicy.extension,
       ) ?? {};
-    return gauges && new TableSizes(config, gauges, scope, () => this.#options.runtime());
+    return gauges && new TableSizes(config, gauges, scope, this.#options.runtime);
   }
 
   #begin(cluster: ManagedCluster): Promise<void> {

@@ -3,11 +3,11 @@
 
 import type { TimerWheel } from '#base/timer-wheel.ts';
 import type { LoadBalancer, PickContext, WaitingLoadBalancer } from '#extension/load-balancer.ts';
-import type { RuntimeFraction } from '#extension/runtime.ts';
 import type { TransportOptions, UpstreamTransport } from '#extension/transport-socket.ts';
 import { type ByteSink, type ClientCodec, type ClientCodecOwner, ResetReason } from '#http/codec.ts';
 import type { Connection, ConnectionOwner } from '#net/connection.ts';
 import { CircuitBreaker } from './circuit-breaker.ts';
+import type { LiveThresholds } from './live-thresholds.ts';
 import type { ClusterConfig } from './cluster-config.ts';
 import type { CircuitBreakerStats, ClusterStats } from './cluster-stats.ts';
 import type { ClusterTracking } from './cluster-tracking.ts';
@@ -52,8 +52,8 @@ export class Cluster {
   readonly transport: UpstreamTransport;
   readonly lb: LoadBalancer;
   readonly timers: TimerWheel;
-  /** The share of requests that is turned away. */
-  readonly maintenance: RuntimeFraction;
+  /** The runtime key that says how many percent of the requests are turned away. */
+  readonly maintenanceKey: string;
   /** Undefined: nobody wants to know. */
   readonly tracking: ClusterTracking | undefined;
   readonly #dialer: Dialer;
@@ -65,6 +65,7 @@ export class Cluster {
     stats: ClusterStats,
     codes: ClusterCodeStats,
     breakerStats: readonly [CircuitBreakerStats, CircuitBreakerStats],
+    limits: readonly [LiveThresholds, LiveThresholds],
     usage: readonly [ClusterUsage, ClusterUsage],
     transport: UpstreamTransport,
     lb: LoadBalancer,
@@ -76,17 +77,13 @@ export class Cluster {
     this.stats = stats;
     this.codes = codes;
     this.breakers = [
-      new CircuitBreaker(config.thresholds[0], breakerStats[0], usage[0]),
-      new CircuitBreaker(config.thresholds[1], breakerStats[1], usage[1]),
+      new CircuitBreaker(limits[0], breakerStats[0], usage[0]),
+      new CircuitBreaker(limits[1], breakerStats[1], usage[1]),
     ];
     this.transport = transport;
     this.lb = lb;
     this.timers = timers;
-    this.maintenance = {
-      numerator: 0,
-      denominator: 100,
-      runtimeKey: `upstream.maintenance_mode.${config.name}`,
-    };
+    this.maintenanceKey = `upstream.maintenance_mode.${config.name}`;
     this.tracking = tracking;
     this.#dialer = dialer;
   }

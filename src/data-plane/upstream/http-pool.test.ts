@@ -33,7 +33,7 @@ function poolOf(protocol: 0 | 1, settings: Settings = {}) {
     ...settings.limits,
   };
   const usage = new ClusterUsage(new Int32Array(usageChunk(1)), 7, 0, 0);
-  const breaker = new CircuitBreaker(limits, root.stats(CircuitBreakerStats), usage);
+  const breaker = new CircuitBreaker({ now: limits }, root.stats(CircuitBreakerStats), usage);
   const stats = root.stats(ClusterStats);
   const opened: PooledConnection[] = [];
   const cluster = {

@@ -3,6 +3,7 @@ import { addressText } from '#base/address-text.ts';
 import type { Clock } from '#base/clock.ts';
 import { HostHealth } from '#extension/load-balancer.ts';
 import { encodeMessage } from '#schema/binary.ts';
+import type { Runtime } from '#extension/runtime.ts';
 import type { Cluster } from '#schema/messages/envoy/config/cluster/v3.ts';
 import { message as messageType } from '#schema/registry.ts';
 import type { Scope } from '#stats/store.ts';
@@ -11,7 +12,13 @@ import type { DnsHost } from '../dynamic-forward-proxy/dns-cache.ts';
 import { MembershipStats } from '../observe/server-stats.ts';
 import type { ToWorker } from '../worker-protocol.ts';
 import { maxRetries, RemainingResources } from './circuit-breaker.ts';
-import { type ClusterConfig, type HostConfig, keyedHosts, type LocalityConfig } from './cluster-config.ts';
+import {
+  type ClusterConfig,
+  type HostConfig,
+  keyedHosts,
+  type LocalityConfig,
+  type Thresholds,
+} from './cluster-config.ts';
 import type { ClusterSlot } from './cluster-slots.ts';
 import {
   CircuitBreakerStats,
@@ -24,6 +31,7 @@ import type { DiscoveryConfig } from './discovery-config.ts';
 import { DnsDiscovery } from './dns-discovery.ts';
 import { hostConfigOf } from './dynamic-forward-proxy.ts';
 import { EdsDiscovery } from './eds-discovery.ts';
+import { LiveThresholds, priorityNames } from './live-thresholds.ts';
 import type { TableSizes } from './table-sizes.ts';
 import { TransportMatchCounts } from './transport-matches.ts';
 
@@ -44,6 +52,7 @@ interface Discovery {
 export interface ManagedClusterServices {
   readonly clock: Clock;
   readonly files: FileSourceContext;
+  readonly runtime: Runtime;
   post(message: ToWorker): void;
   /** Members of an active cluster have come or gone. */
   onMembers(): void;
@@ -64,6 +73,7 @@ export class ManagedCluster {
   /** Its place among what the workers count. */
   readonly slot: number;
   readonly #usage: ClusterSlot['usage'];
+  readonly #limits: readonly [LiveThresholds, LiveThresholds];
   readonly config: ClusterConfig;
   hosts: readonly LocalityConfig[] = [];
   readonly #stats: MembershipStats;
@@ -91,6 +101,10 @@ export class ManagedCluster {
     this.slot = slot;
     this.#usage = usage;
     this.config = source.config;
+    this.#limits = [
+      new LiveThresholds(source.config, 0, services.runtime),
+      new LiveThresholds(source.config, 1, services.runtime),
+    ];
     this.#services = services;
     this.#stats = scope.stats(MembershipStats);
     this.#matches = new TransportMatchCounts(source.config.transportSocketMatches, scope);
@@ -101,8 +115,8 @@ export class ManagedCluster {
     if (sizes) scope.declare(SizeStats);
     if (timeoutBudgets) scope.declare(TimeoutBudgetStats);
     this.#remaining = ([0, 1] as const).map((priority) => {
-      const limits = source.config.thresholds[priority];
-      if (!limits.tracksRemaining) return undefined;
+      const limits = this.#limits[priority];
+      if (!limits.now.tracksRemaining) return undefined;
       const ofPriority = scope.scope(`circuit_breakers.${priorityNames[priority]}`);
       return new RemainingResources(limits, usage[priority], ofPriority.stats(RemainingStats));
     });
@@ -175,9 +189,14 @@ export class ManagedCluster {
     this.#set([{ ...oneLocality, hosts: [...this.#dnsHosts.values()] }]);
   }
 
+  /** At the moment: the runtime may say otherwise than the configuration. */
+  limits(priority: 0 | 1): Thresholds {
+    return this.#limits[priority].now;
+  }
+
   /** With a budget it follows what is under way. */
   maxRetries(priority: 0 | 1): number {
-    return maxRetries(this.config.thresholds[priority], this.#usage[priority]);
+    return maxRetries(this.limits(priority), this.#usage[priority]);
   }
 
   #set(localities: readonly LocalityConfig[]): void {
@@ -214,8 +233,6 @@ export class ManagedCluster {
     stats.excluded.value = [...hosts.values()].filter((it) => it.healthStatus === 'DRAINING').length;
   }
 }
-
-const priorityNames = ['default', 'high'] as const;
 
 function bytesOf(message: Cluster): string {
   const bytes = encodeMessage(messageType('envoy.config.cluster.v3.Cluster'), message);

@@ -36,6 +36,7 @@ import {
 import { CircuitBreakerStats, ClusterStats, SizeStats, TimeoutBudgetStats } from './cluster-stats.ts';
 import { ClusterTracking } from './cluster-tracking.ts';
 import type { ClusterUsage } from './cluster-usage.ts';
+import { LiveThresholds } from './live-thresholds.ts';
 import { ClusterCodeStats } from './code-stats.ts';
 import { DynamicForwardProxy } from './dynamic-forward-proxy.ts';
 import { HashBalancer } from './hash-balancer.ts';
@@ -123,6 +124,7 @@ export function prepareCluster(
       scope.scope('circuit_breakers.default').stats(CircuitBreakerStats),
       scope.scope('circuit_breakers.high').stats(CircuitBreakerStats),
     ],
+    [new LiveThresholds(config, 0, services.runtime), new LiveThresholds(config, 1, services.runtime)],
     usage,
     transport,
     lb,

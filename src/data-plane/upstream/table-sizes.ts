@@ -1,27 +1,20 @@
 // On the main thread: how large the tables of a policy of consistent hashing are, as gauges. The workers make the tables.
 import { addressText } from '#base/address-text.ts';
 import type { Host, TableGauges } from '#extension/load-balancer.ts';
-import { Runtime } from '#extension/runtime.ts';
+import type { Runtime } from '#extension/runtime.ts';
 import type { Gauge } from '#stats/metric.ts';
 import type { Scope } from '#stats/store.ts';
 import type { ClusterConfig, HostConfig, LocalityConfig } from './cluster-config.ts';
 import { loadsOf, weightedHosts } from './hash-balancer.ts';
 import { hostSets } from './host-sets.ts';
 
-export type RuntimeValues = Readonly<Record<string, string | number | boolean>>;
-
 export class TableSizes {
   readonly #config: ClusterConfig;
   readonly #tables: TableGauges<unknown>;
   readonly #gauges: readonly Gauge[];
-  readonly #runtime: () => RuntimeValues;
+  readonly #runtime: Runtime;
 
-  constructor(
-    config: ClusterConfig,
-    tables: TableGauges<unknown>,
-    scope: Scope,
-    runtime: () => RuntimeValues,
-  ) {
+  constructor(config: ClusterConfig, tables: TableGauges<unknown>, scope: Scope, runtime: Runtime) {
     this.#config = config;
     this.#tables = tables;
     this.#gauges = tables.names.map((it) => scope.gauge(it));
@@ -35,9 +28,7 @@ export class TableSizes {
       overprovisioningFactor,
       ({ isExcluded }) => isExcluded,
     );
-    const runtime = new Runtime();
-    runtime.values = new Map(Object.entries(this.#runtime()));
-    const threshold = runtime.integer('upstream.healthy_panic_threshold', healthyPanicPercent);
+    const threshold = this.#runtime.integer('upstream.healthy_panic_threshold', healthyPanicPercent);
     const weighsLocalities = this.#tables.weighsLocalities(lbPolicy.config);
     // The last priority that has hosts is the one that is seen.
     for (const load of loadsOf(sets, threshold)) {

@@ -26,8 +26,7 @@ export function tunable(message: RuntimeDouble | undefined, fallback: number): T
 }
 
 export function tuned({ value, runtimeKey }: TunableNumber, runtime: Runtime): number {
-  const now = runtimeKey === '' ? undefined : runtime.values.get(runtimeKey);
-  return typeof now === 'number' ? now : value;
+  return runtime.double(runtimeKey, value);
 }
 
 export function parseSlowStart(message: SlowStartMessage | undefined): SlowStartData {

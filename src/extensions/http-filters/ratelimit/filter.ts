@@ -172,8 +172,8 @@ export class RateLimitFilter implements HttpFilter, MethodCallbacks<RateLimitRes
     for (const policy of policies) {
       if ((!isOwn && policy.stage !== config.stage) || policy.applyOnStreamDone !== onStreamDone) continue;
       if (policy.disableKey !== '') {
-        const runtimeKey = `ratelimit.${policy.disableKey}.http_filter_enabled`;
-        if (!runtime.enabled({ numerator: 100, denominator: 100, runtimeKey }, nextRandom())) continue;
+        const key = `ratelimit.${policy.disableKey}.http_filter_enabled`;
+        if (!runtime.enabledPercent(key, 100, nextRandom())) continue;
       }
       const descriptor = descriptorMessage(policy, stream, isOwn);
       if (descriptor === undefined) continue;

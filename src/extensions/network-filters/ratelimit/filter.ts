@@ -50,8 +50,8 @@ export interface NetworkRateLimitShared {
   readonly descriptors: readonly (readonly (string | Formatter)[])[];
 }
 
-const enabled = { numerator: 100, denominator: 100, runtimeKey: 'ratelimit.tcp_filter_enabled' };
-const enforcing = { numerator: 100, denominator: 100, runtimeKey: 'ratelimit.tcp_filter_enforcing' };
+const enabledKey = 'ratelimit.tcp_filter_enabled';
+const enforcingKey = 'ratelimit.tcp_filter_enforcing';
 
 export class NetworkRateLimitFilter
   implements NetworkFilter, MethodCallbacks<RateLimitResponse>, FormatContext
@@ -78,7 +78,7 @@ export class NetworkRateLimitFilter
 
   onNewConnection(): NetworkFilterStatus {
     const { client, config, descriptors, runtime, stats } = this.#shared;
-    if (!runtime.enabled(enabled, nextRandom())) return NetworkFilterStatus.Continue;
+    if (!runtime.enabledPercent(enabledKey, 100, nextRandom())) return NetworkFilterStatus.Continue;
     this.#isCalling = true;
     stats.active.value++;
     stats.total.value++;
@@ -122,7 +122,7 @@ export class NetworkRateLimitFilter
       return;
     }
     stats.overLimit.value++;
-    if (runtime.enabled(enforcing, nextRandom())) this.#close('ratelimit_close_over_limit');
+    if (runtime.enabledPercent(enforcingKey, 100, nextRandom())) this.#close('ratelimit_close_over_limit');
     else this.#continue();
   }
 
