@@ -111,6 +111,7 @@ const hot: readonly string[] = [
   'src/data-plane/upstream/cluster-usage.ts',
   'src/data-plane/upstream/cluster.ts',
   'src/data-plane/upstream/cluster-config.ts',
+  'src/data-plane/upstream/health-flags.ts',
   'src/data-plane/upstream/host.ts',
   'src/data-plane/upstream/http-pool.ts',
   'src/data-plane/upstream/transport-options.ts',

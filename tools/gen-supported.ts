@@ -35,10 +35,10 @@ export async function supportedPage(): Promise<string> {
     '`STATIC`, `EDS` from a file, `STRICT_DNS`, `LOGICAL_DNS`, `ORIGINAL_DST`, the typed `DnsCluster` or the',
     '[dynamic forward proxy](../src/data-plane/dynamic-forward-proxy/README.md); resources come from the bootstrap and from files.',
     '',
-    'What a listener takes is in [listeners.md](listeners.md). What may change while the proxy runs is in',
-    '[dynamic-configuration.md](dynamic-configuration.md).',
+    'What a listener takes is in [listeners.md](listeners.md), how hosts are checked in [health-checks.md](health-checks.md). What may',
+    'change while the proxy runs is in [dynamic-configuration.md](dynamic-configuration.md).',
     '',
-    'Next: xDS over gRPC and REST, active health checks, outlier detection, tracing. Differences are in [differences.md](differences.md).',
+    'Next: xDS over gRPC and REST, outlier detection, tracing. Differences are in [differences.md](differences.md).',
   ];
   const unknown = registry.all.filter((it) => kinds[it.kind] === undefined);
   if (unknown.length > 0)

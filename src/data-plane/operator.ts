@@ -61,6 +61,7 @@ import {
   type Thresholds,
 } from './upstream/cluster-config.ts';
 import { clustersSection, endpointsSection } from './upstream/clusters-dump.ts';
+import { HealthFlag, healthOf } from './upstream/health-flags.ts';
 import type { ManagedCluster } from './upstream/managed-cluster.ts';
 import type { WorkerPool } from './worker-pool.ts';
 import type { FromWorker, HostCounters } from './worker-protocol.ts';
@@ -203,6 +204,9 @@ export class Operator implements ServerOwner {
   readonly #admin: AdminServer | undefined;
   #flush: NodeJS.Timeout | undefined = undefined;
   readonly #accessLogFiles: AccessLogFiles;
+  /** What extensions that run on the main thread get. */
+  readonly services: WorkerServices;
+  readonly secrets = new WorkerSecrets();
   readonly #timers = new TimerWheel(systemClock);
   #isInitialized = false;
   #isFailing = false;
@@ -239,6 +243,7 @@ export class Operator implements ServerOwner {
       pool.postAll({ type: 'runtime', values });
     });
     this.runtimeValues.values = new Map(Object.entries(this.runtime.values()));
+    this.services = this.#createServices();
     this.#updateState();
     this.#admin = config.admin && this.#createAdminServer(config.admin, registry);
     if (!config.statsFlushOnAdmin) {
@@ -346,13 +351,12 @@ export class Operator implements ServerOwner {
     this.#merged.flush();
   }
 
-  /** What extensions that run on the main thread get. */
-  #services(): WorkerServices {
+  #createServices(): WorkerServices {
     return {
       stats: this.store.root,
       runtime: this.runtimeValues,
       accessLogFiles: this.#accessLogFiles,
-      secrets: new WorkerSecrets(),
+      secrets: this.secrets,
       timers: this.#timers,
       clock: systemClock,
       lifecycle: { isHealthCheckFailed: false, membership: () => undefined },
@@ -371,7 +375,7 @@ export class Operator implements ServerOwner {
 
   #createAdminServer({ address, allowPaths, accessLogs }: AdminConfig, registry: Registry): AdminServer {
     const { adminAddressPath } = this.#process;
-    const log = new AdminAccessLog(accessLogs, registry, this.#services(), this.#proxy.localAddress);
+    const log = new AdminAccessLog(accessLogs, registry, this.services, this.#proxy.localAddress);
     return new AdminServer({
       admin: this.#createAdmin(allowPaths),
       address:
@@ -607,7 +611,7 @@ function endpointNumbers({ statName }: ClusterConfig, { stats }: HostStatus, hos
       cx_active: stats.cxActive,
       rq_active: stats.rqActive,
       rq_pending_active: stats.rqPendingActive,
-      healthy: host.health === Health.Healthy ? 1 : 0,
+      healthy: healthOf(host.flags) === Health.Healthy ? 1 : 0,
     },
   };
 }
@@ -628,33 +632,43 @@ function byLocality(localities: readonly LocalityConfig[]): LocalityConfig[] {
 }
 
 function lbEndpoint(host: HostConfig): object {
-  const { edsHealthStatus } = hostHealth(host);
+  const { healthCheck, port } = host;
   return {
     endpoint: {
-      address: addressMessage(host.address, host.port),
-      health_check_config: {},
+      address: addressMessage(host.address, port),
+      health_check_config: {
+        port_value: healthCheck === undefined || healthCheck.port === port ? 0 : healthCheck.port,
+        hostname: healthCheck?.hostname ?? '',
+      },
       hostname: host.hostname,
     },
-    health_status:
-      edsHealthStatus === 'HEALTHY' || edsHealthStatus === 'DEGRADED' ? edsHealthStatus : 'UNHEALTHY',
+    health_status: healthNames[healthOf(host.flags)],
     ...(host.metadata && { metadata: { filter_metadata: host.metadata } }),
     load_balancing_weight: host.weight,
   };
 }
 
-/** The health that the configuration gave the host, as flags of Envoy. */
-function hostHealth({ healthStatus }: HostConfig): HostHealth {
-  switch (healthStatus) {
-    case 'UNHEALTHY':
-    case 'TIMEOUT':
-      return { failedEdsHealth: true, edsHealthStatus: healthStatus };
-    case 'DRAINING':
-      return { edsStatusDraining: true, edsHealthStatus: healthStatus };
-    case 'DEGRADED':
-      return { degradedEdsHealth: true, edsHealthStatus: healthStatus };
-    default:
-      return { edsHealthStatus: 'HEALTHY' };
-  }
+const healthNames = {
+  [Health.Unhealthy]: 'UNHEALTHY',
+  [Health.Degraded]: 'DEGRADED',
+  [Health.Healthy]: 'HEALTHY',
+} as const;
+
+/** The health of a host, as flags of Envoy. */
+function hostHealth({ flags, healthStatus }: HostConfig): HostHealth {
+  const has = (flag: HealthFlag) => (flags & flag) !== 0;
+  return {
+    failedActiveHealthCheck: has(HealthFlag.FailedActive),
+    failedEdsHealth: has(HealthFlag.FailedEds),
+    degradedActiveHealthCheck: has(HealthFlag.DegradedActive),
+    degradedEdsHealth: has(HealthFlag.DegradedEds),
+    pendingDynamicRemoval: has(HealthFlag.PendingRemoval),
+    pendingActiveHealthCheck: has(HealthFlag.PendingActive),
+    excludedViaImmediateHealthCheckFail: has(HealthFlag.ExcludedImmediate),
+    activeHealthCheckTimeout: has(HealthFlag.ActiveTimeout),
+    edsStatusDraining: has(HealthFlag.EdsDraining),
+    edsHealthStatus: healthStatus === 'UNKNOWN' ? 'HEALTHY' : healthStatus,
+  };
 }
 
 function addressMessage(address: string, port: number): Address {

@@ -38,8 +38,7 @@ import { parseSecrets, type SecretsConfig, secretFiles } from './secrets/secrets
 import { Cds } from './upstream/cds.ts';
 import { ClusterManager } from './upstream/cluster-manager.ts';
 import type { ClusterSource } from './upstream/managed-cluster.ts';
-import { parseCluster } from './upstream/parse-cluster.ts';
-import { parseDiscovery } from './upstream/parse-discovery.ts';
+import { parseClusterSource } from './upstream/parse-cluster-source.ts';
 import { type AskedResolvers, parseResolvers } from './upstream/parse-resolvers.ts';
 import { WorkerPool } from './worker-pool.ts';
 import type { FromWorker, ToWorker } from './worker-protocol.ts';
@@ -90,14 +89,9 @@ export function parseBootstrap(
   checkBootstrapFields(bootstrap, root);
   const at = root.field('static_resources');
   const resolvers = parseResolvers(bootstrap, root);
-  const clusters = (bootstrap.static_resources?.clusters ?? []).map((message, i) => {
-    const here = at.field('clusters', i);
-    return {
-      message,
-      config: parseCluster(message, here, registry),
-      discovery: parseDiscovery(message, here, resolvers),
-    };
-  });
+  const clusters = (bootstrap.static_resources?.clusters ?? []).map((message, i) =>
+    parseClusterSource(message, at.field('clusters', i), registry, resolvers),
+  );
   const listeners = (bootstrap.static_resources?.listeners ?? []).map((message, i) =>
     parseListener(message, at.field('listeners', i), registry),
   );
@@ -176,6 +170,7 @@ export class Server {
         this.operator.receive(index, message);
         if (message.type === 'dns_load') this.#dnsCaches.get(message.cache)?.load(message.name);
         if (message.type === 'dns_use') this.#dnsCaches.get(message.cache)?.touch(message.name);
+        if (message.type === 'immediate_fail') this.#clusters.failPassively(message.cluster, message.key);
         if (message.type === 'own_hosts') this.#clusters.setOwnHosts(index, message.cluster, message.hosts);
         this.#listeners.receive(index, message);
         this.#receive(index, message);
@@ -225,9 +220,11 @@ export class Server {
       }),
     };
     this.#secrets = new FileSecrets(config.secrets.files, root, context, (key, secret) => {
+      this.operator.secrets.set(key, secret);
       this.#pool.postAll({ type: 'secret', key, secret });
       this.operator.certificatesChanged();
     });
+    for (const { key, secret } of config.secrets.fixed) this.operator.secrets.set(key, secret);
     this.#dnsCaches = new DnsCaches(workers, root, systemClock, config.resolvers, post);
     this.#routes = new RouteConfigs(registry, root, context, post);
     this.#clusters = new ClusterManager(config.clusters, registry, root, {
@@ -236,6 +233,7 @@ export class Server {
       clock: systemClock,
       files: context,
       runtime: this.operator.runtimeValues,
+      services: this.operator.services,
       dnsCaches: this.#dnsCaches,
       post,
       needs: (message) => this.#needSecrets(message),

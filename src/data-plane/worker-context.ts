@@ -34,6 +34,8 @@ export interface WorkerContext {
   listenerOf(address: string): ActiveListener | undefined;
   /** The hosts that a cluster of this worker has made by itself, whenever they change. */
   reportHosts(cluster: string, hosts: readonly HostConfig[]): void;
+  /** A response of that host of a cluster with health checks said that it fails them. */
+  reportImmediateFail(cluster: string, key: string): void;
   readonly isHealthCheckFailed: boolean;
   readonly nodeId: string;
   readonly nodeCluster: string;

@@ -45,6 +45,8 @@ export type ToWorker =
   /** Before the listeners and clusters that name it, and whenever it changes. */
   | { readonly type: 'secret'; readonly key: string; readonly secret: SecretData }
   | { readonly type: 'hosts'; readonly cluster: string; readonly hosts: readonly LocalityConfig[] }
+  /** A host fails its health checks now: its connections carry no more requests. */
+  | { readonly type: 'host_failed'; readonly cluster: string; readonly key: string }
   | { readonly type: 'remove_cluster'; readonly cluster: string }
   /** Before the listeners that name them, and whenever they change; undefined: nobody names them any more. */
   | { readonly type: 'routes'; readonly key: string; readonly config: RouteConfigData | undefined }
@@ -142,5 +144,7 @@ export type FromWorker =
   | { readonly type: 'dns_load'; readonly cache: string; readonly name: string }
   /** Requests go to it. */
   | { readonly type: 'dns_use'; readonly cache: string; readonly name: string }
+  /** A response of this host said that it fails its health checks. */
+  | { readonly type: 'immediate_fail'; readonly cluster: string; readonly key: string }
   | { readonly type: 'done'; readonly id: number }
   | { readonly type: 'closed' };

@@ -119,6 +119,9 @@ export class Worker implements WorkerContext, Lifecycle {
       case 'hosts':
         this.clusters.updateHosts(message.cluster, message.hosts);
         break;
+      case 'host_failed':
+        this.clusters.failHost(message.cluster, message.key);
+        break;
       case 'routes':
         this.routes.set(message.key, message.config);
         break;
@@ -198,6 +201,10 @@ export class Worker implements WorkerContext, Lifecycle {
 
   reportHosts(cluster: string, hosts: readonly HostConfig[]): void {
     this.#post({ type: 'own_hosts', cluster, hosts });
+  }
+
+  reportImmediateFail(cluster: string, key: string): void {
+    this.#post({ type: 'immediate_fail', cluster, key });
   }
 
   listenerOf(address: string): ActiveListener | undefined {

@@ -178,6 +178,9 @@ export class UpstreamRequest implements PoolClient, StreamDecoder, TimerOwner {
     this.hasHeaders = true;
     this.#track?.onResponse(headers);
     if (this.#timers !== undefined) this.#cancelTimers(Timer.PerTry);
+    const { cluster } = this.pool;
+    if (cluster.config.checksHealth && headers.has('x-envoy-immediate-health-check-fail'))
+      cluster.onImmediateFail(this.host);
     this.owner.onHeaders(this, headers, endStream);
   }
 

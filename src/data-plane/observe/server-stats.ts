@@ -95,6 +95,9 @@ export class ClusterManagerStats {
   readonly clusterModified: Counter;
   readonly clusterRemoved: Counter;
   readonly clusterUpdated: Counter;
+  readonly clusterUpdatedViaMerge: Counter;
+  readonly updateMergeCancelled: Counter;
+  readonly updateOutOfMergeWindow: Counter;
   readonly warmingClusters: Gauge;
 
   constructor(scope: Scope) {
@@ -104,8 +107,9 @@ export class ClusterManagerStats {
     this.clusterRemoved = scope.counter('cluster_removed');
     this.clusterUpdated = scope.counter('cluster_updated');
     this.warmingClusters = scope.gauge('warming_clusters', 'never_import');
-    const counters = `cluster_updated_via_merge update_merge_cancelled update_out_of_merge_window`;
-    for (const name of counters.split(/\s+/)) scope.counter(name);
+    this.clusterUpdatedViaMerge = scope.counter('cluster_updated_via_merge');
+    this.updateMergeCancelled = scope.counter('update_merge_cancelled');
+    this.updateOutOfMergeWindow = scope.counter('update_out_of_merge_window');
   }
 }
 

@@ -45,6 +45,7 @@ export class CircuitBreaker {
   }
 
   addConnections(by: number): void {
+    if (by > 0) this.#usage.noteTraffic();
     const count = this.#usage.add(Resource.Connections, by);
     this.#stats.cxOpen.value = count >= this.#limits.now.maxConnections ? 1 : 0;
   }

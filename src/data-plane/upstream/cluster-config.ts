@@ -41,6 +41,12 @@ export interface ClusterConfig {
   readonly overprovisioningFactor: number;
   /** `common_lb_config.close_connections_on_host_set_change` */
   readonly drainsOnChange: boolean;
+  /** `common_lb_config.update_merge_window`, 1,000 unless set; 0: none. */
+  readonly updateMergeMs: number;
+  /** `close_connections_on_host_health_failure`: those of raw TCP, when health checks fail. */
+  readonly closesFailed: boolean;
+  /** It has health checks: hosts may ask in responses to be taken for failed. */
+  readonly checksHealth: boolean;
   /** Instead of `lbPolicy` and hosts of the configuration. */
   readonly originalDst: OriginalDstConfig | undefined;
   /** The DNS cache whose hosts it has, instead of others. */
@@ -145,13 +151,24 @@ export interface HostConfig {
   readonly port: number;
   readonly hostname: string;
   readonly weight: number;
-  /** A value of `HostHealth`. */
-  readonly health: number;
+  /** Bits of `HealthFlag`. */
+  readonly flags: number;
   /** What the configuration or EDS says: a name of envoy.config.core.v3.HealthStatus. */
   readonly healthStatus: HealthStatus;
   readonly metadata: Metadata | undefined;
+  /** `health_check_config`: where checks differ from requests. */
+  readonly healthCheck?: HostHealthCheckConfig;
   /** For a PROXY header, before those of the transport socket. */
   readonly proxyTlvs?: readonly TlvData[];
+}
+
+export interface HostHealthCheckConfig {
+  /** Empty: that of the host. */
+  readonly address: string;
+  readonly port: number;
+  /** Empty: as the health check says. */
+  readonly hostname: string;
+  readonly isDisabled: boolean;
 }
 
 export interface LocalityConfig {

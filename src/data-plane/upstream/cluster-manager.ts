@@ -14,12 +14,11 @@ import { ClusterManagerStats } from '../observe/server-stats.ts';
 import type { ClusterConfig, HostConfig } from './cluster-config.ts';
 import { ClusterSlots, type ClusterSlot } from './cluster-slots.ts';
 import { type ClusterSource, ManagedCluster, type ManagedClusterServices } from './managed-cluster.ts';
-import { parseCluster } from './parse-cluster.ts';
-import { parseDiscovery } from './parse-discovery.ts';
+import { parseClusterSource } from './parse-cluster-source.ts';
 import type { AskedResolvers } from './parse-resolvers.ts';
 import { TableSizes } from './table-sizes.ts';
 
-export interface ClusterManagerOptions extends Omit<ManagedClusterServices, 'onMembers' | 'tables'> {
+export interface ClusterManagerOptions extends Omit<ManagedClusterServices, 'stats' | 'registry' | 'tables'> {
   readonly workers: number;
   /** Of the bootstrap. */
   readonly resolvers: AskedResolvers;
@@ -106,11 +105,7 @@ export class ClusterManager {
     if (known !== undefined) return { refused: known.envoy ?? known.message };
     const found: ConfigError[] = [];
     const here = new ParseContext(at.path, found);
-    const source = {
-      message,
-      config: parseCluster(message, here, this.#registry),
-      discovery: parseDiscovery(message, here, this.#options.resolvers),
-    };
+    const source = parseClusterSource(message, here, this.#registry, this.#options.resolvers);
     at.problems.push(...found);
     const problem = found.find((it) => it.severity === 'error');
     if (problem !== undefined) return { refused: problem.envoy ?? problem.message };
@@ -144,6 +139,10 @@ export class ClusterManager {
     return true;
   }
 
+  failPassively(name: string, key: string): void {
+    this.#active.get(name)?.failPassively(key);
+  }
+
   setOwnHosts(worker: number, name: string, hosts: readonly HostConfig[]): void {
     this.#active.get(name)?.setOwnHosts(worker, hosts);
   }
@@ -171,9 +170,11 @@ export class ClusterManager {
       const cluster = new ManagedCluster(source, isStatic, version, slot, scope, {
         clock: this.#options.clock,
         files: this.#options.files,
+        registry: this.#registry,
+        services: this.#options.services,
         runtime: this.#options.runtime,
         post: (message) => this.#options.post(message),
-        onMembers: () => this.#stats.clusterUpdated.value++,
+        stats: this.#stats,
         tables: this.#tablesOf(config, scope),
       });
       const { transportSocket, dnsCache } = config;
@@ -216,8 +217,10 @@ export class ClusterManager {
     };
     const needs = [...value, cluster.warm()].filter((it) => it !== undefined);
     if (needs.length > 0) await Promise.all(needs);
+    const checked = this.#isCurrent(cluster) ? cluster.checkHealth() : undefined;
+    if (checked !== undefined) await checked;
+    if (!this.#isCurrent(cluster)) return;
     const before = this.#active.get(cluster.name);
-    if (before !== cluster && this.#warming.get(cluster.name) !== cluster) return;
     this.#warming.delete(cluster.name);
     this.#active.set(cluster.name, cluster);
     cluster.isActive = true;
@@ -225,6 +228,10 @@ export class ClusterManager {
     this.#options.post({ type: 'cluster', config, hosts, slot: this.#slotOf.get(cluster)!.slot });
     if (before !== undefined && before !== cluster) end(before);
     this.#count();
+  }
+
+  #isCurrent(cluster: ManagedCluster): boolean {
+    return this.#active.get(cluster.name) === cluster || this.#warming.get(cluster.name) === cluster;
   }
 
   #count(): void {

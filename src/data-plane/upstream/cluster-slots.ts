@@ -2,7 +2,7 @@
 // again when nothing is counted there any more.
 import {
   ClusterUsage,
-  clearRetries,
+  clearLasting,
   clustersPerChunk,
   forgetUsage,
   Resource,
@@ -36,7 +36,7 @@ export class ClusterSlots {
     const free = this.#free.findIndex(isUnused);
     if (free >= 0) {
       const [slot] = this.#free.splice(free, 1);
-      clearRetries(
+      clearLasting(
         new Int32Array(this.#chunks[Math.floor(slot!.slot / clustersPerChunk)]!),
         slot!.slot % clustersPerChunk,
       );
@@ -63,6 +63,8 @@ export class ClusterSlots {
 }
 
 function isUnused({ usage }: ClusterSlot): boolean {
-  const counted = Object.values(Resource).filter((it) => it !== Resource.AllRetries);
+  const counted = Object.values(Resource).filter(
+    (it) => it !== Resource.AllRetries && it !== Resource.Traffic,
+  );
   return usage.every((it) => counted.every((resource) => it.of(resource) === 0));
 }

@@ -10,7 +10,7 @@ export const clustersPerChunk = 1024;
 const lineLength = 16;
 const perPriority = lineLength / 2;
 
-/** All but the last go down again. */
+/** All but the last two go down again. */
 export const Resource = {
   Connections: 0,
   Pending: 1,
@@ -18,6 +18,8 @@ export const Resource = {
   Retries: 3,
   Pools: 4,
   AllRetries: 5,
+  /** 1 from the first connection on. */
+  Traffic: 6,
 } as const;
 export type Resource = (typeof Resource)[keyof typeof Resource];
 
@@ -40,10 +42,10 @@ export function forgetUsage(chunk: SharedArrayBuffer, worker: number): void {
 }
 
 /** Of a slot that nobody uses. */
-export function clearRetries(counts: Int32Array, slot: number): void {
+export function clearLasting(counts: Int32Array, slot: number): void {
   const stride = counts.length / clustersPerChunk;
   for (let line = slot * stride; line < (slot + 1) * stride; line += perPriority)
-    counts[line + Resource.AllRetries] = 0;
+    counts[line + Resource.AllRetries] = counts[line + Resource.Traffic] = 0;
 }
 
 /** Of one cluster and priority, as one worker sees it. */
@@ -62,6 +64,15 @@ export class ClusterUsage {
   /** Of all workers. */
   of(resource: Resource): number {
     return this.#counts[this.#sums + resource]!;
+  }
+
+  /** It was connected to, at some time. */
+  get hasTraffic(): boolean {
+    return this.#counts[this.#sums + Resource.Traffic] !== 0;
+  }
+
+  noteTraffic(): void {
+    this.#counts[this.#sums + Resource.Traffic] = 1;
   }
 
   /** Returns how much there is now. */

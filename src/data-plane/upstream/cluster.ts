@@ -28,6 +28,8 @@ export interface Dialer {
   ): Connection;
   http1(sink: ByteSink, owner: ClientCodecOwner): ClientCodec;
   http2(sink: ByteSink, owner: ClientCodecOwner): ClientCodec;
+  /** For the health checks of the main thread. */
+  reportImmediateFail(hostKey: string): void;
   /** What the handshake agreed on; empty on plaintext. */
   negotiated(connection: Connection): string;
 }
@@ -180,6 +182,21 @@ export class Cluster {
     this.breakers[pool.priority]!.addPools(-1);
     // With a host's last pool Envoy looks at the limit of the other priority, too.
     if (!hasOpenPool(pool.host)) this.breakers[1 - pool.priority]!.addPools(0);
+  }
+
+  /** A response of a host said that it fails its health checks. */
+  onImmediateFail(host: UpstreamHost): void {
+    for (const [key, it] of this.hosts) if (it === host) this.#dialer.reportImmediateFail(key);
+  }
+
+  /** A host fails its health checks: what it carries finishes, unless the configuration says otherwise. */
+  failHost(host: UpstreamHost): void {
+    host.drain();
+    if (!this.config.closesFailed) return;
+    for (const protocol of [rawPool * 2, rawPool * 2 + 1]) {
+      const all = host.pools[protocol]?.all ?? [];
+      for (let k = all.length - 1; k >= 0; k--) all[k]!.close(ResetReason.LocalReset, '');
+    }
   }
 
   /** A host has left: what it carries finishes. */

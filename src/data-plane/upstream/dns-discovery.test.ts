@@ -13,7 +13,7 @@ const host = {
   port: 80,
   hostname: '',
   weight: 1,
-  health: 2,
+  flags: 0,
   healthStatus: 'HEALTHY' as const,
   metadata: undefined,
 };

@@ -1,5 +1,5 @@
 // Clusters of type envoy.clusters.dynamic_forward_proxy in a worker: a request goes to the host it names, whose address is in a DNS cache.
-import { HostHealth, type PickContext, type WaitingLoadBalancer } from '#extension/load-balancer.ts';
+import type { PickContext, WaitingLoadBalancer } from '#extension/load-balancer.ts';
 import type { FilterStateObject, StreamInfo } from '#extension/stream-info.ts';
 import { cacheName } from '../dynamic-forward-proxy/authority.ts';
 import type { DnsHost } from '../dynamic-forward-proxy/dns-cache.ts';
@@ -104,7 +104,7 @@ export function hostConfigOf({ name, ip, port }: DnsHost): HostConfig {
     port,
     hostname: name,
     weight: 1,
-    health: HostHealth.Healthy,
+    flags: 0,
     healthStatus: 'UNKNOWN',
     metadata: undefined,
   };

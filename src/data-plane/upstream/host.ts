@@ -1,10 +1,11 @@
-// One endpoint of a cluster in a worker: what policies see of it, its counters, and its pools. Outlier detection and active health
-// checks will change `health` here.
+// One endpoint of a cluster in a worker: what policies see of it, its counters, and its pools. Outlier detection will change
+// `health` here; the main thread says what active health checks have found.
 import { addressText } from '#base/address-text.ts';
 import { turnMs } from '#base/turn.ts';
 import type { Host, HostHealth, Locality } from '#extension/load-balancer.ts';
 import { Counter, Gauge } from '#stats/metric.ts';
 import type { HostConfig, Metadata } from './cluster-config.ts';
+import { healthOf, isExcluded } from './health-flags.ts';
 import type { HttpPool } from './http-pool.ts';
 
 /** Who lives as long as the host: a UDP session. */
@@ -22,7 +23,7 @@ export class UpstreamHost implements Host {
   weight: number;
   priority: number;
   health: HostHealth;
-  /** About to leave, which is not held against the cluster. */
+  /** About to leave or not checked yet, which is not held against the cluster. */
   isExcluded: boolean;
   readonly locality: Locality | undefined;
   metadata: Metadata | undefined;
@@ -76,8 +77,8 @@ export class UpstreamHost implements Host {
     this.hostname = config.hostname;
     this.weight = config.weight;
     this.priority = priority;
-    this.health = config.health as HostHealth;
-    this.isExcluded = config.healthStatus === 'DRAINING';
+    this.health = healthOf(config.flags);
+    this.isExcluded = isExcluded(config.flags);
     this.locality = locality;
     this.metadata = config.metadata;
     this.proxyTlvs = config.proxyTlvs;

@@ -73,7 +73,7 @@ function poolOf(protocol: 0 | 1, settings: Settings = {}) {
       port: 80,
       hostname: '',
       weight: 1,
-      health: 0,
+      flags: 0,
       healthStatus: 'UNKNOWN',
       metadata: undefined,
     },

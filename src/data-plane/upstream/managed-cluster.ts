@@ -1,6 +1,8 @@
 // A cluster on the main thread: its accepted message, how it finds its members, what is told to the workers about them.
 import { addressText } from '#base/address-text.ts';
 import type { Clock } from '#base/clock.ts';
+import type { Registry } from '#extension/registry.ts';
+import type { WorkerServices } from '#extension/worker-services.ts';
 import { HostHealth } from '#extension/load-balancer.ts';
 import { encodeMessage } from '#schema/binary.ts';
 import type { Runtime } from '#extension/runtime.ts';
@@ -9,12 +11,15 @@ import { message as messageType } from '#schema/registry.ts';
 import type { Scope } from '#stats/store.ts';
 import type { FileSourceContext } from '#xds/file-source.ts';
 import type { DnsHost } from '../dynamic-forward-proxy/dns-cache.ts';
-import { MembershipStats } from '../observe/server-stats.ts';
+import { ClusterHealth } from '../health-check/cluster-health.ts';
+import type { HealthCheckConfig } from '../health-check/health-check-config.ts';
+import { type ClusterManagerStats, MembershipStats } from '../observe/server-stats.ts';
 import type { ToWorker } from '../worker-protocol.ts';
 import { maxRetries, RemainingResources } from './circuit-breaker.ts';
 import {
   type ClusterConfig,
   type HostConfig,
+  hostKey,
   keyedHosts,
   type LocalityConfig,
   type Thresholds,
@@ -31,6 +36,8 @@ import type { DiscoveryConfig } from './discovery-config.ts';
 import { DnsDiscovery } from './dns-discovery.ts';
 import { hostConfigOf } from './dynamic-forward-proxy.ts';
 import { EdsDiscovery } from './eds-discovery.ts';
+import { healthOf, isExcluded } from './health-flags.ts';
+import { HostUpdates } from './host-updates.ts';
 import { LiveThresholds, priorityNames } from './live-thresholds.ts';
 import type { TableSizes } from './table-sizes.ts';
 import { TransportMatchCounts } from './transport-matches.ts';
@@ -40,6 +47,7 @@ export interface ClusterSource {
   readonly message: Cluster;
   readonly config: ClusterConfig;
   readonly discovery: DiscoveryConfig;
+  readonly healthChecks: readonly HealthCheckConfig[];
 }
 
 /** What finds members. */
@@ -53,9 +61,11 @@ export interface ManagedClusterServices {
   readonly clock: Clock;
   readonly files: FileSourceContext;
   readonly runtime: Runtime;
+  readonly registry: Registry;
+  /** Of the main thread. */
+  readonly services: WorkerServices;
   post(message: ToWorker): void;
-  /** Members of an active cluster have come or gone. */
-  onMembers(): void;
+  readonly stats: ClusterManagerStats;
   /** Of a policy that makes tables. */
   readonly tables: TableSizes | undefined;
 }
@@ -79,8 +89,11 @@ export class ManagedCluster {
   readonly #stats: MembershipStats;
   readonly #matches: TransportMatchCounts;
   readonly #discovery: Discovery | undefined;
+  /** Undefined: there are no checks. */
+  readonly #health: ClusterHealth | undefined;
   readonly #remaining: readonly (RemainingResources | undefined)[];
   readonly #services: ManagedClusterServices;
+  readonly #updates: HostUpdates;
   #bytes = '';
   /** The priorities of the present hosts. */
   #known: ReadonlyMap<string, number> = new Map();
@@ -121,15 +134,17 @@ export class ManagedCluster {
       return new RemainingResources(limits, usage[priority], ofPriority.stats(RemainingStats));
     });
     const { dns, eds } = source.discovery;
-    const onHosts = (hosts: readonly LocalityConfig[]) => {
-      this.#set(hosts);
-      if (this.isActive) services.post({ type: 'hosts', cluster: source.config.name, hosts });
-    };
+    const { name, updateMergeMs } = source.config;
+    this.#updates = new HostUpdates(updateMergeMs, services.clock, services.stats, () =>
+      services.post({ type: 'hosts', cluster: name, hosts: this.hosts }),
+    );
+    this.#health = this.#createHealth(scope);
+    const onHosts = (hosts: readonly LocalityConfig[]) => this.#postHosts(this.#discovered(hosts));
     if (eds !== undefined) {
       this.#discovery = new EdsDiscovery(source.config.name, eds, scope, services.files, onHosts);
     } else if (dns === undefined) {
       this.#discovery = undefined;
-      this.#set(source.discovery.assignment);
+      this.#discovered(source.discovery.assignment);
     } else {
       this.#discovery = new DnsDiscovery(
         source.discovery,
@@ -163,6 +178,16 @@ export class ManagedCluster {
     return this.source.discovery.waitsForWarm ? first : undefined;
   }
 
+  /** Resolves when every host was checked once; undefined: there is nothing to wait for. */
+  checkHealth(): Promise<void> | undefined {
+    return this.#health?.start();
+  }
+
+  /** A response of that host has asked for it. */
+  failPassively(key: string): void {
+    this.#health?.failPassively(key);
+  }
+
   /** What is counted in the workers and shown by the main thread. */
   refreshStats(): void {
     for (const it of this.#remaining) it?.refresh();
@@ -170,6 +195,8 @@ export class ManagedCluster {
 
   close(): void {
     this.#discovery?.close();
+    this.#health?.close();
+    this.#updates.close();
   }
 
   /** ORIGINAL_DST: what a worker has now. The members are those of all workers. */
@@ -199,7 +226,39 @@ export class ManagedCluster {
     return maxRetries(this.limits(priority), this.#usage[priority]);
   }
 
-  #set(localities: readonly LocalityConfig[]): void {
+  #createHealth(scope: Scope): ClusterHealth | undefined {
+    const { config, healthChecks, message } = this.source;
+    if (healthChecks.length === 0) return undefined;
+    const { registry, services, clock } = this.#services;
+    return new ClusterHealth(config, healthChecks, scope, this.#matches, {
+      ignoresHealthOnRemoval: message.ignore_health_on_host_removal,
+      ignoresUnchecked: message.common_lb_config?.ignore_new_hosts_until_first_hc ?? false,
+      registry,
+      services,
+      clock,
+      hasTraffic: () => this.#usage[0].hasTraffic || this.#usage[1].hasTraffic,
+      onChange: () => this.#postHosts(this.#set(this.#health!.localities())),
+      onFailed: (host) => {
+        if (this.isActive)
+          this.#services.post({ type: 'host_failed', cluster: config.name, key: hostKey(config, host) });
+      },
+    });
+  }
+
+  #discovered(localities: readonly LocalityConfig[]): number {
+    this.#health?.update(localities);
+    return this.#set(this.#health?.localities() ?? localities);
+  }
+
+  /** `changed`: priorities that have other members now. */
+  #postHosts(changed: number): void {
+    if (!this.isActive) return;
+    const priorities = 1 + Math.max(0, ...this.hosts.map(({ priority }) => priority));
+    this.#updates.update(changed === 0, changed === 0 ? priorities : changed);
+  }
+
+  /** Returns in how many priorities members have come or gone. */
+  #set(localities: readonly LocalityConfig[]): number {
     this.hosts = localities;
     const hosts = new Map<string, HostConfig>();
     const priorities = new Map<string, number>();
@@ -218,19 +277,20 @@ export class ManagedCluster {
     // A logical host is another one, even where it has the same address.
     if (dns?.isLogical) for (const it of priorities.values()) changed.add(it);
     // A cluster that never had members shows none of this.
-    if (changed.size === 0 && hosts.size === 0) return;
+    if (changed.size === 0 && hosts.size === 0) return 0;
     stats.change.value += changed.size;
-    if (changed.size > 0 && this.isActive && this.#discovery !== undefined) this.#services.onMembers();
     if (dns === undefined) for (const host of added) this.#matches.add(host, 1);
     if (eds !== undefined)
       stats.maxHostWeight.value = Math.max(0, ...[...hosts.values()].map((it) => it.weight));
     this.#known = priorities;
     this.#services.tables?.update(localities);
-    const count = (health: number) => [...hosts.values()].filter((it) => it.health === health).length;
+    const count = (health: number) =>
+      [...hosts.values()].filter((it) => healthOf(it.flags) === health).length;
     stats.total.value = hosts.size;
     stats.healthy.value = count(HostHealth.Healthy);
     stats.degraded.value = count(HostHealth.Degraded);
-    stats.excluded.value = [...hosts.values()].filter((it) => it.healthStatus === 'DRAINING').length;
+    stats.excluded.value = [...hosts.values()].filter((it) => isExcluded(it.flags)).length;
+    return changed.size;
   }
 }
 

@@ -29,7 +29,7 @@ export class MatchedTransport implements UpstreamTransport {
     alpn: readonly string[],
     options: TransportOptions | undefined,
   ): Socket | TLSSocket {
-    return this.#of(host).wrap(socket, host, alpn, options);
+    return this.of(host).wrap(socket, host, alpn, options);
   }
 
   greeting(
@@ -38,11 +38,11 @@ export class MatchedTransport implements UpstreamTransport {
     options: TransportOptions | undefined,
     own: () => FormatContext,
   ): Buffer {
-    return this.#of(host).greeting?.(socket, host, options, own) ?? noBytes;
+    return this.of(host).greeting?.(socket, host, options, own) ?? noBytes;
   }
 
   observe(connection: ObservedConnection, host: Host): ConnectionObserver | undefined {
-    return this.#of(host).observe?.(connection, host);
+    return this.of(host).observe?.(connection, host);
   }
 
   poolKey(options: TransportOptions): string {
@@ -52,8 +52,9 @@ export class MatchedTransport implements UpstreamTransport {
     return keys.join('').length === 0 ? '' : keys.join('\n');
   }
 
-  #of(host: Host): UpstreamTransport {
-    return matchOf(this.#matches, host.metadata)?.transport ?? this.#otherwise;
+  /** Undefined: of no host in particular. */
+  of(host: Host | undefined): UpstreamTransport {
+    return (host && matchOf(this.#matches, host.metadata)?.transport) ?? this.#otherwise;
   }
 
   tlsInfo(socket: Socket | TLSSocket): TlsInfo | undefined {
@@ -63,6 +64,11 @@ export class MatchedTransport implements UpstreamTransport {
     }
     return this.#otherwise.tlsInfo(socket);
   }
+}
+
+/** The one that a host, or any that no match knows, has. */
+export function transportOf(transport: UpstreamTransport, host: Host | undefined): UpstreamTransport {
+  return transport instanceof MatchedTransport ? transport.of(host) : transport;
 }
 
 const noBytes = Buffer.alloc(0);

@@ -3,7 +3,7 @@
 import { canonicalIp, ipOfAddress, portOfAddress } from '#base/cidr.ts';
 import { logger } from '#base/logger.ts';
 import { type TimerOwner, type TimerWheel, WheelTimer } from '#base/timer-wheel.ts';
-import { HostHealth, type LoadBalancer, type PickContext } from '#extension/load-balancer.ts';
+import type { LoadBalancer, PickContext } from '#extension/load-balancer.ts';
 import type { StreamInfo } from '#extension/stream-info.ts';
 import type { Cluster } from './cluster.ts';
 import type { ClusterConfig, HostConfig, OriginalDstConfig } from './cluster-config.ts';
@@ -112,7 +112,7 @@ function hostConfig(cluster: string, address: string, port: number): HostConfig 
     port,
     hostname: `${cluster}${text}`,
     weight: 1,
-    health: HostHealth.Healthy,
+    flags: 0,
     healthStatus: 'UNKNOWN',
     metadata: undefined,
   };

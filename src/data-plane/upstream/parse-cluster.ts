@@ -1,7 +1,6 @@
 // `Cluster` -> plain data, on the main thread.
 import { canonicalIp } from '#base/cidr.ts';
 import type { ParseContext } from '#config/parse-context.ts';
-import { HostHealth } from '#extension/load-balancer.ts';
 import { durationMs, onlyFields, warnOthers } from '#extension/message-fields.ts';
 import { parseTlvs } from '#extension/proxy-protocol-config.ts';
 import { type Configured, type Registry, typeOf } from '#extension/registry.ts';
@@ -16,7 +15,10 @@ import type {
   PerHostConfig,
   UpstreamHttpProtocolOptions,
 } from '#schema/messages/envoy/config/core/v3.ts';
-import type { ClusterLoadAssignment } from '#schema/messages/envoy/config/endpoint/v3.ts';
+import type {
+  ClusterLoadAssignment,
+  Endpoint_HealthCheckConfig,
+} from '#schema/messages/envoy/config/endpoint/v3.ts';
 import type { ClusterConfig as ForwardProxyConfig } from '#schema/messages/envoy/extensions/clusters/dynamic_forward_proxy/v3.ts';
 import type { HttpProtocolOptions } from '#schema/messages/envoy/extensions/upstreams/http/v3.ts';
 import { parseAddress } from '../address.ts';
@@ -31,6 +33,7 @@ import {
   type Thresholds,
   UpstreamProtocol,
 } from './cluster-config.ts';
+import { flagsOfStatus } from './health-flags.ts';
 
 const supported = [
   'name',
@@ -76,7 +79,7 @@ const supported = [
   'preconnect_policy',
   'track_cluster_stats',
   'track_timeout_budgets',
-  // These have no effect without health checks and outlier detection.
+  'health_checks',
   'ignore_health_on_host_removal',
   'close_connections_on_host_health_failure',
 ];
@@ -87,9 +90,10 @@ const commonLbFields = [
   'healthy_panic_threshold',
   'locality_weighted_lb_config',
   'close_connections_on_host_set_change',
-  // These have no effect without a local cluster, health checks, hash policies or stateful sessions.
-  'zone_aware_lb_config',
   'ignore_new_hosts_until_first_hc',
+  'update_merge_window',
+  // These have no effect without a local cluster, hash policies or stateful sessions.
+  'zone_aware_lb_config',
   'consistent_hashing_lb_config',
   'override_host_status',
 ];
@@ -151,6 +155,9 @@ export function parseCluster(message: Cluster, at: ParseContext, registry: Regis
     weighsLocalities: message.common_lb_config?.locality_weighted_lb_config !== undefined,
     overprovisioningFactor: message.load_assignment?.policy?.overprovisioning_factor ?? 140,
     drainsOnChange: message.common_lb_config?.close_connections_on_host_set_change ?? false,
+    updateMergeMs: durationMs(message.common_lb_config?.update_merge_window, 1000),
+    closesFailed: message.close_connections_on_host_health_failure,
+    checksHealth: message.health_checks.length > 0,
     poolPerDownstream: message.connection_pool_per_downstream_connection,
     preconnectRatio: message.preconnect_policy?.per_upstream_preconnect_ratio ?? 1,
     tracked: {
@@ -388,16 +395,10 @@ export function parseLoadAssignment(
         port: address.port,
         hostname: it.endpoint.hostname,
         weight: it.load_balancing_weight ?? 1,
-        health:
-          it.health_status === 'UNHEALTHY' ||
-          it.health_status === 'DRAINING' ||
-          it.health_status === 'TIMEOUT'
-            ? HostHealth.Unhealthy
-            : it.health_status === 'DEGRADED'
-              ? HostHealth.Degraded
-              : HostHealth.Healthy,
+        flags: flagsOfStatus(it.health_status),
         healthStatus: it.health_status,
         metadata: it.metadata?.filter_metadata as HostConfig['metadata'],
+        ...hostHealthCheck(it.endpoint.health_check_config, address, host.field('endpoint')),
         ...hostTlvs(it.metadata, host.field('metadata').field('typed_filter_metadata')),
       });
     });
@@ -416,6 +417,28 @@ export function parseLoadAssignment(
 /** A STATIC cluster's addresses must be IP addresses. */
 export function isResolved(host: HostConfig): boolean {
   return host.port < 0 || canonicalIp(host.address) !== undefined;
+}
+
+/** Nothing where checks go to the host as requests do. */
+function hostHealthCheck(
+  message: Endpoint_HealthCheckConfig | undefined,
+  host: Pick<HostConfig, 'address' | 'port'>,
+  at: ParseContext,
+): Pick<HostConfig, 'healthCheck'> {
+  if (message === undefined) return {};
+  const { address, port_value: port, hostname, disable_active_health_check: isDisabled } = message;
+  const here = at.field('health_check_config');
+  let to: { readonly address: string; readonly port: number } = { address: '', port: host.port };
+  if (address !== undefined) to = parseAddress(address, here.field('address')) ?? to;
+  if (port > 0) {
+    if (host.port < 0) {
+      const envoy = `Invalid host configuration: non-zero port for non-IP address`;
+      here.field('port_value').fail('a Unix socket has no port', { envoy });
+    }
+    to = { address: to.address, port };
+  }
+  if (to.address === '' && to.port === host.port && hostname === '' && !isDisabled) return {};
+  return { healthCheck: { address: to.address, port: to.port, hostname, isDisabled } };
 }
 
 /** Typed metadata of a host: only TLVs for its PROXY header are read. */

@@ -1,29 +1,15 @@
 // Plain cluster -> the cluster of a worker, and its hosts as they come and go.
 
-import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import { addressText } from '#base/address-text.ts';
 import { turnClock } from '#base/clock.ts';
 import type { Takings } from '#base/takings.ts';
-import { turnMs } from '#base/turn.ts';
-import { AccessLogType, type FormatContext } from '#extension/formatter.ts';
-import type { Host, LoadBalancer, LoadBalancerExtension } from '#extension/load-balancer.ts';
-import type { Configured } from '#extension/registry.ts';
-import type {
-  ObservedConnection,
-  UpstreamTransport,
-  UpstreamTransportExtension,
-} from '#extension/transport-socket.ts';
+import type { LoadBalancer, LoadBalancerExtension } from '#extension/load-balancer.ts';
 import { H1ClientCodec } from '#http/h1-client-codec.ts';
 import type { Http1Options } from '#http/h1-options.ts';
 import { H2Session } from '#http/h2-session.ts';
 import type { H2CodecStats } from '#http/h2-stats.ts';
-import type { Connection } from '#net/connection.ts';
-import { dial } from '#net/dial.ts';
 import type { Scope } from '#stats/store.ts';
 import { http1Counts, http2Counts } from '../http/codec-stats.ts';
-import { RequestInfo } from '../http/request-info.ts';
-import { AcceptedConnectionInfo } from '../listener/accepted-connection.ts';
 import type { WorkerContext } from '../worker-context.ts';
 import { alpnOfHttp1, alpnOfHttp2, Cluster, type Dialer } from './cluster.ts';
 import {
@@ -42,7 +28,8 @@ import { DynamicForwardProxy } from './dynamic-forward-proxy.ts';
 import { HashBalancer } from './hash-balancer.ts';
 import { UpstreamHost } from './host.ts';
 import { hostSets } from './host-sets.ts';
-import { MatchedTransport } from './matched-transport.ts';
+import { transportOf } from './matched-transport.ts';
+import { openConnection, prepareTransport } from './open-connection.ts';
 import { OriginalDst } from './original-dst.ts';
 import { PrioritySet } from './priority-set.ts';
 
@@ -55,27 +42,9 @@ export function prepareCluster(
   const root = worker.store.root;
   const scope = root.scope(`cluster.${config.statName}`);
   const { services } = worker;
-  const transportOf = ({ extension, config: socket }: Configured): UpstreamTransport =>
-    worker.registry
-      .byName<UpstreamTransportExtension>('upstream_transport_socket', extension)!
-      .prepare(socket as never, {
-        ...services,
-        registry: worker.registry,
-        statPrefix: `cluster.${config.statName}.`,
-      });
-  const own = transportOf(config.transportSocket);
-  const transport =
-    config.transportSocketMatches.length === 0
-      ? own
-      : new MatchedTransport(
-          config.transportSocketMatches.map(({ match, socket }) => ({
-            match,
-            transport: transportOf(socket),
-          })),
-          own,
-        );
+  const transport = prepareTransport(config, worker.registry, services);
   const stats = scope.stats(ClusterStats);
-  const lb = balancerOf(config, worker, own.isTls, stats);
+  const lb = balancerOf(config, worker, transportOf(transport, undefined).isTls, stats);
   let http1: Http1Options | undefined;
   let http2: H2CodecStats | undefined;
   const http1Options = () =>
@@ -90,23 +59,7 @@ export function prepareCluster(
       // What a protocol counts is listed from the first attempt on.
       if (alpn === alpnOfHttp1) http1Options();
       else if (alpn === alpnOfHttp2) http2Stats();
-      return dial(
-        {
-          address: host.ip,
-          port: host.port,
-          localAddress: config.bindAddress,
-          keepAliveMs: config.keepAliveMs,
-          bufferLimitBytes: config.bufferLimitBytes,
-          greeting:
-            transport.greeting === undefined
-              ? undefined
-              : (socket) => transport.greeting!(socket, host, options, () => ownContext(socket, host)),
-          observe:
-            transport.observe && ((connection) => transport.observe!(observed(connection, host), host)),
-          wrap: transport.isTls ? (socket) => transport.wrap(socket, host, alpn, options) : undefined,
-        },
-        owner,
-      );
+      return openConnection(config, transport, host, host, owner, alpn, options);
     },
     http1(sink, owner) {
       return new H1ClientCodec(owner, sink, http1Options());
@@ -114,6 +67,7 @@ export function prepareCluster(
     http2(sink, owner) {
       return new H2Session(undefined, owner, sink, config.http.http2, http2Stats(), worker.timers, turnClock);
     },
+    reportImmediateFail: (key) => worker.reportImmediateFail(config.name, key),
     negotiated: (connection) => (connection.socket as Partial<TLSSocket>).alpnProtocol || '',
   };
   const cluster = new Cluster(
@@ -198,29 +152,4 @@ export function updateHosts(cluster: Cluster, localities: readonly LocalityConfi
   const hasChanged = hosts.size !== before.size || [...hosts.keys()].some((it) => !before.has(it));
   if (hasChanged && cluster.config.drainsOnChange) for (const host of hosts.values()) host.drain();
   for (const [address, host] of before) if (!hosts.has(address)) cluster.removeHost(host);
-}
-
-/** A connection to a host as its own client, as formats see it. */
-function ownContext({ localAddress, localPort }: Socket, host: UpstreamHost): FormatContext {
-  const local = addressText(localAddress ?? '', localPort ?? -1);
-  const info = new RequestInfo(new AcceptedConnectionInfo(0, local, host.address, ''), turnMs());
-  info.upstream.hostAddress = host.address;
-  info.upstream.hostname = host.hostname;
-  info.hostMetadata = host.metadata;
-  return {
-    info,
-    requestHeaders: undefined,
-    responseHeaders: undefined,
-    responseTrailers: undefined,
-    logType: AccessLogType.NotSet,
-  };
-}
-
-function observed({ id, socket }: Connection, { address }: Host): ObservedConnection {
-  const connection = { id, localAddress: '', remoteAddress: address };
-  socket.once('connect', () => {
-    const { localAddress, localPort = 0 } = socket;
-    if (localAddress !== undefined) connection.localAddress = addressText(localAddress, localPort);
-  });
-  return connection;
 }

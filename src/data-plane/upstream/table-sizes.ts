@@ -6,6 +6,7 @@ import type { Gauge } from '#stats/metric.ts';
 import type { Scope } from '#stats/store.ts';
 import type { ClusterConfig, HostConfig, LocalityConfig } from './cluster-config.ts';
 import { loadsOf, weightedHosts } from './hash-balancer.ts';
+import { healthOf, isExcluded } from './health-flags.ts';
 import { hostSets } from './host-sets.ts';
 
 export class TableSizes {
@@ -48,11 +49,11 @@ function hostOf(config: HostConfig, { priority }: LocalityConfig): Host & { read
     hostname: config.hostname,
     weight: config.weight,
     priority,
-    health: config.health as Host['health'],
+    health: healthOf(config.flags),
     locality: undefined,
     metadata: config.metadata,
     activeRequests: 0,
     addedMs: 0,
-    isExcluded: config.healthStatus === 'DRAINING',
+    isExcluded: isExcluded(config.flags),
   };
 }

@@ -6,6 +6,7 @@ import type { WorkerContext } from '../worker-context.ts';
 import type { Cluster } from './cluster.ts';
 import type { ClusterConfig, LocalityConfig } from './cluster-config.ts';
 import { ClusterUsage, clustersPerChunk } from './cluster-usage.ts';
+import { healthOf } from './health-flags.ts';
 import { prepareCluster, updateHosts } from './prepare-cluster.ts';
 
 interface KnownCluster {
@@ -57,6 +58,13 @@ export class WorkerClusters {
     if (known.cluster !== undefined) updateHosts(known.cluster.value, hosts);
   }
 
+  /** Of a cluster with health checks. */
+  failHost(name: string, key: string): void {
+    const cluster = this.#known.get(name)?.cluster?.value;
+    const host = cluster?.hosts.get(key);
+    if (host !== undefined) cluster!.failHost(host);
+  }
+
   delete(name: string): void {
     const before = this.#known.get(name)?.cluster;
     this.#known.delete(name);
@@ -68,7 +76,7 @@ export class WorkerClusters {
     if (known === undefined) return undefined;
     const health =
       known.cluster === undefined
-        ? known.hosts.flatMap(({ hosts }) => hosts.map((it) => it.health))
+        ? known.hosts.flatMap(({ hosts }) => hosts.map((it) => healthOf(it.flags)))
         : [...known.cluster.value.hosts.values()].map((it) => it.health);
     return { total: health.length, usable: health.filter((it) => it !== HostHealth.Unhealthy).length };
   }
