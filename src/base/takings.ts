@@ -11,7 +11,7 @@ export interface Taken<T> {
 }
 
 export class Takings {
-  readonly #releases: (() => void)[] = [];
+  #releases: (() => void)[] = [];
   #isReleased = false;
 
   /** Collects what more is taken, also later. What is taken after the release is given back at once. */
@@ -23,6 +23,8 @@ export class Takings {
     } finally {
       current = before;
       if (this.#isReleased) this.#giveBack();
+      // Without the room it has to grow: there is one for each cluster.
+      else this.#releases = this.#releases.slice();
     }
   }
 

@@ -188,6 +188,8 @@ class MessageReader {
       message[field.name] = list;
       if (tree instanceof TreeList) this.#list(field, tree, list);
       else this.#singleForList(field, tree, list);
+      // Without the room to grow: most lists have one element, and there are many.
+      message[field.name] = list.slice();
     } else {
       const value = this.#value(field, tree);
       if (value !== undefined) message[field.name] = value;

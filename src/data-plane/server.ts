@@ -368,8 +368,7 @@ export class Server {
     for (const chunk of this.#clusters.usage) this.#pool.post(index, { type: 'usage', chunk });
     for (const it of this.#dnsCaches.known()) this.#pool.post(index, it);
     for (const it of this.#routes.current()) this.#pool.post(index, it);
-    for (const { config, hosts, slot } of this.#clusters.clusters)
-      this.#pool.post(index, { type: 'cluster', config, hosts, slot });
+    this.#pool.post(index, { type: 'clusters', clusters: this.#clusters.clusters.map((it) => it.data) });
     await this.#listeners.load(index);
   }
 

@@ -33,15 +33,17 @@ export interface WorkerData {
   readonly maxConnections: number;
 }
 
+export interface ClusterData {
+  readonly config: ClusterConfig;
+  readonly hosts: readonly LocalityConfig[];
+  readonly slot: number;
+}
+
 export type ToWorker =
   /** Before the clusters that count there; see `cluster-usage.ts`. */
   | { readonly type: 'usage'; readonly chunk: SharedArrayBuffer }
-  | {
-      readonly type: 'cluster';
-      readonly config: ClusterConfig;
-      readonly hosts: readonly LocalityConfig[];
-      readonly slot: number;
-    }
+  /** Together, so that what they have in common comes once. */
+  | { readonly type: 'clusters'; readonly clusters: readonly ClusterData[] }
   /** Before the listeners and clusters that name it, and whenever it changes. */
   | { readonly type: 'secret'; readonly key: string; readonly secret: SecretData }
   | { readonly type: 'hosts'; readonly cluster: string; readonly hosts: readonly LocalityConfig[] }

@@ -112,8 +112,8 @@ export class Worker implements WorkerContext, Lifecycle {
       case 'usage':
         this.clusters.addUsage(message.chunk);
         break;
-      case 'cluster':
-        this.clusters.set(message.config, message.hosts, message.slot);
+      case 'clusters':
+        for (const { config, hosts, slot } of message.clusters) this.clusters.set(config, hosts, slot);
         this.#inflated.value = this.clusters.size;
         break;
       case 'hosts':

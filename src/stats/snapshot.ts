@@ -85,10 +85,10 @@ export class SnapshotWriter {
       this.#histograms.push(...histograms);
       scopes.push({
         prefix: scope.prefix,
-        counters: counters.map(({ name }) => name),
-        gauges: gauges.map(({ name, mode }) => ({ name, mode })),
-        histograms: histograms.map((it) => ({ name: it.name, unit: it.unit, id: this.#id(it) })),
-        textReadouts,
+        counters: orNone(counters.map(({ name }) => name)),
+        gauges: orNone(gauges.map(({ name, mode }) => ({ name, mode }))),
+        histograms: orNone(histograms.map((it) => ({ name: it.name, unit: it.unit, id: this.#id(it) }))),
+        textReadouts: orNone(textReadouts),
       });
     }
     return scopes;
@@ -102,6 +102,13 @@ export class SnapshotWriter {
     }
     return id;
   }
+}
+
+const none: never[] = [];
+
+/** Most scopes have metrics of one kind, and there may be tens of thousands. */
+function orNone<T>(list: T[]): readonly T[] {
+  return list.length === 0 ? none : list;
 }
 
 /** What goes into the transfer list of `postMessage(snapshot, transfer)`. */

@@ -136,8 +136,9 @@ export class Scope {
    * (the main thread, or a worker before the first request) keeps one pointer instead of a hundred objects.
    */
   declare(stats: StatsClass<unknown>): void {
-    this.#declared ??= [];
-    if (!this.#declared.includes(stats)) this.#declared.push(stats);
+    // An array that grows by itself would take room for sixteen more.
+    if (this.#declared === undefined) this.#declared = [stats];
+    else if (!this.#declared.includes(stats)) this.#declared = [...this.#declared, stats];
     this.store.version++;
   }
 

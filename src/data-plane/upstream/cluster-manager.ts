@@ -224,8 +224,7 @@ export class ClusterManager {
     this.#warming.delete(cluster.name);
     this.#active.set(cluster.name, cluster);
     cluster.isActive = true;
-    const { config, hosts } = cluster;
-    this.#options.post({ type: 'cluster', config, hosts, slot: this.#slotOf.get(cluster)!.slot });
+    this.#options.post({ type: 'clusters', clusters: [cluster.data] });
     if (before !== undefined && before !== cluster) end(before);
     this.#count();
   }

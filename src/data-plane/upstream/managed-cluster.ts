@@ -14,7 +14,7 @@ import type { DnsHost } from '../dynamic-forward-proxy/dns-cache.ts';
 import { ClusterHealth } from '../health-check/cluster-health.ts';
 import type { HealthCheckConfig } from '../health-check/health-check-config.ts';
 import { type ClusterManagerStats, MembershipStats } from '../observe/server-stats.ts';
-import type { ToWorker } from '../worker-protocol.ts';
+import type { ClusterData, ToWorker } from '../worker-protocol.ts';
 import { maxRetries, RemainingResources } from './circuit-breaker.ts';
 import {
   type ClusterConfig,
@@ -95,10 +95,8 @@ export class ManagedCluster {
   readonly #services: ManagedClusterServices;
   readonly #updates: HostUpdates;
   #bytes = '';
-  /** The priorities of the present hosts. */
-  #known: ReadonlyMap<string, number> = new Map();
-  readonly #ownHosts = new Map<number, readonly HostConfig[]>();
-  readonly #dnsHosts = new Map<string, HostConfig>();
+  #ownHosts: Map<number, readonly HostConfig[]> | undefined = undefined;
+  #dnsHosts: Map<string, HostConfig> | undefined = undefined;
 
   constructor(
     source: ClusterSource,
@@ -167,6 +165,11 @@ export class ManagedCluster {
     return this.config.name;
   }
 
+  /** What workers get. */
+  get data(): ClusterData {
+    return { config: this.config, hosts: this.hosts, slot: this.slot };
+  }
+
   isMadeFrom(message: Cluster): boolean {
     if (this.#bytes === '') this.#bytes = bytesOf(this.source.message);
     return this.#bytes === bytesOf(message);
@@ -201,6 +204,7 @@ export class ManagedCluster {
 
   /** ORIGINAL_DST: what a worker has now. The members are those of all workers. */
   setOwnHosts(worker: number, hosts: readonly HostConfig[]): void {
+    this.#ownHosts ??= new Map();
     if (hosts.length === 0) this.#ownHosts.delete(worker);
     else this.#ownHosts.set(worker, hosts);
     const all = new Map<string, HostConfig>();
@@ -211,6 +215,7 @@ export class ManagedCluster {
 
   /** Of a DNS cache: a host that keeps its name stays the same, whatever its address. */
   setDnsHost(name: string, host: DnsHost | undefined): void {
+    this.#dnsHosts ??= new Map();
     if (host === undefined || host.ip === '') this.#dnsHosts.delete(name);
     else this.#dnsHosts.set(name, hostConfigOf(host));
     this.#set([{ ...oneLocality, hosts: [...this.#dnsHosts.values()] }]);
@@ -259,6 +264,8 @@ export class ManagedCluster {
 
   /** Returns in how many priorities members have come or gone. */
   #set(localities: readonly LocalityConfig[]): number {
+    const known = new Map<string, number>();
+    for (const [key, , { priority }] of keyedHosts(this.config, this.hosts)) known.set(key, priority);
     this.hosts = localities;
     const hosts = new Map<string, HostConfig>();
     const priorities = new Map<string, number>();
@@ -267,12 +274,12 @@ export class ManagedCluster {
       priorities.set(key, priority);
     }
     const stats = this.#stats;
-    const added = [...hosts].filter(([key]) => !this.#known.has(key)).map(([, host]) => host);
+    const added = [...hosts].filter(([key]) => !known.has(key)).map(([, host]) => host);
     // Each priority is updated by itself.
     const changed = new Set<number>();
     for (const [host, priority] of priorities)
-      if (this.#known.get(host) !== priority) changed.add(priority).add(this.#known.get(host) ?? priority);
-    for (const [host, priority] of this.#known) if (!priorities.has(host)) changed.add(priority);
+      if (known.get(host) !== priority) changed.add(priority).add(known.get(host) ?? priority);
+    for (const [host, priority] of known) if (!priorities.has(host)) changed.add(priority);
     const { dns, eds } = this.source.discovery;
     // A logical host is another one, even where it has the same address.
     if (dns?.isLogical) for (const it of priorities.values()) changed.add(it);
@@ -282,7 +289,6 @@ export class ManagedCluster {
     if (dns === undefined) for (const host of added) this.#matches.add(host, 1);
     if (eds !== undefined)
       stats.maxHostWeight.value = Math.max(0, ...[...hosts.values()].map((it) => it.weight));
-    this.#known = priorities;
     this.#services.tables?.update(localities);
     const count = (health: number) =>
       [...hosts.values()].filter((it) => healthOf(it.flags) === health).length;

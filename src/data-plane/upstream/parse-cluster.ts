@@ -1,4 +1,5 @@
 // `Cluster` -> plain data, on the main thread.
+import { Alike } from '#base/alike.ts';
 import { canonicalIp } from '#base/cidr.ts';
 import type { ParseContext } from '#config/parse-context.ts';
 import { durationMs, onlyFields, warnOthers } from '#extension/message-fields.ts';
@@ -107,6 +108,9 @@ const policies: Readonly<Record<string, string>> = {
   MAGLEV: 'envoy.load_balancing_policies.maglev',
 };
 
+/** What most clusters of a configuration have in common. */
+const alike = new Alike(64);
+
 export function parseCluster(message: Cluster, at: ParseContext, registry: Registry): ClusterConfig {
   onlyFields(message, at, supported);
   const isOriginalDst = message.type === 'ORIGINAL_DST';
@@ -151,7 +155,7 @@ export function parseCluster(message: Cluster, at: ParseContext, registry: Regis
     statName: message.alt_stat_name === '' ? message.name : message.alt_stat_name,
     connectTimeoutMs: durationMs(message.connect_timeout, 5000),
     bufferLimitBytes: message.per_connection_buffer_limit_bytes ?? 1024 * 1024,
-    lbPolicy: providesHosts ? noPolicy : parsePolicy(message, at, registry),
+    lbPolicy: alike.of(providesHosts ? noPolicy : parsePolicy(message, at, registry)),
     weighsLocalities: message.common_lb_config?.locality_weighted_lb_config !== undefined,
     overprovisioningFactor: message.load_assignment?.policy?.overprovisioning_factor ?? 140,
     drainsOnChange: message.common_lb_config?.close_connections_on_host_set_change ?? false,
@@ -160,20 +164,25 @@ export function parseCluster(message: Cluster, at: ParseContext, registry: Regis
     checksHealth: message.health_checks.length > 0,
     poolPerDownstream: message.connection_pool_per_downstream_connection,
     preconnectRatio: message.preconnect_policy?.per_upstream_preconnect_ratio ?? 1,
-    tracked: {
+    tracked: alike.of({
       timeoutBudgets: message.track_cluster_stats?.timeout_budgets ?? message.track_timeout_budgets,
       sizes: message.track_cluster_stats?.request_response_sizes ?? false,
       perEndpoint: message.track_cluster_stats?.per_endpoint_stats ?? false,
-    },
+    }),
     originalDst: isOriginalDst ? parseOriginalDst(message, at) : undefined,
-    thresholds: [thresholdsOf(message, 'DEFAULT'), thresholdsOf(message, 'HIGH')],
-    http: parseHttp(message, at, dnsCache !== undefined),
-    transportSocket: parseTransport(message, at, registry),
-    transportSocketMatches: message.transport_socket_matches.map((it, i) => ({
-      name: it.name,
-      match: it.match ?? {},
-      socket: parseTransport(it, at.field('transport_socket_matches', i), registry),
-    })),
+    thresholds: alike.of<ClusterConfig['thresholds']>([
+      thresholdsOf(message, 'DEFAULT'),
+      thresholdsOf(message, 'HIGH'),
+    ]),
+    http: alike.of(parseHttp(message, at, dnsCache !== undefined)),
+    transportSocket: alike.of(parseTransport(message, at, registry)),
+    transportSocketMatches: alike.of(
+      message.transport_socket_matches.map((it, i) => ({
+        name: it.name,
+        match: it.match ?? {},
+        socket: parseTransport(it, at.field('transport_socket_matches', i), registry),
+      })),
+    ),
     metadata: message.metadata?.filter_metadata as ClusterConfig['metadata'],
     bindAddress: message.upstream_bind_config?.source_address?.address ?? '',
     keepAliveMs: keepalive === undefined ? 0 : (keepalive.keepalive_time ?? 7200) * 1000,
@@ -373,11 +382,10 @@ export function parseLoadAssignment(
   message: ClusterLoadAssignment | undefined,
   at: ParseContext,
 ): readonly LocalityConfig[] {
-  const localities: LocalityConfig[] = [];
-  if (message === undefined) return localities;
+  if (message === undefined) return [];
   if (message.policy !== undefined)
     onlyFields(message.policy, at.field('policy'), ['overprovisioning_factor']);
-  message.endpoints.forEach((locality, i) => {
+  return message.endpoints.map((locality, i) => {
     const here = at.field('endpoints', i);
     onlyFields(locality, here, ['locality', 'lb_endpoints', 'load_balancing_weight', 'priority', 'metadata']);
     const hosts: HostConfig[] = [];
@@ -402,16 +410,16 @@ export function parseLoadAssignment(
         ...hostTlvs(it.metadata, host.field('metadata').field('typed_filter_metadata')),
       });
     });
-    localities.push({
+    return {
       region: locality.locality?.region ?? '',
       zone: locality.locality?.zone ?? '',
       subZone: locality.locality?.sub_zone ?? '',
       weight: locality.load_balancing_weight ?? 0,
       priority: locality.priority,
-      hosts,
-    });
+      // Without the room to grow.
+      hosts: hosts.slice(),
+    };
   });
-  return localities;
 }
 
 /** A STATIC cluster's addresses must be IP addresses. */
