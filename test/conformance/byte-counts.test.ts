@@ -203,7 +203,7 @@ async function listening(t: TestContext, server: Server): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
-/** Answers every head as its `x-case` says, and then closes. */
+/** Answers every head as its `x-case` says, and closes only where it says so: a connection may be used again at any time. */
 async function h1Upstream(t: TestContext): Promise<number> {
   const server = createServer((socket) => {
     let text = '';
@@ -219,8 +219,11 @@ async function h1Upstream(t: TestContext): Promise<number> {
       isAnswered = true;
       const parts = responses[name]!;
       const write = (i: number) => {
-        if (i === parts.length) socket.end();
-        else
+        if (i === parts.length) {
+          text = '';
+          isAnswered = false;
+          if (name === 'retried') socket.end();
+        } else
           socket.write(parts[i]!.replace(/^(HTTP.1.1 [2-5].*\r\n)/, `$1Date: ${date}\r\n`), () =>
             setImmediate(() => write(i + 1)),
           );

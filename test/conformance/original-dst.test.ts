@@ -19,7 +19,7 @@ const cluster = (name: string, original_dst_lb_config: object) => ({
   type: 'ORIGINAL_DST',
   lb_policy: 'CLUSTER_PROVIDED',
   connect_timeout: '1s',
-  cleanup_interval: '0.3s',
+  cleanup_interval: '2s',
   original_dst_lb_config,
 });
 
