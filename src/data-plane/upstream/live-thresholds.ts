@@ -9,16 +9,16 @@ export const priorityNames = ['default', 'high'] as const;
 const usualBudget = { percent: 20, minConcurrency: 3 };
 
 export class LiveThresholds {
-  readonly #configured: Thresholds;
+  readonly #config: ClusterConfig;
+  readonly #priority: 0 | 1;
   readonly #runtime: Runtime;
-  readonly #prefix: string;
   #readFrom: Runtime['values'];
   #now: Thresholds;
 
-  constructor({ name, thresholds }: ClusterConfig, priority: 0 | 1, runtime: Runtime) {
-    this.#configured = thresholds[priority];
+  constructor(config: ClusterConfig, priority: 0 | 1, runtime: Runtime) {
+    this.#config = config;
+    this.#priority = priority;
     this.#runtime = runtime;
-    this.#prefix = `circuit_breakers.${name}.${priorityNames[priority]}.`;
     this.#readFrom = runtime.values;
     this.#now = this.#read();
   }
@@ -33,9 +33,11 @@ export class LiveThresholds {
   }
 
   #read(): Thresholds {
-    const limits = this.#configured;
-    const limit = (name: string, configured: number) =>
-      this.#runtime.integer(this.#prefix + name, configured);
+    const limits = this.#config.thresholds[this.#priority];
+    // Nobody sets them: the same object for all clusters.
+    if (this.#readFrom.size === 0) return limits;
+    const prefix = `circuit_breakers.${this.#config.name}.${priorityNames[this.#priority]}.`;
+    const limit = (name: string, configured: number) => this.#runtime.integer(prefix + name, configured);
     return {
       ...limits,
       maxConnections: limit('max_connections', limits.maxConnections),
@@ -43,16 +45,16 @@ export class LiveThresholds {
       maxRequests: limit('max_requests', limits.maxRequests),
       maxRetries: limit('max_retries', limits.maxRetries),
       maxConnectionPools: limit('max_connection_pools', limits.maxConnectionPools),
-      retryBudget: this.#budget(),
+      retryBudget: this.#budget(limits, prefix),
     };
   }
 
-  #budget(): Thresholds['retryBudget'] {
+  #budget(limits: Thresholds, prefix: string): Thresholds['retryBudget'] {
     const runtime = this.#runtime;
-    const percentKey = `${this.#prefix}retry_budget.budget_percent`;
-    const minKey = `${this.#prefix}retry_budget.min_retry_concurrency`;
+    const percentKey = `${prefix}retry_budget.budget_percent`;
+    const minKey = `${prefix}retry_budget.min_retry_concurrency`;
     const isAsked = runtime.values.has(percentKey) || runtime.values.has(minKey);
-    const budget = this.#configured.retryBudget ?? (isAsked ? usualBudget : undefined);
+    const budget = limits.retryBudget ?? (isAsked ? usualBudget : undefined);
     return (
       budget && {
         percent: runtime.double(percentKey, budget.percent),
