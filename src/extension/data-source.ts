@@ -3,8 +3,12 @@ import { readFileSync } from 'node:fs';
 import type { ParseContext } from '#config/parse-context.ts';
 import type { DataSource } from '#schema/messages/envoy/config/core/v3.ts';
 
-/** Undefined: a problem was reported, in Envoy's words. */
-export function readDataSource(message: DataSource, at: ParseContext): Buffer | undefined {
+/** Undefined: a problem was reported, in Envoy's words, which are others where it asks for the size of a file first. */
+export function readDataSource(
+  message: DataSource,
+  at: ParseContext,
+  asksForSize = true,
+): Buffer | undefined {
   if (message.inline_string !== undefined) return Buffer.from(message.inline_string, 'utf8');
   if (message.inline_bytes !== undefined) return Buffer.from(message.inline_bytes);
   if (message.environment_variable !== undefined) {
@@ -22,9 +26,11 @@ export function readDataSource(message: DataSource, at: ParseContext): Buffer | 
     return readFileSync(message.filename);
   } catch (cause) {
     const isAbsent = (cause as NodeJS.ErrnoException).code === 'ENOENT';
-    const problem = isAbsent
-      ? `file ${message.filename} does not exist`
-      : `unable to read file: ${message.filename}`;
+    const problem = !isAbsent
+      ? `unable to read file: ${message.filename}`
+      : asksForSize
+        ? `file ${message.filename} does not exist`
+        : `Invalid path: ${message.filename}`;
     at.field('filename').fail(problem, { got: message.filename, envoy: problem, cause });
     return undefined;
   }

@@ -1,14 +1,16 @@
 // Certificates and keys: readable, belonging together, in force; validation that protects something; taps that see something.
 
-import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
+import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { MessageTypes } from '#schema/messages/type-map.ts';
 import type { Surroundings } from '../check-message.ts';
+import { cipherGroups, cipherNames } from '../cipher-list.ts';
 import { nearest } from '../edit-distance.ts';
 import type { ParseContext } from '../parse-context.ts';
+import { loadCertificate } from '../tls-certificate.ts';
 import { type Rule, rule } from './rule.ts';
 import type { RuleScope } from './scope.ts';
-import { cipherNames, groupNames, isCipher, isGroup } from './tls-names.ts';
+import { groupId, groupNames, isGroup, isSignature } from './tls-names.ts';
 
 type DataSource = MessageTypes['envoy.config.core.v3.DataSource'];
 type TlsCertificate = MessageTypes['envoy.extensions.transport_sockets.tls.v3.TlsCertificate'];
@@ -43,21 +45,49 @@ export const tlsRules: readonly Rule[] = [
       });
   }),
   rule('envoy.extensions.transport_sockets.tls.v3.TlsParameters', (parameters, at) => {
-    const { cipher_suites: suites, ecdh_curves: curves } = parameters;
-    const wrong = suites.filter((it) => !isCipher(it));
-    suites.forEach((suite, i) => {
-      if (isCipher(suite)) return;
-      const similar = nearest(suite, cipherNames);
-      at.field('cipher_suites', i).fail(`there is no cipher suite "${suite}"`, {
-        rule: 'tls-parameters',
-        got: suite,
-        envoy: `Failed to initialize cipher suites ${suites.join(':')}. The following ciphers were rejected when tried individually: ${wrong.join(', ')}`,
-        suggestion: suite.startsWith('TLS_')
-          ? 'cipher suites of TLS 1.3 are always on: remove it'
-          : similar === undefined
-            ? 'use the names of BoringSSL, such as ECDHE-RSA-AES128-GCM-SHA256'
-            : `did you mean "${similar}"?`,
+    const { cipher_suites: suites, ecdh_curves: curves, signature_algorithms: algorithms } = parameters;
+    const list = suites.join(':');
+    if (suites.length > 0 && cipherGroups(list) === undefined) {
+      const wrong = list
+        .split(/[:;, [\]|]/)
+        .filter((it) => it !== '' && cipherGroups(it.replace(/^[-!+]/, '')) === undefined);
+      const envoy = `Failed to initialize cipher suites ${list}. The following ciphers were rejected when tried individually: ${wrong.join(', ')}`;
+      if (wrong.length === 0)
+        at.field('cipher_suites').fail('there are no suites in the list', { rule: 'tls-parameters', envoy });
+      suites.forEach((suite, i) => {
+        const part = wrong.find((it) => suite.includes(it));
+        if (part === undefined) return;
+        const similar = nearest(part, cipherNames);
+        at.field('cipher_suites', i).fail(`there is no cipher suite "${part}"`, {
+          rule: 'tls-parameters',
+          got: suite,
+          envoy,
+          suggestion: part.startsWith('TLS_')
+            ? 'cipher suites of TLS 1.3 are always on: remove it'
+            : similar === undefined
+              ? 'use the names of BoringSSL, such as ECDHE-RSA-AES128-GCM-SHA256'
+              : `did you mean "${similar}"?`,
+        });
       });
+    }
+    const groups = curves.flatMap((it) => it.split(':'));
+    if (groups.every(isGroup) && new Set(groups.map(groupId)).size < groups.length) {
+      at.field('ecdh_curves').fail('a curve is named twice', {
+        rule: 'tls-parameters',
+        envoy: `Failed to initialize ECDH curves ${curves.join(':')}`,
+      });
+    }
+    const signatures = algorithms.flatMap((it) => it.split(':'));
+    signatures.forEach((name, i) => {
+      if (isSignature(name) && signatures.indexOf(name) === i) return;
+      at.field('signature_algorithms').fail(
+        isSignature(name) ? `"${name}" is named twice` : `there is no signature algorithm "${name}"`,
+        {
+          rule: 'tls-parameters',
+          got: name,
+          envoy: `Failed to initialize TLS signature algorithms ${algorithms.join(':')}`,
+        },
+      );
     });
     curves.forEach((curve, i) => {
       if (isGroup(curve)) return;
@@ -67,6 +97,19 @@ export const tlsRules: readonly Rule[] = [
         envoy: `Failed to initialize ECDH curves ${curves.join(':')}`,
         expected: `one of ${groupNames.join(', ')}`,
       });
+    });
+  }),
+  rule('envoy.extensions.transport_sockets.tls.v3.CommonTlsContext', ({ alpn_protocols: names }, at) => {
+    if (
+      names
+        .join(',')
+        .split(',')
+        .every((it) => Buffer.byteLength(it) < 256)
+    )
+      return;
+    at.field('alpn_protocols').fail('a protocol has a name of more than 255 bytes', {
+      rule: 'tls-parameters',
+      envoy: 'Invalid ALPN protocol string',
     });
   }),
   rule('envoy.extensions.transport_sockets.tls.v3.Secret', (secret, at) => {
@@ -157,76 +200,14 @@ function checkCertificate(
   scope: RuleScope,
   around: Surroundings,
 ): void {
-  if (certificate.pkcs12 !== undefined || certificate.private_key_provider !== undefined) return;
-  const { certificate_chain: chain, private_key: key } = certificate;
-  if (chain === undefined) {
-    const isServer =
-      around.inside('envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext') !== undefined;
-    at.fail('"certificate_chain" is missing', {
-      rule: 'tls-certificate',
-      envoy: isServer
-        ? 'Server TlsCertificates must have a certificate specified'
-        : 'Failed to load incomplete certificate from : certificate chain not set',
-      suggestion: 'add "certificate_chain"',
-    });
-  }
-  if (key === undefined) {
-    at.fail('"private_key" is missing', {
-      rule: 'tls-certificate',
-      envoy: 'Failed to load incomplete private key from path: ',
-      suggestion: 'add "private_key"',
-    });
-  }
-  const x509 = chain === undefined ? undefined : readCertificate(chain, at.field('certificate_chain'), scope);
-  if (key === undefined) return;
-  const keyAt = at.field('private_key');
-  const bytes = read(key, keyAt);
-  if (bytes === undefined) return;
-  let privateKey: KeyObject;
-  try {
-    const password =
-      certificate.password === undefined ? undefined : read(certificate.password, at.field('password'));
-    privateKey = createPrivateKey({ key: bytes, ...(password !== undefined && { passphrase: password }) });
-  } catch {
-    keyAt.fail('the private key cannot be read', {
-      rule: 'tls-certificate',
-      envoy: `Failed to load private key from ${nameOf(key)}, Cause: error:0900006e:PEM routines:OPENSSL_internal:NO_START_LINE`,
-      expected: 'a key in PEM form: -----BEGIN PRIVATE KEY-----',
-      ...(bytes.includes('CERTIFICATE') && {
-        suggestion: 'this is a certificate: swap "certificate_chain" and "private_key"',
-      }),
-    });
-    return;
-  }
-  if (x509 !== undefined && !x509.checkPrivateKey(privateKey)) {
-    keyAt.fail('the private key does not belong to the certificate', {
-      rule: 'tls-certificate',
-      envoy: `Failed to load private key from ${nameOf(key)}, Cause: error:0b000074:X.509 certificate routines:OPENSSL_internal:KEY_VALUES_MISMATCH`,
-      suggestion: 'take the key that the certificate was made for',
-    });
-  }
-}
-
-function readCertificate(chain: DataSource, at: ParseContext, scope: RuleScope): X509Certificate | undefined {
-  const bytes = read(chain, at);
-  if (bytes === undefined) return undefined;
-  try {
-    // DER would be read as well, but Envoy only takes PEM here.
-    if (!bytes.includes('-----BEGIN')) throw new Error('no PEM');
-    const x509 = new X509Certificate(bytes);
-    checkDates(x509, at, scope);
-    return x509;
-  } catch {
-    at.fail('the certificate cannot be read', {
-      rule: 'tls-certificate',
-      envoy: `Failed to load certificate chain from ${nameOf(chain)}`,
-      expected: 'certificates in PEM form: -----BEGIN CERTIFICATE-----',
-      ...(bytes.includes('PRIVATE KEY') && {
-        suggestion: 'this is a key: swap "certificate_chain" and "private_key"',
-      }),
-    });
-    return undefined;
-  }
+  if (certificate.private_key_provider !== undefined && certificate.pkcs12 === undefined) return;
+  const isServer =
+    around.inside('envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext') !== undefined;
+  const place = isServer ? 'server' : scope.isPartial ? 'discovered' : 'configuration';
+  const loaded = loadCertificate(certificate, at, place);
+  if (certificate.ocsp_staple !== undefined) read(certificate.ocsp_staple, at.field('ocsp_staple'));
+  if (loaded === undefined) return;
+  checkDates(loaded.leaf, at.field(loaded.pem === undefined ? 'pkcs12' : 'certificate_chain'), scope);
 }
 
 const soonMs = 14 * 24 * 3600 * 1000;
@@ -262,7 +243,12 @@ function checkValidation(
   if (ca !== undefined) {
     const here = at.field('trusted_ca');
     const bytes = read(ca, here);
-    if (bytes !== undefined) {
+    if (bytes?.length === 0) {
+      here.fail('there is nothing in it', {
+        rule: 'tls-validation',
+        envoy: ca.filename === undefined ? 'DataSource cannot be empty' : `file ${ca.filename} is empty`,
+      });
+    } else if (bytes !== undefined) {
       try {
         if (!bytes.includes('-----BEGIN')) throw new Error('no PEM');
         new X509Certificate(bytes);
@@ -288,6 +274,21 @@ function checkValidation(
       rule: 'tls-validation',
       envoy: 'SAN-based verification of peer certificates without trusted CA is insecure and not allowed',
       suggestion: 'add "trusted_ca"',
+    });
+  }
+  if (context.crl !== undefined) read(context.crl, at.field('crl'));
+  if (context.crl !== undefined && !hasCa && isWhole) {
+    at.field('crl').fail('nobody has signed it: "trusted_ca" is missing', {
+      rule: 'tls-validation',
+      envoy: `Failed to load CRL from ${nameOf(context.crl)} without trusted CA`,
+      suggestion: 'add "trusted_ca"',
+    });
+  }
+  if (context.allow_expired_certificate && !hasCa && isWhole) {
+    at.field('allow_expired_certificate').fail('there is no "trusted_ca" for which dates would count', {
+      rule: 'tls-validation',
+      envoy: 'Certificate validity period is always ignored without trusted CA',
+      suggestion: 'remove it',
     });
   }
   context.verify_certificate_hash.forEach((hash, i) => {

@@ -30,7 +30,6 @@ export function staticSections(
           .filter(({ name }) => matches(name))
           .map((secret) => ({
             name: secret.name,
-            last_updated,
             secret: { '@type': secretType, ...secret },
           })),
       }),

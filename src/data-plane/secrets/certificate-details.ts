@@ -2,12 +2,14 @@
 import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { CertificateDetails, CertificatePair } from '#admin/owners.ts';
+import { pkcs12Leaf } from '#config/tls-certificate.ts';
 import { parseSubjectAltName } from '#net/tls-certificate.ts';
 import type { DataSource } from '#schema/messages/envoy/config/core/v3.ts';
 import type {
   CommonTlsContext,
   SdsSecretConfig,
   Secret,
+  TlsCertificate,
 } from '#schema/messages/envoy/extensions/transport_sockets/tls/v3.ts';
 import { visitPacked } from '../observe/config-dump-sections.ts';
 
@@ -44,24 +46,39 @@ export function certificatePairs(
     ];
     const pair = {
       caCertificates: first(ca),
-      certificateChain: chains.flatMap((it) => first(it?.certificate_chain)),
+      certificateChain: chains.flatMap((it) =>
+        it?.pkcs12 === undefined ? first(it?.certificate_chain) : pkcs12Details(it),
+      ),
     };
-    if (pair.caCertificates.length + pair.certificateChain.length > 0) pairs.push(pair);
+    pairs.push(pair);
   });
   return pairs;
 }
 
-/** Every certificate of a PEM source, the leaf first. */
-export function certificateDetails(source: DataSource): CertificateDetails[] {
-  const { filename, inline_string, inline_bytes, environment_variable } = source;
-  let pem = inline_string ?? '';
+function pkcs12Details({ pkcs12, password }: TlsCertificate): CertificateDetails[] {
   try {
-    if (filename !== undefined) pem = readFileSync(filename, 'latin1');
+    const leaf = pkcs12Leaf(bytesOf(pkcs12!), password === undefined ? '' : bytesOf(password).toString());
+    return [detailsOf(leaf, pkcs12!.filename ?? '<inline>')];
   } catch {
     return [];
   }
-  if (inline_bytes !== undefined) pem = Buffer.from(inline_bytes).toString('latin1');
-  if (environment_variable !== undefined) pem = process.env[environment_variable] ?? '';
+}
+
+function bytesOf({ filename, inline_string, inline_bytes, environment_variable }: DataSource): Buffer {
+  if (inline_bytes !== undefined) return Buffer.from(inline_bytes);
+  if (environment_variable !== undefined) return Buffer.from(process.env[environment_variable] ?? '');
+  return filename === undefined ? Buffer.from(inline_string ?? '') : readFileSync(filename);
+}
+
+/** Every certificate of a PEM source, the leaf first. */
+export function certificateDetails(source: DataSource): CertificateDetails[] {
+  const { filename } = source;
+  let pem: string;
+  try {
+    pem = bytesOf(source).toString('latin1');
+  } catch {
+    return [];
+  }
   const blocks = pem.match(/-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g) ?? [];
   return blocks.flatMap((block) => {
     try {

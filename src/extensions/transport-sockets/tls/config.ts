@@ -38,7 +38,7 @@ export interface DownstreamTlsConfig extends TlsConfig {
   readonly ticketKeys: readonly TicketKey[];
   readonly ticketSeed: Uint8Array;
   readonly ticketKeySecret: string;
-  /** In seconds; 0: OpenSSL's default. */
+  /** Of versions before TLS 1.3, in seconds; 0: OpenSSL's default. */
   readonly sessionTimeout: number;
 }
 
@@ -50,6 +50,10 @@ export interface UpstreamTlsConfig extends TlsConfig {
   /** Sessions kept per cluster; 0: no resumption. */
   readonly maxSessionKeys: number;
 }
+
+/** In Envoy's words. */
+const insecureDefault =
+  'Using deprecated insecure default of not requiring client cert when a validation context is configured. This default will be changed in a future version. Please explicitly configure a value for require_client_certificate.';
 
 /** Ticket keys are derived from it, so that the workers of a process agree and equal contexts are equal data. */
 const processSecret = randomBytes(32);
@@ -81,6 +85,11 @@ export function parseDownstreamTls(message: DownstreamTlsContext, at: ParseConte
       : 'Required OCSP response is missing from TLS context';
     at.field('common_tls_context').field('tls_certificates').fail(envoy, { envoy });
   }
+  const { common_tls_context: context } = message;
+  const validates = (
+    ['validation_context', 'validation_context_sds_secret_config', 'combined_validation_context'] as const
+  ).some((it) => context?.[it] !== undefined);
+  if (validates && message.require_client_certificate === undefined) at.warn(insecureDefault, {});
   if (message.require_client_certificate && common.validation === undefined && common.validationSecret === '')
     at.field('require_client_certificate').warn('has no effect without a validation context, as in Envoy');
   return {
@@ -181,7 +190,7 @@ function parseCommon(message: CommonTlsContext | undefined, at: ParseContext, is
               'validation_context_sds_secret_config',
             ),
           ),
-    alpn: message?.alpn_protocols ?? [],
+    alpn: (message?.alpn_protocols ?? []).flatMap((it) => it.split(',')),
     keyLog: message?.key_log && parseKeyLog(message.key_log, at.field('key_log')),
   };
 }

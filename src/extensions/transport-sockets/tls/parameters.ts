@@ -1,5 +1,6 @@
 // `TlsParameters`: BoringSSL's names and defaults -> what OpenSSL is given.
 import type { SecureVersion } from 'node:tls';
+import { cipherGroups } from '#config/cipher-list.ts';
 import type { ParseContext } from '#config/parse-context.ts';
 import { onlyFields } from '#extension/message-fields.ts';
 import type { TlsParameters } from '#schema/messages/envoy/extensions/transport_sockets/tls/v3.ts';
@@ -9,8 +10,6 @@ export interface TlsParametersData {
   readonly maxVersion: SecureVersion;
   /** Suites before TLS 1.3 in OpenSSL's names, in order of preference; those of one entry are equal. */
   readonly suites: readonly (readonly string[])[];
-  /** OpenSSL's security level for them. */
-  readonly level: string;
   readonly groups: readonly string[];
   /** Of TLS 1.3. */
   readonly tls13Suites: readonly string[];
@@ -50,7 +49,6 @@ const fips = {
     ['ECDHE-ECDSA-AES256-GCM-SHA384'],
     ['ECDHE-RSA-AES256-GCM-SHA384'],
   ],
-  level: '',
   tls13Suites: ['TLS_AES_256_GCM_SHA384', 'TLS_AES_128_GCM_SHA256'],
   groups: ['P-256', 'P-384'],
   signatureAlgorithms: [
@@ -72,24 +70,6 @@ const defaultCiphers = [
   'ECDHE-RSA-AES256-GCM-SHA384',
 ];
 
-/** RFC 8446 names of TLS 1.2 suites, which BoringSSL takes, too. */
-const byStandardName: Readonly<Record<string, string>> = {
-  TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256: 'ECDHE-ECDSA-AES128-GCM-SHA256',
-  TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256: 'ECDHE-RSA-AES128-GCM-SHA256',
-  TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384: 'ECDHE-ECDSA-AES256-GCM-SHA384',
-  TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384: 'ECDHE-RSA-AES256-GCM-SHA384',
-  TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256: 'ECDHE-ECDSA-CHACHA20-POLY1305',
-  TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256: 'ECDHE-RSA-CHACHA20-POLY1305',
-  TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA: 'ECDHE-ECDSA-AES128-SHA',
-  TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA: 'ECDHE-RSA-AES128-SHA',
-  TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA: 'ECDHE-ECDSA-AES256-SHA',
-  TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA: 'ECDHE-RSA-AES256-SHA',
-  TLS_RSA_WITH_AES_128_GCM_SHA256: 'AES128-GCM-SHA256',
-  TLS_RSA_WITH_AES_256_GCM_SHA384: 'AES256-GCM-SHA384',
-  TLS_RSA_WITH_AES_128_CBC_SHA: 'AES128-SHA',
-  TLS_RSA_WITH_AES_256_CBC_SHA: 'AES256-SHA',
-};
-
 /** Envoy lets clients go no further than TLS 1.2 unless told. */
 export function parseParameters(
   message: TlsParameters | undefined,
@@ -109,15 +89,16 @@ export function parseParameters(
   const minVersion = versions[message?.tls_minimum_protocol_version ?? ''] ?? 'TLSv1.2';
   const maxVersion =
     versions[message?.tls_maximum_protocol_version ?? ''] ?? (isServer ? 'TLSv1.3' : 'TLSv1.2');
-  // OpenSSL counts SHA-1 signatures, which versions before 1.2 need, among what level 0 only allows.
-  const level = minVersion === 'TLSv1' || minVersion === 'TLSv1.1' ? ':@SECLEVEL=0' : '';
-  const suites =
+  const list =
     message === undefined || message.cipher_suites.length === 0 ? defaultCiphers : message.cipher_suites;
+  const named = cipherGroups(list.join(':')) ?? [];
+  const suites = named.map((it) => it.filter(isOffered)).filter((it) => it.length > 0);
+  if (named.length > 0 && suites.length === 0)
+    at.field('cipher_suites').unsupported('PSK and 3DES are not supported by chancery');
   return {
     minVersion,
     maxVersion,
-    suites: suites.map(opensslNames),
-    level,
+    suites,
     groups:
       message === undefined || message.ecdh_curves.length === 0
         ? ['X25519MLKEM768', 'X25519', 'P-256']
@@ -130,14 +111,17 @@ export function parseParameters(
   };
 }
 
-/** OpenSSL's list, with `first` in front of the others: it knows nothing of suites of equal preference. */
-export function cipherList({ tls13Suites, suites, level }: TlsParametersData, first: string): string {
+/**
+ * OpenSSL's list, with `first` in front of the others: it knows nothing of suites of equal preference. BoringSSL has no levels of security:
+ * what the lists of suites, groups and signatures allow is taken.
+ */
+export function cipherList({ tls13Suites, suites }: TlsParametersData, first: string): string {
   const others = suites.flat().filter((it) => it !== first);
-  return [...tls13Suites, ...(first === '' ? others : [first, ...others])].join(':') + level;
+  const all = [...tls13Suites, ...(first === '' ? others : [first, ...others])];
+  return `${all.join(':')}:@SECLEVEL=0`;
 }
 
-/** `[A|B]`: suites of equal preference. */
-function opensslNames(suite: string): string[] {
-  const alternatives = suite.startsWith('[') && suite.endsWith(']') ? suite.slice(1, -1).split('|') : [suite];
-  return alternatives.map((it) => byStandardName[it] ?? it);
+/** Those of the list that OpenSSL has, and we keys for. */
+function isOffered(suite: string): boolean {
+  return !/PSK|DES/.test(suite);
 }

@@ -7,6 +7,7 @@ import {
   type SecureContextOptions,
   setDefaultCACertificates,
 } from 'node:tls';
+import { pkcs12Leaf } from '#config/tls-certificate.ts';
 import type { CertificateData, ValidationData } from '#extension/secrets/secret-data.ts';
 import { pemCertificates } from '#net/tls-certificate.ts';
 import type { TlsConfig } from './config.ts';
@@ -44,12 +45,17 @@ function offeredGroups(groups: readonly string[]): string {
 
 /** BoringSSL signs with more than it takes of others. */
 function ownSignatures(certificates: readonly CertificateData[]): readonly string[] {
-  return certificates.some((it) => curveOf(leafOf(it)) === 'secp521r1') ? ['ecdsa_secp521r1_sha512'] : [];
+  const curves = certificates.map((it) => curveOf(leafOf(it)));
+  return [
+    ...(curves.includes('secp521r1') ? ['ecdsa_secp521r1_sha512'] : []),
+    ...(curves.includes('ed25519') ? ['ed25519'] : []),
+  ];
 }
 
 /** Of the key, in OpenSSL's words; empty for RSA. */
 export function curveOf({ publicKey }: X509Certificate): string {
-  return publicKey.asymmetricKeyType === 'ec' ? (publicKey.asymmetricKeyDetails?.namedCurve ?? '') : '';
+  const { asymmetricKeyType: type, asymmetricKeyDetails: details } = publicKey;
+  return type === 'ec' ? (details?.namedCurve ?? '') : type === 'ed25519' ? type : '';
 }
 
 function caCertificates(validation: ValidationData | undefined): readonly string[] {
@@ -74,10 +80,6 @@ export function withoutCaNames({ ca, ...options }: SecureContextOptions): Secure
 
 /** The certificate itself, without its chain. */
 export function leafOf(certificate: CertificateData): X509Certificate {
-  if (certificate.pkcs12 === undefined) return new X509Certificate(certificate.chain);
-  const { context } = createSecureContext({
-    pfx: Buffer.from(certificate.pkcs12),
-    passphrase: certificate.password,
-  });
-  return new X509Certificate((context as { getCertificate(): Buffer }).getCertificate());
+  const { chain, password, pkcs12 } = certificate;
+  return pkcs12 === undefined ? new X509Certificate(chain) : pkcs12Leaf(pkcs12, password);
 }

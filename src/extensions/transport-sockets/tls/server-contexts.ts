@@ -53,8 +53,8 @@ export class ServerCertificate {
   /** The suites of TLS 1.3 are in the order of the client, as BoringSSL has it; before that the server's order counts. */
   contextFor(hello: ClientHello | undefined): SecureContext {
     const config = this.#config;
+    if (hello !== undefined && agreesOnTls13(config, hello)) return this.#context(clientOrder);
     if (hello === undefined || config.prefersClientCiphers) return this.#context('');
-    if (agreesOnTls13(config, hello)) return this.#context(clientOrder);
     return this.#context(preferredSuite(config, hello, this.curve !== ''));
   }
 
@@ -65,7 +65,7 @@ export class ServerCertificate {
     const isClients = first === clientOrder;
     const options = {
       ...this.#options,
-      ...(isClients ? {} : { ciphers: cipherList(this.#config, first) }),
+      ...(isClients ? { sessionTimeout: tls13SessionSeconds } : { ciphers: cipherList(this.#config, first) }),
       honorCipherOrder: !prefersClientCiphers && !isClients,
     };
     const made = this.#hidesCaNames ? withoutCaNames(options) : createSecureContext(options);
@@ -77,6 +77,8 @@ export class ServerCertificate {
 }
 
 const clientOrder = 'TLSv1.3';
+/** BoringSSL's, whatever `session_timeout` says. */
+const tls13SessionSeconds = 172_800;
 
 export class ServerContexts {
   readonly all: readonly ServerCertificate[];

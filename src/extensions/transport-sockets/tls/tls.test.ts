@@ -95,7 +95,7 @@ function counters(store: StatsStore, prefix = 'listener.test.ssl.'): Record<stri
 function downstream(message: DownstreamTlsContextInit, secrets?: Secrets) {
   const problems: ConfigError[] = [];
   const config = parseDownstreamTls(
-    create(`${package_}.DownstreamTlsContext`, message),
+    create(`${package_}.DownstreamTlsContext`, { require_client_certificate: false, ...message }),
     new ParseContext('', problems),
   );
   assert.deepEqual(problems, []);
@@ -473,7 +473,7 @@ for (const { name, client, validation, require, passes = false, validated, count
         tls_certificates: [certificateFiles('server-ec')],
         validation_context: validation,
       },
-      require_client_certificate: require,
+      require_client_certificate: require ?? false,
     });
     const server = await listen(t, transport);
     const socket = await dial(t, server.port, client === '' ? {} : identity(client));
