@@ -68,8 +68,8 @@ export interface PickContext {
   readonly requestHeaders?: HeaderMap | undefined;
   /** Hot. Of the route's hash policies; false when none gave one. */
   computeHash?(into: Uint64): boolean;
-  /** The response gets this cookie, if there will be one. */
-  setCookie?(text: string): void;
+  /** The response, if there will be one, gets this cookie instead of one that was given before. */
+  keepCookie?(text: string): void;
 }
 
 /** What chooses a host of a cluster. */

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { type TestContext, test } from 'node:test';
+import { xxHash64Of } from '#base/xxhash64.ts';
 import { missing } from '#testing/peers.ts';
 import { expectSame, type Side } from './side-by-side.ts';
 import { frontYaml, type } from './side-by-side-configuration.ts';
@@ -178,6 +179,204 @@ test('keys find the hosts that they find in Envoy', {
   });
 });
 
+const header = (name: string, more: object = {}) => ({ header: { header_name: name, ...more } });
+const cookie = (name: string, more: object = {}) => ({ cookie: { name, ...more } });
+const two = (a: object, b: object, terminal = false) => [{ ...a, terminal }, b];
+const rewrite = (regex: string, substitution: string) => ({
+  regex_rewrite: { pattern: { regex }, substitution },
+});
+const keyed = (headers: NonNullable<Request['headers']>, path = '/') => ({ path, headers });
+const own = (hash_policy: readonly object[]) =>
+  policy('ring_hash', 'RingHash', { consistent_hashing_lb_config: { hash_policy } });
+const several = ['one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight'];
+
+interface Policies {
+  readonly policies?: readonly object[];
+  readonly route?: object;
+  readonly action?: object;
+  readonly cluster?: object;
+  readonly requests: readonly Request[];
+}
+
+const hashed: Readonly<Record<string, Policies>> = {
+  several: {
+    policies: [header('x-key')],
+    requests: [
+      keyed({ 'x-key': ['b', 'a', 'c'] }),
+      keyed({ 'x-key': ['c', 'b', 'a'] }),
+      keyed({ 'x-key': ['a', 'a'] }),
+      keyed({ 'x-key': 'a,b' }),
+      keyed({ 'x-key': '' }),
+      keyed({ 'x-key': 'ü' }),
+      keyed({ 'x-key': 'x'.repeat(500) }),
+    ],
+  },
+  capitals: { policies: [header('X-Key')], requests: several.map((it) => keyed({ 'X-KEY': it })) },
+  host: { policies: [header('host')], requests: several.map((host) => keyed({ host })) },
+  authority: { policies: [header(':authority')], requests: several.map((host) => keyed({ host })) },
+  path: { policies: [header(':path')], requests: several.map((it) => keyed({}, `/${it}`)) },
+  'rewritten-path': {
+    policies: [header(':path')],
+    action: { prefix_rewrite: '/elsewhere' },
+    requests: several.map((it) => keyed({}, `/${it}`)),
+  },
+  'rewritten-host': {
+    policies: [header(':authority')],
+    action: { host_rewrite_literal: 'elsewhere' },
+    requests: several.map((host) => keyed({ host })),
+  },
+  'added-header': {
+    policies: [header('x-added'), header('x-key')],
+    route: { request_headers_to_add: [{ header: { key: 'x-added', value: '%REQ(x-key)%!' } }] },
+    requests: several.map((it) => keyed({ 'x-key': it })),
+  },
+  regex: {
+    policies: [header('x-key', rewrite('^(\\w+)-.*$', '\\1'))],
+    requests: several.flatMap((it) => [keyed({ 'x-key': `${it}-1` }), keyed({ 'x-key': `${it}-2` })]),
+  },
+  'regex-of-several': {
+    policies: [header('x-key', rewrite('[0-9]', ''))],
+    requests: [
+      keyed({ 'x-key': ['1b', '2a'] }),
+      keyed({ 'x-key': ['b', 'a'] }),
+      keyed({ 'x-key': ['12', '3'] }),
+    ],
+  },
+  both: {
+    policies: two(header('x-a'), header('x-b')),
+    requests: several.flatMap((it) => [
+      keyed({ 'x-a': it, 'x-b': 'other' }),
+      keyed({ 'x-a': it }),
+      keyed({ 'x-b': it }),
+      keyed({ 'x-a': it, 'x-b': it }),
+    ]),
+  },
+  terminal: {
+    policies: two(header('x-a'), header('x-b'), true),
+    requests: several.flatMap((it) => [keyed({ 'x-a': 'same', 'x-b': it }), keyed({ 'x-b': it })]),
+  },
+  'source-ip': {
+    policies: [{ connection_properties: { source_ip: true } }],
+    requests: several.map((_, i) => keyed({ 'x-forwarded-for': `10.1.2.${i}` })),
+  },
+  'source-ip-6': {
+    policies: [{ connection_properties: { source_ip: true } }],
+    requests: several.map((_, i) => keyed({ 'x-forwarded-for': `2001:db8::${i}` })),
+  },
+  query: {
+    policies: [{ query_parameter: { name: 'key' } }],
+    requests: several.flatMap((it) => [
+      keyed({}, `/?key=${it}`),
+      keyed({}, `/?a=b&key=${it}&key=other`),
+      keyed({}, `/?key=%20${it}&c`),
+      keyed({}, `/?key=&x=${it}`),
+    ]),
+  },
+  'query-of-rewritten-path': {
+    policies: [{ query_parameter: { name: 'key' } }],
+    action: { regex_rewrite: rewrite('key', 'other').regex_rewrite },
+    requests: several.map((it) => keyed({}, `/?key=${it}`)),
+  },
+  'cookie-there': {
+    policies: [cookie('name')],
+    requests: several.flatMap((it) => [
+      keyed({ cookie: `a=b; name=${it}; c=d` }),
+      keyed({ cookie: `name="${it}"` }),
+      keyed({ cookie: ['a=b', `name=${it}`] }),
+    ]),
+  },
+  'cookie-made': {
+    policies: [cookie('name', { ttl: '60s', path: '/some' })],
+    requests: [keyed({}), keyed({ cookie: 'name=' }), keyed({ cookie: 'name=there' })],
+  },
+  'cookie-of-a-session': { policies: [cookie('name', { ttl: '0s' })], requests: [keyed({})] },
+  'cookie-of-less-than-a-second': {
+    policies: [cookie('name', { ttl: '1.9s' })],
+    requests: [keyed({}), keyed({ cookie: 'other=x' })],
+  },
+  'cookie-attributes': {
+    policies: [
+      cookie('name', {
+        ttl: '5s',
+        attributes: [
+          { name: 'SameSite', value: 'Strict' },
+          { name: 'Secure' },
+          { name: 'Path', value: '/x' },
+        ],
+      }),
+    ],
+    requests: [keyed({})],
+  },
+  'cookies-made': {
+    policies: two(cookie('a', { ttl: '5s' }), cookie('b', { ttl: '6s', path: '/' })),
+    route: { response_headers_to_add: [{ header: { key: 'x-cookies', value: '%RESP(set-cookie)%' } }] },
+    requests: [keyed({})],
+  },
+  'cookie-behind-a-terminal-header': {
+    policies: two(header('x-key'), cookie('a', { ttl: '5s' }), true),
+    requests: [keyed({ 'x-key': 'there' }), keyed({})],
+  },
+  'cookie-without-hashing': {
+    policies: [cookie('name', { ttl: '60s' })],
+    cluster: { lb_policy: 'ROUND_ROBIN' },
+    requests: [keyed({})],
+  },
+  'cookie-of-a-retry': {
+    policies: [cookie('name', { ttl: '60s' })],
+    action: {
+      retry_policy: { retry_on: 'retriable-status-codes', retriable_status_codes: [200], num_retries: 2 },
+    },
+    requests: [keyed({})],
+  },
+  'own-header': { cluster: own([header('x-key')]), requests: several.map((it) => keyed({ 'x-key': it })) },
+  'own-before-the-route': {
+    policies: [header('x-other')],
+    cluster: own([header('x-key')]),
+    requests: several.map((it) => keyed({ 'x-key': it, 'x-other': 'same' })),
+  },
+  'own-cookies': {
+    cluster: own(two(cookie('a', { ttl: '5s' }), cookie('b', { ttl: '6s', path: '/' }))),
+    requests: [keyed({}), keyed({ cookie: 'a=one; b=two' })],
+  },
+  'own-source-ip': {
+    cluster: own([{ connection_properties: { source_ip: true } }]),
+    requests: several.map((_, i) => keyed({ 'x-forwarded-for': `10.1.2.${i}` })),
+  },
+};
+
+test('hashes of a request what Envoy does', { skip: missing('envoy'), timeout: 120_000 }, async (t) => {
+  const upstream = await echoUpstream(t);
+  const names = Object.keys(hashed);
+  const yaml = frontYaml(
+    Object.entries(hashed).map(([name, { policies, route, action }]) => ({
+      match: { prefix: '/', headers: [{ name: 'x-case', string_match: { exact: name } }] },
+      ...route,
+      route: { cluster: name, ...action, ...(policies && { hash_policy: policies }) },
+    })),
+    Object.entries(hashed).map(([name, { cluster = ring }]) => ({
+      name,
+      ...cluster,
+      load_assignment: { ...assignment(upstream, [{ weights: [1, 1, 1, 1, 1, 1] }]), cluster_name: name },
+    })),
+    {},
+    { use_remote_address: true, xff_num_trusted_hops: 1 },
+  );
+  await expectSame(t, yaml, async (side) => {
+    const seen: Record<string, unknown> = {};
+    for (const name of names) {
+      const asked = hashed[name]!.requests.map((it) => ({
+        ...it,
+        headers: { ...it.headers, 'x-case': name },
+      }));
+      const answers = await ask(side, asked);
+      // A host that depends on the client's port, or on nothing at all, is not the same again.
+      const isRandom = (it: Answer) => it.cookies.length > 0 || name === 'cookie-without-hashing';
+      seen[name] = answers.map((it) => (isRandom(it) ? { ...it, host: '' } : it));
+    }
+    return seen;
+  });
+});
+
 // ---------------------------------------------------------------------------------------------------------------------------
 
 interface Request {
@@ -189,6 +388,7 @@ interface Answer {
   readonly status: string;
   /** The address that answered; empty when it was the proxy itself. */
   readonly host: string;
+  /** A value that is made of the addresses is `<made>`; then it depends on them which host it is. */
   readonly cookies: readonly string[];
 }
 
@@ -222,10 +422,16 @@ async function ask(side: Side, requests: readonly Request[]): Promise<Answer[]> 
     'latin1',
   );
   let text = '';
+  let made = '';
+  socket.once('connect', () => {
+    const { localAddress, localPort, remoteAddress, remotePort } = socket;
+    made = xxHash64Of(`${localAddress}:${localPort}${remoteAddress}:${remotePort}`).toHex();
+  });
   for await (const chunk of socket) text += chunk;
-  return text.split(/(?=HTTP\/1.1 \d)/).map((it) => ({
-    status: it.slice(9, 12),
-    host: /^x-host: (.*)\r$/m.exec(it)?.[1] ?? '',
-    cookies: [...it.matchAll(/^set-cookie: (.*)\r$/gm)].map((found) => found[1]!),
-  }));
+  text = text.replaceAll(made, '<made>');
+  return text.split(/(?=HTTP\/1.1 \d)/).map((it) => {
+    const cookies = [...it.matchAll(/^(?:set-cookie|x-cookies): (.*)\r$/gm)].map((found) => found[1]!);
+    const host = /^x-host: (.*)\r$/m.exec(it)?.[1] ?? '';
+    return { status: it.slice(9, 12), host, cookies };
+  });
 }

@@ -32,7 +32,12 @@ export const endpoint = (cluster: string, port: number) => ({
 });
 
 /** A bootstrap with one listener on port 21000 that has `routes`. */
-export function frontYaml(routes: readonly object[], clusters: readonly object[], top: object = {}): string {
+export function frontYaml(
+  routes: readonly object[],
+  clusters: readonly object[],
+  top: object = {},
+  manager: object = {},
+): string {
   return JSON.stringify({
     admin: { address: address(21001) },
     ...top,
@@ -45,6 +50,7 @@ export function frontYaml(routes: readonly object[], clusters: readonly object[]
             {
               filters: [
                 connectionManager({
+                  ...manager,
                   route_config: { virtual_hosts: [{ name: 'all', domains: ['*'], routes }] },
                 }),
               ],

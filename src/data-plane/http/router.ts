@@ -109,6 +109,10 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
     if (this.refusals === 0) (this.#cookies ??= []).push(text);
   }
 
+  keepCookie(text: string): void {
+    this.#cookies = [text];
+  }
+
   // Request, from the stream ------------------------------------------------------------------------------------------------
 
   decodeHeaders(headers: HeaderMap, endStream: boolean): void {

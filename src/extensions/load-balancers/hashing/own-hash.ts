@@ -24,6 +24,6 @@ export class OwnHash implements CookieSetter {
   }
 
   setCookie(text: string): void {
-    this.#context!.setCookie?.(text);
+    this.#context!.keepCookie?.(text);
   }
 }

@@ -1,5 +1,5 @@
 // The client's address from a header of the user's choice.
-import { ipVersion } from '#base/cidr.ts';
+import { canonicalIp } from '#base/cidr.ts';
 import type { OriginalIpDetection } from '#extension/original-ip-detection.ts';
 import type { HeaderMap } from '#http/header-map.ts';
 
@@ -24,6 +24,6 @@ export class CustomHeaderDetection implements OriginalIpDetection {
 
   detect(headers: HeaderMap): string {
     const value = headers.get(this.#header);
-    return value !== undefined && ipVersion(value) !== 0 ? value : '';
+    return value === undefined ? '' : (canonicalIp(value) ?? '');
   }
 }
