@@ -117,7 +117,16 @@ const clusters: Readonly<Record<string, Case>> = {
     policy('ring_hash', 'RingHash', { use_hostname_for_hashing: true }),
     [{ weights: [1, 2, 3], hostnames: ['a.example', 'b.example', 'c.example'] }],
   ],
+  'ring-one': [ring, [{ weights: [4] }]],
   maglev: [maglev, three],
+  'maglev-one': [maglev, [{ weights: [4] }]],
+  'maglev-one-of-a-locality': [
+    { ...maglev, ...byLocality },
+    [
+      { locality: 'a', localityWeight: 1, weights: [4] },
+      { locality: 'b', localityWeight: 2, health: [down!, down!] },
+    ],
+  ],
   'maglev-weights': [maglev, weighted],
   'maglev-other-order': [maglev, weighted, [3, 0, 4, 2, 1]],
   'maglev-small': [{ ...maglev, maglev_lb_config: { table_size: 11 } }, weighted],
@@ -167,7 +176,7 @@ test('keys find the hosts that they find in Envoy', {
       const before = await side.stats(`^cluster[.]${name}[.](ring_hash|maglev)_lb`);
       const hosts = await ask(
         side,
-        Array.from({ length: withoutHosts.has(name) ? 1 : 400 }, (_, i) => ({
+        Array.from({ length: withoutHosts.has(name) ? 1 : 150 }, (_, i) => ({
           path: `/${name}`,
           headers: { 'x-key': `key ${i}` },
         })),
@@ -372,6 +381,192 @@ test('hashes of a request what Envoy does', { skip: missing('envoy'), timeout: 1
       // A host that depends on the client's port, or on nothing at all, is not the same again.
       const isRandom = (it: Answer) => it.cookies.length > 0 || name === 'cookie-without-hashing';
       seen[name] = answers.map((it) => (isRandom(it) ? { ...it, host: '' } : it));
+    }
+    return seen;
+  });
+});
+
+const steps: readonly (readonly Endpoints[])[] = [
+  [{ weights: [1, 1, 1, 1] }],
+  [{ weights: [1, 1, 1, 1, 1] }],
+  [{ weights: [1, 1, 1, 1, 1], health: [up!, down!, up!, up!, up!] }],
+  [{ weights: [1, 3, 1], health: [up!, up!, up!] }],
+  [
+    { weights: [1, 3, 1], health: [down!, down!, down!] },
+    { priority: 1, weights: [2, 1] },
+  ],
+  [
+    { weights: [1, 3, 1], health: [down!, down!, up!] },
+    { priority: 1, weights: [2, 1], health: [down!, up!] },
+  ],
+  [],
+  [
+    { weights: [2], keys: ['one'] },
+    { weights: [3], keys: ['two'] },
+  ],
+];
+
+test('tables change with their hosts as in Envoy', {
+  skip: missing('envoy'),
+  timeout: 120_000,
+}, async (t) => {
+  const upstream = await echoUpstream(t);
+  const fileOf = (name: string, groups: readonly Endpoints[]) => {
+    const resource = { '@type': type('config.endpoint.v3.ClusterLoadAssignment') };
+    return JSON.stringify({
+      resources: [{ ...resource, ...assignment(upstream, groups), cluster_name: name }],
+    });
+  };
+  const yaml = frontYaml(
+    ['ring', 'maglev'].map((name) => ({
+      match: { prefix: `/${name}` },
+      route: { cluster: name, hash_policy: [header('x-key')] },
+    })),
+    [ring, maglev].map((settings, i) => ({
+      name: ['ring', 'maglev'][i],
+      ...settings,
+      type: 'EDS',
+      eds_cluster_config: { eds_config: { path_config_source: { path: `./${['ring', 'maglev'][i]}.json` } } },
+    })),
+    { node: { id: 'n', cluster: 'c' } },
+  );
+  const setting = {
+    files: { 'ring.json': fileOf('ring', steps[0]!), 'maglev.json': fileOf('maglev', steps[0]!) },
+  };
+  await expectSame(
+    t,
+    yaml,
+    async (side) => {
+      const seen: unknown[] = [];
+      for (const [version, groups] of steps.entries()) {
+        for (const name of ['ring', 'maglev']) {
+          if (version > 0) side.put(`${name}.json`, fileOf(name, groups));
+          await until(side, `^cluster[.]${name}[.]update_success`, ` ${version + 1}`);
+          const keys = Array.from({ length: groups.length === 0 ? 1 : 300 }, (_, i) => `key ${i}`);
+          const answers = await ask(
+            side,
+            keys.map((it) => keyed({ 'x-key': it }, `/${name}`)),
+          );
+          seen.push(answers.map((it) => it.host.slice(6) || it.status).join(' '));
+          seen.push(await side.stats(`^cluster[.]${name}[.](ring_hash|maglev)_lb`));
+        }
+      }
+      return seen;
+    },
+    setting,
+  );
+});
+
+async function until(side: Side, filter: string, end: string): Promise<void> {
+  for (;;) {
+    const lines = await side.stats(filter);
+    if (lines.length > 0 && lines.every((it) => it.endsWith(end))) return;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+test('a host with more than its share passes requests on to the hosts that Envoy chooses', {
+  skip: missing('envoy'),
+  timeout: 120_000,
+}, async (t) => {
+  const held: { host: string; release: () => void }[] = [];
+  let arrived: () => void = () => {};
+  const server = createServer((request, response) => {
+    held.push({ host: request.socket.localAddress!, release: () => response.end() });
+    arrived();
+  });
+  await once(server.listen(0, '0.0.0.0'), 'listening');
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const { port } = server.address() as AddressInfo;
+  const bounded = (factor: number) => ({
+    common_lb_config: { consistent_hashing_lb_config: { hash_balance_factor: factor } },
+  });
+  const cases: Readonly<Record<string, Case>> = {
+    ring: [{ ...ring, ...bounded(120) }, [{ weights: [1, 1, 1, 1, 1] }]],
+    maglev: [{ ...maglev, ...bounded(150) }, [{ weights: [1, 2, 3, 4] }]],
+    typed: [
+      policy('maglev', 'Maglev', { consistent_hashing_lb_config: { hash_balance_factor: 101 } }),
+      [{ weights: [5, 1, 1, 1, 1] }],
+    ],
+    old: [policy('ring_hash', 'RingHash', { hash_balance_factor: 200 }), three],
+  };
+  const yaml = frontYaml(
+    Object.keys(cases).map((name) => ({
+      match: { prefix: `/${name}` },
+      route: { cluster: name, hash_policy: [header('x-key')] },
+    })),
+    Object.entries(cases).map(([name, [settings, groups]]) => ({
+      name,
+      ...settings,
+      load_assignment: { ...assignment(port, groups), cluster_name: name },
+    })),
+  );
+  await expectSame(t, yaml, async (side) => {
+    const seen: Record<string, string[]> = {};
+    for (const name of Object.keys(cases)) {
+      held.length = 0;
+      const answers: Promise<unknown>[] = [];
+      for (let i = 0; i < 40; i++) {
+        const next = new Promise<void>((resolve) => {
+          arrived = resolve;
+        });
+        answers.push(ask(side, [keyed({ 'x-key': `key ${i % 3}` }, `/${name}`)]));
+        await next;
+      }
+      seen[name] = held.map((it) => it.host.slice(6));
+      for (const it of held) it.release();
+      await Promise.all(answers);
+    }
+    return seen;
+  });
+});
+
+test('a retry that does not want a host has the one that follows in Envoy', {
+  skip: missing('envoy'),
+  timeout: 60_000,
+}, async (t) => {
+  const upstream = await echoUpstream(t);
+  const retry_policy = {
+    retry_on: 'retriable-status-codes',
+    retriable_status_codes: [200],
+    num_retries: 2,
+    retry_back_off: { base_interval: '0.001s' },
+    retry_host_predicate: [
+      {
+        name: 'envoy.retry_host_predicates.previous_hosts',
+        typed_config: {
+          '@type': type('extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate'),
+        },
+      },
+    ],
+    host_selection_retry_max_attempts: 3,
+  };
+  const yaml = frontYaml(
+    ['ring', 'maglev'].map((name) => ({
+      match: { prefix: `/${name}` },
+      route: { cluster: name, hash_policy: [header('x-key')], retry_policy },
+    })),
+    [ring, maglev].map((settings, i) => ({
+      name: ['ring', 'maglev'][i],
+      ...settings,
+      load_assignment: {
+        ...assignment(upstream, [{ weights: [1, 1, 1, 1, 1] }]),
+        cluster_name: ['ring', 'maglev'][i],
+      },
+    })),
+  );
+  await expectSame(t, yaml, async (side) => {
+    const seen: string[] = [];
+    for (const name of ['ring', 'maglev']) {
+      const keys = Array.from({ length: 60 }, (_, i) => `key ${i}`);
+      const answers = await ask(
+        side,
+        keys.map((it) => keyed({ 'x-key': it }, `/${name}`)),
+      );
+      seen.push(answers.map((it) => it.host.slice(6)).join(' '));
     }
     return seen;
   });

@@ -23,6 +23,8 @@ export const maglev = defineLoadBalancer({
     weighsLocalities: ({ weighsLocalities }) => weighsLocalities,
     names: ['maglev_lb.min_entries_per_host', 'maglev_lb.max_entries_per_host'],
     values({ tableSize, usesHostname }, hosts) {
+      // Envoy makes no table of one host.
+      if (hosts.length === 1) return [1, 1];
       const keys = hosts.map(({ host }) => hostKey(host, usesHostname));
       const counts = new Uint32Array(hosts.length);
       const weights = orderOf(keys).map((i) => hosts[i]!.weight);
