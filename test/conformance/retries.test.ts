@@ -1,8 +1,13 @@
 // Every word of `retry_on` with every way an upstream can fail, hedging, mirrors and internal redirects, beside the real Envoy.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer, get as httpGet, type ServerResponse } from 'node:http';
+import { text } from 'node:stream/consumers';
 import { before, describe, test } from 'node:test';
 import { missing } from '#testing/peers.ts';
 import { type Behaviour, connectionKey, type Exchange, playBoth } from './http-exchanges.ts';
+import { expectSame } from './side-by-side.ts';
+import { endpoint, frontYaml } from './side-by-side-configuration.ts';
 
 const words = [
   '5xx',
@@ -232,3 +237,69 @@ describe('retries come out as from Envoy', { skip: missing('envoy') }, () => {
     for (const { name } of some) assert.equal(sides.chancery.get(name), sides.envoy.get(name), name);
   }
 });
+
+// What the attempts of one request answer, in their order; undefined: never.
+const hedged: readonly (readonly ({ afterMs: number; status: number } | undefined)[])[] = [
+  // The first one answers while the others wait.
+  [{ afterMs: 650, status: 200 }, undefined, undefined],
+  [
+    { afterMs: 300, status: 503 },
+    { afterMs: 300, status: 200 },
+  ],
+  [
+    { afterMs: 300, status: 503 },
+    { afterMs: 150, status: 503 },
+    { afterMs: 150, status: 200 },
+  ],
+];
+
+for (const [i, answers] of hedged.entries()) {
+  const title = `attempts beside each other, and what is left of them: ${i}`;
+  test(title, { skip: missing('envoy'), timeout: 60_000 }, async (t) => {
+    const retry = { retry_on: '5xx', num_retries: 2, per_try_timeout: '0.2s' };
+    const route = {
+      ...{
+        cluster: 'up',
+        timeout: '2s',
+        retry_policy: { ...retry, retry_back_off: { base_interval: '0.001s' } },
+      },
+      hedge_policy: { hedge_on_per_try_timeout: true },
+    };
+    const yaml = frontYaml(
+      [{ match: { prefix: '/' }, route }],
+      [{ name: 'up', load_assignment: endpoint('up', 21201) }],
+    );
+    await expectSame(
+      t,
+      yaml,
+      async (side) => {
+        let attempts = 0;
+        const upstream = createServer((_, response) => answerLater(response, answers[attempts++]));
+        upstream.listen(side.port(21201), '127.0.0.1');
+        await once(upstream, 'listening');
+        const asked = httpGet({ host: '127.0.0.1', port: side.port(21000), agent: false });
+        const [response] = await once(asked, 'response');
+        const body = await text(response);
+        const counted = await side.stats(
+          'cluster.up.upstream_rq_(active|retry|[25]|tx|per_try|timeout|total)',
+        );
+        const hosts = (await side.proxy.admin('/clusters')).body.split('\n').filter((it) => /rq_/.test(it));
+        upstream.closeAllConnections();
+        upstream.close();
+        return {
+          ...{ status: response.statusCode, body, attempts, counted },
+          hosts: hosts.map((it) => it.replace(/:\d+::/, '::')),
+        };
+      },
+      { ports: [21201] },
+    );
+  });
+}
+
+function answerLater(
+  response: ServerResponse,
+  answer: { afterMs: number; status: number } | undefined,
+): void {
+  if (answer === undefined) return;
+  setTimeout(() => response.writeHead(answer.status).end(`${answer.status}`), answer.afterMs);
+}

@@ -108,7 +108,7 @@ export class RetryState {
   }
 
   onHeaders(headers: HeaderMap): RetryVerdict {
-    const wanted = this.#wantsHeaders(headers);
+    const wanted = this.wantsHeaders(headers);
     const verdict = this.#decide(wanted);
     if (verdict === RetryVerdict.Yes) this.#backoffMs = this.#limitedBackoff(headers);
     return verdict;
@@ -196,7 +196,7 @@ export class RetryState {
     return this.#backoffMs;
   }
 
-  #wantsHeaders(headers: HeaderMap): boolean {
+  wantsHeaders(headers: HeaderMap): boolean {
     const on = this.#retryOn;
     if (headers.has('x-envoy-ratelimited')) return (on & RetryOn['envoy-ratelimited']) !== 0;
     const { status } = headers;

@@ -606,7 +606,14 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
     info.upstream.firstRxByteMs = nowMs;
     if (attempt.isInHandshake && !this.#acceptsWebSocket(attempt, headers)) return;
     const retry = this.#retry;
-    if (retry !== undefined) {
+    if (retry !== undefined && attempt.isHedged) {
+      // What was to be tried again has been.
+      if (retry.wantsHeaders(headers) && this.#awaitsOther(attempt)) {
+        attempt.host.rqError.value++;
+        this.#drop(attempt, endStream);
+        return;
+      }
+    } else if (retry !== undefined) {
       const verdict = retry.onHeaders(headers);
       if (verdict === RetryVerdict.Yes) {
         attempt.host.rqError.value++;
@@ -633,6 +640,8 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
       stream.recreate(this.#body, this.requestTrailers);
       return;
     }
+    // An earlier attempt may be the one that answers: then the latest is one of the others.
+    if (this.#attempt !== undefined && this.#attempt !== attempt) this.#attempt.reset();
     this.#attempt = attempt;
     this.#hasResponse = true;
     this.#resetOthers(attempt);
@@ -714,7 +723,7 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
   /** True when another attempt was started or will be. */
   #shouldRetryReset(attempt: UpstreamRequest, reason: ResetReason): boolean {
     const retry = this.#retry;
-    if (retry === undefined || this.#hasResponse) return false;
+    if (retry === undefined || this.#hasResponse || attempt.isHedged) return false;
     const verdict = retry.onReset(reason, attempt.encoder !== undefined);
     if (verdict === RetryVerdict.Yes) {
       attempt.host.rqError.value++;
