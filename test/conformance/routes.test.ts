@@ -174,10 +174,11 @@ function redirect(isTemplate: boolean): Json {
   else if (chance(20)) made.scheme_redirect = 'ftp';
   if (chance(30)) made.host_redirect = pick(['new.com', 'new.com:81']);
   if (chance(20)) made.port_redirect = pick([8443, 80, 443]);
-  const kind = random(4);
+  const kind = random(5);
   if (kind === 0) made.path_redirect = pick(['/p', '/p?z=1']);
   else if (kind === 1 && !isTemplate) made.prefix_rewrite = '/new';
   else if (kind === 2) made.regex_rewrite = substitutes();
+  else if (kind === 3) made.path_rewrite = pick(['/f', '/f?%REQ(:METHOD)%', '%REQ(x-none)%', '/%PROTOCOL%']);
   if (chance(30)) made.strip_query = true;
   made.response_code = pick([
     'MOVED_PERMANENTLY',

@@ -111,6 +111,7 @@ export function compileRoutes(data: RouteConfigData, services: CompileServices):
 
 const noConditions = {
   path: null,
+  template: null,
   runtimeFraction: null,
   headers: [],
   queryParameters: [],
@@ -461,12 +462,14 @@ function joined(levels: readonly (HeaderMutations | null)[]): HeaderMutations | 
 
 function conditions(match: RouteMatchData) {
   let path: StringMatcher | null = null;
+  let template: StringMatcher | null = null;
   if (match.kind === PathMatchKind.Regex) path = new RegexMatcher(sharedRegex(match.path));
   else if (match.kind === PathMatchKind.Template)
-    path = new RegexMatcher(sharedRegex(checkedTemplate(match.path).regex));
-  if (path === null && isUnconditional(match)) return noConditions;
+    template = new RegexMatcher(sharedRegex(checkedTemplate(match.path).regex));
+  if (path === null && template === null && isUnconditional(match)) return noConditions;
   return {
     path,
+    template,
     runtimeFraction: match.runtimeFraction ?? null,
     headers: match.headers.map(compileHeaderMatcher),
     queryParameters: match.queryParameters.map((it) => named(it, false)),
@@ -564,16 +567,15 @@ function compileRedirect(data: RedirectData, match: RouteMatchData): CompiledRed
       ? prefixRewrite(match, data.prefixRewrite)
       : data.regexRewrite !== undefined
         ? regexRewrite(data.regexRewrite)
-        : data.formatRewrite !== ''
-          ? new FormatPathRewrite(compileFormat(data.formatRewrite, { omitEmptyValues: true }))
-          : null;
+        : null;
   return new CompiledRedirect({
     scheme: data.scheme,
     host: data.host,
     port: data.port === 0 ? '' : `:${data.port}`,
     path: data.path,
+    pathFormat:
+      data.formatRewrite === '' ? null : compileFormat(data.formatRewrite, { omitEmptyValues: true }),
     rewrite,
-    setsRequestPath: data.formatRewrite === '',
     stripQuery: data.stripQuery,
   });
 }

@@ -194,19 +194,18 @@ export interface RedirectTarget {
   /** `:8443`, or empty. */
   readonly port: string;
   readonly path: string;
-  readonly rewrite: PathRewrite | null;
+  /** Makes the path anew for every request. */
+  readonly pathFormat: Formatter | null;
   /** The request's own path becomes that of the rewrite. */
-  readonly setsRequestPath: boolean;
+  readonly rewrite: PathRewrite | null;
   readonly stripQuery: boolean;
 }
 
 export class CompiledRedirect implements RedirectPolicy {
   readonly #to: RedirectTarget;
-  readonly #pathHasQuery: boolean;
 
   constructor(to: RedirectTarget) {
     this.#to = to;
-    this.#pathHasQuery = to.path.includes('?');
   }
 
   location(headers: HeaderMap, context: FormatContext, keepOriginals: boolean): string {
@@ -214,22 +213,23 @@ export class CompiledRedirect implements RedirectPolicy {
     let requested = headers.path;
     if (to.rewrite !== null) {
       const path = to.rewrite.rewrite(headers.path, context);
-      if (path !== undefined) requested = path;
-      if (path !== undefined && to.setsRequestPath) setPath(headers, path, keepOriginals);
+      if (path !== undefined) {
+        requested = path;
+        setPath(headers, path, keepOriginals);
+      }
     }
     const scheme = to.scheme === '' ? headers.scheme : to.scheme;
     const host = to.host === '' ? requestHost(headers, scheme, to.port !== '') : to.host;
-    const path = this.#path(requested);
+    const path = this.#path(requested, to.pathFormat === null ? to.path : to.pathFormat.format(context));
     return `${scheme}://${host}${to.port}${path.startsWith('/') ? '' : '/'}${path}`;
   }
 
-  #path(requested: string): string {
-    const to = this.#to;
-    // A query of path_redirect itself replaces that of the request, and strip_query does not touch it.
-    if (this.#pathHasQuery) return to.path;
+  #path(requested: string, own: string): string {
+    // A query of path_redirect or path_rewrite itself replaces that of the request, and strip_query does not touch it.
+    if (own.includes('?')) return own;
     const query = requested.indexOf('?');
-    const path = to.path === '' ? requested : query < 0 ? to.path : to.path + requested.slice(query);
-    if (!to.stripQuery) return path;
+    const path = own === '' ? requested : query < 0 ? own : own + requested.slice(query);
+    if (!this.#to.stripQuery) return path;
     const end = path.indexOf('?');
     return end < 0 ? path : path.slice(0, end);
   }

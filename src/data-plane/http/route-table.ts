@@ -190,8 +190,10 @@ function endOfPath(path: string): number {
 
 /** What a route asks beside the literal part of its path. */
 export interface RouteConditions {
-  /** Of the whole path: a regular expression or a template. */
+  /** Of the whole path: a regular expression. */
   readonly path: StringMatcher | null;
+  /** Of the whole path with its parameters, whether they are ignored or not. */
+  readonly template: StringMatcher | null;
   readonly runtimeFraction: RuntimeFraction | null;
   readonly headers: readonly HeaderMatcher[];
   readonly queryParameters: readonly NamedCondition[];
@@ -234,6 +236,7 @@ export class CompiledRoute implements Candidate {
     this.#isConditional =
       weighted?.followsRuntime === true ||
       conditions.path !== null ||
+      conditions.template !== null ||
       conditions.runtimeFraction !== null ||
       conditions.headers.length > 0 ||
       conditions.queryParameters.length > 0 ||
@@ -250,6 +253,8 @@ export class CompiledRoute implements Candidate {
     if (this.#weighted !== null && !this.#weighted.hasWeight()) return false;
     const it = this.#conditions;
     if (it.path !== null && !it.path.matches(end === path.length ? path : path.slice(0, end))) return false;
+    if (it.template !== null && !it.template.matches(headers.path.slice(0, endOfPath(headers.path))))
+      return false;
     if (it.runtimeFraction !== null && !this.#runtime.enabled(it.runtimeFraction, context.random))
       return false;
     if (!allHeadersMatch(it.headers, headers)) return false;

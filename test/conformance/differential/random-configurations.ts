@@ -507,7 +507,7 @@ class Generator {
     if (kind === 0) made.path_redirect = chance(0.5) ? '/p?z=1' : '/p';
     else if (kind === 1) made.prefix_rewrite = '/new';
     else if (kind === 2) made.regex_rewrite = this.substitute();
-    else if (kind === 3) made.path_rewrite = `/f${pick(['%REQ(x-a)%', '%PATH(NQ)%', ''])}`;
+    else if (kind === 3) made.path_rewrite = `/f${pick(['%REQ(x-a)%', '%PATH(NQ)%', '', '?x=%REQ(x-b)%'])}`;
     return made;
   }
 
