@@ -113,11 +113,10 @@ export class CookieHash implements HashPolicy {
     if (value === '') {
       if (this.#ttlSeconds < 0) return false;
       const { addresses } = cookies;
-      if (addresses !== '') {
-        xxHash64(addresses, into);
-        value = into.toHex();
-        cookies.setCookie(`${this.#name}="${value}"${this.#attributes}`);
-      }
+      if (addresses === '') return false;
+      xxHash64(addresses, into);
+      value = into.toHex();
+      cookies.setCookie(`${this.#name}="${value}"${this.#attributes}`);
     }
     xxHash64(value, into);
     return true;

@@ -1,13 +1,24 @@
 // Consistent hashing beside the real Envoy: the same host for every key, over hosts that differ in weight, health, locality and
 // priority; how tables change with their hosts; what is hashed of a request.
+import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
-import { type AddressInfo, connect } from 'node:net';
+import { type AddressInfo, connect, createServer as createTcpServer } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { xxHash64Of } from '#base/xxhash64.ts';
 import { missing } from '#testing/peers.ts';
 import { expectSame, type Side } from './side-by-side.ts';
-import { frontYaml, type } from './side-by-side-configuration.ts';
+import { frontYaml as front, type, typed } from './side-by-side-configuration.ts';
+
+/** Connections end when they are told to. */
+function frontYaml(
+  routes: readonly object[],
+  clusters: readonly object[],
+  top: object = {},
+  manager: object = {},
+): string {
+  return front(routes, clusters, top, { delayed_close_timeout: '0s', ...manager });
+}
 
 interface Endpoints {
   /** One host each. */
@@ -426,6 +437,8 @@ test('tables change with their hosts as in Envoy', {
       name: ['ring', 'maglev'][i],
       ...settings,
       type: 'EDS',
+      // At once, also when only health and weights are others.
+      common_lb_config: { update_merge_window: '0s' },
       eds_cluster_config: { eds_config: { path_config_source: { path: `./${['ring', 'maglev'][i]}.json` } } },
     })),
     { node: { id: 'n', cluster: 'c' } },
@@ -572,6 +585,159 @@ test('a retry that does not want a host has the one that follows in Envoy', {
   });
 });
 
+test('a hash chooses among weighted clusters as in Envoy', {
+  skip: missing('envoy'),
+  timeout: 60_000,
+}, async (t) => {
+  const upstream = await echoUpstream(t);
+  const names = ['a', 'b', 'c'];
+  const weighted_clusters = {
+    use_hash_policy: true,
+    clusters: names.map((name, i) => ({ name, weight: [20, 30, 150][i] })),
+  };
+  const hash_policy = [header('x-key'), cookie('c', { ttl: '5s' })];
+  const yaml = frontYaml(
+    [{ match: { prefix: '/' }, route: { weighted_clusters, hash_policy } }],
+    names.map((name, i) => ({
+      name,
+      ...ring,
+      load_assignment: {
+        cluster_name: name,
+        endpoints: [assignment(upstream, [three[0]!, three[0]!, three[0]!]).endpoints[i]],
+      },
+    })),
+  );
+  const requests = Array.from({ length: 80 }, (_, i) =>
+    i < 30 ? keyed({}) : keyed({ 'x-key': `key ${i}`, cookie: 'c=d' }),
+  );
+  await expectSame(t, yaml, async (side) => {
+    const answers = await ask(side, requests);
+    // A cookie is only made for the host, so that the cluster is any.
+    const made = answers.filter((it) => it.cookies.length > 0);
+    const clusters = new Set(made.map((it) => it.host.slice(0, 7)));
+    return [clusters.size > 1, ...answers.filter((it) => it.cookies.length === 0)];
+  });
+});
+
+interface Peer {
+  readonly from: string;
+}
+
+const peers: readonly Peer[] = Array.from({ length: 40 }, (_, i) => ({ from: `127.0.2.${i + 1}` }));
+
+test('connections hash as in Envoy', { skip: missing('envoy'), timeout: 60_000 }, async (t) => {
+  const upstream = await rawUpstream(t);
+  const proxies: Readonly<Record<string, object>> = {
+    'source-ip': { hash_policy: [{ source_ip: {} }] },
+    'filter-state': { hash_policy: [{ filter_state: { key: 'key' } }] },
+    'filter-state-that-cannot-be-hashed': { hash_policy: [{ filter_state: { key: 'text' } }] },
+  };
+  const state = (key: string, factory: string) => ({
+    object_key: key,
+    factory_key: factory,
+    format_string: { text_format_source: { inline_string: '%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%!' } },
+  });
+  const yaml = JSON.stringify({
+    admin: { address: { socket_address: { address: '127.0.0.1', port_value: 21001 } } },
+    static_resources: {
+      listeners: Object.entries(proxies).map(([name, config], i) => ({
+        name,
+        address: { socket_address: { address: '127.0.0.1', port_value: 21010 + i } },
+        filter_chains: [
+          {
+            filters: [
+              typed('extensions.filters.network.set_filter_state.v3.Config', {
+                on_new_connection: [state('key', 'envoy.hashable_string'), state('text', 'envoy.string')],
+              }),
+              typed('extensions.filters.network.tcp_proxy.v3.TcpProxy', {
+                stat_prefix: 'p',
+                cluster: 'c',
+                ...config,
+              }),
+            ],
+          },
+        ],
+      })),
+      clusters: [{ name: 'c', ...maglev, load_assignment: assignment(upstream, weighted) }],
+    },
+  });
+  await expectSame(t, yaml, async (side) => {
+    const seen: Record<string, string[]> = {};
+    for (const [i, name] of Object.keys(proxies).entries()) {
+      const hosts: string[] = [];
+      for (const { from } of peers) {
+        const socket = connect({ host: '127.0.0.1', port: side.port(21010 + i), localAddress: from });
+        let text = '';
+        for await (const chunk of socket) text += chunk;
+        hosts.push(text);
+      }
+      // Any host may be chosen where nothing is hashed.
+      seen[name] = name.endsWith('cannot-be-hashed') ? [String(new Set(hosts).size > 1)] : hosts;
+    }
+    return seen;
+  });
+});
+
+test('datagrams hash as in Envoy', { skip: missing('envoy'), timeout: 60_000 }, async (t) => {
+  const hosts = ['127.0.1.1', '127.0.1.2', '127.0.1.3', '127.0.1.4', '127.0.1.5'];
+  const upstreams = [createSocket('udp4')];
+  upstreams[0]!.bind(0, hosts[0]);
+  await once(upstreams[0]!, 'listening');
+  const { port } = upstreams[0]!.address();
+  for (const host of hosts.slice(1)) {
+    const socket = createSocket('udp4');
+    socket.bind(port, host);
+    await once(socket, 'listening');
+    upstreams.push(socket);
+  }
+  for (const [i, it] of upstreams.entries()) {
+    it.on('message', (_bytes, from) => it.send(hosts[i] ?? '', from.port, from.address));
+    t.after(() => it.close());
+  }
+  const proxies: Readonly<Record<string, object>> = {
+    'source-ip': { hash_policies: [{ source_ip: true }] },
+    key: { hash_policies: [{ key: 'some kéy' }] },
+    'per-packet': { hash_policies: [{ source_ip: true }], use_per_packet_load_balancing: true },
+  };
+  const yaml = JSON.stringify({
+    admin: { address: { socket_address: { address: '127.0.0.1', port_value: 21001 } } },
+    static_resources: {
+      listeners: Object.entries(proxies).map(([name, config], i) => ({
+        name,
+        address: { socket_address: { protocol: 'UDP', address: '127.0.0.1', port_value: 21010 + i } },
+        listener_filters: [
+          typed('extensions.filters.udp.udp_proxy.v3.UdpProxyConfig', {
+            stat_prefix: 'p',
+            matcher: {
+              on_no_match: {
+                action: typed('extensions.filters.udp.udp_proxy.v3.Route', { cluster: 'c' }),
+              },
+            },
+            ...config,
+          }),
+        ],
+      })),
+      clusters: [{ name: 'c', ...ring, load_assignment: assignment(port, weighted) }],
+    },
+  });
+  await expectSame(t, yaml, async (side) => {
+    const seen: Record<string, string[]> = {};
+    for (const [i, name] of Object.keys(proxies).entries()) {
+      seen[name] = [];
+      for (const { from } of peers) {
+        const socket = createSocket('udp4');
+        socket.bind(0, from);
+        await once(socket, 'listening');
+        const answer = once(socket, 'message');
+        socket.send('who?', side.port(21010 + i), '127.0.0.1');
+        seen[name].push(String((await answer)[0]));
+        socket.close();
+      }
+    }
+    return seen;
+  });
+});
+
 // ---------------------------------------------------------------------------------------------------------------------------
 
 interface Request {
@@ -598,6 +764,15 @@ async function echoUpstream(t: TestContext): Promise<number> {
     server.closeAllConnections();
     server.close();
   });
+  return (server.address() as AddressInfo).port;
+}
+
+/** On every address of this machine; says which one it was, and closes. */
+async function rawUpstream(t: TestContext): Promise<number> {
+  const server = createTcpServer((socket) => socket.end(socket.localAddress ?? ''));
+  server.listen(0, '0.0.0.0');
+  await once(server, 'listening');
+  t.after(() => server.close());
   return (server.address() as AddressInfo).port;
 }
 

@@ -152,7 +152,6 @@ function subset(message: MetadataMatch): ForwardData['metadataMatch'] {
 }
 
 function parseWeighted(message: WeightedCluster, at: ParseContext, registry: Registry): WeightedClustersData {
-  if (message.use_hash_policy === true) at.field('use_hash_policy').unsupported();
   const clusters = message.clusters.map((it, i) => {
     const here = at.field('clusters', i);
     if (it.name !== '' && it.cluster_header !== '')
@@ -178,7 +177,7 @@ function parseWeighted(message: WeightedCluster, at: ParseContext, registry: Reg
     clusters,
     runtimeKeyPrefix: message.runtime_key_prefix,
     headerName: message.header_name?.toLowerCase() ?? '',
-    usesHashPolicy: false,
+    usesHashPolicy: message.use_hash_policy ?? false,
   };
 }
 

@@ -323,7 +323,7 @@ class HostCompiler {
   }
 
   #weighted(route: RouteData, action: ForwardData, base: RouteEntry): WeightedChoice {
-    const { clusters, headerName, runtimeKeyPrefix } = action.weighted!;
+    const { clusters, headerName, usesHashPolicy, runtimeKeyPrefix } = action.weighted!;
     const entries = clusters.map((cluster) => {
       if (cluster.name !== '') this.#clusterNames.add(cluster.name);
       const own = cluster.mutations;
@@ -357,6 +357,7 @@ class HostCompiler {
       entries,
       clusters.map((it) => it.weight),
       headerName,
+      usesHashPolicy ? base.hashPolicies : undefined,
       runtimeKeyPrefix === '' ? [] : clusters.map((it) => `${runtimeKeyPrefix}.${it.name}`),
       this.#services.runtime,
     );

@@ -1,6 +1,8 @@
 // From a request to its route: virtual host by host, then the first route that matches. The result is that of a scan in the order
 // of the configuration; the way there does not depend on how many hosts and routes there are. No lookup allocates for plain paths.
 
+import { Uint64 } from '#base/uint64.ts';
+import type { CookieSetter, HashPolicies } from '#extension/hash-policy.ts';
 import type { HeaderMatcher } from '#extension/matchers/header-matcher.ts';
 import { allHeadersMatch } from '#extension/matchers/header-matcher.ts';
 import type { MatcherTree } from '#extension/matchers/matcher-tree.ts';
@@ -8,6 +10,7 @@ import type { StringMatcher } from '#extension/matchers/string-matcher.ts';
 import { asciiLowerCase } from '#extension/matchers/string-matcher.ts';
 import type { MetadataMatcher } from '#extension/matchers/value-matcher.ts';
 import type { Runtime, RuntimeFraction } from '#extension/runtime.ts';
+import type { StreamInfo } from '#extension/stream-info.ts';
 import type { HeaderMap } from '#http/header-map.ts';
 import { cookieValue, queryParameter } from '#http/request-parameters.ts';
 import type { DomainIndex } from './domain-index.ts';
@@ -310,6 +313,8 @@ export class WeightedChoice {
   readonly #weights: readonly number[];
   readonly #total: number;
   readonly #headerName: string;
+  /** `use_hash_policy`: undefined without. */
+  readonly #hashPolicies: HashPolicies | undefined;
   /** Keys of the runtime values that replace the weights; empty for none. */
   readonly #runtimeKeys: readonly string[];
   readonly #runtime: Runtime;
@@ -318,6 +323,7 @@ export class WeightedChoice {
     entries: readonly RouteEntry[],
     weights: readonly number[],
     headerName: string,
+    hashPolicies: HashPolicies | undefined,
     runtimeKeys: readonly string[],
     runtime: Runtime,
   ) {
@@ -325,6 +331,7 @@ export class WeightedChoice {
     this.#weights = weights;
     this.#total = weights.reduce((sum, weight) => sum + weight, 0);
     this.#headerName = headerName;
+    this.#hashPolicies = hashPolicies;
     this.#runtimeKeys = runtimeKeys;
     this.#runtime = runtime;
   }
@@ -346,7 +353,7 @@ export class WeightedChoice {
       total = 0;
       for (let i = 0; i < entries.length; i++) total += this.#weight(i);
     }
-    let point = total === 0 ? 0 : this.#random(headers, context) % total;
+    let point = total === 0 ? 0 : this.#point(headers, context, total);
     for (let i = 0; i < entries.length; i++) {
       point -= this.#weight(i);
       if (point < 0) return entries[i]!;
@@ -359,12 +366,23 @@ export class WeightedChoice {
     return this.#runtimeKeys.length === 0 ? weight : this.#runtime.integer(this.#runtimeKeys[i]!, weight);
   }
 
-  #random(headers: HeaderMap, context: RouteContext): number {
+  #point(headers: HeaderMap, context: RouteContext, total: number): number {
     if (this.#headerName !== '') {
       const given = headers.get(this.#headerName);
-      if (given !== undefined && /^\d{1,20}$/.test(given))
-        return Number(BigInt(given) % 9_007_199_254_740_881n);
+      if (given !== undefined && /^\d{1,20}$/.test(given)) return Number(BigInt(given) % BigInt(total));
     }
-    return context.random;
+    if (this.#hashPolicies !== undefined) {
+      hashed.requestHeaders = headers;
+      hashed.streamInfo = context.info;
+      if (this.#hashPolicies.hash(hashed, noCookies, hash)) return hash.modulo(total);
+    }
+    return context.random % total;
   }
 }
+
+const hash = new Uint64();
+const hashed = {
+  requestHeaders: undefined as HeaderMap | undefined,
+  streamInfo: undefined as StreamInfo | undefined,
+};
+const noCookies: CookieSetter = { addresses: '', setCookie: () => {} };
