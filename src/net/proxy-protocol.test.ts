@@ -72,7 +72,7 @@ const others = [
     text: 'PROXY TCP4 ::1 2.2.2.2 7 80\r\n',
     status: ProxyStatus.Invalid,
   },
-  { name: 'a line without end', text: `PROXY TCP4 ${'1'.repeat(110)}`, status: ProxyStatus.Invalid },
+  { name: 'a line without end', text: `PROXY TCP4 ${'1'.repeat(110)}`, status: ProxyStatus.Endless },
   { name: 'another protocol', text: 'PROXY UDP4 1.1.1.1 2.2.2.2 1 2\r\n', status: ProxyStatus.Invalid },
 ];
 

@@ -19,7 +19,7 @@ export interface ProxyTlv {
   readonly value: Buffer;
 }
 
-export const ProxyStatus = { NeedMore: 0, Done: 1, Absent: 2, Invalid: 3 } as const;
+export const ProxyStatus = { NeedMore: 0, Done: 1, Absent: 2, Invalid: 3, Endless: 4 } as const;
 export type ProxyStatus = (typeof ProxyStatus)[keyof typeof ProxyStatus];
 
 export interface ProxyResult {
@@ -27,12 +27,14 @@ export interface ProxyResult {
   /** Bytes of the header, when `Done`. */
   readonly bytes: number;
   readonly header?: ProxyHeader;
-  /** What is wrong, when `Invalid`. */
+  /** What is wrong, when `Invalid` or `Endless`. */
   readonly problem?: string;
 }
 
 const signature2 = Buffer.from([0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a]);
 const signature1 = Buffer.from('PROXY ', 'latin1');
+/** From so many bytes on it is certain that they are no header. */
+export const shortest2 = 16;
 /** The longest line of version 1, with its CRLF. */
 const line1Limit = 108;
 /** As far as Envoy looks: the longest header of version 2. */
@@ -40,13 +42,27 @@ const mostLooked = 232;
 
 const needMore: ProxyResult = { status: ProxyStatus.NeedMore, bytes: 0 };
 const absent: ProxyResult = { status: ProxyStatus.Absent, bytes: 0 };
+const endless: ProxyResult = {
+  status: ProxyStatus.Endless,
+  bytes: 0,
+  problem: 'no end of line within 108 bytes',
+};
 const invalid = (problem: string): ProxyResult => ({ status: ProxyStatus.Invalid, bytes: 0, problem });
 
 /** Looks at everything received so far. `Absent` as soon as the bytes cannot be a header any more. */
 export function readProxyHeader(input: Buffer): ProxyResult {
-  if (startsLike(input, signature2)) return input.length < 16 ? needMore : readVersion2(input);
+  if (startsLike(input, signature2)) return input.length < shortest2 ? needMore : readVersion2(input);
   if (startsLike(input, signature1)) return readVersion1(input);
   return absent;
+}
+
+/** Which version a header is of, if it is one: known before it is complete. 0: it has to be seen. */
+export function proxyVersion(input: Buffer): 0 | 1 | 2 {
+  if (input.length >= shortest2 && startsLike(input, signature2)) return 2;
+  const end = input.subarray(0, line1Limit).indexOf('\r\n', 0, 'latin1');
+  if (end < 1) return 0;
+  // So short, Envoy takes any line for one.
+  return input.length < shortest2 || startsLike(input, signature1) ? 1 : 0;
 }
 
 function startsLike(input: Buffer, signature: Buffer): boolean {
@@ -56,7 +72,7 @@ function startsLike(input: Buffer, signature: Buffer): boolean {
 
 function readVersion1(input: Buffer): ProxyResult {
   const end = input.subarray(0, mostLooked).indexOf('\r\n', 0, 'latin1');
-  if (end < 0) return input.length > line1Limit ? invalid('no end of line within 108 bytes') : needMore;
+  if (end < 0) return input.length > line1Limit ? endless : needMore;
   if (end + 2 > line1Limit) return invalid('a line of more than 108 bytes');
   const line = input.toString('latin1', 0, end).trimEnd();
   const bytes = end + 2;

@@ -235,6 +235,14 @@ const listeners = {
     filter_chains: byTransport,
   },
   proxied: { listener_filters: [filter('proxy_protocol')], filter_chains: [chain('all')] },
+  only1: {
+    listener_filters: [filter('proxy_protocol', { disallowed_versions: ['V2'] })],
+    filter_chains: [chain('all')],
+  },
+  only2: {
+    listener_filters: [filter('proxy_protocol', { disallowed_versions: ['V1'] })],
+    filter_chains: [chain('all')],
+  },
   tlvs: {
     listener_filters: [
       filter('proxy_protocol', {
@@ -432,6 +440,20 @@ const cases: readonly Case[] = [
     'v2 with half a TLV': proxy2(0x21, 0x11, v4, [0xe0, 0]),
     'v2 with a TLV that is too long': proxy2(0x21, 0x11, v4, [0xe0, 0, 9, 1]),
   }).map(([name, bytes]) => ({ name, to: ['proxied', 'tlvs'] as const, bytes: [bytes] })),
+  ...[
+    'PROXY TCP4 10.1.2.3 10.0.0.1 1000 80\r\nhello',
+    'PROXY TCP4 10.1.2.3 10.0.0.1\r\nhello',
+    proxy2(0x21, 0x11, v4),
+    proxy2(0x31, 0x11, v4),
+    'hi\r\nhello',
+    'hello',
+    'nobody says PROXY\r\n',
+  ].map((it) => ({
+    name: `one version only: ${JSON.stringify(it.toString('latin1'))}`,
+    to: ['proxied', 'only1', 'only2'] as const,
+    bytes: [it],
+    leaves: 'fin' as const,
+  })),
   { name: 'a PROXY header', to: ['proxied'], bytes: ['PROXY TCP4 10.1.2.3 10.0.0.1 1000 80\r\nhello'] },
   { name: 'a bad PROXY header', to: ['proxied'], bytes: ['PROXY TCP5 10.1.2.3 10.0.0.1 1000 80\r\nhello'] },
   {
@@ -584,7 +606,9 @@ async function play(kind: ProxyKind): Promise<Outcome> {
     const stats = all.body.split('\n').filter((line) => {
       if (/: (?:0|No recorded values)$/.test(line)) return false;
       if (/worker_0|length_ms|connections_accepted/.test(line)) return false;
-      return /^(?:http_inspector|tls_inspector|proxy_proto|listener\.(?!admin))/.test(line);
+      return /^(?:http_inspector|tls_inspector|proxy_proto|downstream_cx_proxy_proto_error|listener\.(?!admin))/.test(
+        line,
+      );
     });
     await proxy.stop();
     const logs = Object.fromEntries(

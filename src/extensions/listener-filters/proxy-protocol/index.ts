@@ -9,7 +9,7 @@ import {
 } from '#extension/listener-filter.ts';
 import { onlyFields } from '#extension/message-fields.ts';
 import { isPassed, type PassThroughData, parsePassThrough } from '#extension/proxy-protocol-config.ts';
-import { ProxyStatus, type ProxyTlv, readProxyHeader } from '#net/proxy-protocol.ts';
+import { ProxyStatus, type ProxyTlv, proxyVersion, readProxyHeader, shortest2 } from '#net/proxy-protocol.ts';
 import type {
   ProxyProtocol,
   ProxyProtocol_Rule,
@@ -58,7 +58,11 @@ class ProxyProtocolStats {
     readonly error: Counter;
   }[];
 
-  constructor(scope: Scope) {
+  /** Of all filters. */
+  readonly errors: Counter;
+
+  constructor(scope: Scope, root: Scope) {
+    this.errors = root.counter('downstream_cx_proxy_proto_error');
     this.notFoundDisallowed = scope.counter('not_found_disallowed');
     this.notFoundAllowed = scope.counter('not_found_allowed');
     this.versions = [1, 2].map((version) => ({
@@ -86,7 +90,7 @@ export const proxyProtocol = defineListenerFilter({
   },
   prepare(config, { stats }) {
     const scope = config.statPrefix === '' ? 'proxy_proto' : `proxy_proto.${config.statPrefix}`;
-    return new ProxyProtocolFilter(config, stats.scope(scope).stats(ProxyProtocolStats));
+    return new ProxyProtocolFilter(config, new ProxyProtocolStats(stats.scope(scope), stats));
   },
 });
 
@@ -102,28 +106,39 @@ class ProxyProtocolFilter implements ListenerFilter {
 
   inspect(socket: AcceptedSocket, bytes: Buffer, end: boolean): ListenerFilterStatus {
     const stats = this.#stats;
+    const { allowsOthers, disallowedVersions } = this.#config;
     const result = readProxyHeader(bytes);
+    const version = allowsOthers && result.status === ProxyStatus.Absent ? 0 : proxyVersion(bytes);
+    const counts = stats.versions[version - 1];
+    if (counts !== undefined && disallowedVersions.includes(version)) {
+      counts.found.value++;
+      counts.disallowed.value++;
+      return ListenerFilterStatus.Close;
+    }
     switch (result.status) {
       case ProxyStatus.NeedMore:
         return end ? ListenerFilterStatus.Close : ListenerFilterStatus.NeedMore;
       case ProxyStatus.Absent:
-        if (!this.#config.allowsOthers) {
-          stats.notFoundDisallowed.value++;
+        if (!allowsOthers) {
+          if (counts === undefined && bytes.length < shortest2)
+            return end ? ListenerFilterStatus.Close : ListenerFilterStatus.NeedMore;
+          stats.errors.value++;
+          (counts?.error ?? stats.notFoundDisallowed).value++;
           return ListenerFilterStatus.Close;
         }
         stats.notFoundAllowed.value++;
         return ListenerFilterStatus.Continue;
+      case ProxyStatus.Endless:
+        stats.errors.value++;
+        stats.notFoundDisallowed.value++;
+        return ListenerFilterStatus.Close;
       case ProxyStatus.Invalid:
+        stats.errors.value++;
         stats.versions[bytes[0] === 0x50 ? 0 : 1]!.error.value++;
         return ListenerFilterStatus.Close;
       case ProxyStatus.Done: {
         const header = result.header!;
-        const counts = stats.versions[header.version - 1]!;
-        if (this.#config.disallowedVersions.includes(header.version)) {
-          counts.disallowed.value++;
-          return ListenerFilterStatus.Close;
-        }
-        counts.found.value++;
+        stats.versions[header.version - 1]!.found.value++;
         socket.consume(result.bytes);
         if (!header.isLocal) {
           const { passThrough } = this.#config;
