@@ -36,8 +36,8 @@ export class RequestUpstreamInfo implements UpstreamInfo {
   hostsAttempted: string[] | undefined = undefined;
   connectionIdsAttempted: number[] | undefined = undefined;
   serverName = '';
-  /** Empty where no upstream was wanted. */
-  detectedCloseType = 'Normal';
+  /** Empty where no host was chosen. */
+  detectedCloseType = '';
   localCloseReason = '';
   filterState: UpstreamInfo['filterState'] = undefined;
 }

@@ -440,6 +440,7 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
     upstream.startMs = turnMs();
     upstream.hostAddress = host.address;
     upstream.hostname = host.hostname;
+    upstream.detectedCloseType = 'Normal';
     stream.info.hostMetadata = host.metadata;
     this.#retry?.onHostTried(host);
     if (route.autoHostRewrite && host.hostname !== '')

@@ -62,7 +62,6 @@ export class AcceptedConnectionInfo implements ConnectionInfo {
       // The connection's own, not a copy as a request has it.
       this.filterState ??= new Map();
       info.filterState = this.filterState;
-      info.upstream.detectedCloseType = '';
       this.#streamInfo = info;
     }
     // Listener filters may have changed these since it was asked for last.

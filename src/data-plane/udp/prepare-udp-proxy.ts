@@ -163,6 +163,7 @@ class UdpAccessLogs implements UdpLogs {
       upstream.hostAddress = host.address;
       upstream.hostname = host.hostname;
       upstream.hostsAttempted = [host.address];
+      upstream.detectedCloseType = 'Normal';
       const own = session.socket?.localName();
       if (own !== undefined) upstream.localAddress = addressText(own.address, own.port);
     }

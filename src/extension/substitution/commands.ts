@@ -168,9 +168,7 @@ const plainCommands: Readonly<Record<string, Operator>> = {
       ? idText(it.upstream.connectionId)
       : it.upstream.connectionIdsAttempted.join(','),
   ),
-  UPSTREAM_CONNECTION_ID: count((it) =>
-    it.upstream.hostAddress === '' ? undefined : it.upstream.connectionId,
-  ),
+  UPSTREAM_CONNECTION_ID: count((it) => it.upstream.connectionId),
   UPSTREAM_REQUEST_ATTEMPT_COUNT: count((it) => it.attemptCount),
   UPSTREAM_LOCAL_ADDRESS: info((it) => it.upstream.localAddress),
   UPSTREAM_LOCAL_PORT: port((it) => it.upstream.localAddress),
@@ -265,8 +263,8 @@ function attempted(it: StreamInfo, form: (address: string) => string): string {
 }
 
 function attemptedNames(it: StreamInfo, form: (name: string) => string): string {
-  const name = it.upstream.hostname || it.upstream.hostAddress;
-  return it.upstream.hostsAttempted === undefined ? form(name) : attempted(it, form);
+  if (it.upstream.hostsAttempted !== undefined) return attempted(it, form);
+  return connectedAddress(it) === '' ? '' : form(it.upstream.hostname || it.upstream.hostAddress);
 }
 
 function idText(id: number): string {

@@ -205,7 +205,7 @@ function asFilter(manager: Json): Json {
             path: 'access.log',
             log_format: {
               text_format_source: {
-                inline_string: `${connectionKey} %REQ(:METHOD)% %REQ(:PATH)% %REQ(:AUTHORITY)% %PROTOCOL% %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% route=%ROUTE_NAME% cluster=%UPSTREAM_CLUSTER% virtual=%VIRTUAL_CLUSTER_NAME% rx=%BYTES_RECEIVED% tx=%BYTES_SENT% tries=%UPSTREAM_REQUEST_ATTEMPT_COUNT% from=%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT% state=%FILTER_STATE(state:PLAIN)% host=%UPSTREAM_HOST% failure=%UPSTREAM_TRANSPORT_FAILURE_REASON% id=%STREAM_ID% grpc=%GRPC_STATUS_NUMBER%\n`,
+                inline_string: `${connectionKey} %REQ(:METHOD)% %REQ(:PATH)% %REQ(:AUTHORITY)% %PROTOCOL% %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% route=%ROUTE_NAME% cluster=%UPSTREAM_CLUSTER% virtual=%VIRTUAL_CLUSTER_NAME% rx=%BYTES_RECEIVED% tx=%BYTES_SENT% tries=%UPSTREAM_REQUEST_ATTEMPT_COUNT% from=%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT% state=%FILTER_STATE(state:PLAIN)% host=%UPSTREAM_HOST% failure=%UPSTREAM_TRANSPORT_FAILURE_REASON% id=%STREAM_ID% grpc=%GRPC_STATUS_NUMBER% close=%UPSTREAM_DETECTED_CLOSE_TYPE% names=%UPSTREAM_HOST_NAMES_ATTEMPTED%\n`,
               },
             },
           },
