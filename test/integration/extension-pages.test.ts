@@ -12,6 +12,7 @@ import { frontProxyYaml } from '#testing/start-proxy.ts';
 const registry = await loadRegistry([import.meta.resolve('#extensions/all.ts')]);
 const pages = globSync([
   'src/extensions/{http-filters,network-filters,listener-filters,udp-filters}/*/README.md',
+  'src/extensions/load-balancers/*/README.md',
   'src/extensions/transport-sockets/{starttls,tap,upstream-proxy-protocol}/README.md',
   'src/data-plane/{tcp,udp,dns-filter,dynamic-forward-proxy,sni-dynamic-forward-proxy}/README.md',
 ]);
@@ -23,6 +24,10 @@ const echo = {
 
 function bootstrapOf(page: string, example: { name: string }): string {
   if (/http-filters|\/dynamic-forward/.test(page)) return frontProxyYaml({ to: 1, httpFilters: [example] });
+  if (page.includes('load-balancers')) {
+    const load_balancing_policy = { policies: [{ typed_extension_config: example }] };
+    return JSON.stringify({ static_resources: { clusters: [{ name: 'c', load_balancing_policy }] } });
+  }
   if (/udp|dns-filter/.test(page))
     return JSON.stringify({
       static_resources: {

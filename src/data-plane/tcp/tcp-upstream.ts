@@ -124,6 +124,7 @@ export class TcpUpstream implements SessionUpstream, ConnectionOwner {
     info.connectEndMs = turnMs();
     stats.upstreamCxConnectMs.record(info.connectEndMs - this.#startMs);
     this.#host.rqTotal.value++;
+    this.#host.activeRequests++;
     stats.upstreamRqTotal.value++;
     stats.upstreamRqActive.value++;
     const { localAddress, localPort } = connection.socket;
@@ -172,6 +173,7 @@ export class TcpUpstream implements SessionUpstream, ConnectionOwner {
       return;
     }
     stats.upstreamRqActive.value--;
+    this.#host.activeRequests--;
     breakers[0].addRequests(-1);
     stats.upstreamCxDestroyWithActiveRq.value++;
     if (event === CloseEvent.Remote) stats.upstreamCxDestroyRemoteWithActiveRq.value++;
