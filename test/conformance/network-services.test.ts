@@ -27,7 +27,7 @@ interface Case {
 const differing = /^(time_to_|duration$|start_time|stream_id|tls_session_id)|wire_bytes/;
 
 const logFormat =
-  '%RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %CONNECTION_TERMINATION_DETAILS% %DOWNSTREAM_LOCAL_CLOSE_REASON% %DYNAMIC_METADATA(envoy.filters.network.ext_authz)% %DYNAMIC_METADATA(envoy.filters.network.ratelimit)%\n';
+  '%RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %CONNECTION_TERMINATION_DETAILS% %DOWNSTREAM_LOCAL_CLOSE_REASON% %DYNAMIC_METADATA(envoy.filters.network.ext_authz)% %DYNAMIC_METADATA(envoy.filters.network.ratelimit)% %FILTER_STATE(envoy.filters.network.ext_authz)% %FILTER_STATE(envoy.filters.network.ext_authz:PLAIN)% %FILTER_STATE(envoy.filters.network.ext_authz:FIELD:check_result)% %FILTER_STATE(envoy.filters.network.ext_authz:FIELD:status_code)%\n';
 
 function yamlOf(cases: readonly Case[], servicePort: number): string {
   const http2 = {
@@ -254,6 +254,36 @@ test('ext_authz', { skip: missing('envoy') }, async (t) => {
         },
       ),
     },
+    { name: 'shadow_allowed', filter: filter('shadow_allowed', { shadow_mode: true }) },
+    { name: 'shadow_denied', filter: filter('denied', { shadow_mode: true, stat_prefix: 'shadow_denied' }) },
+    {
+      name: 'shadow_metadata',
+      filter: filter('denied_with_metadata', { shadow_mode: true, stat_prefix: 'shadow_metadata' }),
+    },
+    {
+      name: 'shadow_error',
+      filter: filter('error_response', { shadow_mode: true, stat_prefix: 'shadow_error' }),
+    },
+    {
+      name: 'shadow_failing',
+      filter: filter('failing', { shadow_mode: true, stat_prefix: 'shadow_failing' }),
+    },
+    {
+      name: 'shadow_open',
+      filter: filter('failing_open', {
+        shadow_mode: true,
+        failure_mode_allow: true,
+        stat_prefix: 'shadow_open',
+      }),
+    },
+    {
+      name: 'shadow_refused',
+      filter: filter('shadow_refused', { shadow_mode: true }, {}, 'refused'),
+    },
+    {
+      name: 'shadow_unknown',
+      filter: filter('shadow_unknown', { shadow_mode: true }, {}, 'unknown'),
+    },
     {
       name: 'without_envoy_headers',
       filter: filter(
@@ -272,9 +302,17 @@ test('ext_authz', { skip: missing('envoy') }, async (t) => {
         case 'denied':
           return { message: { status: { code: 7 } } };
         case 'denied_with_metadata':
-          return { message: { status: { code: 16 }, dynamic_metadata: { why: 'so' } } };
+          return {
+            message: {
+              status: { code: 16 },
+              dynamic_metadata: { why: 'so' },
+              denied_response: { status: { code: 'Unauthorized' } },
+            },
+          };
         case 'error_response':
-          return { message: { status: { code: 7 }, error_response: { body: 'no' } } };
+          return {
+            message: { status: { code: 7 }, error_response: { status: { code: 'BadGateway' }, body: 'no' } },
+          };
         case 'failing':
         case 'failing_open':
         case 'retried':
@@ -303,6 +341,8 @@ test('ext_authz', { skip: missing('envoy') }, async (t) => {
       ...Array(5).fill('closed'),
       ...Array(4).fill('hello'),
       'closed',
+      // In the shadow nothing is closed.
+      ...Array(8).fill('hello'),
       'hello',
     ],
   );

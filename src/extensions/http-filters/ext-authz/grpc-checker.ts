@@ -6,8 +6,8 @@ import { AppendAction } from '#extension/header-mutations.ts';
 import type { WorkerServices } from '#extension/worker-services.ts';
 import type { HeaderValueOption } from '#schema/messages/envoy/config/core/v3.ts';
 import type { CheckRequestInit, CheckResponse } from '#schema/messages/envoy/service/auth/v3.ts';
-import { enumType } from '#schema/registry.ts';
 import { checkMethod } from '../../ext-authz/check-request.ts';
+import { refusalStatus } from '../../ext-authz/refusal-status.ts';
 import {
   type Checker,
   type HeaderChange,
@@ -61,10 +61,9 @@ function verdictOfResponse(response: CheckResponse): Verdict {
   }
   const given = error ?? denied;
   const headers = changes(given?.headers ?? []);
-  const status = statusNumber(given?.status?.code);
   return verdictOf({
     outcome: error === undefined ? Outcome.Denied : Outcome.Error,
-    status: status === 0 && error === undefined ? 403 : status,
+    status: refusalStatus(response),
     body: latin1OfUtf8(given?.body ?? ''),
     localHeaders: headers.changes,
     metadata,
@@ -95,9 +94,4 @@ function changes(options: readonly HeaderValueOption[]): {
     return { name, value, action: action ?? AppendAction.OverwriteIfExistsOrAdd, joins: false };
   });
   return { changes: found, sawInvalid };
-}
-
-/** 0 when none is named. */
-function statusNumber(code: string | number | undefined): number {
-  return code === undefined ? 0 : (enumType('envoy.type.v3.StatusCode')!.numberOf(code) ?? 0);
 }

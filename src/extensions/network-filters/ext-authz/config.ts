@@ -10,6 +10,8 @@ export interface NetworkExtAuthzConfig {
   readonly statPrefix: string;
   readonly service: GrpcServiceData | undefined;
   readonly failureModeAllow: boolean;
+  /** Asks and counts, but closes nothing. */
+  readonly isShadow: boolean;
   readonly includePeerCertificate: boolean;
   readonly includeTlsSession: boolean;
   /** Undefined: for every connection. */
@@ -19,7 +21,6 @@ export interface NetworkExtAuthzConfig {
 }
 
 export function parseNetworkExtAuthz(message: ExtAuthz, at: ParseContext): NetworkExtAuthzConfig {
-  if (message.shadow_mode) at.field('shadow_mode').unsupported();
   if (message.send_tls_alert_on_denial) at.field('send_tls_alert_on_denial').unsupported();
   if (message.typed_metadata_context_namespaces.length > 0)
     at.field('typed_metadata_context_namespaces').unsupported();
@@ -29,6 +30,7 @@ export function parseNetworkExtAuthz(message: ExtAuthz, at: ParseContext): Netwo
     statPrefix: message.stat_prefix,
     service: service && parseGrpcService(service, at.field('grpc_service'), durationMs(service.timeout, 200)),
     failureModeAllow: message.failure_mode_allow,
+    isShadow: message.shadow_mode,
     includePeerCertificate: message.include_peer_certificate,
     includeTlsSession: message.include_tls_session,
     enabledMetadata:

@@ -16,6 +16,7 @@ import type { CheckResponse } from '#schema/messages/envoy/service/auth/v3.ts';
 import type { Counter, Gauge } from '#stats/metric.ts';
 import type { Scope } from '#stats/store.ts';
 import { destinationPeer, metadataContext, sourcePeer, tlsSession } from '../../ext-authz/check-request.ts';
+import { refusalStatus } from '../../ext-authz/refusal-status.ts';
 import type { NetworkExtAuthzConfig } from './config.ts';
 
 export class NetworkExtAuthzStats {
@@ -121,29 +122,50 @@ export class NetworkExtAuthzFilter implements NetworkFilter, MethodCallbacks<Che
       stats.ok.value++;
       const ms = Math.floor(performance.now() - this.#startMs);
       addDynamicMetadata(this.info, name, { ...metadata, ext_authz_duration: ms });
+      this.#remember('OK', 0);
       this.#allow();
       return;
     }
     if (metadata !== undefined) addDynamicMetadata(this.info, name, metadata);
-    if (response.error_response !== undefined) this.#onError();
+    if (response.error_response !== undefined) this.#onError(refusalStatus(response));
     else {
       stats.denied.value++;
-      this.#close('ext_authz_denied');
+      if (this.#shared.config.isShadow) {
+        this.#remember('DENIED', refusalStatus(response));
+        this.#allow();
+      } else this.#close('ext_authz_denied');
     }
   }
 
   onFailure(): void {
     this.#shared.stats.active.value--;
-    this.#onError();
+    this.#onError(0);
   }
 
-  #onError(): void {
+  #onError(status: number): void {
     const { config, stats } = this.#shared;
     stats.error.value++;
-    if (config.failureModeAllow) {
+    if (config.isShadow) {
+      this.#remember('ERROR', status);
+      this.#allow();
+    } else if (config.failureModeAllow) {
       stats.failureModeAllowed.value++;
       this.#allow();
     } else this.#close('ext_authz_error');
+  }
+
+  /** What would have been done. */
+  #remember(result: 'OK' | 'DENIED' | 'ERROR', status: number): void {
+    if (!this.#shared.config.isShadow) return;
+    const fields: Readonly<Record<string, string | number>> = {
+      check_result: result,
+      ...(status === 0 ? {} : { status_code: status }),
+    };
+    this.#connection.filterState.set(name, {
+      text: JSON.stringify(fields),
+      field: (it) => fields[it],
+      typed: { checkResult: result, ...(status === 0 ? {} : { statusCode: status }) },
+    });
   }
 
   #allow(): void {
