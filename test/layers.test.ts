@@ -83,6 +83,7 @@ const hot: readonly string[] = [
   'src/extension/response-flag.ts',
   'src/extension/route-resolution.ts',
   'src/net/connection.ts',
+  'src/net/read-by-call.ts',
   'src/net/reset-socket.ts',
   'src/net/udp-socket.ts',
   'src/base/address-text.ts',

@@ -199,3 +199,12 @@ test('a slow peer takes the unsent bytes above the watermark and below again', a
   await until(() => connection.pendingBytes === 0);
   assert.equal(connection.txBuffered.value, 0);
 });
+
+test('a socket that is closed knows nobody any more', async (t) => {
+  const { connection, peer } = await pair(t);
+  const { socket } = connection;
+  assert.ok(socket.listenerCount('end') > 0);
+  peer.end();
+  await once(socket, 'close');
+  assert.deepEqual(socket.eventNames(), []);
+});

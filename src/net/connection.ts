@@ -8,7 +8,7 @@ import { type ReadPlace, written } from '#base/read-buffers.ts';
 import { truncate } from '#base/truncate.ts';
 import { atTurnEnd, scheduleTurnEnd } from '#base/turn.ts';
 import type { ByteSink, FlushSource } from '#http/codec.ts';
-import type { Reader } from './read-by-call.ts';
+import { letGo, type Reader } from './read-by-call.ts';
 import { resetSocket } from './reset-socket.ts';
 
 /** Who caused the end of a connection. */
@@ -155,7 +155,10 @@ export class Connection implements ByteSink {
     socket.on('end', () => this.socket === socket && this.#onEnd());
     socket.on('drain', () => this.socket === socket && this.#onDrain());
     socket.on('error', (error: NodeJS.ErrnoException) => this.socket === socket && this.#onError(error));
-    socket.on('close', () => this.socket === socket && this.#closed());
+    socket.on('close', () => {
+      if (this.socket === socket) this.#closed();
+      letGo(socket);
+    });
   }
 
   /** `reader` gets the first bytes, until it knows how to go on and calls `secure`. They are not counted. */

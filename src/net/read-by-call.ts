@@ -33,23 +33,41 @@ let nextBufferKey: symbol | undefined;
 /** For a socket that was accepted, or wraps another. False where this Node keeps its sockets otherwise: then it has to be read by `data` events. */
 export function readByCall(socket: Socket, place: ReadPlace, reader: () => Reader | undefined): boolean {
   const own = socket as unknown as CallReading;
-  if (bufferKey === undefined || callbackKey === undefined || nextBufferKey === undefined) {
-    for (const it of Object.getOwnPropertySymbols(own)) {
-      if (it.description === 'kBuffer') bufferKey = it;
-      else if (it.description === 'kBufferCb') callbackKey = it;
-      else if (it.description === 'kBufferGen') nextBufferKey = it;
-    }
-    if (bufferKey === undefined || callbackKey === undefined || nextBufferKey === undefined) return false;
-  }
+  findKeys(own);
   const handle = own._handle;
+  if (bufferKey === undefined || callbackKey === undefined || nextBufferKey === undefined) return false;
   if (typeof handle?.useUserBuffer !== 'function') return false;
   const first = place.moved()!;
-  own[bufferKey] = first;
-  own[nextBufferKey] = () => place.moved();
-  own[callbackKey] = (bytes: number): boolean => {
+  // V8 puts a function that is assigned to a property as it is made among the old objects, with all that it knows.
+  const next = () => place.moved();
+  const callback = (bytes: number): boolean => {
     reader()?.received(place.take(bytes));
     return true;
   };
+  own[bufferKey] = first;
+  own[nextBufferKey] = next;
+  own[callbackKey] = callback;
   handle.useUserBuffer(first);
   return true;
+}
+
+/**
+ * Cuts what a closed socket knows of us. Node makes such a function, too (`onwrite` of a writable stream): a socket, and whatever can be
+ * reached from it, is there until the next collection of the old generation, which then has to be sooner.
+ */
+export function letGo(socket: Socket): void {
+  socket.removeAllListeners();
+  const own = socket as unknown as CallReading;
+  findKeys(own);
+  if (bufferKey === undefined || callbackKey === undefined || nextBufferKey === undefined) return;
+  own[bufferKey] = own[nextBufferKey] = own[callbackKey] = null;
+}
+
+function findKeys(own: CallReading): void {
+  if (nextBufferKey !== undefined) return;
+  for (const it of Object.getOwnPropertySymbols(own)) {
+    if (it.description === 'kBuffer') bufferKey = it;
+    else if (it.description === 'kBufferCb') callbackKey = it;
+    else if (it.description === 'kBufferGen') nextBufferKey = it;
+  }
 }

@@ -189,6 +189,7 @@ export class DownstreamTls implements DownstreamTransport {
     if (signature !== '') stats.count('sigalgs', signature);
     const roots = this.#validator?.roots;
     handshake.info = new SocketTlsInfo(tls, version, cipher, group, peer, validated, local, roots);
+    handshake.hello = undefined;
   }
 
   #verdict(tls: TLSSocket, peer: X509Certificate | undefined): Verdict {
@@ -275,7 +276,8 @@ export class DownstreamTls implements DownstreamTransport {
 /** A handshake that goes on, or did not come to its end. */
 interface Handshake {
   readonly certificate: ServerCertificate;
-  readonly hello: ClientHello | undefined;
+  /** Until it is over. */
+  hello: ClientHello | undefined;
   /** Before anything was agreed on. */
   hasFailed: boolean;
   refused: readonly X509Certificate[];
