@@ -140,8 +140,8 @@ export interface ClientCodecOwner {
    * HTTP/2 also after a reset by either side, after `onReset`.
    */
   onStreamEnd(reusable: boolean): void;
-  /** HTTP/2 GOAWAY, spent stream ids, or an announced `connection: close`: no new streams here. */
-  onGoAway(): void;
+  /** HTTP/2 GOAWAY (`isError`: with an error code), spent stream ids, or an announced `connection: close`: no new streams here. */
+  onGoAway(isError: boolean): void;
   /** HTTP/2: the peer's SETTINGS_MAX_CONCURRENT_STREAMS changed. */
   onMaxStreams(limit: number): void;
   onCodecError(error: CodecError): void;

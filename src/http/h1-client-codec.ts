@@ -142,7 +142,7 @@ export class H1ClientCodec implements ClientCodec, H1Receiver {
     }
     if (closesConnection(parser.isHttp11, headers)) {
       this.#isLast = true;
-      this.#owner.onGoAway();
+      this.#owner.onGoAway(false);
     }
     if (isRaw && stream.isExtendedConnect) {
       headers.status = 200;

@@ -326,7 +326,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
       else if (headers.method === 'CONNECT') headers = connectRequest(headers);
       stream.isConnect = headers.method === 'CONNECT';
       this.#streams.add(stream);
-      if (this.#nextStream > maxStreamId) this.#clientOwner!.onGoAway();
+      if (this.#nextStream > maxStreamId) this.#clientOwner!.onGoAway(false);
     } else if (stream.upgrade !== '') headers = upgradeResponseToH2(headers);
     this.#writeHeaders(stream, headers, endStream);
     if (endStream) {
@@ -980,7 +980,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
       stream.decoder.onReset(ResetReason.RemoteRefusedStreamReset, '');
       this.#clientOwner!.onStreamEnd(false);
     }
-    if (first) this.#clientOwner!.onGoAway();
+    if (first) this.#clientOwner!.onGoAway(bytes.readUInt32BE(start + 4) !== H2Error.NoError);
   }
 
   #onWindowUpdate(bytes: Buffer, start: number, end: number) {

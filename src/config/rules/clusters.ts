@@ -1,8 +1,9 @@
-// What Envoy checks when it builds a cluster, and what it should: types and their fields, addresses, hash tables, health checks.
+// What Envoy checks when it builds a cluster, and what it should: types and their fields, addresses, hash tables.
 
 import { isIP } from 'node:net';
 import type { MessageTypes } from '#schema/messages/type-map.ts';
 import type { ParseContext } from '../parse-context.ts';
+import { checkHealthChecks } from './health-checks.ts';
 import { type Rule, rule } from './rule.ts';
 import type { RuleScope } from './scope.ts';
 
@@ -46,7 +47,7 @@ export const clusterRules: readonly Rule[] = [
     checkAddresses(cluster, at);
     checkHashing(cluster, at);
     checkPolicy(cluster, at);
-    checkHealthChecks(cluster, at);
+    checkHealthChecks(cluster, at, usesHttp2(cluster));
     checkOptions(cluster, at);
     checkEndpoints(cluster, at, scope);
   }),
@@ -64,33 +65,6 @@ export const clusterRules: readonly Rule[] = [
           suggestion: 'move it to "thresholds"',
         });
       }
-    });
-  }),
-  rule('envoy.config.core.v3.HealthCheck.HttpHealthCheck', (check, at) => {
-    for (const field of ['expected_statuses', 'retriable_statuses'] as const) {
-      check[field].forEach((range, i) => {
-        const kind = field === 'expected_statuses' ? 'expected' : 'retriable';
-        if (range.start >= range.end) {
-          const words = `Invalid http ${kind} status range: expecting start < end, but found start=${range.start} and end=${range.end}`;
-          at.field(field, i).fail('the range is empty: "end" is not part of it', {
-            rule: 'health-check-config',
-            envoy: words,
-            expected: 'start < end',
-            suggestion:
-              range.start === range.end ? `write end: ${Number(range.end) + 1}` : 'swap start and end',
-          });
-        }
-      });
-    }
-  }),
-  rule('envoy.config.core.v3.HealthCheck.Payload', (payload, at) => {
-    if (payload.text === undefined || /^(?:[0-9a-fA-F]{2})+$/.test(payload.text)) return;
-    at.field('text').fail('this is not a text of hexadecimal digits', {
-      rule: 'health-check-config',
-      got: payload.text,
-      envoy: `invalid hex string '${payload.text}'`,
-      expected: 'pairs of hexadecimal digits',
-      suggestion: `write "${Buffer.from(payload.text).toString('hex')}" for these letters`,
     });
   }),
   rule('envoy.config.cluster.v3.Cluster.TransportSocketMatch', (match, at) => {
@@ -330,20 +304,6 @@ function isPrime(n: number): boolean {
   if (n < 2) return false;
   for (let i = 2; i * i <= n; i++) if (n % i === 0) return false;
   return true;
-}
-
-function checkHealthChecks(cluster: Cluster, at: ParseContext): void {
-  cluster.health_checks.forEach((check, i) => {
-    if (check.grpc_health_check === undefined || usesHttp2(cluster)) return;
-    at.field('health_checks', i)
-      .field('grpc_health_check')
-      .fail('a gRPC health check needs a cluster with HTTP/2', {
-        rule: 'health-check-config',
-        point: 'key',
-        envoy: `${cluster.name} cluster must support HTTP/2 for gRPC healthchecking`,
-        suggestion: `add HttpProtocolOptions with "explicit_http_config: {http2_protocol_options: {}}" to the cluster`,
-      });
-  });
 }
 
 interface HttpOptions {

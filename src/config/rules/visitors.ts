@@ -2,6 +2,7 @@
 
 import type { Visitor } from '../check-message.ts';
 import { clusterRules } from './clusters.ts';
+import { healthCheckRules } from './health-checks.ts';
 import { extensionRules } from './extensions.ts';
 import { formatRules } from './formats.ts';
 import { forwardProxyRules } from './forward-proxy.ts';
@@ -21,6 +22,7 @@ export const allRules: readonly Rule[] = [
   ...extensionRules,
   ...tcpRules,
   ...clusterRules,
+  ...healthCheckRules,
   ...xdsRules,
   ...listenerRules,
   ...routeRules,

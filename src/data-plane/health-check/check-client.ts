@@ -10,8 +10,8 @@ export interface CheckClientOwner {
   onReady(codec: ClientCodec): void;
   /** A stream is over, and all callbacks about it came before. `reusable`: another may follow on this connection. */
   onStreamOver(reusable: boolean): void;
-  /** The peer wants no more streams. */
-  onGoAway(): void;
+  /** The peer wants no more streams, and may be at odds with us. */
+  onGoAway(isError: boolean): void;
   /** The connection is gone, and not because of `close`. Streams that were open have been told. */
   onGone(): void;
 }
@@ -76,8 +76,8 @@ export class CheckClient implements ConnectionOwner, ClientCodecOwner {
     this.#owner.onStreamOver(reusable);
   }
 
-  onGoAway(): void {
-    this.#owner.onGoAway();
+  onGoAway(isError: boolean): void {
+    this.#owner.onGoAway(isError);
   }
 
   onMaxStreams(): void {}

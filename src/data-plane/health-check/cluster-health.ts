@@ -30,6 +30,8 @@ export interface ClusterHealthOptions {
   readonly clock: Clock;
   /** See `CheckShared`. */
   hasTraffic(): boolean;
+  /** There is something else to be said of a host. `onChange` may follow. */
+  onFlags(): void;
   /** Hosts have become healthy or unhealthy, or have left. */
   onChange(): void;
   /** A host fails its checks now. */
@@ -243,10 +245,12 @@ export class ClusterHealth {
     if (host.checks.length > 0) {
       let now = before & ~ofChecks;
       for (const it of host.checks) now |= it.flags;
-      host.flags = now;
+      // Who asks to be left out is heard by one check, not by several: in Envoy neither.
+      host.flags = this.#combined === undefined ? now : now & ~HealthFlag.ExcludedImmediate;
     }
     this.#countCombined(before, -1);
     this.#countCombined(host.flags, 1);
+    if (host.flags !== before) this.#options.onFlags();
     const hasChanged =
       this.#combined === undefined
         ? transition === Transition.Changed

@@ -93,9 +93,13 @@ export class GrpcProbe implements Probe, CheckClientOwner, StreamDecoder {
     if (this.#closesAfter) this.#client.close();
   }
 
-  onGoAway(): void {
-    if (this.#isWaiting) this.#closesAfter = true;
-    else this.#client.close();
+  onGoAway(isError: boolean): void {
+    if (this.#isWaiting && !isError) {
+      this.#closesAfter = true;
+      return;
+    }
+    this.#fail(FailureType.Network);
+    this.#client.close();
   }
 
   onGone(): void {

@@ -90,9 +90,13 @@ export class HttpProbe implements Probe, CheckClientOwner, StreamDecoder {
     if (!reusable || this.#closesAfter) this.#client.close();
   }
 
-  onGoAway(): void {
-    if (this.#isWaiting) this.#closesAfter = true;
-    else this.#client.close();
+  onGoAway(isError: boolean): void {
+    if (this.#isWaiting && !isError) {
+      this.#closesAfter = true;
+      return;
+    }
+    this.#fail();
+    this.#client.close();
   }
 
   onGone(): void {

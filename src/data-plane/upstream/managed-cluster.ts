@@ -85,7 +85,9 @@ export class ManagedCluster {
   readonly #usage: ClusterSlot['usage'];
   readonly #limits: readonly [LiveThresholds, LiveThresholds];
   readonly config: ClusterConfig;
-  hosts: readonly LocalityConfig[] = [];
+  #hosts: readonly LocalityConfig[] = [];
+  /** Their health flags are others now. */
+  #areHostsStale = false;
   readonly #stats: MembershipStats;
   readonly #matches: TransportMatchCounts;
   readonly #discovery: Discovery | undefined;
@@ -175,6 +177,12 @@ export class ManagedCluster {
     return this.#bytes === bytesOf(message);
   }
 
+  get hosts(): readonly LocalityConfig[] {
+    if (this.#areHostsStale) this.#hosts = this.#health!.localities();
+    this.#areHostsStale = false;
+    return this.#hosts;
+  }
+
   /** Resolves when the first hosts are known, or were tried for; undefined: they are known. */
   warm(): Promise<void> | undefined {
     const first = this.#discovery?.start();
@@ -242,6 +250,9 @@ export class ManagedCluster {
       services,
       clock,
       hasTraffic: () => this.#usage[0].hasTraffic || this.#usage[1].hasTraffic,
+      onFlags: () => {
+        this.#areHostsStale = true;
+      },
       onChange: () => this.#postHosts(this.#set(this.#health!.localities())),
       onFailed: (host) => {
         if (this.isActive)
@@ -265,8 +276,9 @@ export class ManagedCluster {
   /** Returns in how many priorities members have come or gone. */
   #set(localities: readonly LocalityConfig[]): number {
     const known = new Map<string, number>();
-    for (const [key, , { priority }] of keyedHosts(this.config, this.hosts)) known.set(key, priority);
-    this.hosts = localities;
+    for (const [key, , { priority }] of keyedHosts(this.config, this.#hosts)) known.set(key, priority);
+    this.#hosts = localities;
+    this.#areHostsStale = false;
     const hosts = new Map<string, HostConfig>();
     const priorities = new Map<string, number>();
     for (const [key, host, { priority }] of keyedHosts(this.config, localities)) {
