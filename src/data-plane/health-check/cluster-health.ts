@@ -1,5 +1,6 @@
 // Active health checks of one cluster, on the main thread: which hosts are checked, and what several checks of a host say together.
 // Steps 5 and 6 of a config update's way.
+import { isDeepStrictEqual } from 'node:util';
 import type { Clock } from '#base/clock.ts';
 import { nextRandom } from '#base/random.ts';
 import type { Registry } from '#extension/registry.ts';
@@ -48,6 +49,11 @@ interface CheckedHost {
   /** Checks that had no result yet: bits. Until all had one the host stays as it is. */
   awaited: number;
   hasStarted: boolean;
+}
+
+interface Shown {
+  readonly weights: readonly object[];
+  readonly hosts: ReadonlyMap<CheckedHost, object>;
 }
 
 const ofChecks =
@@ -109,16 +115,17 @@ export class ClusterHealth {
     }));
   }
 
-  /** What discovery says. */
-  update(localities: readonly LocalityConfig[]): void {
+  /** What discovery says. False: the same hosts serve as before, be it that some are only there because they are well. */
+  update(localities: readonly LocalityConfig[]): boolean {
+    const shownBefore = this.#shown();
     this.#localities = localities;
     const before = this.#hosts;
     this.#hosts = new Map();
     for (const [key, config, locality] of keyedHosts(this.#config, localities)) {
-      const known = before.get(key) ?? this.#leaving.get(key);
+      const own = before.get(key);
+      const known = own ?? this.#leaving.get(key);
       if (known !== undefined && isSameCheck(known, config) && isSamePlace(known.locality, locality)) {
-        before.delete(key);
-        this.#leaving.delete(key);
+        (own === undefined ? this.#leaving : before).delete(key);
         known.config = config;
         known.locality = locality;
         known.flags &= ~HealthFlag.PendingRemoval;
@@ -131,9 +138,11 @@ export class ClusterHealth {
           (isSamePlace(known.locality, locality) && isDisabled(known.config) === isDisabled(config))
         )
           continue;
-        before.delete(key);
-        this.#leaving.delete(key);
-        this.#end(known);
+        for (const hosts of [before, this.#leaving]) {
+          const other = hosts.get(key);
+          hosts.delete(key);
+          if (other !== undefined) this.#end(other);
+        }
       }
     }
     for (const [key, host] of before) {
@@ -150,6 +159,16 @@ export class ClusterHealth {
       this.#end(host);
     }
     if (this.#probes !== undefined) for (const it of this.#hosts.values()) this.#start(it);
+    return !isSame(this.#shown(), shownBefore);
+  }
+
+  /** What makes a difference to load balancing. */
+  #shown(): Shown {
+    const hosts = [...this.#hosts.values(), ...this.#leaving.values()].map((host) => {
+      const { weight, flags, metadata } = host.config;
+      return [host, { weight, flags, metadata, priority: host.locality.priority }] as const;
+    });
+    return { weights: this.#localities.map(({ hosts: _, ...it }) => it), hosts: new Map(hosts) };
   }
 
   /** With their health. */
@@ -279,6 +298,14 @@ export class ClusterHealth {
     if ((flags & HealthFlag.FailedActive) === 0) this.#combined.healthy.value += by;
     if ((flags & HealthFlag.DegradedActive) !== 0) this.#combined.degraded.value += by;
   }
+}
+
+function isSame(a: Shown, b: Shown): boolean {
+  return (
+    a.hosts.size === b.hosts.size &&
+    isDeepStrictEqual(a.weights, b.weights) &&
+    [...a.hosts].every(([host, it]) => isDeepStrictEqual(it, b.hosts.get(host)))
+  );
 }
 
 function isSameCheck({ config }: CheckedHost, other: HostConfig): boolean {

@@ -12,11 +12,11 @@ import {
 } from '#net/connection.ts';
 import type { RequestUpstreamInfo } from '../http/request-info.ts';
 import { type Cluster, rawPool } from '../upstream/cluster.ts';
-import type { UpstreamHost } from '../upstream/host.ts';
+import type { HostUser, UpstreamHost } from '../upstream/host.ts';
 import type { SessionUpstream, UpstreamOwner } from './session-upstream.ts';
 import type { TcpProxyStats } from './tcp-proxy-stats.ts';
 
-export class TcpUpstream implements SessionUpstream, ConnectionOwner {
+export class TcpUpstream implements SessionUpstream, ConnectionOwner, HostUser {
   isConnected = false;
   isGone = false;
   hasEnded = false;
@@ -61,6 +61,7 @@ export class TcpUpstream implements SessionUpstream, ConnectionOwner {
     stats.upstreamCxActive.value++;
     this.#host.cxTotal.value++;
     this.#host.cxActive.value++;
+    if (this.#cluster.config.closesFailed) (this.#host.users ??= new Set()).add(this);
     const connection = this.#cluster.connect(this.#host, this, rawPool, this.#options);
     this.#connection = connection;
     connection.rxBytes = stats.upstreamCxRxBytesTotal;
@@ -111,6 +112,15 @@ export class TcpUpstream implements SessionUpstream, ConnectionOwner {
     this.#connection.readDisable(disable);
   }
 
+  /** What it carries finishes. */
+  onHostRemoved(): void {}
+
+  onHostFailed(): void {
+    const wasConnected = this.isConnected;
+    this.#connection.close(CloseType.NoFlush);
+    if (wasConnected) this.#session.onUpstreamGone(false);
+  }
+
   // ConnectionOwner ---------------------------------------------------------------------------------------------------------
 
   onConnected(): void {
@@ -149,6 +159,7 @@ export class TcpUpstream implements SessionUpstream, ConnectionOwner {
     if (this.isGone) return;
     const event = this.#endedLast ? CloseEvent.Remote : closeEvent;
     this.isGone = true;
+    this.#host.users?.delete(this);
     const { stats, breakers } = this.#cluster;
     breakers[0].addConnections(-1);
     stats.upstreamCxActive.value--;

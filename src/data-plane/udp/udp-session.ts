@@ -122,6 +122,9 @@ export class UdpSession implements DatagramReader, HostUser, TimerOwner {
     this.end();
   }
 
+  /** The next datagram looks at the host's health. */
+  onHostFailed(): void {}
+
   onHostRemoved(): void {
     this.end();
   }

@@ -192,11 +192,7 @@ export class Cluster {
   /** A host fails its health checks: what it carries finishes, unless the configuration says otherwise. */
   failHost(host: UpstreamHost): void {
     host.drain();
-    if (!this.config.closesFailed) return;
-    for (const protocol of [rawPool * 2, rawPool * 2 + 1]) {
-      const all = host.pools[protocol]?.all ?? [];
-      for (let k = all.length - 1; k >= 0; k--) all[k]!.close(ResetReason.LocalReset, '');
-    }
+    if (host.users !== undefined) for (const it of host.users) it.onHostFailed();
   }
 
   /** A host has left: what it carries finishes. */

@@ -30,18 +30,18 @@ export class EdsDiscovery implements SubscriptionOwner {
   readonly #cluster: string;
   readonly #serviceName: string;
   readonly #subscription: FileSubscription;
-  readonly #onHosts: (hosts: readonly LocalityConfig[]) => void;
+  readonly #onHosts: (hosts: readonly LocalityConfig[]) => boolean;
   readonly #empty: Counter;
   readonly #noRebuild: Counter;
   #hosts: readonly LocalityConfig[] = [];
 
-  /** `scope`: of the cluster. */
+  /** `scope`: of the cluster. `onHosts`: false when they make no difference. */
   constructor(
     cluster: string,
     { source, serviceName }: EdsConfig,
     scope: Scope,
     context: FileSourceContext,
-    onHosts: (hosts: readonly LocalityConfig[]) => void,
+    onHosts: (hosts: readonly LocalityConfig[]) => boolean,
   ) {
     this.#cluster = cluster;
     this.#serviceName = serviceName;
@@ -88,7 +88,7 @@ export class EdsDiscovery implements SubscriptionOwner {
     if (isDeepStrictEqual(hosts, this.#hosts)) this.#noRebuild.value++;
     else {
       this.#hosts = hosts;
-      this.#onHosts(hosts);
+      if (!this.#onHosts(hosts)) this.#noRebuild.value++;
     }
     return undefined;
   }

@@ -1,5 +1,5 @@
-// When the workers learn that hosts of a cluster have changed: at once when some have come or gone. What changes only health, weights or
-// metadata waits for more of the kind, once there was an update within the last `update_merge_window`.
+// When the workers learn that hosts of a cluster have changed: at once, when discovery says so. Only what health checks have found waits
+// for more of the kind, when there was an update within the last `update_merge_window`.
 import type { Clock } from '#base/clock.ts';
 import type { ClusterManagerStats } from '../observe/server-stats.ts';
 

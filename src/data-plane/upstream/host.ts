@@ -8,10 +8,12 @@ import type { HostConfig, Metadata } from './cluster-config.ts';
 import { healthOf, isExcluded } from './health-flags.ts';
 import type { HttpPool } from './http-pool.ts';
 
-/** Who lives as long as the host: a UDP session. */
+/** Who wants to know what becomes of the host: a UDP session, a TCP session that ends with the host's health. */
 export interface HostUser {
   /** The host has left its cluster, or the cluster is closed. */
   onHostRemoved(): void;
+  /** It fails its health checks. */
+  onHostFailed(): void;
 }
 
 export class UpstreamHost implements Host {

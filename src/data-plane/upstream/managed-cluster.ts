@@ -139,12 +139,21 @@ export class ManagedCluster {
       services.post({ type: 'hosts', cluster: name, hosts: this.hosts }),
     );
     this.#health = this.#createHealth(scope);
-    const onHosts = (hosts: readonly LocalityConfig[]) => this.#postHosts(this.#discovered(hosts));
+    const onHosts = (hosts: readonly LocalityConfig[]) => {
+      if (this.#health?.update(hosts) === false) {
+        this.#areHostsStale = true;
+        return false;
+      }
+      this.#postHosts(this.#set(this.#health?.localities() ?? hosts), false);
+      return true;
+    };
     if (eds !== undefined) {
       this.#discovery = new EdsDiscovery(source.config.name, eds, scope, services.files, onHosts);
     } else if (dns === undefined) {
       this.#discovery = undefined;
-      this.#discovered(source.discovery.assignment);
+      const { assignment } = source.discovery;
+      this.#health?.update(assignment);
+      this.#set(this.#health?.localities() ?? assignment);
     } else {
       this.#discovery = new DnsDiscovery(
         source.discovery,
@@ -253,7 +262,10 @@ export class ManagedCluster {
       onFlags: () => {
         this.#areHostsStale = true;
       },
-      onChange: () => this.#postHosts(this.#set(this.#health!.localities())),
+      onChange: () => {
+        const changed = this.#set(this.#health!.localities());
+        this.#postHosts(changed, changed === 0);
+      },
       onFailed: (host) => {
         if (this.isActive)
           this.#services.post({ type: 'host_failed', cluster: config.name, key: hostKey(config, host) });
@@ -261,40 +273,34 @@ export class ManagedCluster {
     });
   }
 
-  #discovered(localities: readonly LocalityConfig[]): number {
-    this.#health?.update(localities);
-    return this.#set(this.#health?.localities() ?? localities);
-  }
-
   /** `changed`: priorities that have other members now. */
-  #postHosts(changed: number): void {
+  #postHosts(changed: number, isOnlyHealth: boolean): void {
     if (!this.isActive) return;
     const priorities = 1 + Math.max(0, ...this.hosts.map(({ priority }) => priority));
-    this.#updates.update(changed === 0, changed === 0 ? priorities : changed);
+    this.#updates.update(isOnlyHealth, isOnlyHealth ? priorities : Math.max(changed, 1));
   }
 
   /** Returns in how many priorities members have come or gone. */
   #set(localities: readonly LocalityConfig[]): number {
-    const known = new Map<string, number>();
-    for (const [key, , { priority }] of keyedHosts(this.config, this.#hosts)) known.set(key, priority);
+    const knownBefore = placesOf(this.config, this.#hosts);
     this.#hosts = localities;
     this.#areHostsStale = false;
+    const known = placesOf(this.config, localities);
     const hosts = new Map<string, HostConfig>();
-    const priorities = new Map<string, number>();
-    for (const [key, host, { priority }] of keyedHosts(this.config, localities)) {
-      hosts.set(key, host);
-      priorities.set(key, priority);
-    }
+    for (const [key, host] of keyedHosts(this.config, localities)) hosts.set(key, host);
     const stats = this.#stats;
-    const added = [...hosts].filter(([key]) => !known.has(key)).map(([, host]) => host);
+    const added = [...hosts].filter(([key]) => !knownBefore.has(key)).map(([, host]) => host);
     // Each priority is updated by itself.
     const changed = new Set<number>();
-    for (const [host, priority] of priorities)
-      if (known.get(host) !== priority) changed.add(priority).add(known.get(host) ?? priority);
-    for (const [host, priority] of known) if (!priorities.has(host)) changed.add(priority);
+    for (const [host, { priority, locality }] of known) {
+      const before = knownBefore.get(host);
+      if (before?.priority !== priority || before.locality !== locality)
+        changed.add(priority).add(before?.priority ?? priority);
+    }
+    for (const [host, { priority }] of knownBefore) if (!known.has(host)) changed.add(priority);
     const { dns, eds } = this.source.discovery;
     // A logical host is another one, even where it has the same address.
-    if (dns?.isLogical) for (const it of priorities.values()) changed.add(it);
+    if (dns?.isLogical) for (const { priority } of known.values()) changed.add(priority);
     // A cluster that never had members shows none of this.
     if (changed.size === 0 && hosts.size === 0) return 0;
     stats.change.value += changed.size;
@@ -310,6 +316,19 @@ export class ManagedCluster {
     stats.excluded.value = [...hosts.values()].filter((it) => isExcluded(it.flags)).length;
     return changed.size;
   }
+}
+
+/** Where a host is; elsewhere it is another host. */
+interface KnownPlace {
+  readonly priority: number;
+  readonly locality: string;
+}
+
+function placesOf(config: ClusterConfig, localities: readonly LocalityConfig[]): Map<string, KnownPlace> {
+  const places = new Map<string, KnownPlace>();
+  for (const [key, , { priority, region, zone, subZone }] of keyedHosts(config, localities))
+    places.set(key, { priority, locality: `${region}\n${zone}\n${subZone}` });
+  return places;
 }
 
 function bytesOf(message: Cluster): string {

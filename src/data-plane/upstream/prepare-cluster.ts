@@ -3,7 +3,7 @@
 import type { TLSSocket } from 'node:tls';
 import { turnClock } from '#base/clock.ts';
 import type { Takings } from '#base/takings.ts';
-import type { LoadBalancer, LoadBalancerExtension } from '#extension/load-balancer.ts';
+import type { LoadBalancer, LoadBalancerExtension, Locality } from '#extension/load-balancer.ts';
 import { H1ClientCodec } from '#http/h1-client-codec.ts';
 import type { Http1Options } from '#http/h1-options.ts';
 import { H2Session } from '#http/h2-session.ts';
@@ -133,7 +133,9 @@ export function updateHosts(cluster: Cluster, localities: readonly LocalityConfi
     const { region, zone, subZone } = it;
     const locality = region === '' && zone === '' && subZone === '' ? undefined : { region, zone, subZone };
     const fresh = new UpstreamHost(config, locality, it.priority);
-    const known = before.get(key);
+    const same = before.get(key);
+    // In another locality it is another host.
+    const known = same !== undefined && isSamePlace(same.locality, locality) ? same : undefined;
     const host = known ?? fresh;
     if (known !== undefined) {
       known.weight = config.weight;
@@ -149,7 +151,11 @@ export function updateHosts(cluster: Cluster, localities: readonly LocalityConfi
   cluster.hosts = hosts;
   const own = [...ownOf].map(([config, hosts]) => ({ config, hosts }));
   cluster.lb.update(hostSets(own, cluster.config.overprovisioningFactor, (it) => it.isExcluded));
-  const hasChanged = hosts.size !== before.size || [...hosts.keys()].some((it) => !before.has(it));
+  const hasChanged = hosts.size !== before.size || [...hosts].some(([key, host]) => before.get(key) !== host);
   if (hasChanged && cluster.config.drainsOnChange) for (const host of hosts.values()) host.drain();
-  for (const [address, host] of before) if (!hosts.has(address)) cluster.removeHost(host);
+  for (const [key, host] of before) if (hosts.get(key) !== host) cluster.removeHost(host);
+}
+
+function isSamePlace(a: Locality | undefined, b: Locality | undefined): boolean {
+  return a?.region === b?.region && a?.zone === b?.zone && a?.subZone === b?.subZone;
 }
