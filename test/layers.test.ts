@@ -123,6 +123,8 @@ const hot: readonly string[] = [
   'src/data-plane/upstream/hash-balancer.ts',
   'src/data-plane/upstream/priority-loads.ts',
   'src/data-plane/upstream/priority-set.ts',
+  'src/data-plane/upstream/subset-balancer.ts',
+  'src/data-plane/upstream/subsets.ts',
   'src/base/weighted-turns.ts',
   'src/http/path.ts',
   'src/http/forwarded-for.ts',

@@ -142,7 +142,8 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
     info.upstream.clusterName = cluster.config.name;
     info.upstream.clusterStatName = cluster.config.statName;
     info.clusterMetadata = cluster.config.metadata;
-    this.metadataMatch = route.metadataMatch;
+    const asked = info.dynamicMetadata?.['envoy.lb'];
+    this.metadataMatch = asked === undefined ? route.metadataMatch : { ...route.metadataMatch, ...asked };
     this.requestHeaders = headers;
     if (route.stats !== null || route.virtualHost.otherCluster !== null) this.#chooseGroups(route, headers);
     this.#startMs = turnMs();

@@ -13,9 +13,15 @@ import type { DnsCaches } from '../dynamic-forward-proxy/dns-caches.ts';
 import { ClusterManagerStats } from '../observe/server-stats.ts';
 import type { ClusterConfig, HostConfig } from './cluster-config.ts';
 import { ClusterSlots, type ClusterSlot } from './cluster-slots.ts';
-import { type ClusterSource, ManagedCluster, type ManagedClusterServices } from './managed-cluster.ts';
+import {
+  type ClusterSource,
+  ManagedCluster,
+  type ManagedClusterServices,
+  type MemberCounts,
+} from './managed-cluster.ts';
 import { parseClusterSource } from './parse-cluster-source.ts';
 import type { AskedResolvers } from './parse-resolvers.ts';
+import { SubsetCounts } from './subset-counts.ts';
 import { TableSizes } from './table-sizes.ts';
 
 export interface ClusterManagerOptions extends Omit<ManagedClusterServices, 'stats' | 'registry' | 'tables'> {
@@ -190,7 +196,8 @@ export class ClusterManager {
     return value;
   }
 
-  #tablesOf(config: ClusterConfig, scope: Scope): TableSizes | undefined {
+  #tablesOf(config: ClusterConfig, scope: Scope): MemberCounts | undefined {
+    if (config.subset !== undefined) return new SubsetCounts(config.subset, this.#options.workers + 1, scope);
     const { gauges } =
       this.#registry.byName<LoadBalancerExtension<never, unknown>>(
         'load_balancer',

@@ -88,7 +88,7 @@ export function loadsOf(sets: readonly HostSet[], panicThreshold: number): Prior
 export function weightedHosts({ set, isPanicking }: PriorityLoad, weighsLocalities: boolean): WeightedHost[] {
   const hosts = isPanicking ? set.hosts : set.healthy;
   const weighted: WeightedHost[] = [];
-  if (!weighsLocalities) {
+  if (!weighsLocalities || set.localities.length === 0) {
     addWeighted(hosts, 1, weighted);
     return weighted;
   }

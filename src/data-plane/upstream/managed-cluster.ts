@@ -39,7 +39,6 @@ import { EdsDiscovery } from './eds-discovery.ts';
 import { healthOf, isExcluded } from './health-flags.ts';
 import { HostUpdates } from './host-updates.ts';
 import { LiveThresholds, priorityNames } from './live-thresholds.ts';
-import type { TableSizes } from './table-sizes.ts';
 import { TransportMatchCounts } from './transport-matches.ts';
 
 /** As the configuration has it. */
@@ -66,8 +65,13 @@ export interface ManagedClusterServices {
   readonly services: WorkerServices;
   post(message: ToWorker): void;
   readonly stats: ClusterManagerStats;
-  /** Of a policy that makes tables. */
-  readonly tables: TableSizes | undefined;
+  /** Of a policy that makes tables or subsets. */
+  readonly tables: MemberCounts | undefined;
+}
+
+/** What is counted of members, in a way that depends on the policy. */
+export interface MemberCounts {
+  update(localities: readonly LocalityConfig[]): void;
 }
 
 export class ManagedCluster {

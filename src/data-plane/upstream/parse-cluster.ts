@@ -21,6 +21,7 @@ import type {
   Endpoint_HealthCheckConfig,
 } from '#schema/messages/envoy/config/endpoint/v3.ts';
 import type { ClusterConfig as ForwardProxyConfig } from '#schema/messages/envoy/extensions/clusters/dynamic_forward_proxy/v3.ts';
+import type { Subset } from '#schema/messages/envoy/extensions/load_balancing_policies/subset/v3.ts';
 import type { HttpProtocolOptions } from '#schema/messages/envoy/extensions/upstreams/http/v3.ts';
 import { parseAddress } from '../address.ts';
 import { parseDnsCache } from '../dynamic-forward-proxy/dns-cache-config.ts';
@@ -35,6 +36,7 @@ import {
   UpstreamProtocol,
 } from './cluster-config.ts';
 import { flagsOfStatus } from './health-flags.ts';
+import { parseSubset, type SubsetConfig } from './subset-config.ts';
 
 const supported = [
   'name',
@@ -71,6 +73,7 @@ const supported = [
   'round_robin_lb_config',
   'ring_hash_lb_config',
   'maglev_lb_config',
+  'lb_subset_config',
   'common_lb_config',
   'upstream_connection_options',
   'upstream_bind_config',
@@ -156,6 +159,7 @@ export function parseCluster(message: Cluster, at: ParseContext, registry: Regis
     connectTimeoutMs: durationMs(message.connect_timeout, 5000),
     bufferLimitBytes: message.per_connection_buffer_limit_bytes ?? 1024 * 1024,
     lbPolicy: alike.of(providesHosts ? noPolicy : parsePolicy(message, at, registry)),
+    subset: providesHosts ? undefined : parseSubsets(message, at),
     weighsLocalities: message.common_lb_config?.locality_weighted_lb_config !== undefined,
     overprovisioningFactor: message.load_assignment?.policy?.overprovisioning_factor ?? 140,
     drainsOnChange: message.common_lb_config?.close_connections_on_host_set_change ?? false,
@@ -245,11 +249,39 @@ function parseTypedPolicy(message: LoadBalancingPolicy, at: ParseContext, regist
   for (const [i, { typed_extension_config: it }] of message.policies.entries()) {
     const here = at.field('policies', i).field('typed_extension_config');
     if (it === undefined) continue;
-    const isKnown = typeOf(it.typed_config).startsWith('envoy.extensions.load_balancing_policies.');
+    const type = typeOf(it.typed_config);
+    if (type === subsetType)
+      return parsePolicyOfSubsets(it.typed_config as unknown as Subset, here, registry);
+    const isKnown = type.startsWith('envoy.extensions.load_balancing_policies.');
     if (isKnown) return registry.parse('load_balancer', it, here) ?? noPolicy;
   }
   at.fail('none of these load balancing policies exists');
   return noPolicy;
+}
+
+const subsetType = 'envoy.extensions.load_balancing_policies.subset.v3.Subset';
+
+function parsePolicyOfSubsets(message: Subset, at: ParseContext, registry: Registry): Configured {
+  const here = at.field('typed_config').field('subset_lb_policy');
+  if (message.subset_lb_policy !== undefined)
+    return parseTypedPolicy(message.subset_lb_policy, here, registry);
+  here.fail('is missing');
+  return noPolicy;
+}
+
+function parseSubsets(message: Cluster, at: ParseContext): SubsetConfig | undefined {
+  const own = message.lb_subset_config;
+  if (own !== undefined)
+    // Without selectors Envoy does not look at it.
+    return own.subset_selectors.length === 0 ? undefined : parseSubset(own, at.field('lb_subset_config'));
+  const policies = message.load_balancing_policy?.policies ?? [];
+  const i = policies.findIndex((it) =>
+    typeOf(it.typed_extension_config?.typed_config).startsWith('envoy.extensions.load_balancing_policies.'),
+  );
+  const typed = policies[i]?.typed_extension_config?.typed_config;
+  if (typeOf(typed) !== subsetType) return undefined;
+  const here = at.field('load_balancing_policy').field('policies', i).field('typed_extension_config');
+  return parseSubset(typed as unknown as Subset, here.field('typed_config'));
 }
 
 const noPolicy: Configured = { name: '', extension: '', config: undefined };

@@ -32,6 +32,7 @@ import { transportOf } from './matched-transport.ts';
 import { openConnection, prepareTransport } from './open-connection.ts';
 import { OriginalDst } from './original-dst.ts';
 import { PrioritySet } from './priority-set.ts';
+import { SubsetBalancer } from './subset-balancer.ts';
 
 export function prepareCluster(
   config: ClusterConfig,
@@ -118,9 +119,11 @@ function balancerOf(
         return stats.upstreamRqActive.value;
       },
     });
-  return 'tableOf' in policy
-    ? new HashBalancer(policy, config, stats, services.runtime)
-    : new PrioritySet(policy, config, stats, services.runtime);
+  const create = () =>
+    'tableOf' in policy
+      ? new HashBalancer(policy, config, stats, services.runtime)
+      : new PrioritySet(policy, config, stats, services.runtime);
+  return config.subset === undefined ? create() : new SubsetBalancer(config.subset, create, stats);
 }
 
 /** Replaces the members. Hosts that stay keep their pools and counters. A cluster that makes its hosts itself keeps them. */

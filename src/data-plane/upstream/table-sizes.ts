@@ -43,7 +43,11 @@ export class TableSizes {
   }
 }
 
-function hostOf(config: HostConfig, { priority }: LocalityConfig): Host & { readonly isExcluded: boolean } {
+/** What can be said of a host on the main thread. */
+export function hostOf(
+  config: HostConfig,
+  { priority }: LocalityConfig,
+): Host & { readonly isExcluded: boolean } {
   return {
     address: addressText(config.address, config.port),
     hostname: config.hostname,

@@ -1,0 +1,177 @@
+// Subsets of clusters beside the real Envoy: which hosts a request may go to by what its route asks for, and what is counted.
+import { once } from 'node:events';
+import { Agent, createServer, get } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { type TestContext, test } from 'node:test';
+import { missing } from '#testing/peers.ts';
+import { expectSame, type Side } from './side-by-side.ts';
+import { frontYaml, type } from './side-by-side-configuration.ts';
+
+type Labels = Readonly<Record<string, unknown>>;
+
+const hosts: readonly Labels[] = [
+  { stage: 'prod', version: '1' },
+  { stage: 'prod', version: '2' },
+  { stage: 'dev', version: '3', number: 7 },
+  { stage: 'dev', version: '1', number: 7.5, canary: true },
+  {},
+  { stage: ['qa', 'dev'], nested: { b: 1, a: [2] } },
+];
+
+const asked: Readonly<Record<string, Labels | undefined>> = {
+  nothing: undefined,
+  empty: {},
+  prod: { stage: 'prod' },
+  dev1: { stage: 'dev', version: '1' },
+  v1: { version: '1' },
+  order: { version: '1', stage: 'dev' },
+  nope: { stage: 'zzz' },
+  'no-such-key': { color: 'red' },
+  redundant: { stage: 'prod', color: 'red' },
+  number: { number: 7 },
+  canary: { canary: true },
+  qa: { stage: 'qa' },
+  list: { stage: ['qa', 'dev'] },
+  nested: { nested: { a: [2], b: 1 } },
+  'first-of-list': { version: '1', fallback_list: [{ stage: 'zzz' }, { stage: 'dev' }, { stage: 'prod' }] },
+  'empty-list': { version: '1', fallback_list: [] },
+};
+
+const selectors = (...all: object[]) => ({ subset_selectors: all });
+const usual = selectors(
+  { keys: ['stage'] },
+  { keys: ['version', 'stage'] },
+  { keys: ['version'] },
+  { keys: ['number'] },
+  { keys: ['canary'] },
+  { keys: ['nested'] },
+);
+const subset = (config: object) => ({ lb_subset_config: config });
+const typedSubset = (config: object) => ({
+  load_balancing_policy: {
+    policies: [
+      {
+        typed_extension_config: {
+          name: 'subset',
+          typed_config: {
+            '@type': type('extensions.load_balancing_policies.subset.v3.Subset'),
+            subset_lb_policy: {
+              policies: [
+                {
+                  typed_extension_config: {
+                    name: 'rr',
+                    typed_config: {
+                      '@type': type('extensions.load_balancing_policies.round_robin.v3.RoundRobin'),
+                    },
+                  },
+                },
+              ],
+            },
+            ...config,
+          },
+        },
+      },
+    ],
+  },
+});
+
+const clusters: Readonly<Record<string, object>> = {
+  none: subset({ fallback_policy: 'NO_FALLBACK', ...usual }),
+  any: subset({ fallback_policy: 'ANY_ENDPOINT', ...usual }),
+  default: subset({ fallback_policy: 'DEFAULT_SUBSET', default_subset: { stage: 'dev' }, ...usual }),
+  'default-of-nobody': subset({
+    fallback_policy: 'DEFAULT_SUBSET',
+    default_subset: { stage: 'x' },
+    panic_mode_any: true,
+    ...usual,
+  }),
+  'default-of-all': subset({ fallback_policy: 'DEFAULT_SUBSET', ...usual }),
+  lists: subset({
+    list_as_any: true,
+    fallback_policy: 'DEFAULT_SUBSET',
+    default_subset: { stage: 'qa' },
+    ...usual,
+  }),
+  'without-selectors': subset({ fallback_policy: 'NO_FALLBACK' }),
+  'own-fallbacks': subset({
+    fallback_policy: 'ANY_ENDPOINT',
+    default_subset: { stage: 'prod' },
+    ...selectors(
+      { keys: ['stage'], fallback_policy: 'NO_FALLBACK' },
+      { keys: ['version', 'stage'], fallback_policy: 'DEFAULT_SUBSET' },
+      { keys: ['number'], fallback_policy: 'ANY_ENDPOINT' },
+      { keys: ['color'], fallback_policy: 'DEFAULT_SUBSET' },
+      { keys: ['stage', 'color'], fallback_policy: 'KEYS_SUBSET', fallback_keys_subset: ['stage'] },
+    ),
+  }),
+  'behind-a-longer-one': subset({
+    fallback_policy: 'ANY_ENDPOINT',
+    ...selectors({ keys: ['stage', 'version'] }, { keys: ['stage'], fallback_policy: 'NO_FALLBACK' }),
+  }),
+  single: subset({
+    fallback_policy: 'ANY_ENDPOINT',
+    ...selectors({ keys: ['stage'], single_host_per_subset: true }, { keys: ['version'] }),
+  }),
+  'fallback-list': subset({ metadata_fallback_policy: 'FALLBACK_LIST', ...usual }),
+  redundant: typedSubset({ allow_redundant_keys: true, ...usual }),
+  typed: typedSubset({ fallback_policy: 'ANY_ENDPOINT', ...usual }),
+  hashed: { lb_policy: 'MAGLEV', ...subset({ fallback_policy: 'ANY_ENDPOINT', ...usual }) },
+};
+
+test('requests stay in the subsets of Envoy', { skip: missing('envoy'), timeout: 120_000 }, async (t) => {
+  const upstream = await echoUpstream(t);
+  const names = Object.keys(clusters);
+  const lb_endpoints = hosts.map((labels, i) => ({
+    endpoint: { address: { socket_address: { address: `127.0.1.${i + 1}`, port_value: upstream } } },
+    ...(Object.keys(labels).length > 0 && { metadata: { filter_metadata: { 'envoy.lb': labels } } }),
+  }));
+  const yaml = frontYaml(
+    names.flatMap((cluster) =>
+      Object.entries(asked).map(([name, labels]) => ({
+        match: { path: `/${cluster}/${name}` },
+        route: {
+          cluster,
+          ...(labels && { metadata_match: { filter_metadata: { 'envoy.lb': labels } } }),
+        },
+      })),
+    ),
+    names.map((name) => ({
+      name,
+      ...clusters[name],
+      load_assignment: { cluster_name: name, endpoints: [{ lb_endpoints }] },
+    })),
+  );
+  await expectSame(t, yaml, async (side) => {
+    const seen: Record<string, unknown> = {};
+    const agent = new Agent({ keepAlive: true });
+    for (const cluster of names) {
+      for (const name of Object.keys(asked)) {
+        const found = new Set<string>();
+        for (let i = 0; i < 2 * hosts.length; i++) found.add(await ask(side, `/${cluster}/${name}`, agent));
+        seen[`${cluster} ${name}`] = cluster === 'hashed' ? found.size > 1 : [...found].sort().join(' ');
+      }
+      seen[cluster] = await side.stats(`^cluster[.]${cluster}[.](lb_subsets|upstream_cx_none)`);
+    }
+    agent.destroy();
+    return seen;
+  });
+});
+
+/** On every address of this machine; each answers with its own. */
+async function echoUpstream(t: TestContext): Promise<number> {
+  const server = createServer((request, response) => response.end(request.socket.localAddress));
+  server.listen(0, '0.0.0.0');
+  await once(server, 'listening');
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return (server.address() as AddressInfo).port;
+}
+
+async function ask(side: Side, path: string, agent: Agent): Promise<string> {
+  const [response] = await once(get({ host: '127.0.0.1', port: side.port(21000), path, agent }), 'response');
+  let text = '';
+  for await (const chunk of response) text += chunk;
+  return response.statusCode === 200 ? text.slice(8) : String(response.statusCode);
+}
