@@ -36,7 +36,7 @@ const { values, positionals } = parseArgs({
 if (values.help) {
   console.log(`usage: npm run bench -- [options] [lane ...]
   --seconds N    per measurement (3)
-  --rounds N     per proxy (3)
+  --rounds N     per proxy (3; at least 9 where they differ much)
   --kinds LIST   of ${kinds.join(',')}
   --quick        Envoy and chancery only, two rounds of two seconds
   --profile      then run chancery once more under the profiler and print where the time goes
@@ -94,7 +94,8 @@ async function measureLoad(lane: LoadLane): Promise<Figure[]> {
     for (const proxy of running)
       await lane.load(target(proxy, lane.warmUp ?? (proxy.kind === 'chancery' ? 2 : 1)));
     const samples = new Map<Running, { cpu: number; rate: number; p50: number; p99: number }[]>();
-    for (let round = 0; round < rounds; round++) {
+    const most = values.quick ? rounds : Math.max(rounds, lane.rounds ?? 0);
+    for (let round = 0; round < most; round++) {
       for (const proxy of running) {
         const before = cpuMicroseconds(proxy.pid);
         const started = performance.now();
