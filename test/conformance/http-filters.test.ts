@@ -10,9 +10,9 @@ import { address, connectionManager, type, typed } from './side-by-side-configur
 
 const skip = { skip: missing('envoy'), timeout: 60_000 };
 
-function yamlWith(filters: readonly object[], host: object): string {
+function yamlWith(filters: readonly object[], host: object, options: object = {}): string {
   const manager = connectionManager(
-    { route_config: { virtual_hosts: [{ name: 'all', domains: ['*'], ...host }] } },
+    { ...options, route_config: { virtual_hosts: [{ name: 'all', domains: ['*'], ...host }] } },
     filters,
   );
   return JSON.stringify({
@@ -96,5 +96,65 @@ test('buffer: a body that comes in one frame of HTTP/2 is never too large', skip
       session.close();
     }
     return { answers, stats: await side.stats('rq_too_large') };
+  });
+});
+
+test('rbac: URI templates, and ports that are none', skip, async (t) => {
+  const template = (path_template: string) => ({
+    uri_template: {
+      name: 'it',
+      typed_config: {
+        '@type': type('extensions.path.match.uri_template.v3.UriTemplateMatchConfig'),
+        path_template,
+      },
+    },
+  });
+  const rbac = typed('extensions.filters.http.rbac.v3.RBAC', {
+    rules: {
+      policies: {
+        one: { permissions: [template('/a/{b}'), template('/*/{c=**}.txt')], principals: [{ any: true }] },
+        ports: {
+          permissions: [{ destination_port_range: { start: 65_535, end: 65_536 } }],
+          principals: [{ any: true }],
+        },
+      },
+    },
+  });
+  const host = { routes: [{ match: { prefix: '/' }, direct_response: { status: 200 } }] };
+  await expectSame(t, yamlWith([rbac], host), async (side) => {
+    const answers: unknown[] = [];
+    for (const path of [
+      '/a/b',
+      '/a/b?c=d',
+      '/a/',
+      '/a/b/c',
+      '/x/y/z.txt',
+      '/x/y/z.txt?q',
+      '/x.txt',
+      '/a/b;c=d',
+    ])
+      answers.push(await ask(side, 'GET', path, {}));
+    return { answers, stats: await side.stats('rbac') };
+  });
+});
+
+test('an upgrade over HTTP/2 that is refused drains the connection', skip, async (t) => {
+  const host = { routes: [{ match: { prefix: '/' }, route: { cluster: 'none' } }] };
+  const options = { drain_timeout: '0.2s', http2_protocol_options: { allow_connect: true } };
+  await expectSame(t, yamlWith([], host, options), async (side) => {
+    const session = connect(`http://127.0.0.1:${side.port(21000)}`);
+    const seen: unknown[] = [];
+    session.on('goaway', (code, last) => seen.push(['goaway', code, last]));
+    await once(session, 'remoteSettings');
+    const stream = session.request({
+      ':method': 'CONNECT',
+      ':protocol': 'foo',
+      ':path': '/',
+      ':scheme': 'http',
+    });
+    const [headers] = await once(stream, 'response');
+    seen.push(headers[':status']);
+    await once(session, 'close');
+    return { seen, stats: await side.stats('goaway|drain_close|non_ws') };
   });
 });

@@ -81,7 +81,14 @@ export const tcpRules: readonly Rule[] = [
       );
   }),
   rule('envoy.config.rbac.v3.Permission', ({ destination_port_range: range }, at) => {
-    if (range === undefined || range.start < range.end) return;
+    if (range === undefined) return;
+    for (const side of ['start', 'end'] as const)
+      if (range[side] > 65_536)
+        return refuse(
+          at.field('destination_port_range').field(side),
+          `range ${side} ${range[side]} is out of bounds`,
+        );
+    if (range.start < range.end) return;
     refuse(
       at.field('destination_port_range'),
       `range start ${range.start} cannot be greater or equal than range end ${range.end}`,

@@ -42,7 +42,7 @@ import type {
 } from './route-config.ts';
 import type { UpgradePolicy } from './route-entry.ts';
 import { levelMutations, perFilter } from './route-level-parse.ts';
-import { parseRewriteTemplate, parseUriTemplate } from './uri-template.ts';
+import { parseRewriteTemplate, parseUriTemplate } from '#http/uri-template.ts';
 
 /** `at` stands on the route. */
 export function parseAction(

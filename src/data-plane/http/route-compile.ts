@@ -75,7 +75,7 @@ import {
   VirtualHostTable,
   WeightedChoice,
 } from './route-table.ts';
-import { parseRewriteTemplate, parseUriTemplate } from './uri-template.ts';
+import { parseRewriteTemplate, parseUriTemplate } from '#http/uri-template.ts';
 
 export interface CompileServices {
   readonly runtime: Runtime;

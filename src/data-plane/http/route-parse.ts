@@ -39,7 +39,7 @@ import {
 import { RequireTls, type RouteTracing } from './route-entry.ts';
 import { levelMutations, metadata, perFilter } from './route-level-parse.ts';
 import { routeMatcherReader } from './route-matcher-parse.ts';
-import { parseUriTemplate } from './uri-template.ts';
+import { parseUriTemplate } from '#http/uri-template.ts';
 
 /** Plain data for `compileRoutes`; of no use when a problem was reported. */
 export function parseRouteConfiguration(

@@ -14,6 +14,7 @@ import {
   parseStringMatcher,
 } from '#extension/matchers/parse.ts';
 import { typeOf } from '#extension/registry.ts';
+import { parseUriTemplate } from '#http/uri-template.ts';
 import type { CidrRange, TypedExtensionConfig } from '#schema/messages/envoy/config/core/v3.ts';
 import type {
   Permission,
@@ -22,6 +23,7 @@ import type {
   RBAC,
   SourcedMetadata,
 } from '#schema/messages/envoy/config/rbac/v3.ts';
+import type { UriTemplateMatchConfig } from '#schema/messages/envoy/extensions/path/match/uri_template/v3.ts';
 import type { UpstreamIpPortMatcher } from '#schema/messages/envoy/extensions/rbac/matchers/upstream_ip_port/v3.ts';
 
 export interface RbacRules {
@@ -131,7 +133,11 @@ function parsePermission(message: Permission, at: ParseContext): RuleData {
     };
   }
   if (message.matcher !== undefined) return parseMatcher(message.matcher, at.field('matcher'));
-  if (message.uri_template !== undefined) at.field('uri_template').unsupported();
+  if (message.uri_template !== undefined)
+    return {
+      kind: 'url_path',
+      path: parseTemplate(message.uri_template.typed_config, at.field('uri_template').field('typed_config')),
+    };
   return { kind: 'any' };
 
   function all(kind: 'and' | 'or', rules: readonly Permission[], here: ParseContext): RuleData {
@@ -153,6 +159,15 @@ function parseMatcher({ typed_config: config }: TypedExtensionConfig, at: ParseC
     range: ip && parseCidr(ip),
     ports: ports && { start: Number(ports.start), end: Number(ports.end) },
   };
+}
+
+function parseTemplate(message: object | undefined, at: ParseContext): StringMatcherData {
+  const template = (message as UriTemplateMatchConfig).path_template;
+  const parsed = parseUriTemplate(template);
+  if (!('problem' in parsed)) return { kind: 'regex', value: parsed.regex };
+  const problem = `path_match_policy.path_template ${template} is invalid: ${parsed.problem}`;
+  at.field('path_template').fail(problem, { got: template, envoy: problem });
+  return { kind: 'exact', value: '', ignoreCase: false };
 }
 
 function parsePrincipal(message: Principal, at: ParseContext): RuleData {
