@@ -44,6 +44,7 @@ const managers: Readonly<Record<number, object>> = {
     http1_safe_max_connection_duration: true,
     common_http_protocol_options: { max_connection_duration: '0.2s' },
   },
+  21121: { http_protocol_options: { header_key_format: { proper_case_words: {} }, enable_trailers: true } },
   21130: {
     http_filters: [marks('all'), router],
     normalize_path: true,
@@ -209,6 +210,7 @@ const cases: readonly Omit<Exchange, 'name'>[] = [
   ...[21110, 21111, 21112].flatMap((port) => failures.map((send) => ({ port, send: [send], waitMs: 450 }))),
   { port: 21120, send: [get('/any'), 350, get('/any'), 50], waitMs: 400 },
   { port: 21120, send: [get('/any/slow')], waitMs: 700 },
+  { port: 21121, send: [get('/any/trailers')] },
   ...refused.map((send) => ({ port: 21130, send: [send], waitMs: 450 })),
   ...certs.map((it) => ({ port: 21130, send: [get('/200', `x-forwarded-client-cert: ${it}`)] })),
 ];
@@ -225,6 +227,10 @@ describe('options of the connection manager are those of Envoy', { skip: missing
       {
         slow: (socket) => setTimeout(() => socket.write('HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n'), 400),
         reset: (socket) => socket.resetAndDestroy(),
+        trailers: (socket) =>
+          socket.write(
+            'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nx-head: 1\r\n\r\n1\r\na\r\n0\r\nx-tail: 1\r\n\r\n',
+          ),
         busy: (socket) => socket.write('HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n'),
         told: (socket) =>
           socket.write('HTTP/1.1 200 OK\r\nproxy-status: a;error=b\r\ncontent-length: 0\r\n\r\n'),

@@ -189,6 +189,8 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
       return true;
     }
     stats.downstreamRqWsOnNonWsRoute.value++;
+    // What follows may be of the other protocol.
+    if (this.manager.protocol === 'HTTP/2') this.manager.startDrain();
     this.sendLocalReply(403, '', 'upgrade_failed');
     return false;
   }
