@@ -267,7 +267,7 @@ export class ManagedCluster {
         this.#areHostsStale = true;
       },
       onChange: () => {
-        const changed = this.#set(this.#health!.localities());
+        const changed = this.#set(this.#health!.localities(), true);
         this.#postHosts(changed, changed === 0);
       },
       onFailed: (host) => {
@@ -285,7 +285,7 @@ export class ManagedCluster {
   }
 
   /** Returns in how many priorities members have come or gone. */
-  #set(localities: readonly LocalityConfig[]): number {
+  #set(localities: readonly LocalityConfig[], isOnlyHealth = false): number {
     const knownBefore = placesOf(this.config, this.#hosts);
     this.#hosts = localities;
     this.#areHostsStale = false;
@@ -296,15 +296,15 @@ export class ManagedCluster {
     const added = [...hosts].filter(([key]) => !knownBefore.has(key)).map(([, host]) => host);
     // Each priority is updated by itself.
     const changed = new Set<number>();
-    for (const [host, { priority, locality }] of known) {
+    for (const [host, { priority, place }] of known) {
       const before = knownBefore.get(host);
-      if (before?.priority !== priority || before.locality !== locality)
+      if (before?.priority !== priority || before.place !== place)
         changed.add(priority).add(before?.priority ?? priority);
     }
     for (const [host, { priority }] of knownBefore) if (!known.has(host)) changed.add(priority);
     const { dns, eds } = this.source.discovery;
     // A logical host is another one, even where it has the same address.
-    if (dns?.isLogical) for (const { priority } of known.values()) changed.add(priority);
+    if (dns?.isLogical && !isOnlyHealth) for (const { priority } of known.values()) changed.add(priority);
     // A cluster that never had members shows none of this.
     if (changed.size === 0 && hosts.size === 0) return 0;
     stats.change.value += changed.size;
@@ -322,16 +322,22 @@ export class ManagedCluster {
   }
 }
 
-/** Where a host is; elsewhere it is another host. */
+/** Where a host is, and where it is checked; elsewhere it is another host. */
 interface KnownPlace {
   readonly priority: number;
-  readonly locality: string;
+  readonly place: string;
 }
 
 function placesOf(config: ClusterConfig, localities: readonly LocalityConfig[]): Map<string, KnownPlace> {
   const places = new Map<string, KnownPlace>();
-  for (const [key, , { priority, region, zone, subZone }] of keyedHosts(config, localities))
-    places.set(key, { priority, locality: `${region}\n${zone}\n${subZone}` });
+  for (const [key, { healthCheck }, { priority, region, zone, subZone }] of keyedHosts(config, localities)) {
+    let place = `${region}\n${zone}\n${subZone}`;
+    if (config.checksHealth && healthCheck !== undefined) {
+      const { address, port, isDisabled } = healthCheck;
+      place += `\n${address} ${port} ${isDisabled}`;
+    }
+    places.set(key, { priority, place });
+  }
   return places;
 }
 
