@@ -112,6 +112,13 @@ test('least request takes weight by load where hosts differ in weight', () => {
   assertNear(shares(9000, leastRequest({ bias: 0 }, hosts)).light, 1000, 200);
 });
 
+test('hosts of different weights have turns as recorded of Envoy', () => {
+  const chooser = leastRequest({}, [host('1', 1), host('2', 2), host('3', 3)]);
+  const next = contexts(1);
+  const sequence = Array.from({ length: 60 }, () => chooser.choose(next())!.address).join('');
+  assert.match(sequence, /^(?:[123]{0,5})(?:233231)+[123]{0,5}$/);
+});
+
 test('a new host gets its share bit by bit', () => {
   const hosts = [host('old', 1, 0, 20_000), host('half', 1, 0, 5000)];
   assertNear(shares(9000, new RoundRobin(slowly, hosts)).half, 3000, 300);

@@ -1,5 +1,4 @@
-// Hosts that are new get their share bit by bit, and hosts that weigh differently get theirs: by chance, in proportion.
-import { randomAfter } from '#base/random.ts';
+// Hosts that are new get their share bit by bit.
 import { turnMs } from '#base/turn.ts';
 import type { Host } from '#extension/load-balancer.ts';
 
@@ -36,16 +35,4 @@ export class SlowStart {
     const part = Math.max(elapsedMs, 1) / windowMs;
     return Math.max(aggression === 1 ? part : part ** (1 / aggression), minWeight);
   }
-}
-
-/** In proportion to `weights`, which is filled for as many hosts as there are. */
-export function byChance(hosts: readonly Host[], weights: Float64Array, random: number): Host {
-  let sum = 0;
-  for (let i = 0; i < hosts.length; i++) sum += weights[i]!;
-  let at = (randomAfter(random) / 0x80000000) * sum;
-  for (let i = 0; i < hosts.length; i++) {
-    at -= weights[i]!;
-    if (at < 0) return hosts[i]!;
-  }
-  return hosts[hosts.length - 1]!;
 }

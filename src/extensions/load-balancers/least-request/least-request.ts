@@ -1,8 +1,9 @@
-// LEAST_REQUEST: of a few random hosts the one with the fewest requests under way. Hosts that differ in weight, or are new, are
-// taken in proportion to weight by load, which is what Envoy's turns come to.
+// LEAST_REQUEST: of a few random hosts the one with the fewest requests under way. Hosts that differ in weight, or are new, take
+// turns by weight and load.
 import { randomAfter } from '#base/random.ts';
 import type { Host, HostChooser, PickContext } from '#extension/load-balancer.ts';
-import { byChance, SlowStart, type SlowStartConfig } from '../slow-start.ts';
+import { DeadlineTurns } from '../deadline-turns.ts';
+import { SlowStart, type SlowStartConfig } from '../slow-start.ts';
 
 export interface LeastRequestConfig {
   /** How many random hosts are compared. */
@@ -19,21 +20,25 @@ export class LeastRequest implements HostChooser {
   readonly #hosts: readonly Host[];
   readonly #isWeighted: boolean;
   readonly #slowStart: SlowStart;
-  readonly #weights: Float64Array;
+  /** Undefined: no host can differ from the others. */
+  readonly #turns: DeadlineTurns | undefined;
 
   constructor(config: LeastRequestConfig, hosts: readonly Host[]) {
     this.#config = config;
     this.#hosts = hosts;
     this.#isWeighted = hosts.some((it) => it.weight !== hosts[0]!.weight);
     this.#slowStart = new SlowStart(config.slowStart, hosts);
-    this.#weights = new Float64Array(this.#isWeighted || config.slowStart.windowMs > 0 ? hosts.length : 0);
+    this.#turns =
+      this.#isWeighted || config.slowStart.windowMs > 0
+        ? new DeadlineTurns(hosts.length, (i) => this.#weight(hosts[i]!))
+        : undefined;
   }
 
   choose(context: PickContext): Host | undefined {
     const hosts = this.#hosts;
     if (hosts.length < 2) return hosts[0];
     let random = context.random;
-    if (this.#isWeighted || this.#slowStart.isRunning) return this.#byWeight(random);
+    if (this.#isWeighted || this.#slowStart.isRunning) return hosts[this.#turns!.next()];
     if (this.#config.scansAll) return this.#least(random);
     let best = hosts[random % hosts.length]!;
     for (let i = 1; i < this.#config.choiceCount; i++) {
@@ -61,15 +66,10 @@ export class LeastRequest implements HostChooser {
     return best;
   }
 
-  #byWeight(random: number): Host {
-    const hosts = this.#hosts;
+  #weight(host: Host): number {
     const { bias } = this.#config;
-    for (let i = 0; i < hosts.length; i++) {
-      const host = hosts[i]!;
-      const load = host.activeRequests + 1;
-      this.#weights[i] =
-        (host.weight / (bias === 1 ? load : bias === 0 ? 1 : load ** bias)) * this.#slowStart.factor(host);
-    }
-    return byChance(hosts, this.#weights, random);
+    const load = host.activeRequests + 1;
+    const share = host.weight / (bias === 1 ? load : bias === 0 ? 1 : load ** bias);
+    return share * this.#slowStart.factor(host);
   }
 }
