@@ -8,7 +8,8 @@ import { workerCount } from './worker-threads.ts';
 
 const modes = { serve: 'Serve', validate: 'Validate', init_only: 'InitOnly' } as const;
 
-export function processFacts(options: EnvoyOptions, quit: () => void): ProcessFacts {
+/** `workInProgress`: how often the configuration uses what Envoy calls so. */
+export function processFacts(options: EnvoyOptions, quit: () => void, workInProgress: number): ProcessFacts {
   const concurrency = workerCount(options);
   return {
     version: version(),
@@ -18,6 +19,7 @@ export function processFacts(options: EnvoyOptions, quit: () => void): ProcessFa
     drainTimeMs: options.drainTimeMs,
     drainsImmediately: options.drainStrategy === 'immediate',
     fixedTags: options.statsTags,
+    workInProgress,
     quit,
     commandLineOptions: create('envoy.admin.v3.CommandLineOptions', {
       base_id: options.baseId,

@@ -140,8 +140,8 @@ export function logWarnings(problems: readonly ConfigError[]): void {
     if (it.severity === 'error') continue;
     const place = it.line === undefined ? '' : ` (${it.file}:${it.line}:${it.column})`;
     const text = `${it.envoy ?? it.message}${it.suggestion === undefined ? '' : `; ${it.suggestion}`}${place}`;
-    if (it.severity === 'note') config.info(text);
-    else if (it.rule === 'deprecated-field') misc.warn(text);
+    if (it.rule === 'deprecated-field' || it.rule === 'work-in-progress') misc.warn(text);
+    else if (it.severity === 'note') config.info(text);
     else config.warn(text);
   }
 }

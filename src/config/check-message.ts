@@ -116,7 +116,8 @@ class MessageChecker implements Surroundings {
       const at = new ParseContext(this.#path, this.#problems);
       for (const visit of visitors) visit(message, at, this);
     }
-    if (type.isWorkInProgress && this.#options.skipDeprecated !== true) this.#workInProgress(type);
+    if (type.isWorkInProgress && this.#options.skipDeprecated !== true)
+      this.#inProgress(type.name, `message '${type.name}' is contained in proto file '${type.file.name}'`);
     for (const field of deprecatedDefaults(type)) {
       if (Object.hasOwn(message, field.name)) continue;
       level.field = field;
@@ -127,6 +128,8 @@ class MessageChecker implements Surroundings {
       if (field === undefined) continue;
       level.field = field;
       if (field.isDeprecated) this.#deprecated(field);
+      if (field.isWorkInProgress && this.#options.skipDeprecated !== true)
+        this.#inProgress(`${type.name}.${name}`, `field '${type.name}.${name}' is`);
       if (field.kind === 'message') this.#messages(field, message[name]);
       else if (field.kind === 'map' && field.mapValue.kind === 'message')
         this.#map(field, message[name] as Message);
@@ -357,10 +360,10 @@ class MessageChecker implements Surroundings {
     );
   }
 
-  #workInProgress(type: MessageType): void {
-    this.#report('note', `${type.name} is work in progress in Envoy: it may change without notice`, {
+  #inProgress(name: string, what: string): void {
+    this.#report('note', `${name} is work in progress in Envoy: it may change without notice`, {
       rule: 'work-in-progress',
-      envoy: `message '${type.name}' is contained in proto file '${type.file.name}' marked as work-in-progress. API features marked as work-in-progress are not considered stable, are not covered by the threat model, are not supported by the security team, and are subject to breaking changes. Do not use this feature without understanding each of the previous points.`,
+      envoy: `${what} marked as work-in-progress. API features marked as work-in-progress are not considered stable, are not covered by the threat model, are not supported by the security team, and are subject to breaking changes. Do not use this feature without understanding each of the previous points.`,
     });
   }
 }

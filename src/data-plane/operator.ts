@@ -79,6 +79,7 @@ export const unnamedProcess: ProcessFacts = {
   drainTimeMs: 600_000,
   drainsImmediately: false,
   fixedTags: [],
+  workInProgress: 0,
   quit() {},
 };
 
@@ -116,6 +117,8 @@ export interface ProcessFacts {
   readonly drainsImmediately: boolean;
   /** `--stats-tag` */
   readonly fixedTags: readonly (readonly [name: string, value: string])[];
+  /** Uses of parts of the API that Envoy calls work in progress. */
+  readonly workInProgress: number;
   /** POST /quitquitquit. */
   quit(): void;
 }
@@ -235,6 +238,7 @@ export class Operator implements ServerOwner {
     const { root } = this.store;
     this.#server = root.scope('server').stats(ServerStats);
     this.#server.concurrency.value = facts.concurrency;
+    this.#server.wipProtos.value = facts.workInProgress;
     this.#server.hotRestartGeneration.value = 1;
     this.#server.hotRestartEpoch.value = 0;
     this.#server.version.value = config.statsServerVersion;

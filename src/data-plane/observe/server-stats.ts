@@ -17,6 +17,7 @@ export class ServerStats {
   readonly uptime: Gauge;
   /** `stats_server_version_override` */
   readonly version: Gauge;
+  readonly wipProtos: Counter;
   readonly initializationTimeMs: Histogram;
 
   constructor(scope: Scope) {
@@ -42,8 +43,10 @@ export class ServerStats {
       'envoy_notifications',
     ])
       scope.counter(name);
-    for (const name of ['dynamic_unknown_fields', 'static_unknown_fields', 'wip_protos'])
-      scope.store.markUsed(scope.counter(name));
+    this.wipProtos = scope.counter('wip_protos');
+    for (const it of ['dynamic_unknown_fields', 'static_unknown_fields'].map((name) => scope.counter(name)))
+      scope.store.markUsed(it);
+    scope.store.markUsed(this.wipProtos);
     for (const it of ['compilation_settings.fips_mode', 'parent_connections', 'stats_recent_lookups'].map(
       gauge,
     ))

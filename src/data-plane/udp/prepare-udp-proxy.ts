@@ -108,12 +108,12 @@ class UdpAccessLogs implements UdpLogs {
     this.#log(session, false, AccessLogType.UdpPeriodic);
   }
 
-  proxyEnded(): void {
+  proxyEnded(received: number): void {
     if (this.#proxy.length === 0) return;
     const stats = this.#stats;
     const { listenerName } = this.#context;
     const info = new RequestInfo(new AcceptedConnectionInfo(0, '', '', listenerName), this.#startMs);
-    info.bytesReceived = stats.downstreamSessRxBytes.value;
+    info.bytesReceived = received;
     info.bytesSent = stats.downstreamSessTxBytes.value;
     info.endMs = performance.now();
     info.dynamicMetadata = {

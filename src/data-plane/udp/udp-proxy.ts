@@ -35,7 +35,8 @@ export interface UdpProxyParts {
 export interface UdpLogs {
   sessionEnded(session: UdpSession, isRefused: boolean): void;
   sessionLasts(session: UdpSession): void;
-  proxyEnded(): void;
+  /** `received`: bytes, also of datagrams that went nowhere. */
+  proxyEnded(received: number): void;
 }
 
 let nextSessionId = 0;
@@ -49,6 +50,7 @@ export class UdpProxy implements UdpFilter, PickContext {
   // Of the host that is wanted right now.
   random = 0;
   readonly metadataMatch = undefined;
+  #received = 0;
   #address = '';
 
   constructor(parts: UdpProxyParts) {
@@ -59,6 +61,7 @@ export class UdpProxy implements UdpFilter, PickContext {
   }
 
   onDatagram(bytes: Buffer, address: string, port: number, listener: UdpListener): UdpFilterStatus {
+    this.#received += bytes.length;
     const session = this.config.usesPerPacketLoadBalancing
       ? this.#sessionOfPacket(address, port, listener)
       : this.#sessionOfPeer(address, port, listener);
@@ -73,7 +76,7 @@ export class UdpProxy implements UdpFilter, PickContext {
 
   onClose(): void {
     for (const session of this.#sessions.values()) session.end();
-    this.#parts.logs.proxyEnded();
+    this.#parts.logs.proxyEnded(this.#received);
   }
 
   #sessionOfPeer(address: string, port: number, listener: UdpListener): UdpSession | undefined {
