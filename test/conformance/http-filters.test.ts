@@ -6,7 +6,7 @@ import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { missing } from '#testing/peers.ts';
 import { expectSame, type Side } from './side-by-side.ts';
-import { address, connectionManager, type, typed } from './side-by-side-configuration.ts';
+import { address, connectionManager, endpoint, type, typed } from './side-by-side-configuration.ts';
 
 const skip = { skip: missing('envoy'), timeout: 60_000 };
 
@@ -157,4 +157,75 @@ test('an upgrade over HTTP/2 that is refused drains the connection', skip, async
     await once(session, 'close');
     return { seen, stats: await side.stats('goaway|drain_close|non_ws') };
   });
+});
+
+const passing = { pass_through_mode: true };
+const checks: Readonly<Record<string, object>> = {
+  'answered here': { pass_through_mode: false },
+  'passed on': passing,
+  'passed on and kept': { ...passing, cache_time: '60s' },
+  'by an empty cluster': { cluster_min_healthy_percentages: { none: { value: 50 } } },
+  'by a cluster that may be empty': { cluster_min_healthy_percentages: { none: { value: 0 } } },
+  'by an unknown cluster': { cluster_min_healthy_percentages: { nowhere: { value: 50 } } },
+};
+for (const [title, config] of Object.entries(checks)) {
+  test(`health checks ${title}`, skip, async (t) => {
+    const check = typed('extensions.filters.http.health_check.v3.HealthCheck', {
+      pass_through_mode: false,
+      headers: [{ name: ':path', string_match: { prefix: '/check' } }],
+      ...config,
+    });
+    const host = {
+      routes: [
+        { match: { prefix: '/check/ok' }, direct_response: { status: 200 } },
+        { match: { prefix: '/' }, route: { cluster: 'none' } },
+      ],
+    };
+    await expectSame(t, yamlWith([check], host), async (side) => {
+      const answers: unknown[] = [];
+      for (const step of ['/check/ok', '/check', '/x', 'fail', '/check', '/x', 'ok', '/check/ok', '/check'])
+        if (step.startsWith('/')) answers.push(await ask(side, 'GET', step, {}));
+        else await side.proxy.admin(`/healthcheck/${step}`, 'POST');
+      return {
+        answers,
+        stats: await side.stats('^(http.edge.(health_check|tracing|downstream_rq_(.xx|comp))|cluster.none)'),
+      };
+    });
+  });
+}
+
+test('dynamic_stats: codes and times of the cluster do not count', skip, async (t) => {
+  const host = {
+    virtual_clusters: [{ name: 'all', headers: [{ name: ':path', present_match: true }] }],
+    routes: [
+      {
+        match: { prefix: '/' },
+        route: { cluster: 'none', retry_policy: { retry_on: 'connect-failure' } },
+        stat_prefix: 'own',
+      },
+    ],
+  };
+  const manager = connectionManager({
+    route_config: { virtual_hosts: [{ name: 'v', domains: ['*'], ...host }] },
+  });
+  Object.assign(manager.typed_config, {
+    http_filters: [typed('extensions.filters.http.router.v3.Router', { dynamic_stats: false })],
+  });
+  const yaml = JSON.stringify({
+    admin: { address: address(21001) },
+    static_resources: {
+      listeners: [{ name: 'front', address: address(21000), filter_chains: [{ filters: [manager] }] }],
+      clusters: [{ name: 'none', load_assignment: endpoint('none', 21999) }],
+    },
+  });
+  await expectSame(
+    t,
+    yaml,
+    async (side) => ({
+      answer: await ask(side, 'GET', '/', {}),
+      stats: (await side.stats('^(cluster.none|vhost)')).filter((it) => !/_ms|_time|_length/.test(it)),
+      hosts: (await side.proxy.admin('/clusters')).body.match(/rq_\w+::\d+/g),
+    }),
+    { ports: [21999] },
+  );
 });

@@ -124,6 +124,8 @@ export interface ForwardedProtoData {
 }
 
 export interface RouterConfig {
+  /** Status codes and times count for the cluster, virtual clusters and routes. */
+  readonly dynamicStats: boolean;
   readonly suppressEnvoyHeaders: boolean;
   readonly respectExpectedRqTimeout: boolean;
   readonly strictCheckHeaders: readonly string[];

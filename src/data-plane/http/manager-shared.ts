@@ -19,6 +19,7 @@ import type {
   ListenerHttpStats,
   RouteResolutionStats,
   RouterStats,
+  TracingStats,
 } from './http-stats.ts';
 import type { ConnectionManagerConfig } from './manager-config.ts';
 import type { RouteTable } from './route-entry.ts';
@@ -36,6 +37,7 @@ export interface ManagerShared {
   readonly config: ConnectionManagerConfig;
   readonly stats: ConnectionManagerStats;
   readonly routerStats: RouterStats;
+  readonly tracingStats: TracingStats;
   /** For requests the proxy makes itself, as mirrors. */
   readonly asyncClient: AsyncShared;
   /** Null: not recorded. */

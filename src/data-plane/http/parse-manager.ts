@@ -306,6 +306,7 @@ function parseFilters(
   return {
     filters,
     routerConfig: routerConfig ?? {
+      dynamicStats: true,
       suppressEnvoyHeaders: false,
       respectExpectedRqTimeout: false,
       strictCheckHeaders: [],
@@ -325,6 +326,7 @@ function parseRouter(message: Router | undefined, at: ParseContext): RouterConfi
       'suppress_grpc_request_failure_code_stats',
     ]);
   return {
+    dynamicStats: message?.dynamic_stats ?? true,
     suppressEnvoyHeaders: message?.suppress_envoy_headers ?? false,
     respectExpectedRqTimeout: message?.respect_expected_rq_timeout ?? false,
     strictCheckHeaders: (message?.strict_check_headers ?? []).map((it) => it.toLowerCase()),

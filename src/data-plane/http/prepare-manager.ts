@@ -43,7 +43,6 @@ export function prepareConnectionManager(
   const { worker, stats } = context;
   const statPrefix = `http.${config.statPrefix}.`;
   const scope = stats.scope(`http.${config.statPrefix}`);
-  scope.scope('tracing').stats(TracingStats);
   const filterContext = (name: string): DataPlaneHttpFilterContext => ({
     ...worker.services,
     worker,
@@ -89,6 +88,7 @@ export function prepareConnectionManager(
     config,
     stats: scope.stats(ConnectionManagerStats),
     routerStats: scope.stats(RouterStats),
+    tracingStats: scope.scope('tracing').stats(TracingStats),
     routeResolution: config.recordsRouteResolution ? scope.stats(RouteResolutionStats) : null,
     asyncClient: worker.asyncClient,
     listenerStats: stats

@@ -3,14 +3,15 @@ import { latin1OfUtf8 } from '#base/utf8.ts';
 import type { ParseContext } from '#config/parse-context.ts';
 import { readDataSource } from '#extension/data-source.ts';
 import { checkFormat, parseFormatString } from '#extension/format-config.ts';
-import { parseHeaderMutations } from '#extension/header-mutation-config.ts';
 import { parseHashPolicies } from '#extension/hash-policy-config.ts';
+import { parseHeaderMutations } from '#extension/header-mutation-config.ts';
 import { parseHeaderMatchers } from '#extension/matchers/parse.ts';
 import { parseSubstitute } from '#extension/matchers/substitute.ts';
 import { parseProxyProtocol } from '#extension/proxy-protocol-config.ts';
 import { parseRateLimits } from '#extension/rate-limit-policy.ts';
 import { type Configured, type Registry, typeOf } from '#extension/registry.ts';
 import { fraction, runtimeFraction } from '#extension/runtime-config.ts';
+import { parseRewriteTemplate, parseUriTemplate } from '#http/uri-template.ts';
 import type { TypedExtensionConfig } from '#schema/messages/envoy/config/core/v3.ts';
 import type {
   DirectResponseAction,
@@ -42,7 +43,6 @@ import type {
 } from './route-config.ts';
 import type { UpgradePolicy } from './route-entry.ts';
 import { levelMutations, perFilter } from './route-level-parse.ts';
-import { parseRewriteTemplate, parseUriTemplate } from '#http/uri-template.ts';
 
 /** `at` stands on the route. */
 export function parseAction(

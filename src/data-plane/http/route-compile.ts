@@ -26,6 +26,7 @@ import type { Runtime } from '#extension/runtime.ts';
 import { compileFormat } from '#extension/substitution/compile.ts';
 import { headerField } from '#http/header-field.ts';
 import type { HeaderMap } from '#http/header-map.ts';
+import { parseRewriteTemplate, parseUriTemplate } from '#http/uri-template.ts';
 import type { Scope } from '#stats/store.ts';
 import { DomainIndex } from './domain-index.ts';
 import { PathIndex, Rest } from './path-index.ts';
@@ -75,7 +76,6 @@ import {
   VirtualHostTable,
   WeightedChoice,
 } from './route-table.ts';
-import { parseRewriteTemplate, parseUriTemplate } from '#http/uri-template.ts';
 
 export interface CompileServices {
   readonly runtime: Runtime;

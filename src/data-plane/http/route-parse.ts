@@ -15,6 +15,7 @@ import { asciiLowerCase } from '#extension/matchers/string-matcher.ts';
 import { parseRateLimits } from '#extension/rate-limit-policy.ts';
 import { type Registry, typeOf } from '#extension/registry.ts';
 import { fraction, runtimeFraction } from '#extension/runtime-config.ts';
+import { parseUriTemplate } from '#http/uri-template.ts';
 import type {
   Route,
   RouteConfiguration,
@@ -39,7 +40,6 @@ import {
 import { RequireTls, type RouteTracing } from './route-entry.ts';
 import { levelMutations, metadata, perFilter } from './route-level-parse.ts';
 import { routeMatcherReader } from './route-matcher-parse.ts';
-import { parseUriTemplate } from '#http/uri-template.ts';
 
 /** Plain data for `compileRoutes`; of no use when a problem was reported. */
 export function parseRouteConfiguration(

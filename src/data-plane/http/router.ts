@@ -589,9 +589,11 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
   on1xx(headers: HeaderMap): void {
     const { status } = headers;
     if (this.#has1xx || status === 101 || status > 104) return;
-    const { codes } = this.cluster!;
-    codes.all.count(status);
-    (this.stream.isInternal ? codes.internal : codes.external).count(status);
+    if (this.#countsCodes) {
+      const { codes } = this.cluster!;
+      codes.all.count(status);
+      (this.stream.isInternal ? codes.internal : codes.external).count(status);
+    }
     this.#has1xx = true;
     this.#retry?.release();
     this.#retry = undefined;
@@ -807,10 +809,12 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
     const { upstream } = stream.info;
     upstream.lastRxByteMs = nowMs;
     const ms = nowMs - (this.#requestEndMs === 0 ? this.#startMs : this.#requestEndMs);
-    cluster.codes.all.time(ms);
-    (stream.isInternal ? cluster.codes.internal : cluster.codes.external).time(ms);
-    if (this.#altStatName !== '') cluster.codes.named(this.#altStatName).time(ms);
-    for (let i = 0; i < this.#groups.length; i++) this.#groups[i]!.codes.time(ms);
+    if (this.#countsCodes) {
+      cluster.codes.all.time(ms);
+      (stream.isInternal ? cluster.codes.internal : cluster.codes.external).time(ms);
+      if (this.#altStatName !== '') cluster.codes.named(this.#altStatName).time(ms);
+      for (let i = 0; i < this.#groups.length; i++) this.#groups[i]!.codes.time(ms);
+    }
     cluster.tracking?.onRequestOver(this.#requestEndMs, this.timeoutMs);
     if (attempt.requestSent) {
       attempt.finish();
@@ -933,10 +937,15 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
 
   // Counting ----------------------------------------------------------------------------------------------------------------
 
+  get #countsCodes(): boolean {
+    return this.shared.config.routerConfig.dynamicStats && !this.stream.info.isHealthCheck;
+  }
+
   #chargeCode(host: UpstreamHost, status: number, headers: HeaderMap): void {
     const cluster = this.cluster!;
+    if (status < 500) host.rqSuccess.value++;
+    if (!this.#countsCodes) return;
     if (status >= 500) host.rqError.value++;
-    else host.rqSuccess.value++;
     const { codes } = cluster;
     codes.all.count(status);
     (this.stream.isInternal ? codes.internal : codes.external).count(status);
@@ -949,6 +958,7 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
     // A 1xx counts as the beginning of a response.
     if (this.#hasResponse || this.#has1xx) return;
     const { codes } = this.cluster!;
+    if (!this.#countsCodes) return;
     if (host !== undefined) host.rqError.value++;
     codes.all.count(status);
     (this.stream.isInternal ? codes.internal : codes.external).count(status);

@@ -470,7 +470,7 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
         if (this.#filters[i]!.encode1xx!(this, headers) !== FilterStatus.Continue) return;
       }
     }
-    manager.countResponse(headers.status);
+    if (!this.info.isHealthCheck) manager.countResponse(headers.status);
     this.info.responseCode = headers.status;
     setRequestId(this, headers);
     this.encoder.encode1xx(headers);
@@ -682,7 +682,7 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
     const opensTunnel =
       this.isUpgrade && manager.shared.config.accessLogMoments.tunnel && isUpgradeResponse(this, headers);
     mutateResponseHeaders(this, headers);
-    manager.countResponse(headers.status);
+    if (!this.info.isHealthCheck) manager.countResponse(headers.status);
     info.firstDownstreamTxMs = turnMs();
     this.encoder.encodeHeaders(headers, endStream);
     if (opensTunnel) this.#log(AccessLogType.DownstreamTunnelSuccessfullyEstablished);
@@ -1055,6 +1055,7 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
     info.endMs = turnMs();
     info.flags |= this.flagsAtEnd;
     if (this.isUpgrade) manager.shared.stats.downstreamCxUpgradesActive.value--;
+    if (info.isHealthCheck) manager.shared.tracingStats.healthCheck.value++;
     if ((plan.hasAny & Has.OnStreamComplete) !== 0) {
       for (let i = 0; i < this.#filters.length; i++) {
         if ((plan.has[i]! & Has.OnStreamComplete) !== 0) this.#filters[i]!.onStreamComplete!(this);
