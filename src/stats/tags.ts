@@ -77,6 +77,11 @@ const defaults: readonly {
   { tag: 'udp_prefix', segments: 'udp.$.**' },
   { tag: 'clientssl_prefix', segments: 'auth.clientssl.$.**' },
   { tag: 'ratelimit_prefix', segments: 'ratelimit.$.**' },
+  {
+    tag: 'health_check_name',
+    regex: /^cluster\.[^.]+\.health_check\.(name\.([^.]+)\.)/d,
+    needs: '.health_check.name.',
+  },
   { tag: 'cluster_name', segments: 'cluster.$.**' },
   { tag: 'http_conn_manager_prefix', regex: /^listener\..*?\.http\.(([^.]+)\.)/d, needs: '.http.' },
   { tag: 'ext_authz_prefix', segments: 'cluster.*.ext_authz.$.**' },

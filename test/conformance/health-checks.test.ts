@@ -235,6 +235,7 @@ test('what checks send, and what comes of the answers', {
       );
       const dump = await side.proxy.admin('/config_dump?include_eds');
       const json = await side.proxy.admin('/clusters?format=json');
+      const { body: metrics } = await side.proxy.admin('/stats/prometheus?filter=(both|named).health_check');
       const pages = {
         flags: await flagsOf(side),
         statuses: normalized(
@@ -254,6 +255,7 @@ test('what checks send, and what comes of the answers', {
       await side.stop();
       return {
         stats,
+        metrics: metrics.replace(/ \d+$/gm, '').split('\n').sort(),
         pages: sortedByName(pages),
         events: clusters.map(({ name }) => eventsIn(side, `${name}.log`)),
         seen: [...seen].sort(),
