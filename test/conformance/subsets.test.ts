@@ -75,6 +75,13 @@ const typedSubset = (config: object) => ({
   },
 });
 
+const typedPolicy = (name: string, message: string, config: object = {}) => ({
+  typed_extension_config: {
+    name,
+    typed_config: { '@type': type(`extensions.load_balancing_policies.${name}.v3.${message}`), ...config },
+  },
+});
+
 const clusters: Readonly<Record<string, object>> = {
   none: subset({ fallback_policy: 'NO_FALLBACK', ...usual }),
   any: subset({ fallback_policy: 'ANY_ENDPOINT', ...usual }),
@@ -157,9 +164,91 @@ test('requests stay in the subsets of Envoy', { skip: missing('envoy'), timeout:
   });
 });
 
+test('requests name hosts as in Envoy', { skip: missing('envoy'), timeout: 60_000 }, async (t) => {
+  const upstream = await echoUpstream(t);
+  const named = (...last: readonly (string | number)[]) =>
+    last.map((it) => (typeof it === 'number' ? `127.0.1.${it}:${upstream}` : it)).join(',');
+  const roundRobin = typedPolicy('round_robin', 'RoundRobin');
+  const override = (more: object) => ({
+    load_balancing_policy: {
+      policies: [
+        typedPolicy('override_host', 'OverrideHost', {
+          fallback_policy: { policies: [roundRobin] },
+          ...more,
+        }),
+      ],
+    },
+  });
+  const metadata = { key: 'some', path: [{ key: 'a' }, { key: 'b' }] };
+  const clusters = {
+    header: override({ override_host_sources: [{ header: 'X-Host' }] }),
+    two: override({ override_host_sources: [{ header: 'x-other' }, { header: 'x-host' }] }),
+    selected: override({ override_host_sources: [{ header: 'x-host' }], selected_host_key: metadata }),
+    metadata: override({ override_host_sources: [{ metadata: { key: 'some', path: [{ key: 'a' }] } }] }),
+  };
+  const yaml = frontYaml(
+    Object.keys(clusters).map((cluster) => ({
+      match: { prefix: `/${cluster}` },
+      response_headers_to_add: [
+        { header: { key: 'x-selected', value: '%DYNAMIC_METADATA(some)%/%UPSTREAM_REQUEST_ATTEMPT_COUNT%' } },
+      ],
+      route: {
+        cluster,
+        retry_policy: {
+          retry_on: 'retriable-headers',
+          retriable_request_headers: [{ name: 'x-again', present_match: true }],
+          retriable_headers: [{ name: 'x-answer', present_match: true }],
+          num_retries: 2,
+          retry_back_off: { base_interval: '0.001s' },
+        },
+      },
+    })),
+    Object.entries(clusters).map(([name, more]) => ({
+      name,
+      ...more,
+      load_assignment: {
+        cluster_name: name,
+        endpoints: [
+          {
+            lb_endpoints: [1, 2, 3, 4].map((i) => ({
+              endpoint: { address: { socket_address: { address: `127.0.1.${i}`, port_value: upstream } } },
+              ...(i === 4 && { health_status: 'UNHEALTHY' }),
+            })),
+          },
+        ],
+      },
+    })),
+    {},
+    {},
+  );
+  const asked: readonly Readonly<Record<string, string>>[] = [
+    { 'x-host': named(2) },
+    { 'x-host': named(4) },
+    { 'x-host': named(2, 3), 'x-again': '1' },
+    { 'x-host': named(2, 'nobody:1', 3, 1), 'x-again': '1' },
+    { 'x-host': ` ${named('127.0.1.9:9')} , ${named(3)} ` },
+    { 'x-host': named(2), 'x-other': named(1, 3), 'x-again': '1' },
+  ];
+  await expectSame(t, yaml, async (side) => {
+    const seen: string[] = [];
+    const agent = new Agent({ keepAlive: true });
+    for (const cluster of Object.keys(clusters))
+      for (const headers of cluster === 'metadata' ? asked.slice(0, 2) : asked) {
+        const hosts = new Set<string>();
+        // Where nothing is named, any host answers.
+        for (let i = 0; i < 6; i++) hosts.add(await ask(side, `/${cluster}`, agent, headers));
+        seen.push(`${cluster}: ${[...hosts].sort().join(' ')}`);
+      }
+    agent.destroy();
+    return seen;
+  });
+});
+
 /** On every address of this machine; each answers with its own. */
 async function echoUpstream(t: TestContext): Promise<number> {
-  const server = createServer((request, response) => response.end(request.socket.localAddress));
+  const server = createServer((request, response) =>
+    response.writeHead(200, { 'x-answer': 'yes' }).end(request.socket.localAddress),
+  );
   server.listen(0, '0.0.0.0');
   await once(server, 'listening');
   t.after(() => {
@@ -169,9 +258,16 @@ async function echoUpstream(t: TestContext): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
-async function ask(side: Side, path: string, agent: Agent): Promise<string> {
-  const [response] = await once(get({ host: '127.0.0.1', port: side.port(21000), path, agent }), 'response');
+async function ask(
+  side: Side,
+  path: string,
+  agent: Agent,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<string> {
+  const request = get({ host: '127.0.0.1', port: side.port(21000), path, agent, headers });
+  const [response] = await once(request, 'response');
   let text = '';
   for await (const chunk of response) text += chunk;
-  return response.statusCode === 200 ? text.slice(8) : String(response.statusCode);
+  const selected = response.headers['x-selected'] ?? '';
+  return response.statusCode === 200 ? text.slice(8) + selected : String(response.statusCode);
 }

@@ -6,6 +6,7 @@ import type { Configured } from '#extension/registry.ts';
 import type { H2Options } from '#http/h2-options.ts';
 import type { HealthStatus } from '#schema/messages/envoy/config/core/v3.ts';
 import type { Http1OptionsData } from '../http/codec-options.ts';
+import type { OverrideHostConfig } from './override-host.ts';
 import type { SubsetConfig } from './subset-config.ts';
 
 export type Metadata = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
@@ -19,6 +20,8 @@ export interface ClusterConfig {
   readonly lbPolicy: Configured;
   /** The policy chooses within subsets. */
   readonly subset: SubsetConfig | undefined;
+  /** The policy is the fallback of override_host. */
+  readonly override: OverrideHostConfig | undefined;
   /** Priority default, then high. */
   readonly thresholds: readonly [Thresholds, Thresholds];
   readonly http: ClusterHttpOptions;

@@ -21,8 +21,10 @@ import type {
   Endpoint_HealthCheckConfig,
 } from '#schema/messages/envoy/config/endpoint/v3.ts';
 import type { ClusterConfig as ForwardProxyConfig } from '#schema/messages/envoy/extensions/clusters/dynamic_forward_proxy/v3.ts';
+import type { OverrideHost as OverrideHostMessage } from '#schema/messages/envoy/extensions/load_balancing_policies/override_host/v3.ts';
 import type { Subset } from '#schema/messages/envoy/extensions/load_balancing_policies/subset/v3.ts';
 import type { HttpProtocolOptions } from '#schema/messages/envoy/extensions/upstreams/http/v3.ts';
+import type { MetadataKey } from '#schema/messages/envoy/type/metadata/v3.ts';
 import { parseAddress } from '../address.ts';
 import { parseDnsCache } from '../dynamic-forward-proxy/dns-cache-config.ts';
 import { parseHttp1Options, parseHttp2Options } from '../http/codec-options.ts';
@@ -36,6 +38,7 @@ import {
   UpstreamProtocol,
 } from './cluster-config.ts';
 import { flagsOfStatus } from './health-flags.ts';
+import type { OverrideHostConfig } from './override-host.ts';
 import { parseSubset, type SubsetConfig } from './subset-config.ts';
 
 const supported = [
@@ -160,6 +163,7 @@ export function parseCluster(message: Cluster, at: ParseContext, registry: Regis
     bufferLimitBytes: message.per_connection_buffer_limit_bytes ?? 1024 * 1024,
     lbPolicy: alike.of(providesHosts ? noPolicy : parsePolicy(message, at, registry)),
     subset: providesHosts ? undefined : parseSubsets(message, at),
+    override: providesHosts ? undefined : parseOverride(message, at),
     weighsLocalities: message.common_lb_config?.locality_weighted_lb_config !== undefined,
     overprovisioningFactor: message.load_assignment?.policy?.overprovisioning_factor ?? 140,
     drainsOnChange: message.common_lb_config?.close_connections_on_host_set_change ?? false,
@@ -244,29 +248,47 @@ function legacyConfig(message: Cluster): readonly [field: string, config: object
   }
 }
 
+type TypedPolicy = NonNullable<LoadBalancingPolicy['policies'][number]['typed_extension_config']>;
+
 /** The first one that Envoy knows is meant; names that it does not know are passed over. */
-function parseTypedPolicy(message: LoadBalancingPolicy, at: ParseContext, registry: Registry): Configured {
-  for (const [i, { typed_extension_config: it }] of message.policies.entries()) {
-    const here = at.field('policies', i).field('typed_extension_config');
-    if (it === undefined) continue;
-    const type = typeOf(it.typed_config);
-    if (type === subsetType)
-      return parsePolicyOfSubsets(it.typed_config as unknown as Subset, here, registry);
-    const isKnown = type.startsWith('envoy.extensions.load_balancing_policies.');
-    if (isKnown) return registry.parse('load_balancer', it, here) ?? noPolicy;
+function knownPolicy(
+  message: LoadBalancingPolicy | undefined,
+  at: ParseContext,
+): readonly [policy: TypedPolicy, type: string, at: ParseContext] | undefined {
+  for (const [i, { typed_extension_config: it }] of (message?.policies ?? []).entries()) {
+    const type = typeOf(it?.typed_config);
+    if (type.startsWith('envoy.extensions.load_balancing_policies.'))
+      return [it!, type, at.field('policies', i).field('typed_extension_config')];
   }
-  at.fail('none of these load balancing policies exists');
-  return noPolicy;
+  return undefined;
 }
 
 const subsetType = 'envoy.extensions.load_balancing_policies.subset.v3.Subset';
+const overrideType = 'envoy.extensions.load_balancing_policies.override_host.v3.OverrideHost';
 
-function parsePolicyOfSubsets(message: Subset, at: ParseContext, registry: Registry): Configured {
-  const here = at.field('typed_config').field('subset_lb_policy');
-  if (message.subset_lb_policy !== undefined)
-    return parseTypedPolicy(message.subset_lb_policy, here, registry);
-  here.fail('is missing');
-  return noPolicy;
+/** `isWithin`: another policy, which may be around this one. */
+function parseTypedPolicy(
+  message: LoadBalancingPolicy,
+  at: ParseContext,
+  registry: Registry,
+  isWithin = false,
+): Configured {
+  const found = knownPolicy(message, at);
+  if (found === undefined) {
+    at.fail('none of these load balancing policies exists');
+    return noPolicy;
+  }
+  const [policy, type, here] = found;
+  const isAround = type === subsetType || type === overrideType;
+  if (!isAround || isWithin) return registry.parse('load_balancer', policy, here) ?? noPolicy;
+  const field = type === subsetType ? 'subset_lb_policy' : 'fallback_policy';
+  const inner = (policy.typed_config as unknown as Partial<Subset & OverrideHostMessage>)[field];
+  return parseTypedPolicy(
+    inner ?? ({ policies: [] } as never),
+    here.field('typed_config').field(field),
+    registry,
+    true,
+  );
 }
 
 function parseSubsets(message: Cluster, at: ParseContext): SubsetConfig | undefined {
@@ -274,14 +296,29 @@ function parseSubsets(message: Cluster, at: ParseContext): SubsetConfig | undefi
   if (own !== undefined)
     // Without selectors Envoy does not look at it.
     return own.subset_selectors.length === 0 ? undefined : parseSubset(own, at.field('lb_subset_config'));
-  const policies = message.load_balancing_policy?.policies ?? [];
-  const i = policies.findIndex((it) =>
-    typeOf(it.typed_extension_config?.typed_config).startsWith('envoy.extensions.load_balancing_policies.'),
-  );
-  const typed = policies[i]?.typed_extension_config?.typed_config;
-  if (typeOf(typed) !== subsetType) return undefined;
-  const here = at.field('load_balancing_policy').field('policies', i).field('typed_extension_config');
-  return parseSubset(typed as unknown as Subset, here.field('typed_config'));
+  const found = knownPolicy(message.load_balancing_policy, at.field('load_balancing_policy'));
+  if (found?.[1] !== subsetType) return undefined;
+  return parseSubset(found[0].typed_config as unknown as Subset, found[2].field('typed_config'));
+}
+
+function parseOverride(message: Cluster, at: ParseContext): OverrideHostConfig | undefined {
+  const found = knownPolicy(message.load_balancing_policy, at.field('load_balancing_policy'));
+  if (found?.[1] !== overrideType) return undefined;
+  const own = found[0].typed_config as unknown as OverrideHostMessage;
+  const here = found[2].field('typed_config');
+  const pathOf = (key: MetadataKey | undefined) =>
+    key && { key: key.key, path: key.path.map((it) => it.key ?? '') };
+  return {
+    sources: own.override_host_sources.map(({ header, metadata }, i) => {
+      const source = here.field('override_host_sources', i);
+      if (header === '' && metadata === undefined)
+        source.fail('needs one of: header, metadata', { envoy: 'Empty override source' });
+      if (header !== '' && metadata !== undefined)
+        source.fail('has both: header, metadata', { envoy: 'Only one override source must be set' });
+      return { header: header.toLowerCase(), metadata: pathOf(metadata) };
+    }),
+    selectedHostKey: pathOf(own.selected_host_key),
+  };
 }
 
 const noPolicy: Configured = { name: '', extension: '', config: undefined };

@@ -31,6 +31,7 @@ import { hostSets } from './host-sets.ts';
 import { transportOf } from './matched-transport.ts';
 import { openConnection, prepareTransport } from './open-connection.ts';
 import { OriginalDst } from './original-dst.ts';
+import { OverrideHost } from './override-host.ts';
 import { PrioritySet } from './priority-set.ts';
 import { SubsetBalancer } from './subset-balancer.ts';
 
@@ -123,7 +124,8 @@ function balancerOf(
     'tableOf' in policy
       ? new HashBalancer(policy, config, stats, services.runtime)
       : new PrioritySet(policy, config, stats, services.runtime);
-  return config.subset === undefined ? create() : new SubsetBalancer(config.subset, create, stats);
+  if (config.subset !== undefined) return new SubsetBalancer(config.subset, create, stats);
+  return config.override === undefined ? create() : new OverrideHost(config.override, create());
 }
 
 /** Replaces the members. Hosts that stay keep their pools and counters. A cluster that makes its hosts itself keeps them. */
