@@ -44,8 +44,18 @@ export function judgeInHandshake(context: SecureContext, judge: Judge): boolean 
   return true;
 }
 
+/** Peers get the certificates that were configured and no CA that OpenSSL, left alone, would add. False: it will. */
+export function sendOnlyOwnChain(context: SecureContext): boolean {
+  openssl ??= open();
+  const address = openssl === null ? 0n : addressOf(context);
+  if (openssl === null || address === 0n) return false;
+  openssl.addNoIssuers(address);
+  return true;
+}
+
 interface OpenSsl {
   ask(context: bigint, judge: Judge): void;
+  addNoIssuers(context: bigint): void;
 }
 
 let openssl: OpenSsl | null | undefined;
@@ -63,6 +73,7 @@ function open(): OpenSsl | null {
   if (ffi === undefined) return null;
   const { lib, functions } = ffi.dlopen(null, {
     SSL_CTX_set_cert_verify_callback: { arguments: ['pointer', 'pointer', 'pointer'], return: 'void' },
+    SSL_CTX_ctrl: { arguments: ['pointer', 'i32', 'i64', 'pointer'], return: 'i64' },
     // Any function that returns its first argument.
     abs: { arguments: ['i32'], return: 'i32' },
     X509_STORE_CTX_set_verify_cb: { arguments: ['pointer', 'pointer'], return: 'void' },
@@ -121,6 +132,9 @@ function open(): OpenSsl | null {
   );
 
   return {
+    addNoIssuers(context) {
+      functions.SSL_CTX_ctrl(context, ctrlMode, noAutoChain, 0n);
+    },
     ask(context, judge) {
       const id = ++lastId;
       judges.set(id, new WeakRef(judge));
@@ -131,6 +145,8 @@ function open(): OpenSsl | null {
 }
 
 const crlCheckAll = 8n;
+const ctrlMode = 33;
+const noAutoChain = 8n;
 
 /** Node's names of OpenSSL's numbers. */
 const codes: readonly (string | undefined)[] = [

@@ -303,6 +303,8 @@ interface Verdict {
   readonly certificate: string;
   readonly key: string;
   readonly isStapled: boolean;
+  /** Certificates of the server. */
+  readonly chainLength: number;
   readonly alpn: string;
   /** What the client was told. */
   readonly alert: string;
@@ -335,6 +337,7 @@ async function ask(port: number, args: readonly string[]): Promise<Verdict> {
     alert: /SSL alert number (\d+)/.exec(errors)?.[1] ?? '',
     caNames: found(/^Acceptable client certificate CA names\n(.*)$/m),
     isStapled: output.includes('OCSP Response Status: successful'),
+    chainLength: isAnswered ? output.split(/^ \d+ s:/m).length - 1 : 0,
   };
 }
 

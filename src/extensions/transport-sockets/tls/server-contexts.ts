@@ -4,7 +4,7 @@ import { createSecureContext, type SecureContext, type SecureContextOptions } fr
 import type { CertificateData, TicketKey, ValidationData } from '#extension/secrets/secret-data.ts';
 import type { CertificateInfo } from '#extension/stream-info.ts';
 import { type ClientHello, Extension } from '#net/client-hello.ts';
-import { type Judge, judgeInHandshake } from '#net/handshake-verdict.ts';
+import { type Judge, judgeInHandshake, sendOnlyOwnChain } from '#net/handshake-verdict.ts';
 import { CertificateFacts, serverNames } from '#net/tls-certificate.ts';
 import { rotateTicketKeys } from '#net/tls-handle.ts';
 import type { DownstreamTlsConfig } from './config.ts';
@@ -70,7 +70,10 @@ export class ServerCertificate {
     };
     const made = this.#hidesCaNames ? withoutCaNames(options) : createSecureContext(options);
     if (this.#ticketKeys.length > 1) rotateTicketKeys(made, this.#ticketKeys);
-    if (this.#judge !== undefined) judgeInHandshake(made, this.#judge);
+    if (this.#judge !== undefined) {
+      judgeInHandshake(made, this.#judge);
+      sendOnlyOwnChain(made);
+    }
     this.#contexts.set(first, made);
     return made;
   }

@@ -17,6 +17,7 @@ import type {
   TransportSocketContext,
   UpstreamTransport,
 } from '#extension/transport-socket.ts';
+import { sendOnlyOwnChain } from '#net/handshake-verdict.ts';
 import { mayBeUsed } from '#net/tls-certificate.ts';
 import { refusedHelloText, tlsErrorReason, tlsErrorText, tlsResetText } from '#net/tls-error.ts';
 import { askForName, peerChain } from '#net/tls-handle.ts';
@@ -216,10 +217,12 @@ export class UpstreamTls implements UpstreamTransport {
     const validation = validationNow(this.#config, secrets);
     if (certificates === undefined || validation === null) return;
     this.#validator = validation && new PeerValidator(validation);
-    this.#secureContext = createSecureContext({
+    const context = createSecureContext({
       ...contextOptions(this.#config, certificates, validation),
       secureOptions: this.#config.allowsRenegotiation ? 0 : constants.SSL_OP_NO_RENEGOTIATION,
     });
+    if (certificates.length > 0 && validation !== undefined) sendOnlyOwnChain(context);
+    this.#secureContext = context;
     listExpirations(this.#sslScope, certificates, validation);
   }
 }
