@@ -229,3 +229,32 @@ test('dynamic_stats: codes and times of the cluster do not count', skip, async (
     { ports: [21999] },
   );
 });
+
+test('filters that routes turn on and off', skip, async (t) => {
+  const abort = (http_status: number) => ({ abort: { http_status, percentage: { numerator: 100 } } });
+  const own = { '@type': type('extensions.filters.http.fault.v3.HTTPFault'), ...abort(429) };
+  const route = (path: string, config: object) => ({
+    match: { prefix: path },
+    direct_response: { status: 200 },
+    typed_per_filter_config: { fault: { '@type': type('config.route.v3.FilterConfig'), ...config } },
+  });
+  const host = {
+    routes: [
+      route('/on', { config: {} }),
+      route('/off', { disabled: true }),
+      route('/own', { config: own }),
+      route('/neither', { disabled: true, config: own }),
+      { match: { prefix: '/' }, direct_response: { status: 200 } },
+    ],
+  };
+  for (const disabled of [false, true]) {
+    const filter = typed('extensions.filters.http.fault.v3.HTTPFault', abort(418));
+    const fault = { ...filter, name: 'fault', disabled };
+    await expectSame(t, yamlWith([fault], host), async (side) => {
+      const answers: unknown[] = [];
+      for (const path of ['/on', '/off', '/own', '/neither', '/'])
+        answers.push(await ask(side, 'GET', path, {}));
+      return answers;
+    });
+  }
+});

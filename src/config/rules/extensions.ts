@@ -250,8 +250,15 @@ function checkPerFilter(
     let isOptional = false;
     if (typeOf(config) === 'envoy.config.route.v3.FilterConfig') {
       isOptional = config!.is_optional === true;
-      if (config!.disabled === true || config!.config === undefined) continue;
-      config = config!.config as Message;
+      if (config!.disabled === true) continue;
+      config = config!.config as Message | undefined;
+      if (config === undefined) {
+        const words = `Empty route/virtual host per filter configuration for ${name} filter`;
+        at.field('typed_per_filter_config').key(name).fail(words, { envoy: words });
+        continue;
+      }
+      // Says that the filter runs here.
+      if (!typeOf(config)) continue;
     }
     const type = typeOf(config);
     if (isOptional || (type !== undefined && registeredTypes['envoy.filters.http']!.includes(type))) continue;
