@@ -237,7 +237,7 @@ test('what checks send, and what comes of the answers', {
       const json = await side.proxy.admin('/clusters?format=json');
       const { body: metrics } = await side.proxy.admin('/stats/prometheus?filter=(both|named).health_check');
       const pages = {
-        flags: await flagsOf(side),
+        flags: withWrittenPort(side, (await side.proxy.admin('/clusters')).body).split('\n'),
         statuses: normalized(
           JSON.parse(json.body).cluster_statuses.map((it: { name: string; host_statuses: unknown[] }) => ({
             name: it.name,
