@@ -47,6 +47,13 @@ export type ToWorker =
   /** Before the listeners and clusters that name it, and whenever it changes. */
   | { readonly type: 'secret'; readonly key: string; readonly secret: SecretData }
   | { readonly type: 'hosts'; readonly cluster: string; readonly hosts: readonly LocalityConfig[] }
+  /** Of a cluster whose changed hosts come later. `usable`: healthy or degraded. */
+  | {
+      readonly type: 'membership';
+      readonly cluster: string;
+      readonly total: number;
+      readonly usable: number;
+    }
   /** A host fails its health checks now: its connections carry no more requests. */
   | { readonly type: 'host_failed'; readonly cluster: string; readonly key: string }
   | { readonly type: 'remove_cluster'; readonly cluster: string }

@@ -119,6 +119,9 @@ export class Worker implements WorkerContext, Lifecycle {
       case 'hosts':
         this.clusters.updateHosts(message.cluster, message.hosts);
         break;
+      case 'membership':
+        this.clusters.setMembership(message.cluster, message);
+        break;
       case 'host_failed':
         this.clusters.failHost(message.cluster, message.key);
         break;

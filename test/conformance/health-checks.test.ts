@@ -281,17 +281,26 @@ test('a response fails its host, whose connections end', {
           filter_chains: [
             {
               filters: [
-                connectionManager({
-                  route_config: {
-                    virtual_hosts: [
-                      {
-                        name: 'all',
-                        domains: ['*'],
-                        routes: [{ match: { prefix: '/' }, route: { cluster: 'up' } }],
-                      },
-                    ],
+                connectionManager(
+                  {
+                    route_config: {
+                      virtual_hosts: [
+                        {
+                          name: 'all',
+                          domains: ['*'],
+                          routes: [{ match: { prefix: '/' }, route: { cluster: 'up' } }],
+                        },
+                      ],
+                    },
                   },
-                }),
+                  [
+                    typed('extensions.filters.http.health_check.v3.HealthCheck', {
+                      pass_through_mode: false,
+                      cluster_min_healthy_percentages: { up: { value: 50 } },
+                      headers: [{ name: ':path', string_match: { exact: '/healthz' } }],
+                    }),
+                  ],
+                ),
               ],
             },
           ],
@@ -310,17 +319,20 @@ test('a response fails its host, whose connections end', {
       fails = '';
       await until(async () => /failed_active_hc/.test((await flagsOf(side)).join()));
       const failed = {
+        own: await ownHealth(side),
         flags: await flagsOf(side),
         stats: await side.stats(
           'up.(health_check.(passive|healthy)|membership|upstream_cx_(active|destroy))',
         ),
       };
       await until(async () => /::healthy/.test((await flagsOf(side)).join()));
+      const own = await ownHealth(side);
       const answer = await untilAnswer(side, 200);
       await side.stop();
       return {
         first: [first.status, first.headers.get('x-envoy-immediate-health-check-fail')],
         failed,
+        own,
         answer,
         events: eventsIn(side, 'up.log'),
       };
@@ -523,6 +535,11 @@ async function untilAnswer(side: Side, status: number): Promise<number> {
     return last === status;
   });
   return last;
+}
+
+/** What the health_check filter answers. It knows of a change before load balancing does. */
+async function ownHealth(side: Side): Promise<number> {
+  return (await fetch(`http://127.0.0.1:${side.port(21000)}/healthz`)).status;
 }
 
 /** A line for each host, in the order of the page, which for clusters is any. */

@@ -24,8 +24,8 @@ export class HostUpdates {
     this.#post = post;
   }
 
-  /** `priorities`: how many of them, as each is counted. */
-  update(isMergeable: boolean, priorities: number): void {
+  /** `priorities`: how many of them, as each is counted. False: it waits. */
+  update(isMergeable: boolean, priorities: number): boolean {
     const stats = this.#stats;
     if (this.#windowMs > 0) {
       const nowMs = this.#clock.monotonicMs();
@@ -36,7 +36,7 @@ export class HostUpdates {
           stats.clusterUpdatedViaMerge.value += priorities;
           this.#post();
         });
-        return;
+        return false;
       }
       if (isMergeable) stats.updateOutOfMergeWindow.value += priorities;
       if (this.#cancel !== undefined) stats.updateMergeCancelled.value += priorities;
@@ -45,6 +45,7 @@ export class HostUpdates {
     }
     stats.clusterUpdated.value += priorities;
     this.#post();
+    return true;
   }
 
   close(): void {

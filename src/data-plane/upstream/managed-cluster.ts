@@ -281,7 +281,14 @@ export class ManagedCluster {
   #postHosts(changed: number, isOnlyHealth: boolean): void {
     if (!this.isActive) return;
     const priorities = 1 + Math.max(0, ...this.hosts.map(({ priority }) => priority));
-    this.#updates.update(isOnlyHealth, isOnlyHealth ? priorities : Math.max(changed, 1));
+    if (this.#updates.update(isOnlyHealth, isOnlyHealth ? priorities : Math.max(changed, 1))) return;
+    const { total, healthy, degraded } = this.#stats;
+    this.#services.post({
+      type: 'membership',
+      cluster: this.name,
+      total: total.value,
+      usable: healthy.value + degraded.value,
+    });
   }
 
   /** Returns in how many priorities members have come or gone. */

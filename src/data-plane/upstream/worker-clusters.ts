@@ -9,10 +9,18 @@ import { ClusterUsage, clustersPerChunk } from './cluster-usage.ts';
 import { healthOf } from './health-flags.ts';
 import { prepareCluster, updateHosts } from './prepare-cluster.ts';
 
+interface Membership {
+  readonly total: number;
+  /** Healthy or degraded. */
+  readonly usable: number;
+}
+
 interface KnownCluster {
   readonly config: ClusterConfig;
   readonly slot: number;
   hosts: readonly LocalityConfig[];
+  /** Undefined: that of the hosts. */
+  membership: Membership | undefined;
   /** Prepared, with what was taken for that. */
   cluster: Taken<Cluster> | undefined;
 }
@@ -43,7 +51,7 @@ export class WorkerClusters {
   /** Adds the cluster, in the place of one of that name. `slot`: its place among the counts. */
   set(config: ClusterConfig, hosts: readonly LocalityConfig[], slot: number): void {
     const before = this.#known.get(config.name)?.cluster;
-    const known: KnownCluster = { config, hosts, slot, cluster: undefined };
+    const known: KnownCluster = { config, hosts, slot, membership: undefined, cluster: undefined };
     this.#known.set(config.name, known);
     if (before === undefined) return;
     // So that its statistics go on.
@@ -55,6 +63,7 @@ export class WorkerClusters {
     const known = this.#known.get(name);
     if (known === undefined) return;
     known.hosts = hosts;
+    known.membership = undefined;
     if (known.cluster !== undefined) updateHosts(known.cluster.value, hosts);
   }
 
@@ -71,9 +80,16 @@ export class WorkerClusters {
     if (before !== undefined) end(before);
   }
 
-  membership(name: string): { readonly total: number; readonly usable: number } | undefined {
+  /** Until the hosts come. */
+  setMembership(name: string, { total, usable }: Membership): void {
+    const known = this.#known.get(name);
+    if (known !== undefined) known.membership = { total, usable };
+  }
+
+  membership(name: string): Membership | undefined {
     const known = this.#known.get(name);
     if (known === undefined) return undefined;
+    if (known.membership !== undefined) return known.membership;
     const health =
       known.cluster === undefined
         ? known.hosts.flatMap(({ hosts }) => hosts.map((it) => healthOf(it.flags)))
