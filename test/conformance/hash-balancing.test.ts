@@ -607,8 +607,8 @@ test('a hash chooses among weighted clusters as in Envoy', {
       },
     })),
   );
-  const requests = Array.from({ length: 80 }, (_, i) =>
-    i < 30 ? keyed({}) : keyed({ 'x-key': `key ${i}`, cookie: 'c=d' }),
+  const requests = Array.from({ length: 130 }, (_, i) =>
+    i < 80 ? keyed({}) : keyed({ 'x-key': `key ${i}`, cookie: 'c=d' }),
   );
   await expectSame(t, yaml, async (side) => {
     const answers = await ask(side, requests);
