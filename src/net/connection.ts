@@ -183,19 +183,27 @@ export class Connection implements ByteSink {
       this.#firstReader.received(bytes);
       return;
     }
-    if (this.isClosing) return;
+    if (this.isClosing) {
+      // What was there when it was closed is as read: Envoy reads all of it before it looks at any.
+      if (this.#isDirty) this.#countReceived(bytes.length);
+      return;
+    }
     if (this.#readDisables > 0) {
       // What was on its way, or a TLS socket that was paused before its handshake.
       this.socket.pause();
       this.#unread = this.#unread === undefined ? bytes : Buffer.concat([this.#unread, bytes]);
       return;
     }
-    this.bytesReceived += bytes.length;
-    this.rxBytes.value += bytes.length;
+    this.#countReceived(bytes.length);
     this.rxBuffered.value += bytes.length - this.#lastRead;
     this.#lastRead = bytes.length;
     if (this.observer !== undefined) this.observer.onRead(bytes);
     this.owner.onData(bytes);
+  }
+
+  #countReceived(bytes: number): void {
+    this.bytesReceived += bytes;
+    this.rxBytes.value += bytes;
   }
 
   /** Bytes that somebody else took from the socket: they come first. Reading is disabled until one more `readDisable(false)`. */

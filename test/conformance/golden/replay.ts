@@ -170,7 +170,9 @@ export async function compareTraces(
       sawRecorded === undefined ? '' : saw(),
     );
     // Players of their own keep their answers to themselves; each tells a service time of one to three digits.
-    const unseen = outcomes.length > 0 ? 0 : (sawRecorded?.match(/^--- upstream=/gm)?.length ?? 0);
+    const proxied =
+      sawRecorded?.match(/^--- upstream=/gm) ?? recorded.file('access-default.log')?.match(/:\d+"$/gm);
+    const unseen = outcomes.length > 0 ? 0 : (proxied?.length ?? 0);
     const tolerance = { ...told, downstreamBytes: told.downstreamBytes + 2 * unseen };
     differences.push(
       ...(await settled(async () => {
