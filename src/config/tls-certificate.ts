@@ -193,7 +193,9 @@ function readKey(
           ? '0900006e:PEM routines:OPENSSL_internal:NO_START_LINE'
           : password === ''
             ? '09000068:PEM routines:OPENSSL_internal:BAD_PASSWORD_READ'
-            : '1e000065:Cipher functions:OPENSSL_internal:BAD_DECRYPT',
+            : (cause as { code?: string }).code === 'ERR_OSSL_BAD_DECRYPT'
+              ? '1e000065:Cipher functions:OPENSSL_internal:BAD_DECRYPT'
+              : '06000066:public key routines:OPENSSL_internal:DECODE_ERROR',
       ),
       ...(!isEncrypted && { expected: 'a key in PEM form: -----BEGIN PRIVATE KEY-----' }),
       ...(bytes.includes('CERTIFICATE') && {
