@@ -164,7 +164,7 @@ test('logs the handshakes that fail and the one that never comes, and serves the
     read(log).filter((it) => it !== '- -'),
     [
       '- TLS_error:|268435612:SSL_routines:OPENSSL_internal:HTTP_REQUEST:TLS_error_end',
-      'transport socket timeout was reached connect timeout',
+      'transport socket timeout was reached -',
       'TLSv1.3 - spiffe://example.com/server',
     ],
   );

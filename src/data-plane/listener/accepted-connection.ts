@@ -124,7 +124,6 @@ export class AcceptedConnection implements DownstreamConnection, ConnectionOwner
   onTimeout(): void {
     this.listener.stats.downstreamCxTransportSocketConnectTimeout.value++;
     this.info.terminationDetails = 'transport socket timeout was reached';
-    this.info.transportFailureReason = 'connect timeout';
     this.close(CloseType.NoFlush, 'transport_socket_timeout');
   }
 
@@ -247,6 +246,7 @@ export class AcceptedConnection implements DownstreamConnection, ConnectionOwner
     if (this.connection.hasCloseTimedOut) this.info.localCloseReason = 'triggered_delayed_close_timeout';
     if (event === CloseEvent.Remote && this.connection.failureCode === 'ECONNRESET' && !isUnfinished)
       this.info.detectedCloseType = 'RemoteReset';
+    if (this.isTls) this.listener.explainEnd(this, isUnfinished);
     for (let i = 0; i < this.filters.length; i++) this.filters[i]!.onClose?.(event);
     this.listener.onConnectionClosed(this);
   }

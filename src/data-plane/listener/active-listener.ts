@@ -418,13 +418,16 @@ export class ActiveListener implements InspectionOwner {
     accepted.start();
   }
 
+  /** What TLS died of, before filters and logs are told of the end. */
+  explainEnd({ connection, info }: AcceptedConnection, isUnfinished: boolean): void {
+    const { failureReason, failureCode } = connection;
+    const reason = isUnfinished && failureCode === 'ECONNRESET' ? tlsResetText : failureReason;
+    if (reason.startsWith('TLS_error')) info.transportFailureReason = reason.replaceAll(' ', '_');
+  }
+
   onConnectionClosed(accepted: AcceptedConnection): void {
     if (!this.connections.delete(accepted)) return;
     this.#count(accepted.info);
-    const { failureReason, failureCode } = accepted.connection;
-    const isUnfinished = accepted.isTls && accepted.info.handshakeEndMs === 0;
-    const reason = isUnfinished && failureCode === 'ECONNRESET' ? tlsResetText : failureReason;
-    if (reason.startsWith('TLS_error')) accepted.info.transportFailureReason = reason.replaceAll(' ', '_');
     if (this.#accessLogs.length === 0) return;
     const info = accepted.streamInfo as RequestInfo;
     info.bytesReceived = accepted.connection.bytesReceived;
