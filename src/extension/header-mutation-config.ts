@@ -1,5 +1,6 @@
 // Header mutations: from messages to plain data, and from there to what runs.
 import { latin1OfUtf8 } from '#base/utf8.ts';
+import { translatedHeaderFormat } from '#http/header-format.ts';
 import type { ParseContext } from '#config/parse-context.ts';
 import { headerField } from '#http/header-field.ts';
 import { isJoinedInRequests, isJoinedInResponses } from '#http/header-names.ts';
@@ -97,8 +98,9 @@ export function parseHeaderValueOption(
 ): HeaderMutationData & { kind: 'write' } {
   const { header } = option;
   const raw = header?.raw_value;
-  const value =
-    raw !== undefined && raw.length > 0 ? Buffer.from(raw).toString('utf8') : (header?.value ?? '');
+  const value = translatedHeaderFormat(
+    raw !== undefined && raw.length > 0 ? Buffer.from(raw).toString('utf8') : (header?.value ?? ''),
+  );
   checkFormat(value, at.field('header').field('value'), commands);
   let action: AppendAction = actions[option.append_action];
   if (option.append !== undefined) {

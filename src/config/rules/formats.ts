@@ -3,6 +3,7 @@
 import { celProblem, envoyCelProblem, plainCel } from '#base/cel-problem.ts';
 import { regexProblem } from '#base/regex.ts';
 import { nearest } from '../edit-distance.ts';
+import { translatedHeaderFormat } from '#http/header-format.ts';
 import type { ParseContext } from '../parse-context.ts';
 import { type Rule, rule } from './rule.ts';
 
@@ -115,7 +116,7 @@ export const formatRules: readonly Rule[] = [
               ? 'use "host_rewrite_literal" in the route'
               : 'use a rewrite of the route',
         });
-    } else checkFormat(header.value, at.field('header').field('value'));
+    } else checkFormat(translatedHeaderFormat(header.value), at.field('header').field('value'));
   }),
   rule('envoy.config.route.v3.RouteConfiguration', (it, at) => checkRemoved(it, at)),
   rule('envoy.config.route.v3.VirtualHost', (it, at) => checkRemoved(it, at)),
