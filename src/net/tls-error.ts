@@ -11,6 +11,7 @@ interface OpenSslError extends Error {
 const reasonNumbers: Readonly<Record<string, number>> = {
   BAD_DECRYPT: 107,
   CERTIFICATE_VERIFY_FAILED: 125,
+  CLIENTHELLO_PARSE_FAILED: 131,
   DECRYPTION_FAILED_OR_BAD_RECORD_MAC: 130,
   HANDSHAKE_FAILURE_ON_CLIENT_HELLO: 154,
   HTTPS_PROXY_REQUEST: 155,
@@ -25,6 +26,7 @@ const reasonNumbers: Readonly<Record<string, number>> = {
   PEER_DID_NOT_RETURN_A_CERTIFICATE: 192,
   PROTOCOL_IS_SHUTDOWN: 194,
   UNEXPECTED_MESSAGE: 223,
+  UNEXPECTED_RECORD: 225,
   UNSUPPORTED_PROTOCOL: 240,
   WRONG_VERSION_NUMBER: 247,
 };
@@ -94,6 +96,25 @@ const lastOfSsl3 = 47;
 export function tlsErrorText(reason: string, detail = ''): string {
   const more = detail === '' ? (details[reason] ?? '') : detail;
   return `TLS_error:${oneError(reason)}${more === '' ? '' : `:${more}`}:TLS_error_end`;
+}
+
+/** What BoringSSL says of first bytes in which tls_inspector finds no ClientHello, in the form for logs. */
+export function inspectionFailureText(bytes: Buffer): string {
+  const start = bytes.toString('latin1', 0, 5);
+  if (/^(?:GET |POST |HEAD |PUT )/.test(start)) return inspectionText('HTTP_REQUEST');
+  if (start === 'CONNE') return inspectionText('HTTPS_PROXY_REQUEST');
+  const [type, major] = bytes;
+  if (major !== 3) return inspectionText('WRONG_VERSION_NUMBER');
+  const alert = type === 21 && bytes[5] === 2 ? bytes[6] : undefined;
+  const name = Object.keys(alerts).find((it) => alerts[it] === alert);
+  if (name !== undefined)
+    return inspectionText(`${alert! <= lastOfSsl3 ? 'SSLV3' : 'TLSV1'}_ALERT_${name}`, 1000 + alert!);
+  if (type !== 22) return inspectionText('UNEXPECTED_RECORD');
+  return inspectionText(bytes[5] === 1 ? 'CLIENTHELLO_PARSE_FAILED' : 'UNEXPECTED_MESSAGE');
+}
+
+function inspectionText(reason: string, number: number = reasonNumbers[reason]!): string {
+  return `TLS_error|error:${(0x10000000 + number).toString(16)}:SSL_routines:OPENSSL_internal:${reason}:TLS_error_end`;
 }
 
 /** The peer broke the connection off. */

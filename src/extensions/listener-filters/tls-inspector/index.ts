@@ -5,6 +5,7 @@ import {
   ListenerFilterStatus,
 } from '#extension/listener-filter.ts';
 import { HelloStatus, inspectClientHello } from '#net/client-hello.ts';
+import { inspectionFailureText } from '#net/tls-error.ts';
 import type { TlsInspector } from '#schema/messages/envoy/extensions/filters/listener/tls_inspector/v3.ts';
 import type { Counter, Histogram } from '#stats/metric.ts';
 import type { Scope } from '#stats/store.ts';
@@ -83,6 +84,7 @@ class TlsInspectorFilter implements ListenerFilter {
         // Plaintext and a hello that is wrong cannot be told apart, says Envoy.
         if (closesOnParseError && isFull) return this.#tooLarge(socket);
         stats.tlsNotFound.value++;
+        info.transportFailureReason = inspectionFailureText(bytes);
         socket.setMetadata(tlsInspector.name, { failure_reason: 'ClientHelloNotDetected' });
         return closesOnParseError ? ListenerFilterStatus.Close : ListenerFilterStatus.Continue;
       case HelloStatus.Done: {
