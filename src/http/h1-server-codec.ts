@@ -30,6 +30,7 @@ export class H1ServerCodec implements ServerCodec, H1Receiver {
   readonly #parser: H1Parser;
   /** Lives until request and response are complete. */
   #stream: H1ServerStream | undefined = undefined;
+  #isHttp10 = false;
   #received = 0;
   /** Bytes behind the current request. Reading is disabled while there are any. */
   #waiting: Buffer = nothing;
@@ -43,9 +44,9 @@ export class H1ServerCodec implements ServerCodec, H1Receiver {
     this.#parser = new H1Parser(true, this, options);
   }
 
-  /** Of the current request. One that is refused for its version counts as HTTP/1.1. */
+  /** Of the last request whose headers came. One that is refused for its version counts as HTTP/1.1. */
   get protocol(): 'HTTP/1.0' | 'HTTP/1.1' {
-    return this.#stream?.isHttp10 ? 'HTTP/1.0' : 'HTTP/1.1';
+    return this.#isHttp10 ? 'HTTP/1.0' : 'HTTP/1.1';
   }
 
   // ---- the owner's side
@@ -143,7 +144,8 @@ export class H1ServerCodec implements ServerCodec, H1Receiver {
     const headers = parser.headers;
     const stream = this.#stream;
     if (stream === undefined || this.isClosing) return Body.Failed;
-    stream.isHttp10 = !parser.isHttp11 && this.options.acceptHttp10;
+    this.#isHttp10 = !parser.isHttp11 && this.options.acceptHttp10;
+    stream.isHttp10 = this.#isHttp10;
     const isConnect = headers.method === 'CONNECT';
     let isRaw = isConnect;
     if (parser.upgrade !== undefined && isUpgrade(parser.connection, parser.upgrade)) {

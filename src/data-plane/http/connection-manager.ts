@@ -58,6 +58,8 @@ export class ConnectionManager implements NetworkFilter, ServerCodecOwner, Timer
   #endsWithNextRequest = false;
   /** The last response has no end of its own. */
   #isUnframed = false;
+  /** The first bytes were HTTP, or were found to be none. */
+  #isProtocolKnown = false;
   readonly #startMs: number;
   readonly #idleTimer: WheelTimer;
   #otherTimers: WheelTimer[] | undefined = undefined;
@@ -124,6 +126,10 @@ export class ConnectionManager implements NetworkFilter, ServerCodecOwner, Timer
     this.#isInCodec = true;
     codec.onData(bytes);
     this.#isInCodec = false;
+    if (!this.#isProtocolKnown) {
+      this.#isProtocolKnown = true;
+      this.connectionInfo.httpProtocol = codec.protocol;
+    }
     if (this.#closeWhenOut) this.#close();
     return NetworkFilterStatus.StopIteration;
   }
@@ -189,7 +195,7 @@ export class ConnectionManager implements NetworkFilter, ServerCodecOwner, Timer
     }
     const codec = shared.newCodec(isHttp2, this.isTls, this, this.downstream.connection);
     this.#codec = codec;
-    // Until the first request says otherwise.
+    // Until the first bytes say otherwise.
     this.connectionInfo.httpProtocol = isHttp2 ? 'HTTP/2' : 'HTTP/1.1';
     if (isHttp2) {
       this.protocol = 'HTTP/2';
@@ -251,6 +257,11 @@ export class ConnectionManager implements NetworkFilter, ServerCodecOwner, Timer
   onCodecError(error: CodecError): void {
     const { stats } = this.shared;
     if (error.flood !== true) stats.downstreamCxProtocolError.value++;
+    this.downstream.streamInfo.flags |= 1 << ResponseFlag.DownstreamProtocolError;
+    if (!this.#isProtocolKnown) {
+      this.#isProtocolKnown = true;
+      this.connectionInfo.httpProtocol = '';
+    }
     if (this.protocol === 'HTTP/2') {
       for (let i = this.streams.length - 1; i >= 0; i--) {
         const stream = this.streams[i]!;
