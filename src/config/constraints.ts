@@ -137,11 +137,14 @@ function durationConstraint(rules: Rules): Constraint | undefined {
   );
 }
 
-/** As Envoy prints limits: `0s`, `1ms`. */
+/** As Envoy prints limits, in Go's way: `0s`, `1ms`, `1m0s`, `1193046h28m16s`. */
 function durationText({ seconds, nanos }: Duration): string {
-  if (nanos === 0) return `${seconds}s`;
-  if (seconds === 0 && nanos % 1_000_000 === 0) return `${nanos / 1_000_000}ms`;
-  return `${seconds + nanos / 1e9}s`;
+  if (seconds === 0 && nanos !== 0)
+    return nanos < 1_000 ? `${nanos}ns` : nanos < 1_000_000 ? `${nanos / 1_000}µs` : `${nanos / 1_000_000}ms`;
+  const hours = Math.floor(seconds / 3600);
+  const minutes = Math.floor(seconds / 60) % 60;
+  const rest = `${(seconds % 60) + nanos / 1e9}s`;
+  return hours > 0 ? `${hours}h${minutes}m${rest}` : minutes > 0 ? `${minutes}m${rest}` : rest;
 }
 
 function rangeConstraint(
