@@ -13,6 +13,8 @@ interface Run {
   readonly arguments: readonly string[];
   /** Of the bootstrap. */
   readonly fields?: object;
+  /** Beside the one that is there. */
+  readonly listeners?: readonly object[];
   /** POST, in turn. */
   readonly admin?: readonly string[];
   /** The process ends by itself. */
@@ -63,6 +65,13 @@ const runs: Readonly<Record<string, Run>> = {
         layers: [{ name: 'static', static_layer: { 'overload.global_downstream_max_connections': 100 } }],
       },
     },
+  },
+  'with a UDP listener that has no filters': {
+    arguments: ['-l', 'warning'],
+    listeners: [21002, 21003].map((port) => ({
+      name: `udp ${port}`,
+      address: { socket_address: { protocol: 'UDP', address: '127.0.0.1', port_value: port } },
+    })),
   },
   'when levels change': {
     arguments: ['-l', 'info'],
@@ -127,6 +136,7 @@ async function play(t: TestContext, kind: ProxyKind, run: Run): Promise<string[]
           address: address(21000),
           filter_chains: [{ filters: [connectionManager({ route_config: { virtual_hosts: [] } })] }],
         },
+        ...(run.listeners ?? []),
       ],
       clusters: [{ name: 'up', load_assignment: endpoint('up', 21201) }],
     },

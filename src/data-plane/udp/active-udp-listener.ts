@@ -1,6 +1,7 @@
 // A UDP listener in a worker: its sockets, and the filters that run on what they receive. Workers share an address by `reusePort`: the
 // system keeps the datagrams of one peer on one of them.
 import { networkInterfaces } from 'node:os';
+import { logger } from '#base/logger.ts';
 import { collectTakings } from '#base/takings.ts';
 import {
   type UdpFilter,
@@ -18,6 +19,8 @@ import type { ListenerConfig, UdpListenerConfig } from '../listener/listener-con
 import { ListenerStats, ListenerWorkerStats } from '../listener/listener-stats.ts';
 import type { WorkerContext } from '../worker-context.ts';
 import type { DataPlaneUdpContext } from './prepare-udp-proxy.ts';
+
+const log = logger('conn_handler');
 
 /** `listener.<address>.udp.` */
 export class UdpListenerStats {
@@ -81,6 +84,7 @@ export class ActiveUdpListener {
   /** Each address of a listener has its own filters. */
   #prepareFilters(): readonly UdpFilter[] {
     const { services, registry } = this.#worker;
+    if (this.#udp.filters.length === 0) log.warn('UDP listener has no filters. Packets will be dropped.');
     const context: Omit<DataPlaneUdpContext, 'name'> = {
       ...services,
       registry,
