@@ -63,7 +63,8 @@ const handshakeRecord = 22;
 const warning = 1;
 const closeNotify = 0;
 const clientHelloMessage = 1;
-const recordLimit = 16384 + 256;
+/** What BoringSSL waits for; RFC 8446 has 64 bytes less. */
+const recordLimit = 16384 + 256 + 64;
 const messageLimit = 16384;
 
 /**

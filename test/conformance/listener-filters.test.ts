@@ -292,6 +292,10 @@ const greased = greasedHello();
 const long = Buffer.concat([Buffer.from([22, 3, 1, 0x20, 0, 1, 0, 0x1f, 0xfc]), Buffer.alloc(8188)]);
 const endless = Buffer.from([22, 3, 1, 0x40, 0, 1, 0, 0x80, 0]);
 
+function recordStart(length: number): Buffer {
+  return Buffer.from([22, 3, 1, length >> 8, length & 255, 1, 0, 0, 64, 3, 3]);
+}
+
 interface Case {
   readonly to: readonly ListenerName[];
   readonly bytes: readonly (string | Buffer)[];
@@ -384,6 +388,16 @@ const cases: readonly Case[] = [
     to: tlsInspecting,
     bytes: [Buffer.from([22, 3, 1, 0, 8, 1, 0, 0, 4, 3, 3, 0, 0])],
   },
+  ...[0, 1, 16_384, 16_385, 16_640, 16_641, 16_704, 16_705, 65_535].map((length) => ({
+    name: `a record of ${length} bytes, and more than is looked at`,
+    to: tlsInspecting,
+    bytes: [Buffer.concat([recordStart(length), Buffer.alloc(17_000)])],
+  })),
+  ...[16_704, 16_705].map((length) => ({
+    name: `the start of a record of ${length} bytes`,
+    to: ['goesOn'] as const,
+    bytes: [recordStart(length)],
+  })),
   { name: 'four bytes', to: ['timeout', 'goesOn'], bytes: ['HELO'] },
   { name: 'silence', to: ['timeout', 'goesOn'], bytes: [] },
   { name: 'no PROXY header', to: ['proxied'], bytes: ['GET / HTTP/1.1\r\n'] },
