@@ -123,6 +123,14 @@ export interface ForwardedProtoData {
   readonly httpPorts: readonly number[];
 }
 
+/** `upstream_log` with its options: attempts are logged at their end, and besides when they have a connection or while they run. */
+export interface UpstreamLogConfig {
+  readonly logs: readonly AccessLogData[];
+  readonly poolReady: boolean;
+  /** 0: not. */
+  readonly intervalMs: number;
+}
+
 export interface RouterConfig {
   /** Status codes and times count for the cluster, virtual clusters and routes. */
   readonly dynamicStats: boolean;
@@ -130,4 +138,5 @@ export interface RouterConfig {
   readonly respectExpectedRqTimeout: boolean;
   readonly strictCheckHeaders: readonly string[];
   readonly suppressGrpcRequestFailureCodeStats: boolean;
+  readonly upstreamLog: UpstreamLogConfig;
 }

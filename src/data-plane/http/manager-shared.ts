@@ -11,6 +11,7 @@ import type { HeaderMap } from '#http/header-map.ts';
 import type { PathOptions } from '#http/path.ts';
 import type { ClusterLookup } from '../upstream/cluster.ts';
 import type { AsyncShared } from './async-request.ts';
+import type { UpstreamLogs } from './attempt-log.ts';
 import type { ConnectionManager } from './connection-manager.ts';
 import type { FilterPlan } from './filter-plan.ts';
 import type { ClientCertData } from './forwarded-client-cert-config.ts';
@@ -50,6 +51,8 @@ export interface ManagerShared {
   routes: RouteTable;
   readonly clusters: ClusterLookup;
   readonly accessLogs: readonly AccessLogger[];
+  /** Null: attempts are not logged. */
+  readonly upstreamLogs: UpstreamLogs | null;
   readonly timers: TimerWheel;
   readonly runtime: Runtime;
   /** Null: none. */

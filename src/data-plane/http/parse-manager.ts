@@ -285,7 +285,11 @@ function parseFilters(
     const type = typeOf(filter.typed_config);
     if (type === routerType || (type === '' && filter.name === 'envoy.filters.http.router')) {
       if (!isLast) here.fail('envoy.filters.http.router must be the last filter of the chain');
-      routerConfig = parseRouter(filter.typed_config as unknown as Router, here.field('typed_config'));
+      routerConfig = parseRouter(
+        filter.typed_config as unknown as Router,
+        here.field('typed_config'),
+        registry,
+      );
       return;
     }
     if (filter.is_optional && registry.byType<HttpFilterExtension>('http_filter', type) === undefined) return;
@@ -305,17 +309,12 @@ function parseFilters(
     );
   return {
     filters,
-    routerConfig: routerConfig ?? {
-      dynamicStats: true,
-      suppressEnvoyHeaders: false,
-      respectExpectedRqTimeout: false,
-      strictCheckHeaders: [],
-      suppressGrpcRequestFailureCodeStats: false,
-    },
+    routerConfig: routerConfig ?? parseRouter(undefined, at, registry),
   };
 }
 
-function parseRouter(message: Router | undefined, at: ParseContext): RouterConfig {
+function parseRouter(message: Router | undefined, at: ParseContext, registry: Registry): RouterConfig {
+  const options = message?.upstream_log_options;
   if (message !== undefined)
     onlyFields(message, at, [
       'dynamic_stats',
@@ -324,6 +323,8 @@ function parseRouter(message: Router | undefined, at: ParseContext): RouterConfi
       'respect_expected_rq_timeout',
       'strict_check_headers',
       'suppress_grpc_request_failure_code_stats',
+      'upstream_log',
+      'upstream_log_options',
     ]);
   return {
     dynamicStats: message?.dynamic_stats ?? true,
@@ -331,5 +332,10 @@ function parseRouter(message: Router | undefined, at: ParseContext): RouterConfi
     respectExpectedRqTimeout: message?.respect_expected_rq_timeout ?? false,
     strictCheckHeaders: (message?.strict_check_headers ?? []).map((it) => it.toLowerCase()),
     suppressGrpcRequestFailureCodeStats: message?.suppress_grpc_request_failure_code_stats ?? false,
+    upstreamLog: {
+      logs: parseAccessLogs(message?.upstream_log ?? [], at.field('upstream_log'), registry),
+      poolReady: options?.flush_upstream_log_on_upstream_stream ?? false,
+      intervalMs: durationMs(options?.upstream_log_flush_interval, 0),
+    },
   };
 }

@@ -84,6 +84,7 @@ export function prepareConnectionManager(
         .byName<HttpFilterExtension>('http_filter', extension)!
         .prepareRoute?.(routeConfig as never, context) ?? routeConfig,
   };
+  const { upstreamLog } = config.routerConfig;
   const shared: ManagerShared = {
     config,
     stats: scope.stats(ConnectionManagerStats),
@@ -103,6 +104,14 @@ export function prepareConnectionManager(
     }),
     clusters: worker.clusters,
     accessLogs: prepareAccessLogs(config.accessLogs, context.registry, context),
+    upstreamLogs:
+      upstreamLog.logs.length === 0
+        ? null
+        : {
+            loggers: prepareAccessLogs(upstreamLog.logs, context.registry, context),
+            poolReady: upstreamLog.poolReady,
+            intervalMs: upstreamLog.intervalMs,
+          },
     timers: context.timers,
     runtime: context.runtime,
     earlyMutations: earlyMutations(config, context.registry),

@@ -21,6 +21,7 @@ import { UpstreamProtocol } from '../upstream/cluster-config.ts';
 import type { UpstreamHost } from '../upstream/host.ts';
 import type { HttpPool, PooledConnection } from '../upstream/http-pool.ts';
 import { transportOptionsOf } from '../upstream/transport-options.ts';
+import { AttemptLog } from './attempt-log.ts';
 import { askForOwnHost } from './auto-sni.ts';
 import { grpcTimeoutMs } from './grpc-timeout.ts';
 import { canRedirectInternally, setUpRedirect } from './internal-redirect.ts';
@@ -58,6 +59,7 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
   /** Attempts beside it, while hedging. */
   #others: UpstreamRequest[] | undefined = undefined;
   #retry: RetryState | undefined = undefined;
+  #heldLogs: AttemptLog[] | undefined = undefined;
   #isRetryPending = false;
   /** While the cluster looks for a host. */
   #stopAwaiting: (() => void) | undefined = undefined;
@@ -265,8 +267,24 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
     this.#retry?.release();
     const attempt = this.#attempt;
     this.#attempt = undefined;
-    attempt?.reset();
+    if (this.shared.upstreamLogs !== null) this.#holdLogs(attempt);
     this.#resetOthers(undefined);
+    attempt?.reset();
+  }
+
+  /** Attempts that end because the request has ended are logged behind it. */
+  #holdLogs(attempt: UpstreamRequest | undefined): void {
+    const logs: AttemptLog[] = [];
+    const others = this.#others;
+    if (others !== undefined) for (let i = 0; i < others.length; i++) keepLog(others[i]!, logs);
+    if (attempt !== undefined) keepLog(attempt, logs);
+    this.#heldLogs = logs;
+  }
+
+  /** The request has been logged. */
+  onLogged(): void {
+    const logs = this.#heldLogs;
+    if (logs !== undefined) for (let i = 0; i < logs.length; i++) logs[i]!.onEnd();
   }
 
   onDownstreamBackedUp(isBackedUp: boolean): void {
@@ -429,7 +447,7 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
   }
 
   #startAttempt(host: UpstreamHost, isRetry: boolean): void {
-    const { stream } = this;
+    const { stream, shared } = this;
     const route = this.route!;
     const pool = this.#poolOf(host);
     if (pool === undefined) {
@@ -449,9 +467,17 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
         this.requestHeaders!,
         host.hostname,
         route.appendXForwardedHost,
-        !this.shared.config.routerConfig.suppressEnvoyHeaders,
+        !shared.config.routerConfig.suppressEnvoyHeaders,
       );
     const attempt = new UpstreamRequest(this, host, pool, isRetry);
+    if (shared.upstreamLogs !== null)
+      attempt.log = new AttemptLog(
+        shared.upstreamLogs,
+        shared.timers,
+        stream.info,
+        this.requestHeaders!,
+        host,
+      );
     this.#attempt = attempt;
     attempt.start();
     if ((this.requestEnded || this.#isWebSocket) && !attempt.isOver) this.#startAttemptTimers(attempt);
@@ -509,6 +535,7 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
     const nowMs = turnMs();
     upstream.poolReadyMs = nowMs;
     upstream.firstTxByteMs = nowMs;
+    attempt.log?.onPoolReady(encoder, upstream);
     if (this.requestHeaders!.isUnchecked && !this.#canSend(attempt)) return;
     const maxMs = this.cluster!.config.http.maxStreamDurationMs;
     if (maxMs > 0) attempt.startMaxDuration(maxMs);
@@ -518,7 +545,10 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
     // What was told to have a body keeps its framing, however little came of it.
     const isEnd = this.requestEnded && !hasBody && trailers === undefined && this.#endsWithHeaders;
     attempt.requestSent = isEnd;
-    if (isEnd) upstream.lastTxByteMs = nowMs;
+    if (isEnd) {
+      upstream.lastTxByteMs = nowMs;
+      if (attempt.log !== undefined) attempt.log.info.upstream.lastTxByteMs = nowMs;
+    }
     if (attempt.pool.protocol === rawPool) this.#sendProxyHeader(encoder);
     encoder.encodeHeaders(this.requestHeaders!, isEnd);
     attempt.isInHandshake = this.#isWebSocket;
@@ -645,10 +675,11 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
       return;
     }
     // An earlier attempt may be the one that answers: then the latest is one of the others.
-    if (this.#attempt !== undefined && this.#attempt !== attempt) this.#attempt.reset();
+    const latest = this.#attempt;
     this.#attempt = attempt;
     this.#hasResponse = true;
     this.#resetOthers(attempt);
+    if (latest !== undefined && latest !== attempt) latest.reset();
     this.#chargeCode(attempt.host, status, headers);
     info.details = 'via_upstream';
     if (this.#requestEndMs !== 0 && !shared.config.routerConfig.suppressEnvoyHeaders) {
@@ -683,6 +714,7 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
   onAttemptFailed(attempt: UpstreamRequest, reason: ResetReason, details: string): void {
     const { stream, shared } = this;
     const { info } = stream;
+    if (attempt.log !== undefined) attempt.log.onFailure(flagOf(reason), details, attempt.isPlaced);
     attempt.finish();
     const wasLatest = this.#attempt === attempt;
     if (wasLatest) this.#attempt = undefined;
@@ -691,6 +723,7 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
       info.upstream.hostAddress = '';
       info.upstream.hostname = '';
     }
+    if (attempt.encoder === undefined) info.upstream.poolReadyMs = turnMs();
     if (details !== '') info.upstream.transportFailureReason = details;
     if (this.#hasResponse) {
       if (!wasLatest) return;
@@ -819,7 +852,7 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
     if (attempt.requestSent) {
       attempt.finish();
       if (this.#attempt === attempt) this.#attempt = undefined;
-    }
+    } else attempt.endLog();
   }
 
   // Timeouts ----------------------------------------------------------------------------------------------------------------
@@ -843,6 +876,10 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
     if (this.#attempt !== undefined) this.#chargeTimeout(this.#attempt);
     const others = this.#others;
     if (others !== undefined) for (let i = 0; i < others.length; i++) this.#chargeTimeout(others[i]!);
+    const attempt = this.#attempt;
+    this.#attempt = undefined;
+    this.#resetOthers(undefined);
+    attempt?.reset();
     this.#timedOut('response_timeout');
   }
 
@@ -971,6 +1008,11 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
 const noBytes = Buffer.alloc(0);
 const noGroups: readonly RouteStats[] = [];
 const digits: readonly string[] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9'];
+
+function keepLog(attempt: UpstreamRequest, logs: AttemptLog[]): void {
+  if (attempt.log !== undefined) logs.push(attempt.log);
+  attempt.log = undefined;
+}
 
 function markOverloaded(headers: HeaderMap): void {
   headers.add('x-envoy-overloaded', 'true');

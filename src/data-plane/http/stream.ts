@@ -1062,6 +1062,7 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
       }
     }
     manager.onStreamEnd(this);
+    this.router.onLogged();
     if ((plan.hasAny & Has.OnDestroy) !== 0) {
       for (let i = 0; i < this.#filters.length; i++) {
         if ((plan.has[i]! & Has.OnDestroy) !== 0) this.#filters[i]!.onDestroy!(this);

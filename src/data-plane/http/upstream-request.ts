@@ -1,10 +1,13 @@
 // One attempt of a request: waits for a stream in a pool, sends, then is the decoder of the response.
 import { type TimerOwner, WheelTimer } from '#base/timer-wheel.ts';
+import { turnMs } from '#base/turn.ts';
+import { ResponseFlag } from '#extension/response-flag.ts';
 import type { ResetReason, StreamDecoder, StreamEncoder } from '#http/codec.ts';
 import type { HeaderMap } from '#http/header-map.ts';
 import { AttemptTrack } from '../upstream/cluster-tracking.ts';
 import type { UpstreamHost } from '../upstream/host.ts';
 import type { HttpPool, PoolClient, PooledConnection } from '../upstream/http-pool.ts';
+import type { AttemptLog } from './attempt-log.ts';
 
 const Timer = { PerTry: 0, PerTryIdle: 1, MaxDuration: 2 } as const;
 
@@ -48,6 +51,8 @@ export class UpstreamRequest implements PoolClient, StreamDecoder, TimerOwner {
   /** A WebSocket upgrade that the upstream has not agreed to yet. */
   isInHandshake = false;
   connection: PooledConnection | undefined = undefined;
+  /** Only where attempts are logged. */
+  log: AttemptLog | undefined = undefined;
   #isWaiting = true;
   #readDisables = 0;
   #timers: WheelTimer[] | undefined = undefined;
@@ -89,6 +94,7 @@ export class UpstreamRequest implements PoolClient, StreamDecoder, TimerOwner {
   sendData(data: Buffer, endStream: boolean): void {
     if (endStream) this.#sent();
     if (this.#track !== undefined) this.#track.bodySent += data.length;
+    if (this.log !== undefined) this.log.info.bytesSent += data.length;
     this.encoder!.encodeData(data, endStream);
   }
 
@@ -99,6 +105,7 @@ export class UpstreamRequest implements PoolClient, StreamDecoder, TimerOwner {
 
   #sent(): void {
     this.requestSent = true;
+    if (this.log !== undefined) this.log.info.upstream.lastTxByteMs = turnMs();
     this.owner.onRequestSent();
   }
 
@@ -139,6 +146,9 @@ export class UpstreamRequest implements PoolClient, StreamDecoder, TimerOwner {
 
   onTimeout(id: number): void {
     if (this.isOver) return;
+    if (this.log !== undefined && id !== Timer.MaxDuration)
+      this.log.info.flags |=
+        1 << (id === Timer.PerTry ? ResponseFlag.UpstreamRequestTimeout : ResponseFlag.StreamIdleTimeout);
     if (id === Timer.PerTry) this.owner.onPerTryTimeout(this);
     else if (id === Timer.PerTryIdle) this.owner.onPerTryIdleTimeout(this);
     else this.owner.onUpstreamMaxDuration(this);
@@ -149,6 +159,7 @@ export class UpstreamRequest implements PoolClient, StreamDecoder, TimerOwner {
     if (this.isOver) return;
     this.isOver = true;
     this.#cancelTimers(-1);
+    this.endLog();
     if (this.#track !== undefined) {
       const { requestHeaders, perTryTimeoutMs } = this.owner;
       this.pool.cluster.tracking!.onAttemptOver(this.#track, requestHeaders!, perTryTimeoutMs);
@@ -157,6 +168,13 @@ export class UpstreamRequest implements PoolClient, StreamDecoder, TimerOwner {
       this.#backedUp--;
       this.owner.onUpstreamBackedUp(false);
     }
+  }
+
+  endLog(): void {
+    const { log } = this;
+    if (log === undefined) return;
+    this.log = undefined;
+    log.onEnd();
   }
 
   /** The timeout of the request has run out before the response. */
@@ -177,6 +195,10 @@ export class UpstreamRequest implements PoolClient, StreamDecoder, TimerOwner {
     if (this.isOver) return;
     this.hasHeaders = true;
     this.#track?.onResponse(headers);
+    if (this.log !== undefined) {
+      this.log.onHeaders(headers);
+      if (endStream) this.log.onResponseEnd();
+    }
     if (this.#timers !== undefined) this.#cancelTimers(Timer.PerTry);
     const { cluster } = this.pool;
     if (cluster.config.checksHealth && headers.has('x-envoy-immediate-health-check-fail'))
@@ -194,11 +216,20 @@ export class UpstreamRequest implements PoolClient, StreamDecoder, TimerOwner {
     if (this.isOver) return;
     if (this.#timers !== undefined) this.#restartIdle();
     if (this.#track !== undefined) this.#track.bodyReceived += data.length;
+    if (this.log !== undefined) {
+      this.log.info.bytesReceived += data.length;
+      if (endStream) this.log.onResponseEnd();
+    }
     this.owner.onData(this, data, endStream);
   }
 
   decodeTrailers(trailers: HeaderMap): void {
-    if (!this.isOver) this.owner.onTrailers(this, trailers);
+    if (this.isOver) return;
+    if (this.log !== undefined) {
+      this.log.responseTrailers = trailers;
+      this.log.onResponseEnd();
+    }
+    this.owner.onTrailers(this, trailers);
   }
 
   onReset(reason: ResetReason, details: string): void {
