@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { loadBootstrap } from '#config/load.ts';
+import { certificateFiles, certificatePath } from '#testing/certificates.ts';
 import { missing, peer } from '#testing/peers.ts';
 
 const types = 'type.googleapis.com/envoy.extensions';
@@ -31,6 +32,18 @@ const udp = (fields: string) =>
   `{name: l, address: {socket_address: {protocol: UDP, address: 127.0.0.1, port_value: 0}}, ${fields}}`;
 const udpProxy = (fields: string) =>
   udp(`listener_filters: [${filter('udp.udp_proxy.v3.UdpProxyConfig', `stat_prefix: a, ${fields}`)}]`);
+/** In `static_resources`, named after what they are. */
+const secrets = [
+  `{name: cert, tls_certificate: ${JSON.stringify(certificateFiles('server-rsa'))}}`,
+  `{name: trust, validation_context: {trusted_ca: {filename: ${certificatePath('ca')}}}}`,
+  `{name: keys, session_ticket_keys: {keys: [{inline_string: ${'x'.repeat(80)}}]}}`,
+  '{name: words, generic_secret: {secret: {inline_string: x}}}',
+];
+const tls = (common: string, fields = '') =>
+  chains(
+    `{filters: [${echo}], transport_socket: {name: tls, typed_config: {"@type": ${types}.transport_sockets.tls.v3.DownstreamTlsContext, common_tls_context: {${common}}, ${fields}}}}`,
+  );
+const ownCertificate = 'tls_certificate_sds_secret_configs: [{name: cert}]';
 const any = 'principals: [{any: true}]';
 const tree =
   'filter_chain_matcher: {on_no_match: {action: {name: a, typed_config: {"@type": type.googleapis.com/google.protobuf.StringValue, value: a}}}}';
@@ -127,11 +140,27 @@ const cases: Readonly<Record<string, string>> = {
     'local_ratelimit.v3.LocalRateLimit',
     'stat_prefix: a, token_bucket: {max_tokens: 1, fill_interval: 0.01s}',
   ),
+  'a time that is too long': tls(ownCertificate, 'session_timeout: 4294967296s'),
   'an unknown object': first(
     'set_filter_state.v3.Config',
     'on_new_connection: [{object_key: nope, format_string: {text_format_source: {inline_string: a}}}]',
   ),
 };
+
+for (const name of ['cert', 'trust', 'keys', 'words', 'nope']) {
+  const trusted = `validation_context_sds_secret_config: {name: ${name}}`;
+  Object.assign(cases, {
+    [`the secret ${name} as a certificate`]: tls(`tls_certificate_sds_secret_configs: [{name: ${name}}]`),
+    [`the secret ${name} as a validation context`]: tls(`${ownCertificate}, ${trusted}`),
+    [`the secret ${name} over a default validation context`]: tls(
+      `${ownCertificate}, combined_validation_context: {default_validation_context: {}, ${trusted}}`,
+    ),
+    [`the secret ${name} as ticket keys`]: tls(
+      ownCertificate,
+      `session_ticket_keys_sds_secret_config: {name: ${name}}`,
+    ),
+  });
+}
 
 test('Envoy and we say the same of a listener', { skip: missing('envoy') }, async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'listener-mistakes-'));
@@ -141,7 +170,7 @@ test('Envoy and we say the same of a listener', { skip: missing('envoy') }, asyn
   const ask = async () => {
     for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
       const [name, text] = next;
-      const yaml = `static_resources: {clusters: [{name: c}], listeners: [${text}]}\n`;
+      const yaml = `static_resources: {secrets: [${secrets.join(', ')}], clusters: [{name: c}], listeners: [${text}]}\n`;
       const words = await envoySays(join(folder, `${name.replaceAll(' ', '-')}.yaml`), yaml);
       const { problems } = await loadBootstrap({ yaml });
       const wrong = problems.filter((it) => it.severity === 'error');

@@ -9,12 +9,26 @@ import type { LoadOptions } from '../load-options.ts';
 type Bootstrap = MessageTypes['envoy.config.bootstrap.v3.Bootstrap'];
 type Cluster = MessageTypes['envoy.config.cluster.v3.Cluster'];
 type DnsCacheConfig = MessageTypes['envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheConfig'];
+type Secret = MessageTypes['envoy.extensions.transport_sockets.tls.v3.Secret'];
+
+const secretKinds = [
+  'tls_certificate',
+  'session_ticket_keys',
+  'validation_context',
+  'generic_secret',
+] as const;
 
 export class RuleScope {
   readonly options: LoadOptions;
   /** By name; the first of two with one name. */
   readonly clusters = new Map<string, Cluster>();
-  readonly secrets = new Set<string>();
+  /** Names by what the secret is: one name may stand for one of each kind. */
+  readonly secrets = {
+    tls_certificate: new Set<string>(),
+    session_ticket_keys: new Set<string>(),
+    validation_context: new Set<string>(),
+    generic_secret: new Set<string>(),
+  };
   /** Names of the load assignments in discovery files, and the service names that EDS clusters ask for. */
   readonly loadAssignments = new Set<string>();
   readonly edsServices = new Set<string>();
@@ -57,7 +71,7 @@ export class RuleScope {
         this.loadAssignments.add(message.cluster_name as string);
         break;
       case 'envoy.extensions.transport_sockets.tls.v3.Secret':
-        this.secrets.add(message.name as string);
+        this.#addSecret(message as unknown as Secret);
         break;
     }
   }
@@ -95,7 +109,11 @@ export class RuleScope {
   #addBootstrap(bootstrap: Bootstrap): void {
     this.bootstrap ??= bootstrap;
     for (const cluster of bootstrap.static_resources?.clusters ?? []) this.#addCluster(cluster);
-    for (const secret of bootstrap.static_resources?.secrets ?? []) this.secrets.add(secret.name);
+    for (const secret of bootstrap.static_resources?.secrets ?? []) this.#addSecret(secret);
+  }
+
+  #addSecret(secret: Secret): void {
+    for (const kind of secretKinds) if (secret[kind] !== undefined) this.secrets[kind].add(secret.name);
   }
 
   #addCluster(cluster: Cluster): void {

@@ -37,3 +37,14 @@ test('the CA for the names of a default context may come with the secret', async
   };
   assert.deepEqual(await errors({ combined_validation_context }), []);
 });
+
+test('a secret is used as what it is', async () => {
+  const sds = { name: 'trust' };
+  assert.deepEqual(await errors({ validation_context_sds_secret_config: sds }), []);
+  assert.deepEqual(await errors({ validation_context_sds_secret_config: { name: 'trusd' } }), [
+    'Unknown static certificate validation context: trusd',
+  ]);
+  assert.deepEqual(await errors({ tls_certificates: [], tls_certificate_sds_secret_configs: [sds] }), [
+    'Unknown static secret: trust',
+  ]);
+});

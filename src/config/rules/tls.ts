@@ -144,21 +144,43 @@ export const tlsRules: readonly Rule[] = [
   }),
   rule('envoy.extensions.transport_sockets.tls.v3.TlsCertificate', checkCertificate),
   rule('envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext', checkValidation),
-  rule('envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig', (config, at, scope) => {
-    if (config.sds_config !== undefined || scope.isPartial || scope.secrets.has(config.name)) return;
-    const similar = nearest(config.name, scope.secrets);
+  rule('envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig', (config, at, scope, around) => {
+    const { kind, words } = secretUses[around.field?.name ?? ''] ?? otherSecretUse;
+    const known = scope.secrets[kind];
+    if (config.sds_config !== undefined || scope.isPartial || known.has(config.name)) return;
+    const similar = nearest(config.name, known);
     at.field('name').fail(
-      `the secret "${config.name}" is not in "static_resources.secrets", and there is no "sds_config"`,
+      `no secret "${config.name}" with "${kind}" is in "static_resources.secrets", and there is no "sds_config"`,
       {
         rule: 'unknown-secret',
         got: config.name,
-        envoy: `Unknown static secret: ${config.name}`,
+        envoy: `${words}: ${config.name}`,
         suggestion:
           similar === undefined ? 'add "sds_config", or define the secret' : `did you mean "${similar}"?`,
       },
     );
   }),
 ];
+
+interface SecretUse {
+  readonly kind: keyof RuleScope['secrets'];
+  /** Envoy's, of a secret that is not there. */
+  readonly words: string;
+}
+
+const otherSecretUse: SecretUse = { kind: 'generic_secret', words: 'Unknown static secret' };
+/** By the field that names the secret. */
+const secretUses: Readonly<Record<string, SecretUse>> = {
+  tls_certificate_sds_secret_configs: { kind: 'tls_certificate', words: 'Unknown static secret' },
+  validation_context_sds_secret_config: {
+    kind: 'validation_context',
+    words: 'Unknown static certificate validation context',
+  },
+  session_ticket_keys_sds_secret_config: {
+    kind: 'session_ticket_keys',
+    words: 'Unknown tls session ticket keys',
+  },
+};
 
 /** What a data source holds; undefined when it cannot be read, which has been reported. */
 function read(source: DataSource, at: ParseContext): Buffer | undefined {
