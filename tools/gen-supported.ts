@@ -16,6 +16,7 @@ const kinds: Readonly<Record<string, string>> = {
   original_ip_detection: 'Detection of the client address',
   request_id: 'Request ids',
   retry_host_predicate: 'Host predicates of retries',
+  retry_priority: 'Priorities of retries',
   internal_redirect_predicate: 'Predicates of internal redirects',
 };
 

@@ -4,6 +4,7 @@ import type { ParseContext } from '#config/parse-context.ts';
 import type { HeaderMap } from '#http/header-map.ts';
 import type { TlvData } from './proxy-protocol-config.ts';
 import type { Extension, Registry } from './registry.ts';
+import type { RetryPriority } from './retry-priority.ts';
 import type { StreamInfo } from './stream-info.ts';
 import type { WorkerServices } from './worker-services.ts';
 
@@ -55,12 +56,20 @@ export interface LocalityHosts {
   readonly hosts: readonly Host[];
 }
 
+/** One number for each priority, for its healthy and for its degraded hosts. */
+export interface PriorityShares {
+  readonly healthy: readonly number[];
+  readonly degraded: readonly number[];
+}
+
 /** Why a host is wanted. One object of the caller's, valid during the call. */
 export interface PickContext {
   /** Not negative, 31 bits, new for every pick. */
   readonly random: number;
   /** How many hosts of this choice were refused before: for policies that would choose the same again. */
   readonly refusals?: number;
+  /** Retries may go to other priorities. Policies that hash do not ask. */
+  readonly retryPriority?: RetryPriority | undefined;
   /** Subset selection by the route. */
   readonly metadataMatch: Readonly<Record<string, unknown>> | undefined;
   /** Of whom the host is for; absent for requests of our own. */

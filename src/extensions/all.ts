@@ -47,6 +47,7 @@ import { customHeaderDetection } from './original-ip-detection/custom-header/ind
 import { xffDetection } from './original-ip-detection/xff/index.ts';
 import { uuidRequestId } from './request-ids/uuid/index.ts';
 import { omitCanaryHosts, omitHostMetadata, previousHosts } from './retry/host-predicates/index.ts';
+import { previousPriorities } from './retry/priorities/index.ts';
 import { downstreamRawBuffer, upstreamRawBuffer } from './transport-sockets/raw-buffer/index.ts';
 import { downstreamStartTls, upstreamStartTls } from './transport-sockets/starttls/index.ts';
 import { downstreamTap, upstreamTap } from './transport-sockets/tap/index.ts';
@@ -78,6 +79,7 @@ export const extensions: readonly Extension[] = [
   customHeaderDetection,
   uuidRequestId,
   previousHosts,
+  previousPriorities,
   omitCanaryHosts,
   omitHostMetadata,
   previousRoutes,

@@ -62,6 +62,7 @@ function compile(data: AsyncRetryPolicy): RetryPolicy {
     resetMaxIntervalMs: 0,
     hostSelectionMaxAttempts: 1,
     hostPredicates: [],
+    retryPriority: null,
     refreshClusterOnRetry: false,
   };
 }

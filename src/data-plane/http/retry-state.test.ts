@@ -27,6 +27,7 @@ const plain: RetryPolicy = {
   resetMaxIntervalMs: 300_000,
   hostSelectionMaxAttempts: 1,
   hostPredicates: [],
+  retryPriority: null,
   refreshClusterOnRetry: false,
 };
 

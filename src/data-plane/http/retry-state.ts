@@ -1,6 +1,7 @@
 // Whether a failed or unwelcome attempt is repeated, and when. Exists only for requests whose route or headers ask for retries.
 import { anyHeaderMatches, type HeaderMatcher } from '#extension/matchers/header-matcher.ts';
 import type { RetryHostPredicate } from '#extension/retry-host-predicate.ts';
+import type { RetryPriority } from '#extension/retry-priority.ts';
 import { ResetReason } from '#http/codec.ts';
 import type { HeaderMap } from '#http/header-map.ts';
 import type { CircuitBreaker } from '../upstream/circuit-breaker.ts';
@@ -79,6 +80,7 @@ export class RetryState {
   readonly #maxMs: number;
   #backoffMs = 0;
   readonly #tried: UpstreamHost[] = [];
+  readonly priority: RetryPriority | undefined;
 
   constructor(
     policy: RetryPolicy | null,
@@ -92,6 +94,7 @@ export class RetryState {
   ) {
     this.#groups = groups;
     this.#policy = policy;
+    this.priority = policy === null || policy.retryPriority === null ? undefined : policy.retryPriority();
     this.#retryOn = retryOn;
     this.#left = left;
     this.#codes = codes;
@@ -133,6 +136,7 @@ export class RetryState {
 
   onHostTried(host: UpstreamHost): void {
     this.#tried.push(host);
+    this.priority?.onHostTried(host);
   }
 
   get maxHostSelections(): number {

@@ -365,10 +365,6 @@ export function parseRetryPolicy(
 ): RetryPolicyData {
   for (const word of unknownRetryOn(message.retry_on))
     at.field('retry_on').warn(`"${word}" is no retry condition and has no effect`, { got: word });
-  if (message.retry_priority !== undefined)
-    at.field('retry_priority').unsupported(
-      `retry priority "${message.retry_priority.name}" is not supported by chancery`,
-    );
   // Neither has Envoy any.
   extensions(
     'retry_options_predicate',
@@ -413,6 +409,9 @@ export function parseRetryPolicy(
       'retry_host_predicate',
       registry,
     ),
+    retryPriority:
+      message.retry_priority &&
+      registry.parse('retry_priority', message.retry_priority, at.field('retry_priority')),
     refreshClusterOnRetry: message.refresh_cluster_on_retry,
   };
 }

@@ -22,6 +22,7 @@ import type { RateLimitPolicy } from '#extension/rate-limit-descriptors.ts';
 import { compileRateLimit, type RateLimitData } from '#extension/rate-limit-policy.ts';
 import type { Registry } from '#extension/registry.ts';
 import type { RetryHostPredicateExtension } from '#extension/retry-host-predicate.ts';
+import type { RetryPriorityExtension } from '#extension/retry-priority.ts';
 import type { Runtime } from '#extension/runtime.ts';
 import { compileFormat } from '#extension/substitution/compile.ts';
 import { headerField } from '#http/header-field.ts';
@@ -591,6 +592,12 @@ function compileRetryPolicy(data: RetryPolicyData, registry: Registry): RetryPol
         .byName<RetryHostPredicateExtension>('retry_host_predicate', it.extension)!
         .prepare(it.config as never),
     ),
+    retryPriority:
+      data.retryPriority === undefined
+        ? null
+        : registry
+            .byName<RetryPriorityExtension>('retry_priority', data.retryPriority.extension)!
+            .prepare(data.retryPriority.config as never),
   };
 }
 

@@ -241,6 +241,7 @@ export interface RetryPolicyData {
   readonly resetMaxIntervalMs: number;
   readonly hostSelectionMaxAttempts: number;
   readonly hostPredicates: readonly Configured[];
+  readonly retryPriority: Configured | undefined;
   readonly refreshClusterOnRetry: boolean;
 }
 

@@ -9,6 +9,7 @@ import type { HeaderMatcher } from '#extension/matchers/header-matcher.ts';
 import type { ProxyHeaderWriter, ProxyProtocolData } from '#extension/proxy-protocol-config.ts';
 import type { RateLimitPolicy } from '#extension/rate-limit-descriptors.ts';
 import type { RetryHostPredicate } from '#extension/retry-host-predicate.ts';
+import type { RetryPriority } from '#extension/retry-priority.ts';
 import type { RuntimeFraction } from '#extension/runtime.ts';
 import type { StreamInfo } from '#extension/stream-info.ts';
 import type { HeaderMap } from '#http/header-map.ts';
@@ -188,6 +189,8 @@ export interface RetryPolicy {
   readonly resetMaxIntervalMs: number;
   readonly hostSelectionMaxAttempts: number;
   readonly hostPredicates: readonly RetryHostPredicate[];
+  /** Null: retries go to the same priorities. */
+  readonly retryPriority: (() => RetryPriority) | null;
   readonly refreshClusterOnRetry: boolean;
 }
 

@@ -9,6 +9,7 @@ import type { Uint64 } from '#base/uint64.ts';
 import type { CookieSetter } from '#extension/hash-policy.ts';
 import type { PickContext } from '#extension/load-balancer.ts';
 import { ResponseFlag } from '#extension/response-flag.ts';
+import type { RetryPriority } from '#extension/retry-priority.ts';
 import type { StreamInfo } from '#extension/stream-info.ts';
 import { addBytes, noByteCounts } from '#http/byte-counts.ts';
 import { ResetReason, type StreamEncoder } from '#http/codec.ts';
@@ -44,6 +45,7 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
   route: RouteEntry | undefined = undefined;
   random: number;
   refusals = 0;
+  retryPriority: RetryPriority | undefined = undefined;
   metadataMatch: Readonly<Record<string, unknown>> | undefined = undefined;
   requestHeaders: HeaderMap | undefined = undefined;
   requestTrailers: HeaderMap | undefined = undefined;
@@ -166,6 +168,7 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
       cluster,
       this.#groups,
     );
+    if (this.#retry !== undefined) this.retryPriority = this.#retry.priority;
     const alt = headers.get('x-envoy-upstream-alt-stat-name');
     if (alt !== undefined) {
       this.#altStatName = alt;

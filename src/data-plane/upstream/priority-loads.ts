@@ -1,6 +1,6 @@
 // How much of a cluster's requests each priority gets, and which of them are in panic: Envoy's arithmetic. Worked out when hosts
 // have changed.
-import type { HostSet } from '#extension/load-balancer.ts';
+import type { HostSet, PriorityShares } from '#extension/load-balancer.ts';
 
 export interface PriorityLoad {
   readonly set: HostSet;
@@ -10,13 +10,21 @@ export interface PriorityLoad {
   isPanicking: boolean;
 }
 
-/** A priority counts as whole while `overprovisioningFactor` times its usable hosts are enough; what it lacks goes to the next. */
-export function distribute(priorities: readonly PriorityLoad[], panicThreshold: number): void {
-  const counted = ({ hosts, excluded }: HostSet) => hosts.length - excluded;
+const counted = ({ hosts, excluded }: HostSet) => hosts.length - excluded;
+
+/** How much of all requests each priority could take, in percent. */
+export function availabilityOf(sets: readonly HostSet[]): PriorityShares {
   const available = (usable: number, set: HostSet) =>
     counted(set) === 0 ? 0 : Math.min(100, Math.floor((set.overprovisioningFactor * usable) / counted(set)));
-  const healthy = priorities.map(({ set }) => available(set.healthy.length, set));
-  const degraded = priorities.map(({ set }) => available(set.degraded.length, set));
+  return {
+    healthy: sets.map((set) => available(set.healthy.length, set)),
+    degraded: sets.map((set) => available(set.degraded.length, set)),
+  };
+}
+
+/** A priority counts as whole while `overprovisioningFactor` times its usable hosts are enough; what it lacks goes to the next. */
+export function distribute(priorities: readonly PriorityLoad[], panicThreshold: number): void {
+  const { healthy, degraded } = availabilityOf(priorities.map(({ set }) => set));
   const total = Math.min(
     100,
     [...healthy, ...degraded].reduce((sum, it) => sum + it, 0),

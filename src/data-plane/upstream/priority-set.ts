@@ -8,11 +8,12 @@ import type {
   LoadBalancer,
   LoadBalancingPolicy,
   PickContext,
+  PriorityShares,
 } from '#extension/load-balancer.ts';
 import type { Runtime } from '#extension/runtime.ts';
 import type { ClusterConfig } from './cluster-config.ts';
 import type { ClusterStats } from './cluster-stats.ts';
-import { distribute, type PriorityLoad } from './priority-loads.ts';
+import { availabilityOf, distribute, type PriorityLoad } from './priority-loads.ts';
 
 type Settings = Pick<ClusterConfig, 'healthyPanicPercent' | 'weighsLocalities'>;
 
@@ -40,6 +41,7 @@ export class PrioritySet implements LoadBalancer {
   readonly #stats: Pick<ClusterStats, 'lbHealthyPanic'>;
   readonly #runtime: Runtime;
   #priorities: readonly Priority[] = [];
+  #availability: PriorityShares = { healthy: [], degraded: [] };
 
   constructor(
     policy: LoadBalancingPolicy,
@@ -55,6 +57,7 @@ export class PrioritySet implements LoadBalancer {
   }
 
   update(sets: readonly HostSet[]): void {
+    this.#availability = availabilityOf(sets);
     this.#priorities = sets.map((set) => ({
       set,
       healthy: this.#source(set, set.healthy),
@@ -74,6 +77,9 @@ export class PrioritySet implements LoadBalancer {
     const priorities = this.#priorities;
     // Other bits than those by which a policy chooses.
     let share = ((context.random >>> 16) % 100) + 1;
+    const { retryPriority } = context;
+    const others = retryPriority === undefined ? undefined : retryPriority.shares(this.#availability);
+    if (others !== undefined) return this.#pickOf(others, share, context);
     for (let i = 0; i < priorities.length; i++) {
       share -= priorities[i]!.healthyLoad;
       if (share <= 0) return this.#from(priorities[i]!, priorities[i]!.healthy, context);
@@ -81,6 +87,20 @@ export class PrioritySet implements LoadBalancer {
     for (let i = 0; i < priorities.length; i++) {
       share -= priorities[i]!.degradedLoad;
       if (share <= 0) return this.#from(priorities[i]!, priorities[i]!.degraded, context);
+    }
+    return undefined;
+  }
+
+  #pickOf({ healthy, degraded }: PriorityShares, share: number, context: PickContext): Host | undefined {
+    const priorities = this.#priorities;
+    let left = share;
+    for (let i = 0; i < priorities.length; i++) {
+      left -= healthy[i] ?? 0;
+      if (left <= 0) return this.#from(priorities[i]!, priorities[i]!.healthy, context);
+    }
+    for (let i = 0; i < priorities.length; i++) {
+      left -= degraded[i] ?? 0;
+      if (left <= 0) return this.#from(priorities[i]!, priorities[i]!.degraded, context);
     }
     return undefined;
   }
