@@ -43,7 +43,7 @@ async function follow(t: TestContext, path: string) {
   const unknownFields = store.root.counter('unknown_fields');
   const context = { options: {}, unknownFields, proxy: () => ({ bootstrap: {}, clusters: [] }) };
   const secrets = new FileSecrets(
-    [{ key: 'k', name: 'front', source: { path, watchedDirectory: '' } }],
+    [{ key: 'k', name: 'front', source: { path, watchedDirectory: '' }, isCertificate: true }],
     store.root,
     context,
     (_, it) => {
@@ -110,9 +110,25 @@ test('finds static secrets and the files that TLS contexts name', () => {
     [['ca', 'validation']],
   );
   assert.deepEqual(
-    files.map(({ name, source }) => ({ name, source })),
-    [{ name: 'client', source: { path: '/etc/sds.yaml', watchedDirectory: '/etc/certs' } }],
+    files.map(({ name, source, isCertificate }) => ({ name, source, isCertificate })),
+    [
+      {
+        name: 'client',
+        source: { path: '/etc/sds.yaml', watchedDirectory: '/etc/certs' },
+        isCertificate: true,
+      },
+    ],
   );
+});
+
+test('a validation context is no certificate', async (t) => {
+  const path = join(folder(t), 'sds.json');
+  sds(path, { validation_context: { trusted_ca: { filename: certificatePath('ca') } } });
+  const { secrets, next, count } = await follow(t, path);
+  assert.equal(count('update_rejected'), 1);
+  assert.deepEqual([...secrets.current()], []);
+  sds(path, { tls_certificate: certificateFiles('client') });
+  assert.equal(await next(), chain('client'));
 });
 
 test('follows the symlink swap of a Kubernetes volume', async (t) => {

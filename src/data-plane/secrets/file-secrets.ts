@@ -114,6 +114,7 @@ export class FileSecret implements SubscriptionOwner {
   message: Secret | undefined = undefined;
   version = 'uninitialized';
   updatedMs: number = Date.now();
+  readonly #isCertificate: boolean;
   readonly #onSecret: (secret: SecretData) => void;
   readonly #subscription: FileSubscription;
   readonly #rotationFailed: Counter;
@@ -125,12 +126,13 @@ export class FileSecret implements SubscriptionOwner {
   #retryMs = firstRetryMs;
 
   constructor(
-    { name, source }: SecretFile,
+    { name, source, isCertificate }: SecretFile,
     scope: Scope,
     context: FileSourceContext,
     onSecret: (secret: SecretData) => void,
   ) {
     this.name = name;
+    this.#isCertificate = isCertificate;
     this.#onSecret = onSecret;
     const own = scope.scope(`sds.${name}`);
     this.#rotationFailed = own.counter('key_rotation_failed');
@@ -150,6 +152,9 @@ export class FileSecret implements SubscriptionOwner {
     const message = resource.message as Secret;
     if (message.name !== this.name)
       return this.#refuse(`Unexpected SDS secret (expecting ${this.name}): ${message.name}`);
+    // What is missing, to Envoy, in a certificate that is none.
+    if (this.#isCertificate && message.tls_certificate === undefined)
+      return 'Failed to load incomplete private key from path: ';
     this.#latest = { message, version };
     this.#watch(directoriesOf(message));
     const before = resource.at.problems.length;

@@ -21,6 +21,8 @@ export interface SecretFile {
   readonly key: string;
   readonly name: string;
   readonly source: FileSourceConfig;
+  /** It is used as a certificate. */
+  readonly isCertificate: boolean;
 }
 
 interface TlsContext {
@@ -42,7 +44,9 @@ export function secretFiles(config: unknown): SecretFile[] {
   const files = new Map<string, SecretFile>();
   visitPacked(config, (type, value) => {
     if (!/\.(Down|Up)streamTlsContext$/.test(type)) return;
-    for (const reference of references(value as TlsContext)) {
+    const context = value as TlsContext;
+    const certificates = context.common_tls_context?.tls_certificate_sds_secret_configs ?? [];
+    for (const reference of [...certificates, ...otherReferences(context)]) {
       const { sds_config } = reference;
       const path = sds_config?.path_config_source?.path ?? sds_config?.path;
       if (path === undefined) continue;
@@ -51,18 +55,18 @@ export function secretFiles(config: unknown): SecretFile[] {
         key,
         name: reference.name,
         source: { path, watchedDirectory: sds_config?.path_config_source?.watched_directory?.path ?? '' },
+        isCertificate: certificates.includes(reference) || files.get(key)?.isCertificate === true,
       });
     }
   });
   return [...files.values()];
 }
 
-function references({
+function otherReferences({
   common_tls_context: common,
   session_ticket_keys_sds_secret_config: keys,
 }: TlsContext): SdsSecretConfig[] {
   const all = [
-    ...(common?.tls_certificate_sds_secret_configs ?? []),
     common?.validation_context_sds_secret_config,
     common?.combined_validation_context?.validation_context_sds_secret_config,
     keys,
