@@ -92,6 +92,8 @@ const retries = (policy: object) => ({
 });
 
 const routes: Readonly<Record<string, object>> = {
+  moved: { cluster: 'up', internal_redirect_policy: {} },
+  limited: { cluster: 'up', max_stream_duration: { max_stream_duration: '0.2s' } },
   plain: { cluster: 'up' },
   retried: { cluster: 'up', retry_policy: retries({ retry_on: '5xx,reset' }) },
   timed: { cluster: 'up', timeout: '0.2s' },
@@ -134,6 +136,7 @@ const yaml = (upstream: number, second: number, options: object) =>
                   stat_prefix: 'edge',
                   // Random ones differ in length as HPACK writes them.
                   generate_request_id: false,
+                  upgrade_configs: [{ upgrade_type: 'websocket' }],
                   access_log: accessLog(
                     'log',
                     '%ACCESS_LOG_TYPE%|%REQ(:PATH)%|%RESPONSE_CODE%|%RESPONSE_FLAGS%|%UPSTREAM_REQUEST_ATTEMPT_COUNT%|%UPSTREAM_HOST%|%BYTES_SENT%',
@@ -227,7 +230,8 @@ const answer: RequestListener = (request, response) => {
   request.resume();
   request.on('end', () => {
     const status = Number(step);
-    if (status > 0) response.writeHead(status, { 'x-a': step, 'content-length': 4 }).end('body');
+    if (status === 302) response.writeHead(302, { location: 'http://a/plain/200' }).end();
+    else if (status > 0) response.writeHead(status, { 'x-a': step, 'content-length': 4 }).end('body');
     else if (step === 'reset') response.destroy();
     else if (step === 'late')
       response.writeHead(200, { 'x-a': step }).write('some', () => setTimeout(() => response.destroy(), 20));
@@ -251,6 +255,15 @@ async function listen(t: TestContext, server: Server): Promise<number> {
 async function http1(t: TestContext): Promise<number> {
   const server = createServer(answer);
   t.after(() => server.closeAllConnections());
+  server.on('upgrade', (request, socket) => {
+    socket.on('error', () => {});
+    const status = request.url!.slice(-3);
+    if (status !== '101') socket.end(`HTTP/1.1 ${status} no\r\ncontent-length: 2\r\n\r\nno`);
+    else {
+      socket.write('HTTP/1.1 101 yes\r\nconnection: upgrade\r\nupgrade: websocket\r\nx-a: b\r\n\r\n');
+      setTimeout(() => socket.end('bytes'), 50);
+    }
+  });
   return listen(t, server);
 }
 
@@ -263,6 +276,9 @@ async function http2(t: TestContext): Promise<number> {
 const get = (path: string) => `GET ${path} HTTP/1.1\r\nhost: a\r\n\r\n`;
 const post = (path: string, body: string, length = body.length) =>
   `POST ${path} HTTP/1.1\r\nhost: a\r\ncontent-length: ${length}\r\n\r\n${body}`;
+
+const websocket = (path: string) =>
+  `GET ${path} HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n`;
 
 const requests = [
   get('/plain/200'),
@@ -294,6 +310,12 @@ const requests = [
   get('/second/trailers'),
   get('/renamed/200'),
   get('/direct/200'),
+  websocket('/plain/101'),
+  websocket('/plain/403'),
+  websocket('/plain/200'),
+  get('/moved/302,200'),
+  get('/limited/never'),
+  get('/limited/halting'),
   get('/plain/gone'),
 ];
 

@@ -84,6 +84,12 @@ export class AttemptLog implements FormatContext, TimerOwner {
     this.responseHeaders = headers.clone();
   }
 
+  /** A WebSocket handshake that failed is no response. */
+  onRefusedHandshake(): void {
+    this.info.responseCode = 0;
+    this.responseHeaders = undefined;
+  }
+
   onResponseEnd(): void {
     this.info.upstream.lastRxByteMs = turnMs();
   }

@@ -257,8 +257,8 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
     this.#onRequestComplete();
   }
 
-  /** The stream is over, or answered by somebody else. */
-  abandon(): void {
+  /** The stream is over, or answered by the proxy. */
+  abandon(isLocalReply: boolean): void {
     if (this.isDone) return;
     this.isDone = true;
     this.#stopAwaiting?.();
@@ -270,18 +270,17 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
     this.#retry?.release();
     const attempt = this.#attempt;
     this.#attempt = undefined;
-    if (this.shared.upstreamLogs !== null) this.#holdLogs(attempt);
+    if (this.shared.upstreamLogs !== null && !isLocalReply) this.#holdLogs(attempt);
     this.#resetOthers(undefined);
     attempt?.reset();
   }
 
-  /** Attempts that end because the request has ended are logged behind it. */
+  /** Attempts that end because the client has gone are logged behind the request. */
   #holdLogs(attempt: UpstreamRequest | undefined): void {
-    const logs: AttemptLog[] = [];
+    const logs = (this.#heldLogs ??= []);
     const others = this.#others;
     if (others !== undefined) for (let i = 0; i < others.length; i++) keepLog(others[i]!, logs);
     if (attempt !== undefined) keepLog(attempt, logs);
-    this.#heldLogs = logs;
   }
 
   /** The request has been logged. */
@@ -608,6 +607,7 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
       this.#sendBody(attempt);
       return true;
     }
+    attempt.log?.onRefusedHandshake();
     this.stream.sendLocalReply(status, '', 'websocket_handshake_unsuccessful', -1, (reply) => {
       for (let i = 0; i < headers.list.length; i += 2) {
         const [name, value] = [headers.list[i]!, headers.list[i + 1]!];
@@ -671,6 +671,7 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
       canRedirectInternally(route.internalRedirectPolicy, status) &&
       setUpRedirect(this, route.internalRedirectPolicy, headers)
     ) {
+      if (attempt.log !== undefined) keepLog(attempt, (this.#heldLogs ??= []));
       this.#drop(attempt, endStream);
       info.responseCode = status;
       info.details = 'internal_redirect';

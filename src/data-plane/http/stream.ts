@@ -654,7 +654,7 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
       return;
     }
     this.manager.shared.stats.rsTooLarge.value++;
-    this.router.abandon();
+    this.router.abandon(true);
     this.#encodeHolds = undefined;
     this.sendLocalReply(500, 'Internal Server Error', 'response_payload_too_large');
   }
@@ -722,7 +722,7 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
     }
     if (!this.requestEnded) {
       this.manager.shared.stats.downstreamRqRxReset.value++;
-      this.router.abandon();
+      this.router.abandon(false);
       this.#destroy();
       this.encoder.reset(ResetReason.LocalReset);
       return;
@@ -743,6 +743,7 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
     this.info.details = details;
     if (status === 400 && !this.manager.shared.config.http1StreamErrors) this.closesConnection = true;
     if (this.responseStarted) {
+      this.router.abandon(true);
       this.resetStream(details);
       return;
     }
@@ -777,7 +778,7 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
     this.isLocalReply = true;
     this.#decodeHolds = undefined;
     this.#encodeHolds = undefined;
-    this.router.abandon();
+    this.router.abandon(true);
   }
 
   resetStream(details: string): void {
@@ -786,7 +787,7 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
     const { stats } = this.manager.shared;
     stats.downstreamRqTxReset.value++;
     stats.downstreamRqRxReset.value++;
-    this.router.abandon();
+    this.router.abandon(false);
     const { encoder, manager } = this;
     this.#destroy();
     encoder.reset(ResetReason.LocalReset);
@@ -1051,7 +1052,7 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
     timers.cancel(this.#idleTimer);
     const others = this.#otherTimers;
     if (others !== undefined) for (let i = 0; i < others.length; i++) timers.cancel(others[i]!);
-    this.router.abandon();
+    this.router.abandon(false);
     info.endMs = turnMs();
     info.flags |= this.flagsAtEnd;
     if (this.isUpgrade) manager.shared.stats.downstreamCxUpgradesActive.value--;
