@@ -517,6 +517,8 @@ function yaml(folder: string, ports: readonly number[]): string {
   const address = (port: number) => ({ socket_address: { address: '127.0.0.1', port_value: port } });
   return JSON.stringify({
     admin: { address: address(ports[0]!) },
+    // Histograms change when they are flushed: not while this lasts.
+    stats_flush_interval: '299s',
     static_resources: {
       listeners: Object.entries(listeners).map(([name, listener], i) => ({
         name,
