@@ -5,7 +5,7 @@ import { Agent, createServer, get } from 'node:http';
 import { type TestContext, test } from 'node:test';
 import { missing } from '#testing/peers.ts';
 import { expectSame, type Side } from './side-by-side.ts';
-import { frontYaml, type } from './side-by-side-configuration.ts';
+import { frontYaml, loadBalancing } from './side-by-side-configuration.ts';
 
 const requests = 600;
 /** Of all requests: five standard deviations of a share of a half. */
@@ -45,21 +45,6 @@ function assignment(name: string, groups: readonly Endpoints[], policy: object =
 
 const [up, down, half] = ['HEALTHY', 'UNHEALTHY', 'DEGRADED'];
 const byLocality = { common_lb_config: { locality_weighted_lb_config: {} } };
-const policy = (name: string, message: string, config: object) => ({
-  load_balancing_policy: {
-    policies: [
-      {
-        typed_extension_config: {
-          name,
-          typed_config: {
-            '@type': type(`extensions.load_balancing_policies.${name}.v3.${message}`),
-            ...config,
-          },
-        },
-      },
-    ],
-  },
-});
 const localityWeighted = { locality_lb_config: { locality_weighted_lb_config: {} } };
 const twoLocalities: readonly Endpoints[] = [
   { locality: 'a', localityWeight: 3 },
@@ -77,17 +62,20 @@ const clusters: Readonly<Record<string, object>> = {
     ...assignment('c', [{ weights: [1, 3] }]),
   },
   'least-request-scan': {
-    ...policy('least_request', 'LeastRequest', { selection_method: 'FULL_SCAN' }),
+    ...loadBalancing('least_request', 'LeastRequest', { selection_method: 'FULL_SCAN' }),
     ...assignment('c', [{ weights: [1, 1] }]),
   },
   random: { lb_policy: 'RANDOM', ...assignment('c', [{ weights: [1, 9] }]) },
   localities: { ...byLocality, ...assignment('c', twoLocalities) },
   'localities-without-weights': assignment('c', twoLocalities),
   'localities-typed': {
-    ...policy('round_robin', 'RoundRobin', localityWeighted),
+    ...loadBalancing('round_robin', 'RoundRobin', localityWeighted),
     ...assignment('c', twoLocalities),
   },
-  'localities-random': { ...policy('random', 'Random', localityWeighted), ...assignment('c', twoLocalities) },
+  'localities-random': {
+    ...loadBalancing('random', 'Random', localityWeighted),
+    ...assignment('c', twoLocalities),
+  },
   'localities-that-lack': {
     ...byLocality,
     ...assignment('c', [

@@ -8,7 +8,7 @@ import { type TestContext, test } from 'node:test';
 import { xxHash64Of } from '#base/xxhash64.ts';
 import { missing } from '#testing/peers.ts';
 import { expectSame, type Side } from './side-by-side.ts';
-import { frontYaml as front, type, typed } from './side-by-side-configuration.ts';
+import { frontYaml as front, loadBalancing, type, typed } from './side-by-side-configuration.ts';
 
 /** Connections end when they are told to. */
 function frontYaml(
@@ -51,22 +51,6 @@ function assignment(port: number, groups: readonly Endpoints[], order: readonly 
   }));
   return { cluster_name: 'c', endpoints };
 }
-
-const policy = (name: string, message: string, config: object) => ({
-  load_balancing_policy: {
-    policies: [
-      {
-        typed_extension_config: {
-          name,
-          typed_config: {
-            '@type': type(`extensions.load_balancing_policies.${name}.v3.${message}`),
-            ...config,
-          },
-        },
-      },
-    ],
-  },
-});
 
 const [up, down, half] = ['HEALTHY', 'UNHEALTHY', 'DEGRADED'];
 const ring = { lb_policy: 'RING_HASH' };
@@ -113,7 +97,7 @@ const clusters: Readonly<Record<string, Case>> = {
   'ring-fail-over': [ring, [{ health: [down!, down!] }, { priority: 1, weights: [1, 2, 3] }]],
   'ring-keys': [ring, [{ weights: [1, 2, 1], keys: ['one', 'zwei', 'trois é'] }]],
   'ring-typed': [
-    policy('ring_hash', 'RingHash', {
+    loadBalancing('ring_hash', 'RingHash', {
       minimum_ring_size: 100,
       hash_function: 'XX_HASH',
       ...localityWeighted,
@@ -121,11 +105,13 @@ const clusters: Readonly<Record<string, Case>> = {
     localities,
   ],
   'ring-typed-hostnames': [
-    policy('ring_hash', 'RingHash', { consistent_hashing_lb_config: { use_hostname_for_hashing: true } }),
+    loadBalancing('ring_hash', 'RingHash', {
+      consistent_hashing_lb_config: { use_hostname_for_hashing: true },
+    }),
     [{ weights: [1, 2, 3], hostnames: ['a.example', 'b.example', 'c.example'] }],
   ],
   'ring-typed-old-hostnames': [
-    policy('ring_hash', 'RingHash', { use_hostname_for_hashing: true }),
+    loadBalancing('ring_hash', 'RingHash', { use_hostname_for_hashing: true }),
     [{ weights: [1, 2, 3], hostnames: ['a.example', 'b.example', 'c.example'] }],
   ],
   'ring-one': [ring, [{ weights: [4] }]],
@@ -152,7 +138,7 @@ const clusters: Readonly<Record<string, Case>> = {
   'maglev-localities': [{ ...maglev, ...byLocality }, localities],
   'maglev-priorities': [maglev, priorities],
   'maglev-keys': [maglev, [{ weights: [1, 2, 1], keys: ['one', 'zwei', 'trois é'] }]],
-  'maglev-typed': [policy('maglev', 'Maglev', { table_size: 101, ...localityWeighted }), localities],
+  'maglev-typed': [loadBalancing('maglev', 'Maglev', { table_size: 101, ...localityWeighted }), localities],
 };
 
 /** Envoy stops reading requests of a connection behind the second one that it answers itself. */
@@ -207,7 +193,7 @@ const rewrite = (regex: string, substitution: string) => ({
 });
 const keyed = (headers: NonNullable<Request['headers']>, path = '/') => ({ path, headers });
 const own = (hash_policy: readonly object[]) =>
-  policy('ring_hash', 'RingHash', { consistent_hashing_lb_config: { hash_policy } });
+  loadBalancing('ring_hash', 'RingHash', { consistent_hashing_lb_config: { hash_policy } });
 const several = ['one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight'];
 
 interface Policies {
@@ -501,10 +487,10 @@ test('a host with more than its share passes requests on to the hosts that Envoy
     ring: [{ ...ring, ...bounded(120) }, [{ weights: [1, 1, 1, 1, 1] }]],
     maglev: [{ ...maglev, ...bounded(150) }, [{ weights: [1, 2, 3, 4] }]],
     typed: [
-      policy('maglev', 'Maglev', { consistent_hashing_lb_config: { hash_balance_factor: 101 } }),
+      loadBalancing('maglev', 'Maglev', { consistent_hashing_lb_config: { hash_balance_factor: 101 } }),
       [{ weights: [5, 1, 1, 1, 1] }],
     ],
-    old: [policy('ring_hash', 'RingHash', { hash_balance_factor: 200 }), three],
+    old: [loadBalancing('ring_hash', 'RingHash', { hash_balance_factor: 200 }), three],
   };
   const yaml = frontYaml(
     Object.keys(cases).map((name) => ({

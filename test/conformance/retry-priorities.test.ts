@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { missing } from '#testing/peers.ts';
 import { expectSame } from './side-by-side.ts';
-import { accessLog, address, type, typed } from './side-by-side-configuration.ts';
+import { accessLog, address, connectionManager, type } from './side-by-side-configuration.ts';
 
 /** The health of the hosts of each priority. */
 const priorities: Readonly<Record<string, readonly (readonly string[])[]>> = {
@@ -66,43 +66,41 @@ const yaml = JSON.stringify({
         filter_chains: [
           {
             filters: [
-              typed('extensions.filters.network.http_connection_manager.v3.HttpConnectionManager', {
-                stat_prefix: 'edge',
-                route_config: {
-                  virtual_hosts: [
-                    {
-                      name: 'all',
-                      domains: ['*'],
-                      routes: cases.map((it) => ({
-                        match: { prefix: pathOf(it) },
-                        route: {
-                          cluster: clusterOf(it),
-                          retry_policy: {
-                            retry_on: 'connect-failure',
-                            num_retries: 7,
-                            retry_back_off: { base_interval: '0.001s', max_interval: '0.001s' },
-                            retry_priority: {
-                              name: 'envoy.retry_priorities.previous_priorities',
-                              typed_config: {
-                                '@type': type(
-                                  'extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig',
-                                ),
-                                update_frequency: policies[it.policy]!.update_frequency,
+              connectionManager(
+                {
+                  route_config: {
+                    virtual_hosts: [
+                      {
+                        name: 'all',
+                        domains: ['*'],
+                        routes: cases.map((it) => ({
+                          match: { prefix: pathOf(it) },
+                          route: {
+                            cluster: clusterOf(it),
+                            retry_policy: {
+                              retry_on: 'connect-failure',
+                              num_retries: 7,
+                              retry_back_off: { base_interval: '0.001s', max_interval: '0.001s' },
+                              retry_priority: {
+                                name: 'envoy.retry_priorities.previous_priorities',
+                                typed_config: {
+                                  '@type': type(
+                                    'extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig',
+                                  ),
+                                  update_frequency: policies[it.policy]!.update_frequency,
+                                },
                               },
+                              ...policies[it.policy]!.more,
                             },
-                            ...policies[it.policy]!.more,
                           },
-                        },
-                      })),
-                    },
-                  ],
+                        })),
+                      },
+                    ],
+                  },
                 },
-                http_filters: [
-                  typed('extensions.filters.http.router.v3.Router', {
-                    upstream_log: accessLog('log', '%REQ(:PATH)% %UPSTREAM_HOST%'),
-                  }),
-                ],
-              }),
+                [],
+                { upstream_log: accessLog('log', '%REQ(:PATH)% %UPSTREAM_HOST%') },
+              ),
             ],
           },
         ],

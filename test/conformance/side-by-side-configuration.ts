@@ -10,12 +10,25 @@ export const typed = (name: string, config: object = {}) => ({
   typed_config: { '@type': type(name), ...config },
 });
 
+/** One of the `policies` of a load balancing policy. */
+export const typedPolicy = (name: string, message: string, config: object = {}) => ({
+  typed_extension_config: {
+    name,
+    typed_config: { '@type': type(`extensions.load_balancing_policies.${name}.v3.${message}`), ...config },
+  },
+});
+
+/** Of a cluster. */
+export const loadBalancing = (name: string, message: string, config: object = {}) => ({
+  load_balancing_policy: { policies: [typedPolicy(name, message, config)] },
+});
+
 /** A connection manager without filters but `filters` and the router. */
-export const connectionManager = (config: object, filters: readonly object[] = []) =>
+export const connectionManager = (config: object, filters: readonly object[] = [], router: object = {}) =>
   typed('extensions.filters.network.http_connection_manager.v3.HttpConnectionManager', {
     stat_prefix: 'edge',
     ...config,
-    http_filters: [...filters, typed('extensions.filters.http.router.v3.Router')],
+    http_filters: [...filters, typed('extensions.filters.http.router.v3.Router', router)],
   });
 
 /** Access loggers that write lines of a format into a file of the proxy's folder. */

@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { missing } from '#testing/peers.ts';
 import { expectSame, type Side } from './side-by-side.ts';
-import { frontYaml, type } from './side-by-side-configuration.ts';
+import { frontYaml, loadBalancing, type, typedPolicy } from './side-by-side-configuration.ts';
 
 type Labels = Readonly<Record<string, unknown>>;
 
@@ -47,40 +47,11 @@ const usual = selectors(
   { keys: ['nested'] },
 );
 const subset = (config: object) => ({ lb_subset_config: config });
-const typedSubset = (config: object) => ({
-  load_balancing_policy: {
-    policies: [
-      {
-        typed_extension_config: {
-          name: 'subset',
-          typed_config: {
-            '@type': type('extensions.load_balancing_policies.subset.v3.Subset'),
-            subset_lb_policy: {
-              policies: [
-                {
-                  typed_extension_config: {
-                    name: 'rr',
-                    typed_config: {
-                      '@type': type('extensions.load_balancing_policies.round_robin.v3.RoundRobin'),
-                    },
-                  },
-                },
-              ],
-            },
-            ...config,
-          },
-        },
-      },
-    ],
-  },
-});
-
-const typedPolicy = (name: string, message: string, config: object = {}) => ({
-  typed_extension_config: {
-    name,
-    typed_config: { '@type': type(`extensions.load_balancing_policies.${name}.v3.${message}`), ...config },
-  },
-});
+const typedSubset = (config: object) =>
+  loadBalancing('subset', 'Subset', {
+    subset_lb_policy: { policies: [typedPolicy('round_robin', 'RoundRobin')] },
+    ...config,
+  });
 
 const clusters: Readonly<Record<string, object>> = {
   none: subset({ fallback_policy: 'NO_FALLBACK', ...usual }),

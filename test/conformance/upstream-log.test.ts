@@ -8,7 +8,7 @@ import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { missing } from '#testing/peers.ts';
 import { expectSame, type Side } from './side-by-side.ts';
-import { accessLog, address, endpoint, type, typed } from './side-by-side-configuration.ts';
+import { accessLog, address, connectionManager, endpoint, type } from './side-by-side-configuration.ts';
 
 const operators = [
   'REQ(:METHOD)',
@@ -132,42 +132,39 @@ const yaml = (upstream: number, second: number, options: object) =>
           filter_chains: [
             {
               filters: [
-                typed('extensions.filters.network.http_connection_manager.v3.HttpConnectionManager', {
-                  stat_prefix: 'edge',
-                  // Random ones differ in length as HPACK writes them.
-                  generate_request_id: false,
-                  upgrade_configs: [{ upgrade_type: 'websocket' }],
-                  access_log: accessLog(
-                    'log',
-                    '%ACCESS_LOG_TYPE%|%REQ(:PATH)%|%RESPONSE_CODE%|%RESPONSE_FLAGS%|%UPSTREAM_REQUEST_ATTEMPT_COUNT%|%UPSTREAM_HOST%|%BYTES_SENT%',
-                  ),
-                  route_config: {
-                    virtual_hosts: [
-                      {
-                        name: 'all',
-                        domains: ['*'],
-                        include_request_attempt_count: true,
-                        metadata,
-                        routes: [
-                          ...Object.entries(routes).map(([name, route]) => ({
-                            name,
-                            match: { prefix: `/${name}/` },
-                            route,
-                            metadata,
-                            response_headers_to_add: [{ header: { key: 'x-added', value: 'y' } }],
-                          })),
-                          { match: { prefix: '/direct/' }, direct_response: { status: 200 } },
-                        ],
-                      },
-                    ],
+                connectionManager(
+                  {
+                    // Random ones differ in length as HPACK writes them.
+                    generate_request_id: false,
+                    upgrade_configs: [{ upgrade_type: 'websocket' }],
+                    access_log: accessLog(
+                      'log',
+                      '%ACCESS_LOG_TYPE%|%REQ(:PATH)%|%RESPONSE_CODE%|%RESPONSE_FLAGS%|%UPSTREAM_REQUEST_ATTEMPT_COUNT%|%UPSTREAM_HOST%|%BYTES_SENT%',
+                    ),
+                    route_config: {
+                      virtual_hosts: [
+                        {
+                          name: 'all',
+                          domains: ['*'],
+                          include_request_attempt_count: true,
+                          metadata,
+                          routes: [
+                            ...Object.entries(routes).map(([name, route]) => ({
+                              name,
+                              match: { prefix: `/${name}/` },
+                              route,
+                              metadata,
+                              response_headers_to_add: [{ header: { key: 'x-added', value: 'y' } }],
+                            })),
+                            { match: { prefix: '/direct/' }, direct_response: { status: 200 } },
+                          ],
+                        },
+                      ],
+                    },
                   },
-                  http_filters: [
-                    typed('extensions.filters.http.router.v3.Router', {
-                      upstream_log: accessLog('log', format),
-                      upstream_log_options: options,
-                    }),
-                  ],
-                }),
+                  [],
+                  { upstream_log: accessLog('log', format), upstream_log_options: options },
+                ),
               ],
             },
           ],
