@@ -7,53 +7,26 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { missing } from '#testing/peers.ts';
 import { expectSame, type Side } from './side-by-side.ts';
-import { accessLog, address, connectionManager, endpoint } from './side-by-side-configuration.ts';
+import { accessLog, endpoint, frontYaml } from './side-by-side-configuration.ts';
 
 const format =
   '%ACCESS_LOG_TYPE% %REQ(:PATH)% %REQ(X-FORWARDED-PROTO)% %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %UPSTREAM_CLUSTER% %ROUTE_NAME% %RESP(X-A)%';
 
 const yaml = (upstream: number) =>
-  JSON.stringify({
-    admin: { address: address(21001) },
-    static_resources: {
-      listeners: [
-        {
-          name: 'edge',
-          address: address(21000),
-          filter_chains: [
-            {
-              filters: [
-                connectionManager({
-                  upgrade_configs: [{ upgrade_type: 'websocket' }],
-                  access_log: accessLog('requests.log', format),
-                  access_log_options: {
-                    flush_access_log_on_new_request: true,
-                    flush_log_on_tunnel_successfully_established: true,
-                    access_log_flush_interval: '0.1s',
-                  },
-                  route_config: {
-                    virtual_hosts: [
-                      {
-                        name: 'all',
-                        domains: ['*'],
-                        routes: [{ name: 'there', match: { prefix: '/there' }, route: { cluster: 'up' } }],
-                      },
-                    ],
-                  },
-                }),
-              ],
-            },
-          ],
-        },
-      ],
-      clusters: [
-        {
-          name: 'up',
-          load_assignment: endpoint('up', upstream),
-        },
-      ],
+  frontYaml(
+    [{ name: 'there', match: { prefix: '/there' }, route: { cluster: 'up' } }],
+    [{ name: 'up', load_assignment: endpoint('up', upstream) }],
+    {},
+    {
+      upgrade_configs: [{ upgrade_type: 'websocket' }],
+      access_log: accessLog('requests.log', format),
+      access_log_options: {
+        flush_access_log_on_new_request: true,
+        flush_log_on_tunnel_successfully_established: true,
+        access_log_flush_interval: '0.1s',
+      },
     },
-  });
+  );
 
 const requests = {
   plain: 'GET /there HTTP/1.1\r\nhost: a\r\n\r\n',
