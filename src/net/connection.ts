@@ -246,6 +246,11 @@ export class Connection implements ByteSink {
     return true;
   }
 
+  /** What the handshake agreed on; empty on plaintext. */
+  get applicationProtocol(): string {
+    return (this.socket as Partial<TLSSocket>).alpnProtocol || '';
+  }
+
   get pendingBytes(): number {
     return this.#bufferedBytes + this.socket.writableLength;
   }

@@ -78,7 +78,7 @@ export class HttpProbe implements Probe, CheckClientOwner, StreamDecoder {
 
   newCodec(connection: Connection, owner: ClientCodecOwner): ClientCodec {
     const { usesAlpn, isHttp2 } = this.#shared.config;
-    const alpn = usesAlpn ? this.#connections.negotiated(connection) : '';
+    const alpn = usesAlpn ? connection.applicationProtocol : '';
     return this.#connections.newCodec(connection, owner, alpn === '' ? isHttp2 : alpn === 'h2');
   }
 

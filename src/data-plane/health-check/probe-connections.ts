@@ -1,6 +1,5 @@
 // How the checks of one host open connections and speak on them.
 import { systemClock } from '#base/clock.ts';
-import type { TLSSocket } from 'node:tls';
 import type { TimerWheel } from '#base/timer-wheel.ts';
 import type { FormatContext } from '#extension/formatter.ts';
 import type { Registry } from '#extension/registry.ts';
@@ -93,11 +92,6 @@ export class ProbeConnections {
     }
     const counts = http1Counts(scope.scope('http1'));
     return new H1ClientCodec(owner, connection, { ...config.http.http1, ignoresUpgrade: undefined, counts });
-  }
-
-  /** What the handshake agreed on; empty on plaintext. */
-  negotiated({ socket }: Connection): string {
-    return (socket as Partial<TLSSocket>).alpnProtocol || '';
   }
 
   /** `configured`: by the check. */

@@ -405,7 +405,7 @@ export class ActiveListener implements InspectionOwner {
         // A transport that refuses its peer destroys the socket at the end of the handshake.
         if (connection.isClosed || tls.destroyed) return;
         info.tls = transport.tlsInfo(tls);
-        info.applicationProtocol = tls.alpnProtocol || '';
+        info.applicationProtocol = connection.applicationProtocol;
         accepted.endHandshake();
       });
     };

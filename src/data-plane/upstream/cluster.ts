@@ -30,8 +30,6 @@ export interface Dialer {
   http2(sink: ByteSink, owner: ClientCodecOwner): ClientCodec;
   /** For the health checks of the main thread. */
   reportImmediateFail(hostKey: string): void;
-  /** What the handshake agreed on; empty on plaintext. */
-  negotiated(connection: Connection): string;
 }
 
 /** The pool of raw connections, for the payload of a CONNECT; the others are `UpstreamProtocol`. */
@@ -169,7 +167,7 @@ export class Cluster {
 
   newCodec(connection: Connection, owner: ClientCodecOwner, protocol: number): ClientCodec {
     if (protocol === rawPool) return new TcpCodec(owner, connection);
-    const isHttp2 = protocol === 1 || (protocol === 2 && this.#dialer.negotiated(connection) === 'h2');
+    const isHttp2 = protocol === 1 || (protocol === 2 && connection.applicationProtocol === 'h2');
     return isHttp2 ? this.#dialer.http2(connection, owner) : this.#dialer.http1(connection, owner);
   }
 

@@ -1,6 +1,5 @@
 // Plain cluster -> the cluster of a worker, and its hosts as they come and go.
 
-import type { TLSSocket } from 'node:tls';
 import { turnClock } from '#base/clock.ts';
 import type { Takings } from '#base/takings.ts';
 import type { LoadBalancer, LoadBalancerExtension, Locality } from '#extension/load-balancer.ts';
@@ -70,7 +69,6 @@ export function prepareCluster(
       return new H2Session(undefined, owner, sink, config.http.http2, http2Stats(), worker.timers, turnClock);
     },
     reportImmediateFail: (key) => worker.reportImmediateFail(config.name, key),
-    negotiated: (connection) => (connection.socket as Partial<TLSSocket>).alpnProtocol || '',
   };
   const cluster = new Cluster(
     config,
