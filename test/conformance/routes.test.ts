@@ -212,8 +212,10 @@ function action(isTemplate: boolean): Json {
   if (chance(20)) made.cluster_not_found_response_code = pick(['NOT_FOUND', 'INTERNAL_SERVER_ERROR']);
   if (chance(25) && !isTemplate) made.prefix_rewrite = pick(['/', '/new', '/new/']);
   else if (chance(20)) made.regex_rewrite = substitutes();
-  const host = random(6);
+  const host = random(7);
   if (host === 0) made.host_rewrite_literal = 'literal.com';
+  else if (host === 3)
+    made.host_rewrite = pick(['made-%REQ(x-a)%.com', '%REQ(x-b)%', '%PROTOCOL%', 'plain.com']);
   else if (host === 1) made.host_rewrite_header = 'x-a';
   else if (host === 2)
     made.host_rewrite_path_regex = { pattern: { regex: '^/([^/]+).*$' }, substitution: 'h-\\1' };

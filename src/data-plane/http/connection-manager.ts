@@ -1,6 +1,7 @@
 // One downstream HTTP connection: its codec, its streams, its end. Step 4 of a request's way.
 import { type TimerOwner, WheelTimer } from '#base/timer-wheel.ts';
 import { turnMs } from '#base/turn.ts';
+import { AccessLogType } from '#extension/formatter.ts';
 import type { DownstreamConnection, NetworkFilter } from '#extension/network-filter.ts';
 import { NetworkFilterStatus } from '#extension/network-filter.ts';
 import { ResponseFlag } from '#extension/response-flag.ts';
@@ -369,6 +370,7 @@ export class ConnectionManager implements NetworkFilter, ServerCodecOwner, Timer
       shared.routeResolution.timeUs.record(Math.floor(stream.info.routeResolutionUs));
       shared.routeResolution.count.record(stream.info.routeResolutions);
     }
+    stream.logType = AccessLogType.DownstreamEnd;
     for (let i = 0; i < accessLogs.length; i++) accessLogs[i]!.log(stream);
     if (this.#isClosed) return;
     const { info } = stream;

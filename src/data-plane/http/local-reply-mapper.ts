@@ -50,7 +50,7 @@ export function parseLocalReply(message: LocalReplyConfig, at: ParseContext): Lo
         body:
           mapper.body === undefined
             ? undefined
-            : readDataSource(mapper.body, here.field('body'))?.toString('utf8'),
+            : readDataSource(mapper.body, here.field('body'))?.toString('latin1'),
         format:
           mapper.body_format_override === undefined
             ? undefined
@@ -104,7 +104,6 @@ export class ConfiguredLocalReply implements LocalReplyMapper {
     for (const mapper of this.#mappers) {
       if (!mapper.filter.passes(stream)) continue;
       if (mapper.body !== undefined) text = mapper.body;
-      info.localReplyBody = text;
       if (mapper.headers !== null) mapper.headers.apply(headers, stream);
       if (mapper.status !== 0) {
         headers.status = mapper.status;
@@ -114,7 +113,12 @@ export class ConfiguredLocalReply implements LocalReplyMapper {
       break;
     }
     this.contentType = format === undefined ? '' : format.contentType;
-    return format === undefined ? text : format.formatter.format(stream);
+    if (format === undefined) return text;
+    // Only the format of the body sees it: in mappers' headers and in an access log %LOCAL_REPLY_BODY% is empty.
+    info.localReplyBody = text;
+    const formatted = format.formatter.format(stream);
+    info.localReplyBody = '';
+    return formatted;
   }
 }
 

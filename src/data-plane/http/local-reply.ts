@@ -51,10 +51,7 @@ export function localReply(
   const typeBefore = headers.get('content-type') ?? '';
   if (mapper !== undefined) {
     stream.info.responseCode = status;
-    // Only local_reply_config sees it: in an access log %LOCAL_REPLY_BODY% is empty.
-    stream.info.localReplyBody = text;
     text = mapper.map(stream, headers, body);
-    stream.info.localReplyBody = '';
   }
   // A request that was refused before its headers were looked at may be gRPC as well.
   if (isGrpc(stream)) {

@@ -102,7 +102,8 @@ function parseForward(
       at.field('path_rewrite_policy'),
     ),
     formatRewrite: parseFormatRewrite(message.path_rewrite, at.field('path_rewrite')),
-    hostRewrite: latin1OfUtf8(message.host_rewrite_literal ?? message.host_rewrite ?? ''),
+    hostRewrite: latin1OfUtf8(message.host_rewrite_literal ?? ''),
+    hostRewriteFormat: parseFormatRewrite(message.host_rewrite, at.field('host_rewrite')),
     hostRewriteHeader: message.host_rewrite_header?.toLowerCase() ?? '',
     hostRewritePathRegex: parseSubstitute(
       message.host_rewrite_path_regex,

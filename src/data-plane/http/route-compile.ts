@@ -60,8 +60,10 @@ import { HeaderInput, QueryInput } from './route-matcher.ts';
 import {
   CompiledRedirect,
   CompiledRewrite,
+  FormatHostRewrite,
   FormatPathRewrite,
   HeaderHostRewrite,
+  type HostRewrite,
   LiteralHostRewrite,
   PathHostRewrite,
   type PathRewrite,
@@ -549,18 +551,17 @@ function compileRewrite(action: ForwardData, match: RouteMatchData): CompiledRew
     path = new RegexPathRewrite(sharedRegex(`^${template.regex}$`), parts);
   } else if (action.formatRewrite !== '')
     path = new FormatPathRewrite(compileFormat(action.formatRewrite, { omitEmptyValues: true }));
-  const host =
-    action.hostRewrite !== ''
-      ? new LiteralHostRewrite(action.hostRewrite)
-      : action.hostRewriteHeader !== ''
-        ? new HeaderHostRewrite(action.hostRewriteHeader)
-        : action.hostRewritePathRegex !== undefined
-          ? new PathHostRewrite(
-              sharedRegex(action.hostRewritePathRegex.regex),
-              parseSubstitution(action.hostRewritePathRegex.substitution),
-            )
-          : null;
+  const host = compileHostRewrite(action);
   return path === null && host === null ? null : new CompiledRewrite(path, host);
+}
+
+function compileHostRewrite(action: ForwardData): HostRewrite | null {
+  if (action.hostRewrite !== '') return new LiteralHostRewrite(action.hostRewrite);
+  if (action.hostRewriteFormat !== '') return new FormatHostRewrite(compileFormat(action.hostRewriteFormat));
+  if (action.hostRewriteHeader !== '') return new HeaderHostRewrite(action.hostRewriteHeader);
+  const { hostRewritePathRegex: ofPath } = action;
+  if (ofPath === undefined) return null;
+  return new PathHostRewrite(sharedRegex(ofPath.regex), parseSubstitution(ofPath.substitution));
 }
 
 function compileRedirect(data: RedirectData, match: RouteMatchData): CompiledRedirect {

@@ -159,6 +159,7 @@ export interface ForwardData {
   readonly templateRewrite: string;
   readonly formatRewrite: string;
   readonly hostRewrite: string;
+  readonly hostRewriteFormat: string;
   readonly hostRewriteHeader: string;
   readonly hostRewritePathRegex: RegexRewriteData | undefined;
   readonly autoHostRewrite: boolean;

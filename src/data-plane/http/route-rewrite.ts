@@ -119,7 +119,7 @@ export class FormatPathRewrite implements PathRewrite {
 
 export interface HostRewrite {
   /** Empty: leave it. */
-  rewrite(headers: HeaderMap): string;
+  rewrite(headers: HeaderMap, context: FormatContext): string;
 }
 
 export class LiteralHostRewrite implements HostRewrite {
@@ -131,6 +131,19 @@ export class LiteralHostRewrite implements HostRewrite {
 
   rewrite(): string {
     return this.#host;
+  }
+}
+
+/** `host_rewrite`: a format string makes the host. */
+export class FormatHostRewrite implements HostRewrite {
+  readonly #formatter: Formatter;
+
+  constructor(formatter: Formatter) {
+    this.#formatter = formatter;
+  }
+
+  rewrite(_headers: HeaderMap, context: FormatContext): string {
+    return this.#formatter.format(context);
   }
 }
 
@@ -174,8 +187,8 @@ export class CompiledRewrite implements RouteRewrite {
     return this.#path === null ? undefined : this.#path.rewrite(path, context);
   }
 
-  host(headers: HeaderMap): string {
-    return this.#host === null ? '' : this.#host.rewrite(headers);
+  host(headers: HeaderMap, context: FormatContext): string {
+    return this.#host === null ? '' : this.#host.rewrite(headers, context);
   }
 }
 

@@ -56,7 +56,7 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
   requestTrailers: HeaderMap | undefined = undefined;
   responseHeaders: HeaderMap | undefined = undefined;
   responseTrailers: HeaderMap | undefined = undefined;
-  logType: AccessLogType = AccessLogType.DownstreamEnd;
+  logType: AccessLogType = AccessLogType.NotSet;
   decoderBufferLimit: number;
   encoderBufferLimit: number;
   isHead = false;
@@ -1011,7 +1011,7 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
     const { accessLogs } = this.manager.shared;
     this.logType = type;
     for (let i = 0; i < accessLogs.length; i++) accessLogs[i]!.log(this);
-    this.logType = AccessLogType.DownstreamEnd;
+    this.logType = AccessLogType.NotSet;
   }
 
   // Helpers -----------------------------------------------------------------------------------------------------------------
