@@ -24,6 +24,7 @@ const hot: readonly string[] = [
   'src/base/mersenne-twister.ts',
   'src/base/truncate.ts',
   'src/base/turn.ts',
+  'src/base/utf8.ts',
   'src/http/header-map.ts',
   'src/http/header-field.ts',
   'src/http/header-validity.ts',

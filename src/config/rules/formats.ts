@@ -240,7 +240,7 @@ export function checkFormat(format: string, at: ParseContext, isDns = false): vo
         format,
         headerCommands.has(name) ? `write "%${name}(header-name)%"` : undefined,
       );
-    } else if (withoutParameters.has(name) && (parameters !== undefined || match[3] !== undefined)) {
+    } else if (withoutParameters.has(name) && (parameters || match[3] !== undefined)) {
       fail(
         at,
         `"${name}" takes no parameters and no length`,
@@ -280,7 +280,7 @@ function checkFilterState(parameters: string, format: string, at: ParseContext):
   const [key, how] = parameters.split(':');
   if (key === undefined || key === '') {
     fail(at, 'the key is missing', 'Invalid filter state configuration, key cannot be empty.', format);
-  } else if (how !== undefined && !['PLAIN', 'TYPED', 'FIELD'].includes(how)) {
+  } else if (how && !['PLAIN', 'TYPED', 'FIELD'].includes(how)) {
     fail(
       at,
       `"${how}" is none of PLAIN, TYPED, FIELD`,

@@ -39,7 +39,8 @@ export class MetadataMatcher {
 export function valueAt(from: unknown, path: readonly string[]): unknown {
   let value = from;
   for (let i = 0; i < path.length; i++) {
-    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, path[i]!)) return undefined;
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
+    if (!Object.hasOwn(value, path[i]!)) return undefined;
     value = (value as Record<string, unknown>)[path[i]!];
   }
   return value;

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { celProblem } from '#base/cel-problem.ts';
 import { ipOfAddress, ipVersion, maskedIp } from '#base/cidr.ts';
-import { utf8OfLatin1 } from '#base/utf8.ts';
+import { latin1OfUtf8, utf8OfLatin1 } from '#base/utf8.ts';
 import { headerField } from '#http/header-field.ts';
 import { headerBytes } from '#http/header-size.ts';
 import { celOptionsOfWords } from '../cel/cel-config.ts';
@@ -44,16 +44,32 @@ export function operator(
 ): Operator | Problem {
   const plain = plainCommands[command];
   if (plain !== undefined) {
-    if (argument !== undefined || maxLength >= 0)
-      return { problem: `${command} does not take any parameters or length` };
+    if (argument || maxLength >= 0) return { problem: `${command} does not take any parameters or length` };
+    if (command === 'ROUTE_RESOLUTION_TIME_US') routeResolutionTimes.areWanted = true;
     return plain;
   }
   if (Object.hasOwn(extensionCommands, command) && !extensions.includes(command)) return unknown(command);
   const make = parameterCommands[command] ?? extensionCommands[command];
   if (make === undefined) return unknown(command);
+  if (!argument && needArgument.has(command)) return { problem: `${command} requires parameters` };
+  if (maxLength >= 0 && takeNoLength.has(command))
+    return { problem: `${command} does not allow length to be specified.` };
   const made = make(argument ?? '', command, extensions);
   return 'problem' in made || maxLength < 0 ? made : new CutOperator(made, maxLength);
 }
+
+const needArgument: ReadonlySet<string> = new Set(
+  `REQ REQUEST_HEADER RESP RESPONSE_HEADER TRAILER RESPONSE_TRAILER STREAM_INFO_REQ REQ_WITHOUT_QUERY COMMON_DURATION
+  DYNAMIC_METADATA CLUSTER_METADATA UPSTREAM_METADATA ENVIRONMENT QUERY_PARAM COALESCE`.split(/\s+/),
+);
+const takeNoLength: ReadonlySet<string> = new Set(
+  `START_TIME START_TIME_LOCAL EMIT_TIME EMIT_TIME_LOCAL DOWNSTREAM_PEER_CERT_V_START DOWNSTREAM_PEER_CERT_V_END
+  UPSTREAM_PEER_CERT_V_START UPSTREAM_PEER_CERT_V_END COMMON_DURATION CLUSTER_METADATA UPSTREAM_METADATA GRPC_STATUS
+  REQUESTED_SERVER_NAME RESPONSE_CODE_DETAILS DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT
+  DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT
+  DOWNSTREAM_DIRECT_LOCAL_ADDRESS_WITHOUT_PORT UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT
+  UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT`.split(/\s+/),
+);
 
 function unknown(command: string): Problem {
   return { problem: `Not supported field in StreamInfo: ${command}` };
@@ -65,6 +81,12 @@ type Read<T> = (context: FormatContext) => T;
 const text = (read: Read<string | undefined>) => new TextOperator(read);
 const number = (read: Read<number | undefined>) => new NumberOperator(read);
 const info = (read: (info: StreamInfo) => string | undefined) => text((context) => read(context.info));
+/** A name of the configuration: Unicode there, bytes here. */
+const name = (read: (info: StreamInfo) => string | undefined) =>
+  info((it) => {
+    const name = read(it);
+    return name === undefined ? undefined : latin1OfUtf8(name);
+  });
 const count = (read: (info: StreamInfo) => number | undefined) => number((context) => read(context.info));
 
 const port = (read: (info: StreamInfo) => string) => new PortOperator((context) => read(context.info));
@@ -142,22 +164,21 @@ const plainCommands: Readonly<Record<string, Operator>> = {
   PROTOCOL: info((it) => it.protocol),
   UPSTREAM_PROTOCOL: info((it) => it.upstream.protocol),
   RESPONSE_CODE: count((it) => it.responseCode),
-  RESPONSE_CODE_DETAILS: info((it) => it.details.replaceAll(/\s/g, '_')),
   CONNECTION_TERMINATION_DETAILS: info((it) => it.connection.terminationDetails),
   RESPONSE_FLAGS: info((it) => flagText(it, shortFlagNames)),
   RESPONSE_FLAGS_LONG: info((it) => flagText(it, longFlagNames)),
   CUSTOM_FLAGS: new TextOperator((context) => context.info.customFlags, true),
-  ROUTE_NAME: info((it) => it.routeName),
-  VIRTUAL_CLUSTER_NAME: info((it) => it.virtualClusterName),
-  FILTER_CHAIN_NAME: info((it) => it.connection.filterChainName),
-  LISTENER_NAME: info((it) => it.connection.listenerName),
+  ROUTE_NAME: name((it) => it.routeName),
+  VIRTUAL_CLUSTER_NAME: name((it) => it.virtualClusterName),
+  FILTER_CHAIN_NAME: name((it) => it.connection.filterChainName),
+  LISTENER_NAME: name((it) => it.connection.listenerName),
   HOSTNAME: text(() => host),
   CONNECTION_ID: count((it) => it.connection.id),
 
-  UPSTREAM_CLUSTER: info((it) => it.upstream.clusterStatName),
-  UPSTREAM_CLUSTER_RAW: info((it) => it.upstream.clusterName),
+  UPSTREAM_CLUSTER: name((it) => it.upstream.clusterStatName),
+  UPSTREAM_CLUSTER_RAW: name((it) => it.upstream.clusterName),
   UPSTREAM_HOST: info((it) => it.upstream.hostAddress),
-  UPSTREAM_HOST_NAME: info((it) => it.upstream.hostname || it.upstream.hostAddress),
+  UPSTREAM_HOST_NAME: name((it) => it.upstream.hostname || it.upstream.hostAddress),
   UPSTREAM_HOST_NAME_WITHOUT_PORT: info((it) => ipOfAddress(it.upstream.hostname || it.upstream.hostAddress)),
   UPSTREAM_HOSTS_ATTEMPTED: info((it) => attempted(it, (address) => address)),
   UPSTREAM_HOSTS_ATTEMPTED_WITHOUT_PORT: info((it) => attempted(it, ipOfAddress)),
@@ -182,7 +203,6 @@ const plainCommands: Readonly<Record<string, Operator>> = {
   DOWNSTREAM_LOCAL_ADDRESS: info((it) => it.connection.localAddress),
   DOWNSTREAM_LOCAL_PORT: port((it) => it.connection.localAddress),
   DOWNSTREAM_DIRECT_LOCAL_ADDRESS: info((it) => it.connection.directLocalAddress),
-  DOWNSTREAM_DIRECT_LOCAL_ADDRESS_WITHOUT_PORT: info((it) => ipOfAddress(it.connection.directLocalAddress)),
   DOWNSTREAM_DIRECT_LOCAL_PORT: port((it) => it.connection.directLocalAddress),
   DOWNSTREAM_REMOTE_ADDRESS: info((it) => it.remoteAddress),
   DOWNSTREAM_REMOTE_PORT: port((it) => it.remoteAddress),
@@ -191,6 +211,7 @@ const plainCommands: Readonly<Record<string, Operator>> = {
   // Node does not ask the socket.
   DOWNSTREAM_CX_RTT: number(() => undefined),
   ROUTE_RESOLUTION_COUNT: count((it) => it.routeResolutions),
+  ROUTE_RESOLUTION_TIME_US: count((it) => Math.floor(it.routeResolutionUs)),
   // Internal listeners, which have endpoint ids, do not exist here.
   UPSTREAM_REMOTE_ADDRESS_ENDPOINT_ID: new TextOperator(
     ({ info }) => (info.upstream.hostAddress === '' ? undefined : ''),
@@ -358,18 +379,19 @@ const parameterCommands: Readonly<Record<string, Make>> = {
   FILTER_STATE: filterState((context) => context.info.filterState),
   UPSTREAM_FILTER_STATE: filterState((context) => context.info.upstream.filterState),
   GRPC_STATUS: grpcStatusCommand,
-  ENVIRONMENT: (name, command) => {
-    if (name === '') return { problem: `${command} requires parameters` };
+  ENVIRONMENT: (name) => {
     // As in Envoy the text is "-" even in JSON when the variable is not set.
-    const value = process.env[name] ?? '-';
-    return text(() => value);
+    const value = latin1OfUtf8(process.env[name] ?? '-');
+    return new TextOperator(() => value, true);
   },
   REQUESTED_SERVER_NAME: requestedServerName,
+  RESPONSE_CODE_DETAILS: (option) =>
+    option === 'ALLOW_WHITESPACES'
+      ? info((it) => it.details)
+      : info((it) => it.details.replaceAll(/\s/g, '_')),
   PATH: pathCommand,
-  QUERY_PARAM: (name, command) => {
-    if (name === '') return { problem: `${command} requires parameters` };
-    return new TextOperator((context) => queryParameter(context.requestHeaders?.path ?? '', name), true);
-  },
+  QUERY_PARAM: (name) =>
+    new TextOperator((context) => queryParameter(context.requestHeaders?.path ?? '', name), true),
   QUERY_PARAMS: (option) => {
     if (option !== '' && option !== 'ORIG' && option !== 'DECODED')
       return { problem: `Invalid QUERY_PARAMS option: '${option}', only 'ORIG'/'DECODED' are allowed` };
@@ -378,11 +400,6 @@ const parameterCommands: Readonly<Record<string, Make>> = {
       return query !== undefined && option === 'DECODED' ? readableQuery(query) : query;
     }, true);
   },
-  ROUTE_RESOLUTION_TIME_US: (argument, command) => {
-    if (argument !== '') return { problem: `${command} does not take any parameters or length` };
-    routeResolutionTimes.areWanted = true;
-    return count((it) => Math.floor(it.routeResolutionUs));
-  },
   XFCC_VALUE: clientCertValue,
   CEL: cel,
   TYPED_CEL: cel,
@@ -390,6 +407,7 @@ const parameterCommands: Readonly<Record<string, Make>> = {
   DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT: addressCommand((it) => it.remoteAddress),
   DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT: addressCommand((it) => it.connection.directRemoteAddress),
   DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT: addressCommand((it) => it.connection.localAddress),
+  DOWNSTREAM_DIRECT_LOCAL_ADDRESS_WITHOUT_PORT: addressCommand((it) => it.connection.directLocalAddress),
   UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT: addressCommand((it) => it.upstream.localAddress),
   UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT: addressCommand((it) => connectedAddress(it)),
 };
@@ -403,13 +421,12 @@ const extensionCommands: Readonly<Record<string, Make>> = {
 };
 
 function headerCommand(source: HeaderSource): Make {
-  return (argument, command) => {
-    if (argument === '') return { problem: `${command} requires parameters` };
+  return (argument) => {
     const headers = argument.toLowerCase().split('?');
     if (headers.length > 2)
       return { problem: `More than 1 alternative header specified in token: ${argument}` };
     const [name = '', other = ''] = headers;
-    if (/[\s\0]/.test(argument))
+    if (!headers.every((it) => /^:?[0-9a-z!#$%&'*+.^_|~`-]*$/.test(it) && it !== ':'))
       return { problem: 'Invalid header configuration. Format string contains invalid characters.' };
     return new HeaderOperator(source, headerField(name), name, headerField(other), other);
   };
@@ -456,13 +473,12 @@ const timePoints: Readonly<Record<string, (info: StreamInfo) => number>> = {
 const precisions: Readonly<Record<string, number>> = { ms: 1, us: 1_000, ns: 1_000_000 };
 
 /** Points that nobody records (custom ones in Envoy) have no value. */
-function commonDuration(argument: string, command: string): Operator | Problem {
-  if (argument === '') return { problem: `${command} requires parameters` };
+function commonDuration(argument: string): Operator | Problem {
   const [from, to, precision = 'ms', ...rest] = argument.split(':');
   const scale = precisions[precision];
   if (from === undefined || to === undefined || rest.length > 0)
-    return { problem: 'Invalid common duration configuration.' };
-  if (scale === undefined) return { problem: 'Invalid common duration precision.' };
+    return { problem: `Invalid common duration configuration: ${argument}.` };
+  if (scale === undefined) return { problem: `Invalid common duration precision: ${precision}.` };
   const start = timePoints[from] ?? (() => 0);
   const end = timePoints[to] ?? (() => 0);
   return count((it) => {
@@ -475,10 +491,7 @@ function commonDuration(argument: string, command: string): Operator | Problem {
 type Metadata = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
 
 function metadataCommand(read: Read<Metadata | undefined>): Make {
-  return (argument, command) =>
-    argument === ''
-      ? { problem: `${command} requires parameters` }
-      : new MetadataOperator(read, argument.split(':'));
+  return (argument) => new MetadataOperator(read, utf8OfLatin1(argument).split(':'));
 }
 
 const metadataKinds: Readonly<Record<string, Read<Metadata | undefined>>> = {
@@ -492,21 +505,22 @@ const metadataKinds: Readonly<Record<string, Read<Metadata | undefined>>> = {
 };
 
 function anyMetadata(argument: string): Operator | Problem {
-  const [kind = '', ...path] = argument.split(':');
+  const [kind = '', ...path] = utf8OfLatin1(argument).split(':');
   const read = metadataKinds[kind];
   if (read === undefined) return { problem: `${kind} is not supported type of metadata` };
-  return new MetadataOperator(read, path);
+  return new MetadataOperator(read, path.length === 0 ? [''] : path);
 }
 
 function filterState(read: Read<UpstreamInfo['filterState']>): Make {
   return (argument) => {
-    const [key = '', form = 'TYPED', field, ...rest] = argument.split(':');
+    const [key = '', given, field = ''] = utf8OfLatin1(argument).split(':');
+    const form = given || 'TYPED';
     if (key === '') return { problem: 'Invalid filter state configuration, key cannot be empty.' };
-    if (rest.length > 0 || !['PLAIN', 'TYPED', 'FIELD'].includes(form))
+    if (!['PLAIN', 'TYPED', 'FIELD'].includes(form))
       return { problem: 'Invalid filter state serialize type, only support PLAIN/TYPED/FIELD.' };
+    if ((form === 'FIELD') !== (field !== ''))
+      return { problem: 'Invalid filter state serialize type, FIELD should be used with the field name.' };
     if (form === 'FIELD') {
-      if (field === undefined)
-        return { problem: 'Invalid filter state serialize type, FIELD should be used with the field name.' };
       return new ValueOperator((context) => read(context)?.get(key)?.field(field));
     }
     if (form === 'PLAIN')
@@ -520,6 +534,7 @@ function filterState(read: Read<UpstreamInfo['filterState']>): Make {
 
 /** Without a form the object is shown as a message, if it is one: a text in quotes, in JSON the text itself. */
 class TypedFilterState implements Operator {
+  readonly isWholeInJson = true;
   readonly #read: Read<UpstreamInfo['filterState']>;
   readonly #key: string;
 
@@ -614,7 +629,8 @@ function isGrpc(contentType: string | undefined): boolean {
 }
 
 function requestedServerName(argument: string): Operator | Problem {
-  const [option = '', header = 'ORIG_OR_HOST'] = argument.split(':');
+  const [option = '', given = ''] = argument.split(':');
+  const header = given || 'ORIG_OR_HOST';
   const sni = (context: FormatContext) => context.info.connection.requestedServerName;
   const host = (context: FormatContext) => {
     if (!context.info.isRequestAccepted) return undefined;
@@ -622,17 +638,22 @@ function requestedServerName(argument: string): Operator | Problem {
     const original = header === 'HOST' ? undefined : headers?.get('x-envoy-original-host');
     return original ?? (header === 'ORIG' ? undefined : headers?.authority);
   };
+  if (!['', 'SNI_ONLY', 'SNI_FIRST', 'HOST_FIRST'].includes(option))
+    return {
+      problem: `Invalid REQUESTED_SERVER_NAME option: '${option}', only 'SNI_ONLY'/'SNI_FIRST'/'HOST_FIRST' are allowed`,
+    };
+  if (!['ORIG_OR_HOST', 'HOST', 'ORIG'].includes(header))
+    return {
+      problem: `Invalid REQUESTED_SERVER_NAME option: '${header}', only 'ORIG_OR_HOST'/'HOST'/'ORIG' are allowed`,
+    };
   if (option === '' || option === 'SNI_ONLY') return text(sni);
   if (option === 'SNI_FIRST') return new TextOperator((context) => sni(context) || host(context), true);
-  if (option === 'HOST_FIRST')
-    return new TextOperator((context) => host(context) ?? (sni(context) || undefined), true);
-  return {
-    problem: `Invalid REQUESTED_SERVER_NAME option: '${option}', only 'SNI_ONLY'/'SNI_FIRST'/'HOST_FIRST' are allowed`,
-  };
+  return new TextOperator((context) => host(context) ?? (sni(context) || undefined), true);
 }
 
 function pathCommand(argument: string): Operator | Problem {
-  const [query = '', header = 'ORIG_OR_PATH'] = argument.split(':');
+  const [query = '', given = ''] = argument.split(':');
+  const header = given || 'ORIG_OR_PATH';
   if (query !== '' && query !== 'WQ' && query !== 'NQ')
     return { problem: `Invalid PATH option: '${query}', only 'WQ'/'NQ' are allowed` };
   if (header !== 'ORIG' && header !== 'PATH' && header !== 'ORIG_OR_PATH')
@@ -702,31 +723,25 @@ function clientCertValue(argument: string, command: string): Operator | Problem 
   );
 }
 
-function coalesce(argument: string, command: string): Operator | Problem {
-  if (argument === '') return { problem: `${command} requires parameters` };
+function coalesce(argument: string): Operator | Problem {
   let config: unknown;
   try {
     config = JSON.parse(argument);
   } catch (error) {
     return { problem: `COALESCE: failed to parse JSON configuration: ${(error as Error).message}` };
   }
-  const listed = (config as { operators?: unknown } | null)?.operators;
-  if (!Array.isArray(listed)) return { problem: "COALESCE: 'operators' array is required" };
+  if (typeof config !== 'object' || config === null || !Object.hasOwn(config, 'operators'))
+    return { problem: "COALESCE: JSON configuration must contain 'operators' array" };
+  const listed = (config as { operators: unknown }).operators;
+  if (!Array.isArray(listed))
+    return { problem: `COALESCE: 'operators' must be an array: ${notOfType('operators', 'an array')}` };
   if (listed.length === 0) return { problem: "COALESCE: 'operators' array must not be empty" };
   const operators: Operator[] = [];
   for (const [index, entry] of listed.entries()) {
-    const { command, param, max_length } =
-      typeof entry === 'string' ? { command: entry } : (entry as Record<string, unknown>);
-    if (typeof command !== 'string')
-      return { problem: `COALESCE: failed to parse operator at index ${index}: 'command' is required` };
-    const made = operator(
-      command,
-      typeof param === 'string' ? param : undefined,
-      typeof max_length === 'number' ? max_length : -1,
-    );
+    const made = coalesced(entry);
     if ('problem' in made) {
       const why = made.problem.startsWith('Not supported field')
-        ? `unknown command: '${command}'`
+        ? `unknown command: '${typeof entry === 'string' ? entry : entry.command}'`
         : made.problem;
       return { problem: `COALESCE: failed to parse operator at index ${index}: ${why}` };
     }
@@ -735,19 +750,40 @@ function coalesce(argument: string, command: string): Operator | Problem {
   return new CoalesceOperator(operators);
 }
 
-/** The argument is a prefix length: the address with the rest of its bits zero. */
+function coalesced(entry: unknown): Operator | Problem {
+  if (typeof entry === 'string') return operator(entry, undefined, -1);
+  if (typeof entry !== 'object' || entry === null || Array.isArray(entry))
+    return {
+      problem: "operator entry must be either a string (command name) or an object with 'command' field",
+    };
+  const { command, param, max_length: length } = entry as Record<string, unknown>;
+  if (typeof command !== 'string')
+    return { problem: `operator object must have 'command' field: ${notOfType('command', 'a string')}` };
+  if (param !== undefined && typeof param !== 'string')
+    return { problem: `'param' field must be a string: ${notOfType('param', 'a string')}` };
+  if (length !== undefined && !Number.isInteger(length))
+    return { problem: `'max_length' field must be an integer: ${notOfType('max_length', 'an integer')}` };
+  if (length !== undefined && (length as number) <= 0)
+    return { problem: "'max_length' must be a positive integer" };
+  return operator(command, param, (length as number | undefined) ?? -1);
+}
+
+function notOfType(key: string, type: string): string {
+  return `key '${key}' missing or not ${type} from lines 1-1`;
+}
+
+/** The argument is a prefix length: the address with the rest of its bits zero. One that is no number is as none. */
 function addressCommand(read: (info: StreamInfo) => string): Make {
-  return (argument, command) => {
-    if (argument === '') return info((it) => ipOfAddress(read(it)));
-    const bits = Number(argument);
-    if (!/^\d{1,3}$/.test(argument) || bits > 128)
-      return { problem: `${command}: invalid mask prefix length: ${argument}` };
+  return (argument) => {
+    const bits = /^\s*[+-]?\d+\s*$/.test(argument) ? Number(argument) : Number.NaN;
+    if (!(Math.abs(bits) < 2 ** 31)) return info((it) => ipOfAddress(read(it)));
     const masked = (it: StreamInfo) => {
       const ip = ipOfAddress(read(it));
       const version = ipVersion(ip);
       if (isPath(ip)) return '';
       if (version === 0) return undefined;
-      const own = version === 4 ? Math.min(bits, 32) : bits;
+      if (bits < 0) return '';
+      const own = Math.min(bits, version === 4 ? 32 : 128);
       return `${maskedIp(ip, own)}/${own}`;
     };
     return new TextOperator((context) => masked(context.info), true);

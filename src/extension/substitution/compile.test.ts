@@ -216,6 +216,32 @@ const refused: [string, string][] = [
   ['%GRPC_STATUS(X)%', 'GrpcStatusFormatter only supports CAMEL_STRING, SNAKE_STRING or NUMBER. Got: X'],
   ['%PATH(X)%', "Invalid PATH option: 'X', only 'WQ'/'NQ' are allowed"],
   ['%COALESCE({"operators":[]})%', "COALESCE: 'operators' array must not be empty"],
+  ['%COALESCE({})%', "COALESCE: JSON configuration must contain 'operators' array"],
+  [
+    '%COALESCE({"operators":[{"command":"REQ","param":"a","max_length":0}]})%',
+    "COALESCE: failed to parse operator at index 0: 'max_length' must be a positive integer",
+  ],
+  ['%COALESCE({"operators":["X"]})%', "COALESCE: failed to parse operator at index 0: unknown command: 'X'"],
+  [
+    '%REQ(A):18446744073709551616%',
+    "Incorrect configuration: %REQ(A):18446744073709551616%. Couldn't find valid command at position 0",
+  ],
+  ['%REQ(a:b)%', 'Invalid header configuration. Format string contains invalid characters.'],
+  ['%TRAILER(ä)%', 'Invalid header configuration. Format string contains invalid characters.'],
+  ['%START_TIME(%s):3%', 'START_TIME does not allow length to be specified.'],
+  ['%CLUSTER_METADATA(a):3%', 'CLUSTER_METADATA does not allow length to be specified.'],
+  ['%RESPONSE_CODE_DETAILS:3%', 'RESPONSE_CODE_DETAILS does not allow length to be specified.'],
+  ['%COMMON_DURATION(x):3%', 'COMMON_DURATION does not allow length to be specified.'],
+  ['%COMMON_DURATION(x)%', 'Invalid common duration configuration: x.'],
+  ['%COMMON_DURATION(a:b:s)%', 'Invalid common duration precision: s.'],
+  [
+    '%REQUESTED_SERVER_NAME(SNI_ONLY:X)%',
+    "Invalid REQUESTED_SERVER_NAME option: 'X', only 'ORIG_OR_HOST'/'HOST'/'ORIG' are allowed",
+  ],
+  [
+    '%FILTER_STATE(a:PLAIN:b)%',
+    'Invalid filter state serialize type, FIELD should be used with the field name.',
+  ],
 ];
 for (const [text, problem] of refused)
   test(`refuses ${text} as Envoy does`, () => assert.equal(formatProblem(text), problem));

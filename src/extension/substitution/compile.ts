@@ -115,7 +115,9 @@ function compileJson(format: unknown, omit: boolean, extensions: ExtensionComman
   if (Array.isArray(format))
     return { kind: 'list', values: format.map((it) => compileJson(it, omit, extensions)) };
   if (typeof format === 'object' && format !== null) {
-    const entries = Object.entries(format).sort(([a], [b]) => (a < b ? -1 : 1));
+    const entries = Object.entries(format)
+      .map(([key, value]) => [latin1OfUtf8(key), value] as const)
+      .sort(([a], [b]) => (a < b ? -1 : 1));
     return {
       kind: 'object',
       keys: entries.map(([key]) => `${jsonText(key)}:`),

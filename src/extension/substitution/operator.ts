@@ -1,6 +1,7 @@
 // What a command of a format string does when it runs. Operators are made once; a call reads the context and allocates its result.
 import { isUtf8 } from 'node:buffer';
 import { portOfAddress } from '#base/cidr.ts';
+import { latin1OfUtf8 } from '#base/utf8.ts';
 import { firstValue, type HeaderField } from '#http/header-field.ts';
 import type { FormatContext } from '../formatter.ts';
 import { valueAt } from '../matchers/value-matcher.ts';
@@ -12,6 +13,8 @@ export interface Operator {
   value(context: FormatContext): unknown;
   /** What `value` returns is of a Struct: its numbers are written as such. */
   readonly isStruct?: boolean;
+  /** A length cuts `text` only. */
+  readonly isWholeInJson?: boolean;
 }
 
 /** A field that is text. Empty texts are no value unless `keepsEmpty`. */
@@ -116,6 +119,7 @@ export class CutOperator implements Operator {
 
   value(context: FormatContext): unknown {
     const value = this.#operator.value(context);
+    if (this.#operator.isWholeInJson === true) return value;
     return typeof value === 'string' && value.length > this.#length ? value.slice(0, this.#length) : value;
   }
 }
@@ -178,8 +182,16 @@ export class MetadataOperator implements Operator {
 
   value(context: FormatContext): unknown {
     const metadata = this.#read(context);
-    return metadata === undefined ? undefined : valueAt(metadata, this.#path);
+    return metadata === undefined ? undefined : inBytes(valueAt(metadata, this.#path) ?? undefined);
   }
+}
+
+/** A struct whose texts and keys are Unicode, with them as latin1 that holds UTF-8. */
+function inBytes(value: unknown): unknown {
+  if (typeof value === 'string') return latin1OfUtf8(value);
+  if (typeof value !== 'object' || value === null) return value;
+  if (Array.isArray(value)) return value.map(inBytes);
+  return Object.fromEntries(Object.entries(value).map(([key, it]) => [latin1OfUtf8(key), inBytes(it)]));
 }
 
 /** The first operator that has a value. */
@@ -230,6 +242,7 @@ function doubleText(value: number): string {
 
 /** Anything but printable ASCII without quote and backslash, and bytes of UTF-8. */
 const needsEscape = /[^ !#-[\]-~\u0080-\uffff]/;
+const notPlain = /[^ !#-[\]-~]/g;
 const isBytes = /[\u0080-\u00ff]/;
 
 /** A single JSON value. Texts are latin1 that holds UTF-8, so they come out as the bytes they are; other bytes are escaped. */
@@ -237,7 +250,7 @@ export function jsonText(value: unknown): string {
   if (typeof value === 'string') {
     const text = needsEscape.test(value) ? JSON.stringify(value) : `"${value}"`;
     if (!isBytes.test(value) || isUtf8(Buffer.from(value, 'latin1'))) return text;
-    return text.replace(/[\u0080-\u00ff]/g, (byte) => `\\u00${byte.charCodeAt(0).toString(16)}`);
+    return `"${value.replace(notPlain, (byte) => `\\u00${byte.charCodeAt(0).toString(16).padStart(2, '0')}`)}"`;
   }
   if (typeof value === 'number') return Number.isFinite(value) ? String(value) : `"${value}"`;
   return value === undefined ? 'null' : JSON.stringify(value);

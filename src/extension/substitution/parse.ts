@@ -27,7 +27,7 @@ export function parseFormat(text: string): Token[] | { readonly problem: string 
     } else {
       command.lastIndex = at;
       const found = command.exec(text);
-      if (!found)
+      if (!found || Number(found[3] ?? 0) >= 2 ** 64)
         return { problem: `Incorrect configuration: ${text}. Couldn't find valid command at position ${at}` };
       if (literal !== '') tokens.push(literal);
       literal = '';
