@@ -253,12 +253,17 @@ test('masks look into packed messages, not into lists', () => {
   assert.deepEqual(cut('cluster.name'), {
     cluster: { '@type': 'type.googleapis.com/envoy.config.cluster.v3.Cluster', name: 'a' },
   });
-  assert.deepEqual(Object.keys(cut('last_updated,cluster')!), ['last_updated', 'cluster']);
+  assert.deepEqual(Object.keys(cut('last_updated,cluster.name')!), ['last_updated', 'cluster']);
+  assert.equal(cut('cluster'), undefined);
   assert.equal(cut('cluster.nope'), undefined);
   assert.equal(cut('cluster.health_checks.timeout'), undefined);
   assert.deepEqual(cut('cluster.eds_cluster_config.service_name'), {
     cluster: { '@type': 'type.googleapis.com/envoy.config.cluster.v3.Cluster' },
   });
+  const listener = message('envoy.admin.v3.ListenersConfigDump.DynamicListener');
+  const inListener = (mask: string) => applyFieldMask(listener, {}, parseFieldMask(mask));
+  assert.deepEqual(inListener('active_state.listener'), {});
+  assert.equal(inListener('active_state.listener.name'), undefined);
 });
 
 test('prints addresses', () => {

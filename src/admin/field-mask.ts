@@ -21,11 +21,15 @@ export function parseFieldMask(text: string): MaskNode {
   return root;
 }
 
-/** Undefined when the mask names a field that the message does not have, or looks into a list or a map. */
+/**
+ * Undefined when the mask names a field that the message does not have, or looks into a list or a map. Into a packed message it has to
+ * look where that is a field of the message itself, and cannot elsewhere: so has Envoy.
+ */
 export function applyFieldMask(
   type: MessageType<object>,
   message: Message,
   mask: MaskNode,
+  isInside = false,
 ): Message | undefined {
   const result: Message = {};
   for (const [name, below] of mask) {
@@ -33,9 +37,12 @@ export function applyFieldMask(
     if (field === undefined) return undefined;
     if (below.size > 0 && (field.kind !== 'message' || field.isRepeated)) return undefined;
     const value = Object.hasOwn(message, name) ? message[name] : undefined;
+    if (field.kind === 'message' && field.message.wellKnown === 'any') {
+      if (isInside ? below.size > 0 : below.size === 0 && value !== undefined) return undefined;
+    }
     if (value === undefined) {
       if (below.size > 0 && field.message.wellKnown !== 'any') {
-        if (applyFieldMask(field.message, {}, below) === undefined) return undefined;
+        if (applyFieldMask(field.message, {}, below, true) === undefined) return undefined;
       }
       continue;
     }
@@ -47,10 +54,10 @@ export function applyFieldMask(
 }
 
 function cutBelow(type: MessageType, value: Message, mask: MaskNode): Message | undefined {
-  if (type.wellKnown !== 'any') return applyFieldMask(type, value, mask);
+  if (type.wellKnown !== 'any') return applyFieldMask(type, value, mask, true);
   const url = value['@type'];
   const packed = typeof url === 'string' ? messageOfTypeUrl(url) : undefined;
   if (packed === undefined) return undefined;
-  const kept = applyFieldMask(packed, value, mask);
+  const kept = applyFieldMask(packed, value, mask, true);
   return kept === undefined ? undefined : { '@type': url, ...kept };
 }

@@ -510,12 +510,14 @@ export class Operator implements ServerOwner {
   }
 }
 
-function assignment({ name, hosts, source: { message } }: ManagedCluster) {
+function assignment({ name, hosts, source: { message, discovery } }: ManagedCluster) {
+  // Whatever DNS has found has some.
+  const metadata = discovery.dns === undefined ? undefined : {};
   return {
     cluster_name: message.eds_cluster_config?.service_name || name,
     endpoints: byLocality(hosts).map((it) => ({
       locality: { region: it.region, zone: it.zone, sub_zone: it.subZone },
-      lb_endpoints: it.hosts.map((host) => lbEndpoint(host)),
+      lb_endpoints: it.hosts.map((host) => lbEndpoint({ ...host, metadata: host.metadata ?? metadata })),
       load_balancing_weight: it.weight,
       priority: it.priority,
     })),

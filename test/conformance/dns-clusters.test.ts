@@ -120,6 +120,38 @@ test('clusters follow DNS as in Envoy', { skip: missing('envoy'), timeout: 90_00
   assert.equal(seen.answers.goes, 503);
 });
 
+test('names that need no server', { skip: missing('envoy'), timeout: 60_000 }, async (t) => {
+  const at = (address: string) => ({ endpoint: { address: { socket_address: { address, port_value: 7 } } } });
+  const assigned = (name: string, endpoints: readonly (readonly string[])[]) => ({
+    name,
+    load_assignment: {
+      cluster_name: name,
+      endpoints: endpoints.map((it, priority) => ({ priority, lb_endpoints: it.map(at) })),
+    },
+  });
+  const families = ['AUTO', 'V4_ONLY', 'V6_ONLY', 'V4_PREFERRED', 'ALL'] as const;
+  const yaml = frontYaml(
+    [],
+    [
+      ...families.map((family) => ({
+        ...assigned(`strict ${family}`, [['localhost']]),
+        ...{ type: 'STRICT_DNS', dns_lookup_family: family },
+      })),
+      { ...assigned('logical', [['x.localhost']]), type: 'LOGICAL_DNS' },
+      { ...assigned('several', [['127.0.0.1', '127.0.0.2'], ['localhost']]), type: 'STRICT_DNS' },
+    ],
+  );
+  await expectSame(t, yaml, async (side) => {
+    const dump = '/config_dump?resource=static_endpoint_configs&include_eds';
+    const names = (await side.proxy.admin('/clusters')).body
+      .split('\n')
+      .filter((it) => /::hostname::/.test(it));
+    const { configs } = JSON.parse((await side.proxy.admin(dump)).body) as { configs: object[] };
+    const stats = await side.stats('^cluster_manager|membership|update_success');
+    return { names: names.sort(), configs: configs.map((it) => JSON.stringify(it)).sort(), stats };
+  });
+});
+
 const names = {
   'two.test': ['127.0.0.1', '127.0.0.2'],
   'one.test': ['127.0.0.5'],

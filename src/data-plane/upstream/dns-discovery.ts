@@ -38,6 +38,7 @@ export class DnsDiscovery {
   readonly #answers = new Map<HostConfig, readonly string[]>();
   readonly #cancels = new Map<HostConfig, () => void>();
   #isClosed = false;
+  #hasTried = false;
 
   constructor(
     config: DiscoveryConfig,
@@ -57,10 +58,16 @@ export class DnsDiscovery {
     this.#resolve = resolve;
   }
 
-  /** Resolves when every name was tried once. */
+  /** Resolves when the first name was tried. Others may have no address yet. */
   async start(): Promise<void> {
     const hosts = this.#config.assignment.flatMap((it) => it.hosts).filter((it) => !isPath(it));
-    await Promise.all(hosts.map((it) => this.#refresh(it, this.#dns.failureBaseMs)));
+    const tries = hosts.map((it) => this.#refresh(it, this.#dns.failureBaseMs));
+    if (tries.length > 0) await Promise.race(tries);
+  }
+
+  /** Hosts that come now are no first ones. */
+  get hasTried(): boolean {
+    return this.#hasTried;
   }
 
   /** The hosts as they are known now. */
@@ -122,6 +129,7 @@ export class DnsDiscovery {
       nextMs = this.#dns.spreadsFailures ? Math.random() * failureMs : failureMs;
       nextFailureMs = Math.min(failureMs * 2, this.#dns.failureMaxMs);
     }
+    this.#hasTried = true;
     const jitterMs = this.#dns.jitterMs > 0 ? Math.random() * this.#dns.jitterMs : 0;
     this.#cancels.set(
       host,

@@ -24,6 +24,7 @@ test('takes names from the hosts file before it asks', async (t) => {
   assert.deepEqual((await resolver.resolve('web', LookupFamily.V4Preferred)).addresses, ['127.0.0.11']);
   assert.deepEqual((await resolver.resolve('web', LookupFamily.All)).addresses, ['127.0.0.11', '::5']);
   assert.deepEqual((await resolver.resolve('localhost', LookupFamily.V4Only)).addresses, ['127.0.0.1']);
+  assert.deepEqual((await resolver.resolve('localhost', LookupFamily.Auto)).addresses, ['::1']);
   assert.deepEqual((await resolver.resolve('10.1.2.3', LookupFamily.Auto)).addresses, ['10.1.2.3']);
   assert.deepEqual(server.asked, []);
 });

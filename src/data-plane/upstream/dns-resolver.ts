@@ -68,7 +68,7 @@ export class DnsResolver {
     if (literal !== undefined && choose([literal], family).length > 0)
       return { addresses: [literal], ttlMs: undefined };
     if (this.#usesSystem) return await askSystem(name, family);
-    const local = choose(this.#hosts.addresses(name), family);
+    const local = this.#hosts.addresses(name, family);
     if (local.length > 0) return { addresses: local, ttlMs: undefined };
     let failure = new DnsError(name, 'ENOTFOUND', true);
     for (const candidate of candidates(name, this.#search)) {
@@ -162,12 +162,16 @@ class HostsFile {
     this.#path = path;
   }
 
-  addresses(name: string): readonly string[] {
+  /** RFC 6761 6.3: localhost is never asked of a server. In a family that the file does not have it in, it is loopback. */
+  addresses(name: string, family: LookupFamily): readonly string[] {
     this.#refresh();
-    const found = this.#names.get(name.toLowerCase().replace(/\.$/, ''));
-    if (found !== undefined) return found;
-    // RFC 6761 6.3: never asked of a server.
-    return /(^|\.)localhost\.?$/i.test(name) ? ['127.0.0.1', '::1'] : [];
+    const found = this.#names.get(name.toLowerCase().replace(/\.$/, '')) ?? [];
+    if (!/(^|\.)localhost\.?$/i.test(name)) return choose(found, family);
+    const both = ([4, 6] as const).flatMap((version) => {
+      const known = found.filter((it) => ipVersion(it) === version);
+      return known.length > 0 ? known : version === 4 ? '127.0.0.1' : '::1';
+    });
+    return choose(both, family);
   }
 
   #refresh(): void {

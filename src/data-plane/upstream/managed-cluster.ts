@@ -279,7 +279,12 @@ export class ManagedCluster {
 
   /** `changed`: priorities that have other members now. */
   #postHosts(changed: number, isOnlyHealth: boolean): void {
-    if (!this.isActive) return;
+    if (!this.isActive) {
+      const isUpdate = this.#discovery instanceof DnsDiscovery && this.#discovery.hasTried;
+      if (isUpdate && this.#health === undefined)
+        this.#services.stats.clusterUpdated.value += Math.max(changed, 1);
+      return;
+    }
     const priorities = 1 + Math.max(0, ...this.hosts.map(({ priority }) => priority));
     if (this.#updates.update(isOnlyHealth, isOnlyHealth ? priorities : Math.max(changed, 1))) return;
     const { total, healthy, degraded } = this.#stats;
