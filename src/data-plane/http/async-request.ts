@@ -17,7 +17,7 @@ import { isGrpcContentType } from './request-headers.ts';
 import { resetTexts } from './reset-text.ts';
 import { type RetryState, RetryVerdict, retryStateOf } from './retry-state.ts';
 import type { RetryPolicy } from './route-entry.ts';
-import { type AttemptOwner, UpstreamRequest } from './upstream-request.ts';
+import { type AttemptOwner, isCanary, UpstreamRequest } from './upstream-request.ts';
 
 const Timer = { Total: 0, Backoff: 1 } as const;
 
@@ -60,6 +60,7 @@ export class AsyncRequest implements AsyncStream, AttemptOwner, PickContext, Tim
   #attempts = 0;
   #retry: RetryState | undefined = undefined;
   #hasResponse = false;
+  #isCanary = false;
   #isOver = false;
   readonly #timer: WheelTimer = new WheelTimer(this, Timer.Total);
   #backoffTimer: WheelTimer | undefined = undefined;
@@ -179,8 +180,8 @@ export class AsyncRequest implements AsyncStream, AttemptOwner, PickContext, Tim
     this.#callbacks.onBackedUp?.(isBackedUp);
   }
 
-  on1xx(headers: HeaderMap): void {
-    this.#countCode(headers.status);
+  on1xx(attempt: UpstreamRequest, headers: HeaderMap): void {
+    this.#countCode(headers.status, attempt.host, isCanary(attempt.host, headers));
   }
 
   onHeaders(attempt: UpstreamRequest, headers: HeaderMap, endStream: boolean): void {
@@ -198,9 +199,8 @@ export class AsyncRequest implements AsyncStream, AttemptOwner, PickContext, Tim
     this.#hasResponse = true;
     if (status >= 500) attempt.host.rqError.value++;
     else attempt.host.rqSuccess.value++;
-    this.#countCode(status);
-    if (attempt.host.isCanary || headers.get('x-envoy-upstream-canary') === 'true')
-      cluster.codes.canary.count(status);
+    this.#isCanary = isCanary(attempt.host, headers);
+    this.#countCode(status, attempt.host, this.#isCanary);
     if (this.#requestEndMs !== 0)
       headers.set('x-envoy-upstream-service-time', String(Math.floor(turnMs() - this.#requestEndMs)));
     if (endStream) this.#responseOver(attempt);
@@ -232,7 +232,7 @@ export class AsyncRequest implements AsyncStream, AttemptOwner, PickContext, Tim
     }
     const status = reason === ResetReason.ProtocolError ? 502 : 503;
     if (attempt.isPlaced) attempt.host.rqError.value++;
-    this.#countCode(status);
+    this.#countCode(status, attempt.isPlaced ? attempt.host : undefined);
     this.#reply(
       status,
       `upstream connect error or disconnect/reset before headers. ${this.#attempts > 1 ? 'retried and the latest ' : ''}reset reason: ${resetTexts[reason]!}`,
@@ -249,7 +249,7 @@ export class AsyncRequest implements AsyncStream, AttemptOwner, PickContext, Tim
       return;
     }
     attempt.host.rqError.value++;
-    this.#countCode(504);
+    this.#countCode(504, attempt.host);
     this.#timedOut();
   }
 
@@ -279,7 +279,7 @@ export class AsyncRequest implements AsyncStream, AttemptOwner, PickContext, Tim
       attempt.host.rqTimeout.value++;
       attempt.host.rqError.value++;
       attempt.cutShort();
-      this.#countCode(504);
+      this.#countCode(504, attempt.host);
     }
     this.#attempt = undefined;
     attempt?.reset();
@@ -376,10 +376,7 @@ export class AsyncRequest implements AsyncStream, AttemptOwner, PickContext, Tim
 
   #responseOver(attempt: UpstreamRequest): void {
     const ms = turnMs() - (this.#requestEndMs === 0 ? this.#startMs : this.#requestEndMs);
-    const { codes } = this.#cluster;
-    codes.all.time(ms);
-    if (this.#addsInternal) codes.internal.time(ms);
-    else codes.external.time(ms);
+    this.#cluster.codes.time(ms, this.#addsInternal, this.#isCanary, attempt.host.zone);
     this.#cluster.tracking?.onRequestOver(this.#requestEndMs, this.#timeoutMs);
     this.#end();
     // What is left of the request goes nowhere.
@@ -416,11 +413,8 @@ export class AsyncRequest implements AsyncStream, AttemptOwner, PickContext, Tim
     this.#body = undefined;
   }
 
-  #countCode(status: number): void {
-    const { codes } = this.#cluster;
-    codes.all.count(status);
-    if (this.#addsInternal) codes.internal.count(status);
-    else codes.external.count(status);
+  #countCode(status: number, host?: UpstreamHost, isCanary = host?.isCanary ?? false): void {
+    this.#cluster.codes.count(status, this.#addsInternal, isCanary, host?.zone ?? '');
   }
 }
 

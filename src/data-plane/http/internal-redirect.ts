@@ -31,10 +31,6 @@ function convert(router: Router, policy: InternalRedirectPolicy, response: Heade
     return false;
   }
   const isTls = stream.manager.isTls;
-  if (target.scheme !== 'http' && target.scheme !== 'https') {
-    routerStats.passthroughInternalRedirectUnsafeScheme.value++;
-    return false;
-  }
   // What a request says of itself is only believed of one that came over TLS.
   const scheme = isTls && headers.scheme === 'https' ? 'https' : 'http';
   if (!policy.allowCrossScheme && target.scheme !== scheme) {
@@ -48,9 +44,9 @@ function convert(router: Router, policy: InternalRedirectPolicy, response: Heade
   const before = { scheme: headers.scheme, authority: headers.authority, path: headers.path };
   for (let i = 0; i < policy.responseHeadersToCopy.length; i++) {
     const name = policy.responseHeadersToCopy[i]!;
-    const value = response.joined(name);
-    if (value === undefined) headers.remove(name);
-    else headers.set(name, value);
+    headers.remove(name);
+    const { list } = response;
+    for (let k = 0; k < list.length; k += 2) if (list[k] === name) headers.add(name, list[k + 1]!);
   }
   headers.scheme = target.scheme;
   headers.authority = target.authority;

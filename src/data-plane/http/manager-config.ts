@@ -41,6 +41,8 @@ export interface ConnectionManagerConfig {
   readonly serverName: string;
   readonly serverHeader: ServerHeader;
   readonly schemeOverwrite: string;
+  /** The scheme of a request becomes that of the connection to the host. */
+  readonly schemeMatchesUpstream: boolean;
   readonly via: string;
   readonly useRemoteAddress: boolean;
   readonly skipXffAppend: boolean;

@@ -3,7 +3,7 @@ import type { ParseContext } from '#config/parse-context.ts';
 import { parseAccessLogs } from '#extension/access-logger.ts';
 import type { HttpFilterExtension } from '#extension/http-filter.ts';
 import { parseStringMatcher } from '#extension/matchers/parse.ts';
-import { durationMs, onlyFields, warnOthers } from '#extension/message-fields.ts';
+import { durationMs, onlyFields } from '#extension/message-fields.ts';
 import { type Configured, type Registry, typeOf } from '#extension/registry.ts';
 import type { RequestIdConfig } from '#extension/request-id.ts';
 import type { Router } from '#schema/messages/envoy/extensions/filters/http/router/v3.ts';
@@ -118,8 +118,6 @@ export function parseConnectionManager(
     });
   if (message.append_local_overload)
     at.field('append_local_overload').warn('is not acted on by chancery yet', { rule: 'unsupported' });
-  const scheme = at.field('scheme_header_transformation');
-  warnOthers(message.scheme_header_transformation, scheme, ['scheme_to_overwrite']);
   const common = message.common_http_protocol_options;
   if (common !== undefined)
     onlyFields(common, at.field('common_http_protocol_options'), [
@@ -168,6 +166,9 @@ export function parseConnectionManager(
           ? ServerHeader.PassThrough
           : ServerHeader.Overwrite,
     schemeOverwrite: message.scheme_header_transformation?.scheme_to_overwrite ?? '',
+    schemeMatchesUpstream:
+      message.scheme_header_transformation?.match_upstream === true &&
+      (message.scheme_header_transformation.scheme_to_overwrite ?? '') === '',
     via: message.via,
     useRemoteAddress: message.use_remote_address ?? false,
     skipXffAppend: message.skip_xff_append,

@@ -62,6 +62,7 @@ const actions = new Map<string, number>([
   ['x-envoy-force-trace', Action.Internal],
   ['x-envoy-ip-tags', Action.Internal],
   ['x-envoy-original-url', Action.Internal],
+  ['x-envoy-upstream-stream-duration-ms', Action.Internal],
   ['x-envoy-hedge-on-per-try-timeout', Action.Internal],
 ]);
 

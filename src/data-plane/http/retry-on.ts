@@ -50,6 +50,20 @@ export function parseRetryGrpcOnHeader(words: string): number {
   return parseRetryOn(words) & grpcMask;
 }
 
+/** The words that a header may have, by its name. */
+export const retryOnHeaders: Readonly<Record<string, number>> = {
+  'x-envoy-retry-on': httpMask,
+  'x-envoy-retry-grpc-on': grpcMask,
+};
+
+/** Whether every word of a list is one of `words`. */
+export function hasOnlyWords(list: string, words: number): boolean {
+  return list
+    .split(',')
+    .map((word) => word.trim())
+    .every((word) => word === '' || ((RetryOn[word as RetryOn] ?? 0) & words) !== 0);
+}
+
 /** Words of a list that mean nothing, for a warning. */
 export function unknownRetryOn(words: string): string[] {
   return words

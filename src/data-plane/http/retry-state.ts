@@ -7,6 +7,7 @@ import type { HeaderMap } from '#http/header-map.ts';
 import type { CircuitBreaker } from '../upstream/circuit-breaker.ts';
 import type { Cluster } from '../upstream/cluster.ts';
 import type { UpstreamHost } from '../upstream/host.ts';
+import { headerNumber } from './header-number.ts';
 import { parseRetryGrpcOnHeader, parseRetryOnHeader, RetryOn } from './retry-on.ts';
 import type { RetryPolicy } from './route-entry.ts';
 import type { RouteStats } from './route-stats.ts';
@@ -47,7 +48,8 @@ export function retryStateOf(
     if (!anyHeaderMatches(policy.retriableRequestHeaders, headers)) retryOn = 0;
   }
   if (maxHeader !== undefined) {
-    if (retryOn !== 0 && /^\d+$/.test(maxHeader)) left = Number(maxHeader);
+    const max = headerNumber(maxHeader);
+    if (retryOn !== 0 && max >= 0) left = max;
     headers.remove('x-envoy-max-retries');
   }
   if (codesHeader !== undefined) {

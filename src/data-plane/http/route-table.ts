@@ -74,7 +74,8 @@ export class CompiledRouteTable implements RouteTable {
   }
 
   #find(headers: HeaderMap): VirtualHostTable | undefined {
-    const host = this.#vhostHeader === '' ? headers.authority : (headers.get(this.#vhostHeader) ?? '');
+    const host = this.#vhostHeader === '' ? headers.authority : headers.get(this.#vhostHeader);
+    if (host === undefined) return undefined;
     if (host === this.#lastHost) return this.#lastTable;
     this.#lastHost = host;
     this.#lastTable = this.#domains.find(asciiLowerCase(this.#ignoresPort ? hostWithoutPort(host) : host));

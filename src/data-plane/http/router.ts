@@ -25,16 +25,18 @@ import { transportOptionsOf } from '../upstream/transport-options.ts';
 import { AttemptLog } from './attempt-log.ts';
 import { askForOwnHost } from './auto-sni.ts';
 import { grpcTimeoutMs } from './grpc-timeout.ts';
+import { headerNumber } from './header-number.ts';
 import { canRedirectInternally, setUpRedirect } from './internal-redirect.ts';
 import type { ManagerShared } from './manager-shared.ts';
 import { resetTexts } from './reset-text.ts';
+import { hasOnlyWords, retryOnHeaders } from './retry-on.ts';
 import { type RetryState, RetryVerdict, retryStateOf } from './retry-state.ts';
 import { RouteActionKind, type RouteEntry } from './route-entry.ts';
 import { clusterOf, finalizeRequestHeaders, finalizeResponseHeaders, setHost } from './route-rewrite.ts';
 import { type RouteStats, virtualClusterOf } from './route-stats.ts';
 import { Shadows } from './shadow.ts';
 import type { Stream } from './stream.ts';
-import { type AttemptOwner, UpstreamRequest } from './upstream-request.ts';
+import { type AttemptOwner, isCanary, UpstreamRequest } from './upstream-request.ts';
 
 const Timer = { Route: 0, Backoff: 1, MaxDuration: 2 } as const;
 
@@ -65,6 +67,8 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
   #isRetryPending = false;
   /** While the cluster looks for a host. */
   #stopAwaiting: (() => void) | undefined = undefined;
+  /** As the request asks; below 0: as the cluster says. */
+  #maxDurationMs = -1;
   #isHedging = false;
   #hasResponse = false;
   #endsWithHeaders = false;
@@ -83,6 +87,7 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
   #requestEndMs = 0;
   #startMs = 0;
   #altStatName = '';
+  #isCanary = false;
   /** The virtual cluster and the route, where they count. */
   #groups: readonly RouteStats[] = noGroups;
   #timeoutStatus = 504;
@@ -196,6 +201,7 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
   #begin(first: UpstreamHost): void {
     const route = this.route!;
     const early = this.#body;
+    this.#setScheme();
     this.#startAttempt(first, false);
     if (route.mirrorPolicies.length > 0 && !this.isDone) {
       this.#shadows = new Shadows(this.stream);
@@ -207,6 +213,14 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
     }
     if (this.requestEnded) this.#onRequestComplete();
     else if (this.#isWebSocket) this.#startRouteTimer();
+  }
+
+  #setScheme(): void {
+    const headers = this.requestHeaders!;
+    if (this.shared.config.schemeMatchesUpstream)
+      headers.scheme = this.cluster!.transport.isTls ? 'https' : 'http';
+    else if (headers.scheme !== 'http' && headers.scheme !== 'https')
+      headers.scheme = this.stream.manager.isTls ? 'https' : 'http';
   }
 
   decodeData(data: Buffer, endStream: boolean): void {
@@ -351,6 +365,11 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
       headers.remove('x-envoy-upstream-rq-per-try-timeout-ms');
     }
     if (perTry >= total && total !== 0) perTry = 0;
+    const duration = headers.get('x-envoy-upstream-stream-duration-ms');
+    if (duration !== undefined) {
+      this.#maxDurationMs = headerNumber(duration);
+      headers.remove('x-envoy-upstream-stream-duration-ms');
+    }
     this.#isHedging = route.hedgePolicy?.hedgeOnPerTryTimeout ?? false;
     const hedge = headers.get('x-envoy-hedge-on-per-try-timeout');
     if (hedge !== undefined) {
@@ -377,8 +396,8 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
     for (const name of this.shared.config.routerConfig.strictCheckHeaders) {
       const value = headers.get(name);
       if (value === undefined) continue;
-      const isNumber = !name.startsWith('x-envoy-retry');
-      if (isNumber ? /^\d+$/.test(value) : !/[^a-z0-9,\- ]/.test(value)) continue;
+      const words = retryOnHeaders[name];
+      if (words === undefined ? headerNumber(value) >= 0 : hasOnlyWords(value, words)) continue;
       this.stream.info.flags |= 1 << ResponseFlag.InvalidEnvoyRequestHeaders;
       this.stream.sendLocalReply(
         400,
@@ -539,7 +558,8 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
     upstream.firstTxByteMs = nowMs;
     attempt.log?.onPoolReady(encoder, upstream);
     if (this.requestHeaders!.isUnchecked && !this.#canSend(attempt)) return;
-    const maxMs = this.cluster!.config.http.maxStreamDurationMs;
+    const maxMs =
+      this.#maxDurationMs < 0 ? this.cluster!.config.http.maxStreamDurationMs : this.#maxDurationMs;
     if (maxMs > 0) attempt.startMaxDuration(maxMs);
     const body = this.#body;
     const trailers = this.requestTrailers;
@@ -619,14 +639,10 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
   }
 
   /** Of 100, 102, 103 and 104 the first one counts, and goes on when `proxy_100_continue` asks for it, and nothing is tried again then. */
-  on1xx(headers: HeaderMap): void {
+  on1xx(attempt: UpstreamRequest, headers: HeaderMap): void {
     const { status } = headers;
     if (this.#has1xx || status === 101 || status > 104) return;
-    if (this.#countsCodes) {
-      const { codes } = this.cluster!;
-      codes.all.count(status);
-      (this.stream.isInternal ? codes.internal : codes.external).count(status);
-    }
+    if (this.#countsCodes) this.#countCode(attempt.host, status, isCanary(attempt.host, headers));
     this.#has1xx = true;
     this.#retry?.release();
     this.#retry = undefined;
@@ -847,9 +863,10 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
     upstream.lastRxByteMs = nowMs;
     const ms = nowMs - (this.#requestEndMs === 0 ? this.#startMs : this.#requestEndMs);
     if (this.#countsCodes) {
-      cluster.codes.all.time(ms);
-      (stream.isInternal ? cluster.codes.internal : cluster.codes.external).time(ms);
-      if (this.#altStatName !== '') cluster.codes.named(this.#altStatName).time(ms);
+      const { zone } = attempt.host;
+      cluster.codes.time(ms, stream.isInternal, this.#isCanary, zone);
+      if (this.#altStatName !== '')
+        cluster.codes.named(this.#altStatName).time(ms, stream.isInternal, this.#isCanary, zone);
       for (let i = 0; i < this.#groups.length; i++) this.#groups[i]!.codes.time(ms);
     }
     cluster.tracking?.onRequestOver(this.#requestEndMs, this.timeoutMs);
@@ -983,29 +1000,28 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
   }
 
   #chargeCode(host: UpstreamHost, status: number, headers: HeaderMap): void {
-    const cluster = this.cluster!;
     if (status < 500) host.rqSuccess.value++;
     if (!this.#countsCodes) return;
     if (status >= 500) host.rqError.value++;
-    const { codes } = cluster;
-    codes.all.count(status);
-    (this.stream.isInternal ? codes.internal : codes.external).count(status);
-    if (host.isCanary || headers.get('x-envoy-upstream-canary') === 'true') codes.canary.count(status);
-    if (this.#altStatName !== '') codes.named(this.#altStatName).count(status);
+    this.#isCanary = isCanary(host, headers);
+    this.#countCode(host, status, this.#isCanary);
+  }
+
+  #countCode(host: UpstreamHost | undefined, status: number, isCanary: boolean): void {
+    const { codes } = this.cluster!;
+    const { isInternal } = this.stream;
+    const zone = host === undefined ? '' : host.zone;
+    codes.count(status, isInternal, isCanary, zone);
+    if (this.#altStatName !== '') codes.named(this.#altStatName).count(status, isInternal, isCanary, zone);
     for (let i = 0; i < this.#groups.length; i++) this.#groups[i]!.codes.count(status);
   }
 
   #chargeAbort(host: UpstreamHost | undefined, status: number): void {
     // A 1xx counts as the beginning of a response.
     if (this.#hasResponse || this.#has1xx) return;
-    const { codes } = this.cluster!;
     if (!this.#countsCodes) return;
     if (host !== undefined) host.rqError.value++;
-    codes.all.count(status);
-    (this.stream.isInternal ? codes.internal : codes.external).count(status);
-    if (host?.isCanary) codes.canary.count(status);
-    if (this.#altStatName !== '') codes.named(this.#altStatName).count(status);
-    for (let i = 0; i < this.#groups.length; i++) this.#groups[i]!.codes.count(status);
+    this.#countCode(host, status, host !== undefined && host.isCanary);
   }
 }
 
@@ -1023,7 +1039,8 @@ function markOverloaded(headers: HeaderMap): void {
 }
 
 function integerOr(text: string, fallback: number): number {
-  return /^\d+$/.test(text) ? Number(text) : fallback;
+  const number = headerNumber(text);
+  return number < 0 ? fallback : number;
 }
 
 function flagOf(reason: ResetReason): ResponseFlag {

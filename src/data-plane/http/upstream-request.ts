@@ -20,7 +20,7 @@ export interface AttemptOwner {
   onPoolReady(attempt: UpstreamRequest, encoder: StreamEncoder, connection: PooledConnection): void;
   /** The last of the request is with the codec. */
   onRequestSent(): void;
-  on1xx(headers: HeaderMap): void;
+  on1xx(attempt: UpstreamRequest, headers: HeaderMap): void;
   onHeaders(attempt: UpstreamRequest, headers: HeaderMap, endStream: boolean): void;
   onData(attempt: UpstreamRequest, data: Buffer, endStream: boolean): void;
   onTrailers(attempt: UpstreamRequest, trailers: HeaderMap): void;
@@ -209,7 +209,7 @@ export class UpstreamRequest implements PoolClient, StreamDecoder, TimerOwner {
   decode1xx(headers: HeaderMap): void {
     if (this.isOver) return;
     this.#track?.onResponse(headers);
-    this.owner.on1xx(headers);
+    this.owner.on1xx(this, headers);
   }
 
   decodeData(data: Buffer, endStream: boolean): void {
@@ -259,4 +259,9 @@ export class UpstreamRequest implements PoolClient, StreamDecoder, TimerOwner {
     this.pool.cluster.stats.upstreamFlowControlDrainedTotal.value++;
     this.owner.onUpstreamBackedUp(false);
   }
+}
+
+/** Says the host, or what it answers. */
+export function isCanary(host: UpstreamHost, headers: HeaderMap): boolean {
+  return host.isCanary || headers.get('x-envoy-upstream-canary') === 'true';
 }

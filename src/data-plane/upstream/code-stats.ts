@@ -65,32 +65,59 @@ function isKnown(status: number): boolean {
 
 /** All of one cluster. Prefixes are opened when they are first used. */
 export class ClusterCodeStats {
-  readonly all: CodeStats;
+  readonly #all: CodeStats;
   readonly #scope: Scope;
   readonly #takings: Takings;
+  readonly #ownZone: string;
   #external: CodeStats | undefined = undefined;
   #internal: CodeStats | undefined = undefined;
   #canary: CodeStats | undefined = undefined;
   #retry: CodeStats | undefined = undefined;
-  readonly #others = new Map<string, CodeStats>();
+  readonly #zones = new Map<string, CodeStats>();
+  readonly #others = new Map<string, ClusterCodeStats>();
 
-  /** `scope`: that of the cluster. */
-  constructor(scope: Scope, takings: Takings) {
+  /** `scope`: that of the cluster. `ownZone`: of the node; empty: requests between zones are not counted. */
+  constructor(scope: Scope, takings: Takings, ownZone: string) {
     this.#scope = scope;
     this.#takings = takings;
-    this.all = new CodeStats(scope);
+    this.#ownZone = ownZone;
+    this.#all = new CodeStats(scope);
   }
 
-  get external(): CodeStats {
+  /** `zone`: the host's; empty for none. */
+  count(status: number, isInternal: boolean, isCanary: boolean, zone: string): void {
+    this.#all.count(status);
+    (isInternal ? this.#ofInternal : this.#ofExternal).count(status);
+    if (isCanary) this.#ofCanary.count(status);
+    if (zone !== '' && this.#ownZone !== '') this.#between(zone).count(status);
+  }
+
+  time(ms: number, isInternal: boolean, isCanary: boolean, zone: string): void {
+    this.#all.time(ms);
+    (isInternal ? this.#ofInternal : this.#ofExternal).time(ms);
+    if (isCanary) this.#ofCanary.time(ms);
+    if (zone !== '' && this.#ownZone !== '') this.#between(zone).time(ms);
+  }
+
+  get #ofExternal(): CodeStats {
     return (this.#external ??= this.#open('external'));
   }
 
-  get internal(): CodeStats {
+  get #ofInternal(): CodeStats {
     return (this.#internal ??= this.#open('internal'));
   }
 
-  get canary(): CodeStats {
+  get #ofCanary(): CodeStats {
     return (this.#canary ??= this.#open('canary'));
+  }
+
+  #between(zone: string): CodeStats {
+    let stats = this.#zones.get(zone);
+    if (stats === undefined) {
+      stats = this.#open(`zone.${this.#ownZone}.${zone}`);
+      this.#zones.set(zone, stats);
+    }
+    return stats;
   }
 
   /** Responses that were retried. */
@@ -99,10 +126,12 @@ export class ClusterCodeStats {
   }
 
   /** `x-envoy-upstream-alt-stat-name`. */
-  named(name: string): CodeStats {
+  named(name: string): ClusterCodeStats {
     let stats = this.#others.get(name);
     if (stats === undefined) {
-      stats = this.#open(name);
+      stats = this.#takings.collect(
+        () => new ClusterCodeStats(this.#scope.scope(name), this.#takings, this.#ownZone),
+      );
       this.#others.set(name, stats);
     }
     return stats;

@@ -66,6 +66,11 @@ export class UpstreamHost implements Host {
     return this.metadata !== undefined && this.metadata['envoy.lb']?.canary === true;
   }
 
+  /** Where it is; empty: nobody says. */
+  get zone(): string {
+    return this.locality === undefined ? '' : this.locality.zone;
+  }
+
   /** Its connections take no new streams. */
   drain(): void {
     for (let i = 0; i < this.pools.length; i++) this.pools[i]?.drain();

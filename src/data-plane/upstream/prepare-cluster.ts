@@ -21,12 +21,12 @@ import {
 import { CircuitBreakerStats, ClusterStats, SizeStats, TimeoutBudgetStats } from './cluster-stats.ts';
 import { ClusterTracking } from './cluster-tracking.ts';
 import type { ClusterUsage } from './cluster-usage.ts';
-import { LiveThresholds } from './live-thresholds.ts';
 import { ClusterCodeStats } from './code-stats.ts';
 import { DynamicForwardProxy } from './dynamic-forward-proxy.ts';
 import { HashBalancer } from './hash-balancer.ts';
 import { UpstreamHost } from './host.ts';
 import { hostSets } from './host-sets.ts';
+import { LiveThresholds } from './live-thresholds.ts';
 import { transportOf } from './matched-transport.ts';
 import { openConnection, prepareTransport } from './open-connection.ts';
 import { OriginalDst } from './original-dst.ts';
@@ -73,7 +73,7 @@ export function prepareCluster(
   const cluster = new Cluster(
     config,
     stats,
-    new ClusterCodeStats(scope, takings),
+    new ClusterCodeStats(scope, takings, services.node.locality?.zone ?? ''),
     [
       scope.scope('circuit_breakers.default').stats(CircuitBreakerStats),
       scope.scope('circuit_breakers.high').stats(CircuitBreakerStats),

@@ -101,17 +101,27 @@ const logTypeNames = Object.fromEntries(Object.entries(AccessLogType).map(([name
 /** `RESPONSE_FLAGS`: names joined by commas, `-` when there is none (also in JSON). */
 export function flagText({ flags, protocol }: StreamInfo, names: readonly string[]): string {
   if (flags === 0) return '-';
-  // Envoy lists them as they were raised. For a request, that no retry is left is known before the reason of the last failure
-  // is raised; for a TCP session behind it.
-  const retryBit = ResponseFlag.UpstreamRetryLimitExceeded;
-  const isFirst = protocol !== '' && (flags & (1 << retryBit)) !== 0;
-  let all = isFirst ? names[retryBit]! : '';
-  for (let bit = 0; bit < names.length; bit++) {
-    if (!(isFirst && bit === retryBit) && (flags & (1 << bit)) !== 0)
-      all += all === '' ? names[bit] : `,${names[bit]}`;
+  // Envoy lists them as they were raised. For a request, a delay was injected and a retry refused before the reason of the last
+  // failure is raised; for a TCP session that comes first.
+  let all = '';
+  let rest = flags;
+  if (protocol !== '') {
+    for (let i = 0; i < raisedFirst.length; i++) {
+      const bit = raisedFirst[i]!;
+      if ((flags & (1 << bit)) !== 0) all += all === '' ? names[bit] : `,${names[bit]}`;
+      rest &= ~(1 << bit);
+    }
   }
+  for (let bit = 0; bit < names.length; bit++)
+    if ((rest & (1 << bit)) !== 0) all += all === '' ? names[bit] : `,${names[bit]}`;
   return all;
 }
+
+const raisedFirst: readonly ResponseFlag[] = [
+  ResponseFlag.DelayInjected,
+  ResponseFlag.UpstreamRetryLimitExceeded,
+  ResponseFlag.UpstreamOverflow,
+];
 
 const iso = new IsoTime();
 const host = hostname();

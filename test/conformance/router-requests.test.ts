@@ -1,0 +1,270 @@
+// What the router makes of requests by their headers, and what it counts of them, beside the real Envoy.
+import { once } from 'node:events';
+import { createServer, type OutgoingHttpHeaders, request } from 'node:http';
+import { text } from 'node:stream/consumers';
+import { type TestContext, test } from 'node:test';
+import { missing } from '#testing/peers.ts';
+import { expectSame, type Side } from './side-by-side.ts';
+import { accessLog, address, connectionManager, endpoint, type } from './side-by-side-configuration.ts';
+
+const skip = { skip: missing('envoy'), timeout: 60_000 };
+
+type Asked = readonly [path: string, headers?: OutgoingHttpHeaders];
+
+/** Asks all of each of the managers, which are by port. */
+async function compare(
+  t: TestContext,
+  managers: Readonly<Record<number, { manager?: object; router?: object; host?: object; table?: object }>>,
+  clusters: readonly object[],
+  asked: readonly Asked[],
+  stats: string,
+): Promise<void> {
+  const yaml = JSON.stringify({
+    node: { id: 'me', cluster: 'mine', locality: { region: 'r', zone: 'here' } },
+    admin: { address: address(21001) },
+    static_resources: {
+      listeners: Object.entries(managers).map(([port, { manager, router, host, table }]) => ({
+        address: address(Number(port)),
+        filter_chains: [
+          {
+            filters: [
+              connectionManager(
+                {
+                  access_log: accessLog(
+                    'access.log',
+                    '%REQ(:SCHEME)% %REQ(:PATH)% %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %UPSTREAM_REQUEST_ATTEMPT_COUNT%',
+                  ),
+                  ...manager,
+                  route_config: { virtual_hosts: [{ name: 'all', domains: ['*'], ...host }], ...table },
+                },
+                [],
+                router,
+              ),
+            ],
+          },
+        ],
+      })),
+      clusters,
+    },
+  });
+  await expectSame(
+    t,
+    yaml,
+    async (side) => {
+      const seen: string[][] = [];
+      const upstream = createServer((request, response) => {
+        seen.push([`${request.method} ${request.url}`, ...pairs(request.rawHeaders)]);
+        answer(request.url!.slice(request.url!.lastIndexOf('/') + 1), response);
+      });
+      upstream.listen(side.port(21201), '127.0.0.1');
+      await once(upstream, 'listening');
+      const answers: unknown[] = [];
+      for (const port of Object.keys(managers))
+        for (const [path, headers = {}] of asked) answers.push(await ask(side, Number(port), path, headers));
+      const counted = (await side.stats(stats)).map((it) => it.replace(/: (No|P).*/, ''));
+      upstream.closeAllConnections();
+      upstream.close();
+      await side.stop();
+      return { answers, seen, counted, log: side.lines('access.log') };
+    },
+    { ports: [21201] },
+  );
+}
+
+function answer(how: string, response: import('node:http').ServerResponse): void {
+  response.sendDate = false;
+  if (how === 'never') return;
+  if (how === 'reset') response.socket!.resetAndDestroy();
+  else if (how === 'ftp') response.writeHead(302, { location: 'ftp://b/found' }).end();
+  else if (how === 'cookies')
+    response.writeHead(302, { location: 'http://b/found', 'set-cookie': ['a=1', 'b=2'], 'x-one': '1' }).end();
+  else if (how === 'early') {
+    response.writeEarlyHints({ link: '</a>' });
+    response.end('ok');
+  } else response.writeHead(Number(how) || 200).end('ok');
+}
+
+const varying = /^(x-request-id|x-envoy-expected-rq-timeout-ms|x-envoy-upstream-service-time|date): /i;
+const pairs = (raw: readonly string[]) =>
+  raw.flatMap((name, i) => (i % 2 === 0 ? [`${name}: ${raw[i + 1]}`] : [])).filter((it) => !varying.test(it));
+
+async function ask(side: Side, port: number, path: string, headers: OutgoingHttpHeaders) {
+  const all = { host: 'asked', ...headers };
+  const sent = request({ host: '127.0.0.1', port: side.port(port), path, headers: all, agent: false });
+  sent.end();
+  const [response] = await once(sent, 'response');
+  return [port, path, response.statusCode, pairs(response.rawHeaders), await text(response)];
+}
+
+const internal = {
+  use_remote_address: true,
+  internal_address_config: { cidr_ranges: [{ address_prefix: '127.0.0.0', prefix_len: 8 }] },
+};
+const up = { name: 'up', load_assignment: endpoint('up', 21201) };
+
+test('headers that say how long, how often and under which name', skip, async (t) => {
+  const host = { routes: [{ match: { prefix: '/' }, route: { cluster: 'up' } }] };
+  const strict = ['x-envoy-upstream-rq-timeout-ms', 'x-envoy-max-retries', 'x-envoy-retry-on'];
+  await compare(
+    t,
+    {
+      21100: { manager: internal, host },
+      21101: { host },
+      21102: {
+        manager: internal,
+        host,
+        router: { strict_check_headers: [...strict, 'x-envoy-retry-grpc-on'] },
+      },
+    },
+    [up],
+    [
+      ['/', { 'x-envoy-upstream-stream-duration-ms': '20000' }],
+      ['/', { 'x-envoy-upstream-stream-duration-ms': 'soon' }],
+      ['/503', { 'x-envoy-upstream-alt-stat-name': 'alt' }],
+      ...['5xx,reset', '5xx, reset', 'unavailable', '5xx,x', ''].flatMap((words): Asked[] => [
+        ['/', { 'x-envoy-retry-on': words }],
+        ['/', { 'x-envoy-retry-grpc-on': words }],
+      ]),
+      ...['+2', '2.5', '-1', '99999999999999999999'].flatMap((number): Asked[] => [
+        ['/', { 'x-envoy-max-retries': number }],
+        ['/', { 'x-envoy-upstream-rq-timeout-ms': number === '+2' ? '+20000' : number }],
+      ]),
+    ],
+    '^cluster.up.*upstream_rq_(time|[0-9]|completed)',
+  );
+});
+
+test('a stream upstream ends when its request says so', skip, async (t) => {
+  const host = { routes: [{ match: { prefix: '/' }, route: { cluster: 'up' } }] };
+  await compare(
+    t,
+    { 21100: { manager: internal, host } },
+    [up],
+    [['/never', { 'x-envoy-upstream-stream-duration-ms': '50' }]],
+    'upstream_rq_max_duration',
+  );
+});
+
+test('responses are counted by zone and as those of a canary', skip, async (t) => {
+  const lb = { filter_metadata: { 'envoy.lb': { canary: true } } };
+  const canary = {
+    name: 'canary',
+    load_assignment: {
+      cluster_name: 'canary',
+      endpoints: [
+        {
+          locality: { region: 'r', zone: 'there' },
+          lb_endpoints: [{ endpoint: { address: address(21201) }, metadata: lb }],
+        },
+      ],
+    },
+  };
+  const host = {
+    virtual_clusters: [{ name: 'some', headers: [{ name: ':path', string_match: { prefix: '/' } }] }],
+    routes: [{ match: { prefix: '/' }, route: { cluster: 'canary', timeout: '0.1s' }, stat_prefix: 'all' }],
+  };
+  await compare(
+    t,
+    { 21100: { manager: internal, host } },
+    [canary],
+    ['/', '/503', '/reset', '/never', '/early'].flatMap((path): Asked[] => [
+      [path],
+      [path, { 'x-envoy-upstream-alt-stat-name': 'alt' }],
+    ]),
+    '^(cluster.canary|vhost).*upstream_rq_(time|[0-9]|completed)',
+  );
+});
+
+test('the scheme is that of the connection to the host', skip, async (t) => {
+  const whole = {
+    '@type': type('extensions.upstreams.http.v3.HttpProtocolOptions'),
+    explicit_http_config: { http_protocol_options: { send_fully_qualified_url: true } },
+  };
+  const tls = {
+    transport_socket: {
+      name: 'tls',
+      typed_config: { '@type': type('extensions.transport_sockets.tls.v3.UpstreamTlsContext') },
+    },
+  };
+  const options = { 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': whole };
+  const host = {
+    routes: [
+      { match: { prefix: '/tls' }, route: { cluster: 'tls' } },
+      { match: { prefix: '/' }, route: { cluster: 'up' } },
+    ],
+  };
+  await compare(
+    t,
+    {
+      21100: { manager: { scheme_header_transformation: { match_upstream: true } }, host },
+      21101: {
+        manager: { scheme_header_transformation: { scheme_to_overwrite: 'https', match_upstream: true } },
+        host,
+      },
+      21102: { manager: { scheme_header_transformation: { scheme_to_overwrite: 'https' } }, host },
+    },
+    [
+      { ...up, typed_extension_protocol_options: options },
+      {
+        name: 'tls',
+        ...tls,
+        typed_extension_protocol_options: options,
+        load_assignment: endpoint('tls', 21201),
+      },
+    ],
+    [['/'], ['/', { 'x-forwarded-proto': 'https' }], ['/tls']],
+    'none',
+  );
+});
+
+test('a header chooses the virtual host, or none', skip, async (t) => {
+  const direct = (status: number) => [{ match: { prefix: '/' }, direct_response: { status } }];
+  const virtual_hosts = [
+    { name: 'any', domains: ['*'], routes: direct(201) },
+    { name: 'a', domains: ['a.com'], routes: direct(202) },
+  ];
+  await compare(
+    t,
+    { 21100: { table: { virtual_hosts, vhost_header: 'x-host' } } },
+    [],
+    [
+      ['/', { host: 'a.com' }],
+      ['/', { 'x-host': 'a.com' }],
+      ['/', { 'x-host': 'b.com' }],
+      ['/', { 'x-host': '' }],
+    ],
+    'no_route',
+  );
+});
+
+test('internal redirects to any scheme, with all values of a header', skip, async (t) => {
+  const internal_redirect_policy = {
+    allow_cross_scheme_redirect: true,
+    response_headers_to_copy: ['Set-Cookie', 'x-one', 'x-none'],
+  };
+  const host = {
+    routes: [
+      { match: { prefix: '/found' }, route: { cluster: 'up' } },
+      { match: { prefix: '/' }, route: { cluster: 'up', internal_redirect_policy } },
+    ],
+  };
+  await compare(
+    t,
+    { 21100: { host } },
+    [up],
+    [['/ftp'], ['/cookies', { 'x-none': '1', 'set-cookie': 'before' }]],
+    'internal_redirect',
+  );
+});
+
+test('flags are listed as they were raised', skip, async (t) => {
+  const retry_policy = { retry_on: '5xx', retry_back_off: { base_interval: '0.001s' } };
+  const host = {
+    routes: [
+      { match: { prefix: '/none' }, route: { cluster: 'none', retry_policy } },
+      { match: { prefix: '/' }, route: { cluster: 'up', retry_policy } },
+    ],
+  };
+  const none = { ...up, name: 'none', circuit_breakers: { thresholds: [{ max_retries: 0 }] } };
+  await compare(t, { 21100: { host } }, [up, none], [['/reset'], ['/none/reset'], ['/none/503']], 'retry');
+});
