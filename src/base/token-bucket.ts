@@ -29,14 +29,16 @@ export class TokenBucket {
   readonly #nsPerToken: bigint;
   readonly #nsOfAll: bigint;
   readonly #emptySince: BigInt64Array;
+  readonly #at: number;
   readonly #now: () => bigint;
 
-  /** `now`: nanoseconds of a clock that all threads share. */
-  constructor(data: TokenBucketData, now: () => bigint = process.hrtime.bigint) {
+  /** `now`: nanoseconds of a clock that all threads share. `at`: which integer of the shared memory is its state. */
+  constructor(data: TokenBucketData, now: () => bigint = process.hrtime.bigint, at = 0) {
     this.maxTokens = data.maxTokens;
     this.#nsPerToken = BigInt(data.nsPerToken);
     this.#nsOfAll = this.#nsPerToken * BigInt(data.maxTokens);
     this.#emptySince = new BigInt64Array(data.state);
+    this.#at = at;
     this.#now = now;
   }
 
@@ -45,16 +47,21 @@ export class TokenBucket {
     return Number(this.#nsPerToken);
   }
 
+  /** Nobody has taken anything. */
+  fill(): void {
+    Atomics.store(this.#emptySince, this.#at, longAgo);
+  }
+
   /** Takes that many tokens if they are there. */
   take(tokens = 1): boolean {
     const now = this.#now();
     const cost = tokens === 1 ? this.#nsPerToken : this.#nsPerToken * BigInt(tokens);
     while (true) {
-      const seen = Atomics.load(this.#emptySince, 0);
+      const seen = Atomics.load(this.#emptySince, this.#at);
       const full = now - this.#nsOfAll;
       const next = (seen > full ? seen : full) + cost;
       if (next > now) return false;
-      if (Atomics.compareExchange(this.#emptySince, 0, seen, next) === seen) return true;
+      if (Atomics.compareExchange(this.#emptySince, this.#at, seen, next) === seen) return true;
     }
   }
 
@@ -62,21 +69,22 @@ export class TokenBucket {
   give(tokens: number): void {
     const full = this.#now() - this.#nsOfAll;
     while (true) {
-      const seen = Atomics.load(this.#emptySince, 0);
+      const seen = Atomics.load(this.#emptySince, this.#at);
       if (seen <= full) return;
       const next = seen - this.#nsPerToken * BigInt(tokens);
-      if (Atomics.compareExchange(this.#emptySince, 0, seen, next > full ? next : full) === seen) return;
+      if (Atomics.compareExchange(this.#emptySince, this.#at, seen, next > full ? next : full) === seen)
+        return;
     }
   }
 
   get remaining(): number {
-    const grown = (this.#now() - Atomics.load(this.#emptySince, 0)) / this.#nsPerToken;
+    const grown = (this.#now() - Atomics.load(this.#emptySince, this.#at)) / this.#nsPerToken;
     return Math.min(Math.max(Number(grown), 0), this.maxTokens);
   }
 
   /** 0 while a token is there. */
   get msUntilNext(): number {
-    const missing = Atomics.load(this.#emptySince, 0) + this.#nsPerToken - this.#now();
+    const missing = Atomics.load(this.#emptySince, this.#at) + this.#nsPerToken - this.#now();
     return missing > 0n ? Number(missing) / 1e6 : 0;
   }
 }

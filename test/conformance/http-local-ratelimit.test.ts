@@ -1,6 +1,11 @@
+import { once } from 'node:events';
+import { request } from 'node:http';
+import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { missing } from '#testing/peers.ts';
 import { compareHttp, type HttpCase, typeUrl } from './http-services.ts';
+import { expectSame } from './side-by-side.ts';
+import { address, connectionManager } from './side-by-side-configuration.ts';
 
 const name = 'envoy.filters.http.local_ratelimit';
 const always = { default_value: { numerator: 100 } };
@@ -189,4 +194,66 @@ test('local_ratelimit counts as Envoy counts', { skip: missing('envoy') }, async
     }),
   ];
   await compareHttp(t, cases, {}, 'http_local_rate_limit');
+});
+
+test('a descriptor for any value has a bucket for each', { skip: missing('envoy') }, async (t) => {
+  const entries = (value: string, user: string) => [
+    { key: 'generic_key', value },
+    { key: 'user', value: user },
+  ];
+  const limits = config('any', {
+    token_bucket: bucket(100),
+    max_dynamic_descriptors: 2,
+    descriptors: [
+      { entries: entries('a', ''), token_bucket: bucket(1) },
+      { entries: entries('a', 'known'), token_bucket: bucket(3) },
+      { entries: entries('', 'other'), token_bucket: bucket(2), shadow_mode: true },
+    ],
+    rate_limits: ['a', 'b'].map((value) => ({
+      actions: [
+        { generic_key: { descriptor_value: value } },
+        { request_headers: { header_name: 'user', descriptor_key: 'user' } },
+      ],
+    })),
+  });
+  const routes = [{ match: { prefix: '/' }, direct_response: { status: 200 } }];
+  const manager = connectionManager(
+    { route_config: { virtual_hosts: [{ name: 'all', domains: ['*'], routes }] } },
+    [{ name, typed_config: limits }],
+  );
+  const yaml = JSON.stringify({
+    admin: { address: address(21001) },
+    static_resources: {
+      listeners: [{ name: 'front', address: address(21000), filter_chains: [{ filters: [manager] }] }],
+    },
+  });
+  await expectSame(t, yaml, async (side) => {
+    const answers: unknown[] = [];
+    for (const user of [
+      'x',
+      'x',
+      'y',
+      'x',
+      'y',
+      'z',
+      'x',
+      'y',
+      'known',
+      'known',
+      'other',
+      'other',
+      'other',
+      '',
+    ]) {
+      const asked = request({
+        ...{ host: '127.0.0.1', port: side.port(21000), agent: false },
+        headers: { user },
+      });
+      asked.end();
+      const [response] = await once(asked, 'response');
+      const { date, 'x-ratelimit-reset': reset, ...headers } = response.headers;
+      answers.push([user, response.statusCode, headers, await text(response)]);
+    }
+    return { answers, stats: await side.stats('http_local_rate_limit') };
+  });
 });

@@ -1,5 +1,6 @@
 // Plain configuration of the local_ratelimit filter. Its token buckets are shared memory, so that a limit holds for the process.
 import type { TokenBucketData } from '#base/token-bucket.ts';
+import { type TokenBucketsData, tokenBucketsData } from '#base/token-buckets.ts';
 import type { ParseContext } from '#config/parse-context.ts';
 import { type HeaderMutationData, parseHeaderValueOption } from '#extension/header-mutation-config.ts';
 import { parseRateLimits, type RateLimitData } from '#extension/rate-limit-policy.ts';
@@ -12,13 +13,9 @@ import { enumType } from '#schema/registry.ts';
 export interface LocalRateLimitConfig {
   readonly statPrefix: string;
   readonly status: number;
-  /** Undefined: only the descriptors limit. `entries`: [key, value, key, value, ...]. */
+  /** Undefined: only the descriptors limit. */
   readonly bucket: TokenBucketData | undefined;
-  readonly descriptors: readonly {
-    readonly entries: readonly string[];
-    readonly bucket: TokenBucketData;
-    readonly shadow: boolean;
-  }[];
+  readonly descriptors: readonly DescriptorData[];
   /** The filter's own policies; empty: those of the route. */
   readonly policies: readonly RateLimitData[];
   /** Undefined: never. */
@@ -35,6 +32,14 @@ export interface LocalRateLimitConfig {
   readonly asResourceExhausted: boolean;
 }
 
+export interface DescriptorData {
+  /** [key, value, key, value, ...]; an empty value stands for any. */
+  readonly entries: readonly string[];
+  /** One for all requests, or one for each list of values. */
+  readonly bucket: TokenBucketData | TokenBucketsData;
+  readonly shadow: boolean;
+}
+
 export function parseLocalRateLimit(message: LocalRateLimit, at: ParseContext): LocalRateLimitConfig {
   if (message.local_cluster_rate_limit !== undefined) at.field('local_cluster_rate_limit').unsupported();
   const code = statusNumber(message.status?.code);
@@ -43,18 +48,12 @@ export function parseLocalRateLimit(message: LocalRateLimit, at: ParseContext): 
     // Only an error may be answered: anything below 400 counts as not set.
     status: code < 400 ? 429 : code,
     bucket: message.token_bucket && parseTokenBucket(message.token_bucket),
-    descriptors: message.descriptors.map((it, i) => {
-      const here = at.field('descriptors', i);
-      it.entries.forEach((entry, j) => {
-        if (entry.value === '')
-          here
-            .field('entries', j)
-            .field('value')
-            .unsupported('a descriptor for any value is not supported by chancery');
-      });
+    descriptors: message.descriptors.map((it) => {
+      const bucket = parseTokenBucket(it.token_bucket!);
+      const isForAny = it.entries.some((entry) => entry.value === '');
       return {
         entries: it.entries.flatMap(({ key, value }) => [key, value]),
-        bucket: parseTokenBucket(it.token_bucket!),
+        bucket: isForAny ? tokenBucketsData(bucket, message.max_dynamic_descriptors ?? 20) : bucket,
         shadow: it.shadow_mode,
       };
     }),

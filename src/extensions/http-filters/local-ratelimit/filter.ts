@@ -1,5 +1,6 @@
 // Counts requests against token buckets of this process and answers those that come when a bucket is empty.
 import { TokenBucket, type TokenBucketData, tokenBucketData } from '#base/token-bucket.ts';
+import { TokenBuckets, type TokenBucketsData, tokenBucketsData } from '#base/token-buckets.ts';
 import type { HeaderMutations } from '#extension/header-mutations.ts';
 import { FilterStatus, type HttpFilter, type HttpStream } from '#extension/http-filter.ts';
 import type { RateLimitPolicy } from '#extension/rate-limit-descriptors.ts';
@@ -30,7 +31,7 @@ export class LocalRateLimitStats {
 /** The buckets of the process, or of one connection. */
 export interface Buckets {
   readonly default: TokenBucket | undefined;
-  readonly descriptors: readonly TokenBucket[];
+  readonly descriptors: readonly (TokenBucket | TokenBuckets)[];
 }
 
 /** One level of configuration, compiled. */
@@ -167,11 +168,14 @@ export class LocalRateLimitFilter implements HttpFilter {
     for (const policy of policies) {
       if (isOwn ? policy.applyOnStreamDone : policy.stage !== stage || policy.disableKey !== '') continue;
       const descriptor = policy.descriptor(stream);
-      const index =
-        descriptor === undefined ? -1 : descriptors.findIndex((it) => isSame(descriptor, it.entries));
+      if (descriptor === undefined) continue;
+      let index = descriptors.findIndex((it) => isSame(descriptor, it.entries));
+      if (index < 0) index = descriptors.findIndex((it) => isOneOf(descriptor, it.entries));
       const hits = isOwn ? policy.hitCount(stream) : 1;
-      if (index >= 0 && hits >= 0)
-        to.push({ bucket: buckets.descriptors[index]!, shadow: descriptors[index]!.shadow, policy, hits });
+      if (index < 0 || hits < 0) continue;
+      const of = buckets.descriptors[index]!;
+      const bucket = of instanceof TokenBucket ? of : of.of(descriptor.join('\0'));
+      to.push({ bucket, shadow: descriptors[index]!.shadow, policy, hits });
     }
   }
 }
@@ -193,24 +197,35 @@ function bucketsOfConnection(
 ): Buckets {
   let buckets = known.get(connection);
   if (buckets === undefined) {
-    buckets = newBuckets(here.config, fresh);
+    buckets = newBuckets(here.config, true);
     known.set(connection, buckets);
   }
   return buckets;
 }
 
-export function newBuckets(
-  config: LocalRateLimitConfig,
-  dataOf: (data: TokenBucketData) => TokenBucketData,
-): Buckets {
+/** `isFresh`: they are not those of the process. */
+export function newBuckets(config: LocalRateLimitConfig, isFresh: boolean): Buckets {
+  const bucketOf = (data: TokenBucketData) => (isFresh ? fresh(data) : data);
+  const bucketsOf = (data: TokenBucketsData) => (isFresh ? tokenBucketsData(data.each, data.count) : data);
   return {
-    default: config.bucket && new TokenBucket(dataOf(config.bucket)),
-    descriptors: config.descriptors.map((it) => new TokenBucket(dataOf(it.bucket))),
+    default: config.bucket && new TokenBucket(bucketOf(config.bucket)),
+    descriptors: config.descriptors.map(({ bucket }) =>
+      'each' in bucket ? new TokenBuckets(bucketsOf(bucket)) : new TokenBucket(bucketOf(bucket)),
+    ),
   };
 }
 
+/** As configured, for a connection of its own. */
 function fresh(data: TokenBucketData): TokenBucketData {
   return tokenBucketData(data.maxTokens, 1, data.nsPerToken / 1e6);
+}
+
+/** The list is one that `entries`, where an empty value stands for any, describe. */
+function isOneOf(a: readonly string[], entries: readonly string[]): boolean {
+  if (a.length !== entries.length) return false;
+  for (let i = 0; i < a.length; i += 2)
+    if (a[i] !== entries[i] || (entries[i + 1] !== '' && a[i + 1] !== entries[i + 1])) return false;
+  return true;
 }
 
 function isSame(a: readonly string[], b: readonly string[]): boolean {

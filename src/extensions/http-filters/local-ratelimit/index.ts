@@ -25,7 +25,7 @@ function compile(
   return {
     config,
     stats: new LocalRateLimitStats(stats.scope(`${config.statPrefix}.http_local_rate_limit`)),
-    buckets: newBuckets(config, (data) => data),
+    buckets: newBuckets(config, false),
     bucketsOf: config.perConnection ? new WeakMap() : undefined,
     policies: config.policies.map((it) => compileRateLimit(it, localCluster, runtime)),
     requestHeaders: compileSteps(config.requestHeadersToAdd),
