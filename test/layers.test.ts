@@ -68,7 +68,6 @@ const hot: readonly string[] = [
   'src/extension/matchers/string-matcher.ts',
   'src/extension/runtime.ts',
   'src/data-plane/http/domain-index.ts',
-  'src/data-plane/http/route-matcher.ts',
   'src/data-plane/http/path-index.ts',
   'src/data-plane/http/route-entry.ts',
   'src/data-plane/http/route-rewrite.ts',

@@ -97,10 +97,9 @@ export function parseHeaderValueOption(
   commands: readonly string[] = [],
 ): HeaderMutationData & { kind: 'write' } {
   const { header } = option;
-  const raw = header?.raw_value;
-  const value = translatedHeaderFormat(
-    raw !== undefined && raw.length > 0 ? Buffer.from(raw).toString('utf8') : (header?.value ?? ''),
-  );
+  if (header !== undefined && header.raw_value.length > 0)
+    at.field('header').field('raw_value').warn('has no effect, in Envoy neither');
+  const value = translatedHeaderFormat(header?.value ?? '');
   checkFormat(value, at.field('header').field('value'), commands);
   let action: AppendAction = actions[option.append_action];
   if (option.append !== undefined) {

@@ -5,7 +5,14 @@ import { text } from 'node:stream/consumers';
 import { type TestContext, test } from 'node:test';
 import { missing } from '#testing/peers.ts';
 import { expectSame, type Side } from './side-by-side.ts';
-import { accessLog, address, connectionManager, endpoint, type } from './side-by-side-configuration.ts';
+import {
+  accessLog,
+  address,
+  connectionManager,
+  endpoint,
+  type,
+  typed,
+} from './side-by-side-configuration.ts';
 
 const skip = { skip: missing('envoy'), timeout: 60_000 };
 
@@ -14,7 +21,9 @@ type Asked = readonly [path: string, headers?: OutgoingHttpHeaders];
 /** Asks all of each of the managers, which are by port. */
 async function compare(
   t: TestContext,
-  managers: Readonly<Record<number, { manager?: object; router?: object; host?: object; table?: object }>>,
+  managers: Readonly<
+    Record<number, { manager?: object; router?: object; host?: object; table?: object; filters?: object[] }>
+  >,
   clusters: readonly object[],
   asked: readonly Asked[],
   stats: string,
@@ -23,7 +32,7 @@ async function compare(
     node: { id: 'me', cluster: 'mine', locality: { region: 'r', zone: 'here' } },
     admin: { address: address(21001) },
     static_resources: {
-      listeners: Object.entries(managers).map(([port, { manager, router, host, table }]) => ({
+      listeners: Object.entries(managers).map(([port, { manager, router, host, table, filters }]) => ({
         address: address(Number(port)),
         filter_chains: [
           {
@@ -37,7 +46,7 @@ async function compare(
                   ...manager,
                   route_config: { virtual_hosts: [{ name: 'all', domains: ['*'], ...host }], ...table },
                 },
-                [],
+                filters ?? [],
                 router,
               ),
             ],
@@ -267,4 +276,74 @@ test('flags are listed as they were raised', skip, async (t) => {
   };
   const none = { ...up, name: 'none', circuit_breakers: { thresholds: [{ max_retries: 0 }] } };
   await compare(t, { 21100: { host } }, [up, none], [['/reset'], ['/none/reset'], ['/none/503']], 'retry');
+});
+
+test('the matcher of a virtual host looks at headers and filter state', skip, async (t) => {
+  const leads = (status: number) => ({
+    action: {
+      name: 'route',
+      typed_config: {
+        '@type': type('config.route.v3.Route'),
+        match: { prefix: '/' },
+        direct_response: { status },
+      },
+    },
+  });
+  const state = typed('extensions.filters.http.set_filter_state.v3.Config', {
+    on_request_headers: [
+      {
+        object_key: 'kind',
+        factory_key: 'envoy.string',
+        format_string: { text_format_source: { inline_string: '%REQ(x-kind)%' } },
+      },
+    ],
+  });
+  const byState = typed('extensions.matching.common_inputs.network.v3.FilterStateInput', { key: 'kind' });
+  const byStatus = typed('type.matcher.v3.HttpRequestHeaderMatchInput', { header_name: 'x-status' });
+  const matcher = {
+    matcher_tree: {
+      input: byState,
+      exact_match_map: { map: { a: leads(201), b: leads(202) } },
+    },
+    on_no_match: {
+      matcher: {
+        matcher_tree: { input: byStatus, prefix_match_map: { map: { '2': leads(203) } } },
+        on_no_match: leads(204),
+      },
+    },
+  };
+  await compare(
+    t,
+    { 21100: { host: { matcher }, filters: [state] } },
+    [],
+    [['/', { 'x-kind': 'a' }], ['/', { 'x-kind': 'b' }], ['/', { 'x-status': '200' }], ['/']],
+    'no_route',
+  );
+});
+
+test('raw_value of a header has no effect', skip, async (t) => {
+  const raw_value = Buffer.from('raw').toString('base64');
+  const headers = [
+    { header: { key: 'x-raw', raw_value } },
+    { header: { key: 'x-both', value: 'text', raw_value } },
+    { header: { key: 'x-kept', raw_value }, keep_empty_value: true },
+  ];
+  const host = {
+    request_headers_to_add: headers,
+    response_headers_to_add: headers,
+    routes: [{ match: { prefix: '/' }, route: { cluster: 'up' } }],
+  };
+  await compare(t, { 21100: { host } }, [up], [['/']], 'none');
+});
+
+test('an upgrade that is refused is logged twice', skip, async (t) => {
+  const host = { routes: [{ match: { prefix: '/' }, route: { cluster: 'up' } }] };
+  const manager = { access_log_options: { flush_access_log_on_new_request: true } };
+  await compare(
+    t,
+    { 21100: { manager, host } },
+    [up],
+    [['/', { connection: 'upgrade', upgrade: 'some' }]],
+    'upgrade|non_ws',
+  );
 });

@@ -13,8 +13,8 @@ import {
   compileStringMatcher,
   sharedRegex,
 } from '#extension/matchers/compile.ts';
-import type { MatchInput } from '#extension/matchers/matcher-tree.ts';
 import { compileMatcherTree } from '#extension/matchers/matcher-tree-compile.ts';
+import { compileStreamInput } from '#extension/matchers/stream-input.ts';
 import { RegexMatcher, type StringMatcher } from '#extension/matchers/string-matcher.ts';
 import type { RegexRewriteData } from '#extension/matchers/substitute.ts';
 import { ProxyHeaderWriter } from '#extension/proxy-protocol-config.ts';
@@ -25,8 +25,6 @@ import type { RetryHostPredicateExtension } from '#extension/retry-host-predicat
 import type { RetryPriorityExtension } from '#extension/retry-priority.ts';
 import type { Runtime } from '#extension/runtime.ts';
 import { compileFormat } from '#extension/substitution/compile.ts';
-import { headerField } from '#http/header-field.ts';
-import type { HeaderMap } from '#http/header-map.ts';
 import { parseRewriteTemplate, parseUriTemplate } from '#http/uri-template.ts';
 import type { Scope } from '#stats/store.ts';
 import { DomainIndex } from './domain-index.ts';
@@ -43,7 +41,6 @@ import {
   type RouteConfigData,
   type RouteData,
   type RouteMatchData,
-  type RouteMatcherInput,
   type VirtualHostData,
 } from './route-config.ts';
 import {
@@ -56,7 +53,6 @@ import {
   type RouteTable,
   type VirtualHost,
 } from './route-entry.ts';
-import { HeaderInput, QueryInput } from './route-matcher.ts';
 import {
   CompiledRedirect,
   CompiledRewrite,
@@ -185,7 +181,7 @@ class HostCompiler {
       matcher === undefined ? this.#list(routes) : undefined,
       matcher === undefined
         ? undefined
-        : compileMatcherTree(matcher, { input: matchInput, action: (it) => this.#list(it) }),
+        : compileMatcherTree(matcher, { input: compileStreamInput, action: (it) => this.#list(it) }),
     );
   }
 
@@ -620,10 +616,4 @@ function compileInternalRedirect(
 function compileMirrorPolicy(data: MirrorPolicyData): MirrorPolicy {
   const { mutations, ...rest } = data;
   return { ...rest, headerMutations: compileSteps(mutations) };
-}
-
-function matchInput(data: RouteMatcherInput): MatchInput<HeaderMap> {
-  return data.kind === 'request_header'
-    ? new HeaderInput(data.name, headerField(data.name))
-    : new QueryInput(data.name);
 }

@@ -12,6 +12,7 @@ import type {
   NamedStringMatcherData,
 } from '#extension/matchers/matcher-config.ts';
 import type { MatcherData } from '#extension/matchers/matcher-tree-config.ts';
+import type { StreamInputData } from '#extension/matchers/stream-input-config.ts';
 import type { RegexRewriteData } from '#extension/matchers/substitute.ts';
 import type { RateLimitData } from '#extension/rate-limit-policy.ts';
 import type { Configured } from '#extension/registry.ts';
@@ -78,7 +79,7 @@ export interface VirtualHostData {
   readonly domains: readonly string[];
   readonly routes: readonly RouteData[];
   /** Instead of `routes`. */
-  readonly matcher: MatcherData<RouteMatcherInput, RouteActionData> | undefined;
+  readonly matcher: MatcherData<StreamInputData, RouteActionData> | undefined;
   readonly requireTls: RequireTls;
   readonly virtualClusters: readonly {
     readonly name: string;
@@ -99,12 +100,6 @@ export interface VirtualHostData {
 
 /** A route alone, or a list of routes of which the first that matches is taken. */
 export type RouteActionData = readonly RouteData[];
-
-/** What a predicate looks at: the header or query parameter `name`. */
-export interface RouteMatcherInput {
-  readonly kind: 'request_header' | 'query_parameter';
-  readonly name: string;
-}
 
 export interface RouteData {
   readonly name: string;

@@ -6,6 +6,7 @@ import type { CookieSetter, HashPolicies } from '#extension/hash-policy.ts';
 import type { HeaderMatcher } from '#extension/matchers/header-matcher.ts';
 import { allHeadersMatch } from '#extension/matchers/header-matcher.ts';
 import type { MatcherTree } from '#extension/matchers/matcher-tree.ts';
+import type { StreamSubject } from '#extension/matchers/stream-input.ts';
 import type { StringMatcher } from '#extension/matchers/string-matcher.ts';
 import { asciiLowerCase } from '#extension/matchers/string-matcher.ts';
 import type { MetadataMatcher } from '#extension/matchers/value-matcher.ts';
@@ -105,13 +106,13 @@ export class VirtualHostTable {
   readonly virtualHost: VirtualHost;
   readonly tlsRedirect: RouteEntry;
   readonly #routes: RouteList | undefined;
-  readonly #matcher: MatcherTree<HeaderMap, RouteList> | undefined;
+  readonly #matcher: MatcherTree<StreamSubject, RouteList> | undefined;
 
   constructor(
     virtualHost: VirtualHost,
     tlsRedirect: RouteEntry,
     routes: RouteList | undefined,
-    matcher: MatcherTree<HeaderMap, RouteList> | undefined,
+    matcher: MatcherTree<StreamSubject, RouteList> | undefined,
   ) {
     this.virtualHost = virtualHost;
     this.tlsRedirect = tlsRedirect;
@@ -121,7 +122,7 @@ export class VirtualHostTable {
 
   find(headers: HeaderMap, context: RouteContext): RouteEntry | undefined {
     if (this.#routes !== undefined) return this.#routes.find(headers, context);
-    return this.#matcher?.find(headers)?.find(headers, context);
+    return this.#matcher?.find({ info: context.info, headers })?.find(headers, context);
   }
 }
 

@@ -145,10 +145,10 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
     this.info.isRequestAccepted = true;
     if (shared.streamIdleTimeoutMs > 0) this.#active();
     const { route } = this;
-    if (this.upgrade !== '' && !this.#acceptsUpgrade(route)) return;
-    const { plan } = this;
     if (shared.config.accessLogMoments.start && this.internalRedirects === 0)
       this.#log(AccessLogType.DownstreamStart);
+    if (this.upgrade !== '' && !this.#acceptsUpgrade(route)) return;
+    const { plan } = this;
     if (plan.count > 0) {
       this.#filters = plan.instances();
       if (plan.hasDisabled || (route !== undefined && route.perFilterConfigs !== null)) this.#findDisabled();
@@ -790,8 +790,16 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
     this.router.abandon(false);
     const { encoder, manager } = this;
     this.#destroy();
-    encoder.reset(ResetReason.LocalReset);
+    encoder.reset(
+      this.upgrade !== '' && this.#upstreamWasLost() ? ResetReason.ConnectError : ResetReason.LocalReset,
+    );
     manager.onStreamReset();
+  }
+
+  #upstreamWasLost(): boolean {
+    const lost =
+      (1 << ResponseFlag.UpstreamConnectionFailure) | (1 << ResponseFlag.UpstreamConnectionTermination);
+    return (this.info.flags & lost) !== 0;
   }
 
   // What filters ask --------------------------------------------------------------------------------------------------------

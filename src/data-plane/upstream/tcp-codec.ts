@@ -60,10 +60,10 @@ export class TcpCodec implements ClientCodec, StreamEncoder, FlushSource {
     this.#decoder?.decodeData(noBytes, true);
   }
 
-  onConnectionClose(reason: ResetReason, details: string): void {
+  onConnectionClose(reason: ResetReason): void {
     const decoder = this.#decoder;
     this.#decoder = undefined;
-    decoder?.onReset(reason, details);
+    decoder?.onReset(reason, '');
   }
 
   onAboveWriteBufferHighWatermark(): void {
