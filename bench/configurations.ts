@@ -236,7 +236,7 @@ backend b
 `;
 }
 
-/** The upstream of every lane: nginx, from memory. */
+/** nginx as the upstream, from memory. */
 export function nginxUpstream(port: number, http2: boolean, folder: string): string {
   return nginxFrame(`
     server {

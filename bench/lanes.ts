@@ -16,6 +16,8 @@ export interface LoadLane {
   /** The goal for ours / Envoy. */
   readonly goal: number;
   readonly service?: Partial<Omit<Service, 'tls'>>;
+  /** Another than `startUpstream` takes for the protocol. */
+  readonly upstream?: 'nginx' | 'nghttpd';
   readonly tls?: 'h2' | 'http/1.1';
   readonly clientSpeaksH2?: boolean;
   readonly load: (target: Target) => Promise<LoadResult>;
@@ -70,9 +72,27 @@ export const loadLanes: readonly LoadLane[] = [
     name: 'h2-h2',
     title: 'HTTP/2 to HTTP/2, clear text',
     goal: 0.6,
+    service: { upstream: 'h2' },
+    clientSpeaksH2: true,
+    load: (to) => h2load({ seconds: to.seconds, url: http(to) }),
+  },
+  {
+    name: 'h1-h2-nginx',
+    title: 'HTTP/1.1 to HTTP/2, the upstream is the bottleneck',
+    goal: 0.6,
+    rounds: 9,
+    service: { upstream: 'h2' },
+    upstream: 'nginx',
+    load: (to) => wrk({ seconds: to.seconds, url: http(to) }),
+  },
+  {
+    name: 'h2-h2-nginx',
+    title: 'HTTP/2 to HTTP/2, the upstream is the bottleneck',
+    goal: 0.6,
     // As requests come to go together, or one by one, it costs 9 or 16 us.
     rounds: 9,
     service: { upstream: 'h2' },
+    upstream: 'nginx',
     clientSpeaksH2: true,
     load: (to) => h2load({ seconds: to.seconds, url: http(to) }),
   },

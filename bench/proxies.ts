@@ -26,14 +26,17 @@ import type { LoadLane } from './lanes.ts';
 export const kinds = ['envoy', 'chancery', 'nginx', 'haproxy'] as const;
 export type Kind = (typeof kinds)[number];
 
-export interface Running {
-  readonly kind: Kind;
+export interface Upstream {
   readonly pid: number;
   readonly port: number;
-  readonly adminPort: number;
   readonly folder: string;
   readonly startMs: number;
   readonly stop: () => Promise<void>;
+}
+
+export interface Running extends Upstream {
+  readonly kind: Kind;
+  readonly adminPort: number;
 }
 
 /** A place for files of one lane. */
@@ -81,12 +84,27 @@ export function isAvailable(kind: Kind): boolean {
   return findPeer(kind) !== undefined;
 }
 
-export async function startUpstream(workshop: Workshop, http2: boolean): Promise<Running> {
-  const [port] = await freePorts(1);
+/**
+ * nginx over HTTP/1, nghttpd over HTTP/2: it answers together what came together, and costs less than any proxy. nginx sends one
+ * answer at a time and needs a whole core before Envoy does; a lane that is to show that asks for it.
+ */
+export async function startUpstream(
+  workshop: Workshop,
+  {
+    service,
+    upstream = service?.upstream === 'h2' ? 'nghttpd' : 'nginx',
+  }: Pick<LoadLane, 'service' | 'upstream'>,
+): Promise<Upstream> {
+  const [port] = (await freePorts(1)) as [number];
   const folder = join(workshop.folder, `upstream-${port}`);
   mkdirSync(folder);
-  writeFileSync(join(folder, 'nginx.conf'), nginxUpstream(port!, http2, workshop.folder));
-  return start('nginx', [peer('nginx'), '-p', folder, '-c', 'nginx.conf'], folder, port!, 0);
+  if (upstream === 'nghttpd') {
+    writeFileSync(join(folder, 'index.html'), 'hello, world\n');
+    const command = [peer('nghttpd'), '--no-tls', '-n1', '-a127.0.0.1', `-d${folder}`, String(port)];
+    return start(command, folder, port);
+  }
+  writeFileSync(join(folder, 'nginx.conf'), nginxUpstream(port, service?.upstream === 'h2', workshop.folder));
+  return start([peer('nginx'), '-p', folder, '-c', 'nginx.conf'], folder, port);
 }
 
 /** Starts one proxy for a lane; undefined when that proxy cannot do what the lane asks. */
@@ -114,7 +132,7 @@ export async function startProxy(
       ...['-c', 'envoy.yaml', '--concurrency', '1', '-l', 'error'],
       ...(kind === 'envoy' ? ['--use-dynamic-base-id'] : []),
     ];
-    return start(kind, command, folder, port, adminPort);
+    return { ...(await start(command, folder, port)), kind, adminPort };
   }
   const text = (kind === 'nginx' ? nginxProxy : haproxyProxy)(service, lane.clientSpeaksH2 === true);
   if (text === undefined) return undefined;
@@ -123,23 +141,17 @@ export async function startProxy(
     kind === 'nginx'
       ? [peer('nginx'), '-p', folder, '-c', 'proxy.conf']
       : [peer('haproxy'), '-f', 'proxy.conf'];
-  return start(kind, command, folder, port, adminPort);
+  return { ...(await start(command, folder, port)), kind, adminPort };
 }
 
-async function start(
-  kind: Kind,
-  [program, ...args]: readonly string[],
-  folder: string,
-  port: number,
-  adminPort: number,
-): Promise<Running> {
+async function start([program, ...args]: readonly string[], folder: string, port: number): Promise<Upstream> {
   const log = openSync(join(folder, 'output'), 'a');
   const started = performance.now();
   const child = spawn(program!, args, { cwd: folder, stdio: ['ignore', log, log] });
   closeSync(log);
   await untilListening(child, port, join(folder, 'output'));
   const startMs = performance.now() - started;
-  return { kind, pid: child.pid!, port, adminPort, folder, startMs, stop: () => stop(child) };
+  return { pid: child.pid!, port, folder, startMs, stop: () => stop(child) };
 }
 
 async function untilListening(child: ChildProcess, port: number, log: string): Promise<void> {

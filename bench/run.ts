@@ -18,6 +18,7 @@ import {
   type Running,
   startProxy,
   startUpstream,
+  type Upstream,
 } from './proxies.ts';
 import { type Figure, stateLanes } from './state-lanes.ts';
 
@@ -25,7 +26,7 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     seconds: { type: 'string', default: '3' },
-    rounds: { type: 'string', default: '3' },
+    rounds: { type: 'string', default: '5' },
     kinds: { type: 'string', default: kinds.join(',') },
     profile: { type: 'boolean', default: false },
     quick: { type: 'boolean', default: false },
@@ -36,7 +37,7 @@ const { values, positionals } = parseArgs({
 if (values.help) {
   console.log(`usage: npm run bench -- [options] [lane ...]
   --seconds N    per measurement (3)
-  --rounds N     per proxy (3; at least 9 where they differ much)
+  --rounds N     per proxy (5; at least 9 where they differ much)
   --kinds LIST   of ${kinds.join(',')}
   --quick        Envoy and chancery only, two rounds of two seconds
   --profile      then run chancery once more under the profiler and print where the time goes
@@ -77,9 +78,9 @@ if (values.save) save();
 async function measureLoad(lane: LoadLane): Promise<Figure[]> {
   const workshop = openWorkshop();
   const running: Running[] = [];
-  let upstream: Running | undefined;
+  let upstream: Upstream | undefined;
   try {
-    upstream = await startUpstream(workshop, lane.service?.upstream === 'h2');
+    upstream = await startUpstream(workshop, lane);
     for (const kind of wantedKinds) {
       const proxy = await startProxy(kind, lane, upstream.port, workshop);
       if (proxy) running.push(proxy);
@@ -91,8 +92,10 @@ async function measureLoad(lane: LoadLane): Promise<Figure[]> {
       seconds: time,
       bigBody: workshop.bigBody,
     });
+    // Twice: the first connections that end show V8 what it had taken for constant, and the hot functions are compiled once more.
     for (const proxy of running)
-      await lane.load(target(proxy, lane.warmUp ?? (proxy.kind === 'chancery' ? 2 : 1)));
+      for (let i = 0; i < 2; i++)
+        await lane.load(target(proxy, lane.warmUp ?? (proxy.kind === 'chancery' ? 3 : 1)));
     const samples = new Map<Running, { cpu: number; rate: number; p50: number; p99: number }[]>();
     const most = values.quick ? rounds : Math.max(rounds, lane.rounds ?? 0);
     for (let round = 0; round < most; round++) {
@@ -134,7 +137,7 @@ async function measureLoad(lane: LoadLane): Promise<Figure[]> {
 
 async function profile(lane: LoadLane): Promise<void> {
   const workshop = openWorkshop();
-  const upstream = await startUpstream(workshop, lane.service?.upstream === 'h2');
+  const upstream = await startUpstream(workshop, lane);
   const folder = join(workshop.folder, 'profile');
   const proxy = await startProxy('chancery', lane, upstream.port, workshop, [
     '--cpu-prof',

@@ -21,7 +21,7 @@ const minutes = Number(values.minutes);
 const kind = values.kind as Kind;
 
 const workshop = openWorkshop();
-const upstream = await startUpstream(workshop, false);
+const upstream = await startUpstream(workshop, {});
 const proxy = (await startProxy(
   kind,
   { service: { filters: true, accessLog: 'access.log' } },

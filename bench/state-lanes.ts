@@ -40,7 +40,7 @@ function freshProxies(
 ) {
   return async (kinds: readonly Kind[], rounds: number): Promise<Figure[]> => {
     const workshop: Workshop = openWorkshop();
-    const upstream = await startUpstream(workshop, false);
+    const upstream = await startUpstream(workshop, {});
     const samples = new Map<Kind, Sample[]>();
     try {
       for (let round = 0; round < Math.min(rounds, maxRounds); round++)

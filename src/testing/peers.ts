@@ -13,6 +13,7 @@ const places = {
   grpcurl: ['.cache/bin/grpcurl', 'grpcurl'],
   wrk: ['wrk'],
   h2load: ['h2load'],
+  nghttpd: ['nghttpd', '/usr/sbin/nghttpd'],
   nginx: ['nginx', '/usr/sbin/nginx'],
   haproxy: ['haproxy', '/usr/sbin/haproxy'],
   openssl: ['openssl'],
