@@ -55,7 +55,7 @@ export function statsPrometheus(
     const stats = reading.endpoints.filter((it) => it.isCounter === isCounter);
     write(stats, isCounter ? 'counter' : 'gauge', number, ({ taggedName, tags }) => ({
       name: taggedName,
-      tags,
+      tags: [...extractor.fixed, ...tags],
     }));
   }
   return lines.join('');

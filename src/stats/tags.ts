@@ -17,6 +17,8 @@ export interface TaggedName {
 /** `StatsConfig` as plain data. */
 export interface TagSettings {
   readonly useAllDefaultTags: boolean;
+  /** A rule takes the place of the default ones of its name. Else both are tried, the default ones first. */
+  readonly overridesDefaults?: boolean;
   /** A rule with neither regex nor value turns the default rule of that name on. */
   readonly tags: readonly { readonly name: string; readonly regex?: string; readonly fixedValue?: string }[];
 }
@@ -128,9 +130,17 @@ export class TagExtractor {
   /** Rules for any name come first, as in Envoy. */
   readonly #general: readonly TagRule[];
   readonly #byPrefix = new Map<string, TagRule[]>();
+  /** Tags of every metric. */
+  readonly fixed: readonly Tag[];
 
   constructor(settings: TagSettings = defaultTagSettings) {
-    const rules: TagRule[] = settings.useAllDefaultTags ? defaults.map(defaultRule) : [];
+    const own =
+      settings.overridesDefaults === true ? new Set(settings.tags.map(({ name }) => name)) : undefined;
+    const used = defaults.filter(({ tag }) => own?.has(`envoy.${tag}`) !== true);
+    const rules: TagRule[] = settings.useAllDefaultTags ? used.map(defaultRule) : [];
+    this.fixed = settings.tags.flatMap(({ name, fixedValue }) =>
+      fixedValue === undefined ? [] : { name, value: fixedValue },
+    );
     for (const { name, regex, fixedValue } of settings.tags) {
       if (fixedValue !== undefined) rules.push(fixedRule(name, fixedValue));
       else if (regex !== undefined) rules.push(regexRule(name, regex));
@@ -200,7 +210,13 @@ function segmentsRule(tag: string, pattern: string): TagRule {
 }
 
 function fixedRule(tag: string, value: string): TagRule {
-  return { tag, prefix: undefined, find: () => ({ value, from: 0, to: 0 }) };
+  return {
+    tag,
+    prefix: undefined,
+    // These are there before Envoy knows of tags.
+    find: (name) =>
+      /^filesystem\.|^server\.hot_restart_generation$/.test(name) ? undefined : { value, from: 0, to: 0 },
+  };
 }
 
 function regexRule(tag: string, source: string): TagRule {

@@ -53,7 +53,8 @@ export function statsEndpoints({ stats, tags, bounds, owner }: StatsPages): Admi
           body: statsPage(query, statsText(reading, wanted.view, bounds)),
         };
       case 'prometheus': {
-        const histograms = query.get('histogram_buckets') === 'summary' ? 'summary' : 'buckets';
+        const asked = query.get('histogram_buckets');
+        const histograms = asked === 'summary' || asked === 'none' ? 'summary' : 'buckets';
         const textReadouts = query.has('text_readouts');
         return { body: statsPrometheus(reading, tags, bounds, { histograms, textReadouts }) };
       }

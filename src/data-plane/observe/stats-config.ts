@@ -51,7 +51,11 @@ export function parseStatsConfig(message: StatsConfig | undefined, at: ParseCont
     return { name: tag_name };
   });
   return {
-    tags: { useAllDefaultTags: message.use_all_default_tags ?? true, tags },
+    tags: {
+      useAllDefaultTags: message.use_all_default_tags ?? true,
+      overridesDefaults: message.allow_default_tag_overrides ?? false,
+      tags,
+    },
     matcher: parseStatsMatcher(message.stats_matcher, at.field('stats_matcher')),
     // `bins` only says how much room a histogram has at first.
     buckets: message.histogram_bucket_settings.map(({ match, buckets }, i) => {
