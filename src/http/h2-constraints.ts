@@ -153,7 +153,9 @@ export class ProtocolConstraints {
   /** The gauges tell what was found waiting, not what is just being written: mostly nothing. */
   #show(): void {
     this.#stats.outbound_frames_active.value += this.#framesHeld - this.#framesShown;
-    this.#stats.outbound_control_frames_active.value += this.#controlHeld - this.#controlShown;
+    // Not listed as used unless there were some.
+    if (this.#controlHeld !== this.#controlShown)
+      this.#stats.outbound_control_frames_active.value += this.#controlHeld - this.#controlShown;
     this.#framesShown = this.#framesHeld;
     this.#controlShown = this.#controlHeld;
   }

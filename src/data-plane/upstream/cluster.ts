@@ -28,6 +28,8 @@ export interface Dialer {
   ): Connection;
   http1(sink: ByteSink, owner: ClientCodecOwner): ClientCodec;
   http2(sink: ByteSink, owner: ClientCodecOwner): ClientCodec;
+  /** Of a connection that has not come about: Envoy makes the codec first. */
+  countUnusedHttp2(): void;
   /** For the health checks of the main thread. */
   reportImmediateFail(hostKey: string): void;
 }
@@ -169,6 +171,11 @@ export class Cluster {
     if (protocol === rawPool) return new TcpCodec(owner, connection);
     const isHttp2 = protocol === 1 || (protocol === 2 && connection.applicationProtocol === 'h2');
     return isHttp2 ? this.#dialer.http2(connection, owner) : this.#dialer.http1(connection, owner);
+  }
+
+  /** A connection for HTTP/2 has not come about. */
+  countUnusedHttp2(): void {
+    this.#dialer.countUnusedHttp2();
   }
 
   /** A pool has nothing left and does not count until it is asked for again. */

@@ -59,6 +59,7 @@ function poolOf(protocol: 0 | 1, settings: Settings = {}) {
         close: () => owner.onClose(CloseEvent.Local),
       };
     },
+    countUnusedHttp2() {},
     newCodec: () => ({
       protocol: protocol === 1 ? 'HTTP/2' : 'HTTP/1.1',
       newStream: () => ({}),

@@ -440,10 +440,12 @@ export class PooledConnection implements ConnectionOwner, ClientCodecOwner, Time
     if (event === CloseEvent.Remote) stats.upstreamCxDestroyRemote.value++;
     else stats.upstreamCxDestroyLocal.value++;
     stats.upstreamCxLengthMs.record(turnMs() - this.connectStartMs);
-    stats.upstreamRqPerCx.record(this.requests);
+    if (this.isConnected) stats.upstreamRqPerCx.record(this.requests);
     // The end of the connection may be the end of a response.
     if (this.isConnected && event === CloseEvent.Remote && this.pool.protocol !== 3) this.codec?.onEnd();
-    if (this.active > 0 && this.codec?.isComplete !== true) {
+    // Streams of HTTP/2 that end by a mistake of the protocol are reset before.
+    const isReset = this.#closeReason === ResetReason.ProtocolError && this.codec?.protocol === 'HTTP/2';
+    if (this.active > 0 && this.codec?.isComplete !== true && !isReset) {
       stats.upstreamCxDestroyWithActiveRq.value++;
       if (event === CloseEvent.Remote) stats.upstreamCxDestroyRemoteWithActiveRq.value++;
       else stats.upstreamCxDestroyLocalWithActiveRq.value++;
@@ -464,6 +466,7 @@ export class PooledConnection implements ConnectionOwner, ClientCodecOwner, Time
       return;
     }
     cluster.timers.cancel(this.#timer);
+    if (this.pool.protocol === 1) cluster.countUnusedHttp2();
     if (connection?.hasFailedToBind) stats.bindErrors.value++;
     stats.upstreamCxConnectFail.value++;
     host.cxConnectFail.value++;

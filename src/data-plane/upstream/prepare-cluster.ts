@@ -68,6 +68,9 @@ export function prepareCluster(
     http2(sink, owner) {
       return new H2Session(undefined, owner, sink, config.http.http2, http2Stats(), worker.timers, turnClock);
     },
+    countUnusedHttp2() {
+      http2Stats().nghttp2_upstream_connections.value++;
+    },
     reportImmediateFail: (key) => worker.reportImmediateFail(config.name, key),
   };
   const cluster = new Cluster(
