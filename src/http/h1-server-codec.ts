@@ -144,6 +144,8 @@ export class H1ServerCodec implements ServerCodec, H1Receiver {
     const headers = parser.headers;
     const stream = this.#stream;
     if (stream === undefined || this.isClosing) return Body.Failed;
+    stream.headerBytesReceived = parser.headerBytes;
+    stream.decompressedHeaderBytesReceived = parser.headerBytes;
     this.#isHttp10 = !parser.isHttp11 && this.options.acceptHttp10;
     stream.isHttp10 = this.#isHttp10;
     const isConnect = headers.method === 'CONNECT';
@@ -189,8 +191,6 @@ export class H1ServerCodec implements ServerCodec, H1Receiver {
     stream.isRequestComplete = body === Body.None;
     stream.isRaw = isRaw;
     stream.wireBytesReceived = this.#received + parser.headBytes;
-    stream.headerBytesReceived = parser.headerBytes;
-    stream.decompressedHeaderBytesReceived = parser.headerBytes;
     stream.decoder.decodeHeaders(headers, stream.isRequestComplete);
     return this.isClosing ? Body.Failed : body;
   }

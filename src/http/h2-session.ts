@@ -769,8 +769,6 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
     const verdict = message.finish();
     const stream = this.#newStream(id, nobody);
     stream.wireBytesReceived = wireBytes;
-    stream.headerBytesReceived = wireBytes;
-    stream.decompressedHeaderBytesReceived = headerBytes(message.headers);
     this.#streams.add(stream);
     stream.decoder = this.#serverOwner!.newStream(stream);
     if (stream.gone) return;
@@ -786,6 +784,8 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
     }
     const endStream = this.#blockEnds;
     if (endStream && stream.contentLength > 0) return this.#malformed(stream, false);
+    stream.headerBytesReceived = wireBytes;
+    stream.decompressedHeaderBytesReceived = headerBytes(message.headers);
     stream.remoteEnd = endStream;
     stream.remoteEndTold = endStream;
     stream.decoder.decodeHeaders(message.headers, endStream);

@@ -40,6 +40,7 @@ const requests: readonly string[] = [
   'GET /retried HTTP/1.1\r\nHost: host.test\r\nX-Case: retried\r\n\r\n',
   'GET / HTTP/1.0\r\nX-Case: plain\r\n\r\n',
   'GET / HTTP/1.1\r\nX-Case: bad\r\n\r\n',
+  'POST / HTTP/1.1\r\nHost: host.test\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n',
 ];
 
 test('bytes of heads and messages', { skip: missing('envoy') }, async (t) => {

@@ -84,6 +84,7 @@ function answer(how: string, response: import('node:http').ServerResponse): void
   response.sendDate = false;
   if (how === 'never') return;
   if (how === 'reset') response.socket!.resetAndDestroy();
+  else if (how === 'underscore') response.writeHead(200, { a_b: '1', 'c-d': '2' }).end();
   else if (how === 'ftp') response.writeHead(302, { location: 'ftp://b/found' }).end();
   else if (how === 'cookies')
     response.writeHead(302, { location: 'http://b/found', 'set-cookie': ['a=1', 'b=2'], 'x-one': '1' }).end();
@@ -346,4 +347,27 @@ test('an upgrade that is refused is logged twice', skip, async (t) => {
     [['/', { connection: 'upgrade', upgrade: 'some' }]],
     'upgrade|non_ws',
   );
+});
+
+test('names of response headers may have underscores whatever the cluster says', skip, async (t) => {
+  const own = (headers_with_underscores_action: string, more: object) => ({
+    typed_extension_protocol_options: {
+      'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
+        '@type': type('extensions.upstreams.http.v3.HttpProtocolOptions'),
+        common_http_protocol_options: { headers_with_underscores_action },
+        explicit_http_config: { http_protocol_options: more },
+      },
+    },
+  });
+  const host = {
+    routes: [
+      { match: { prefix: '/other' }, route: { cluster: 'other' } },
+      { match: { prefix: '/' }, route: { cluster: 'up' } },
+    ],
+  };
+  const clusters = [
+    { ...up, ...own('DROP_HEADER', {}) },
+    { ...up, name: 'other', ...own('REJECT_REQUEST', { ignore_http_11_upgrade: [{ exact: 'a' }] }) },
+  ];
+  await compare(t, { 21100: { host } }, clusters, [['/underscore'], ['/other/underscore']], 'underscore');
 });

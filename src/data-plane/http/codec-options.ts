@@ -17,6 +17,8 @@ import type {
 
 export type Http1OptionsData = Omit<Http1Options, 'counts' | 'ignoresUpgrade'>;
 
+const ofServers = ['ignore_http_11_upgrade', 'override_stream_error_on_invalid_http_message'] as const;
+
 export function parseHttp1Options(
   message: Http1ProtocolOptions | undefined,
   common: HttpProtocolOptions | undefined,
@@ -25,7 +27,7 @@ export function parseHttp1Options(
   side: 'server' | 'client' = 'server',
 ): Http1OptionsData {
   const { counts: _counts, ignoresUpgrade: _ignores, ...defaults } = defaultHttp1Options;
-  if (message !== undefined)
+  if (message !== undefined) {
     onlyFields(message, at, [
       'allow_absolute_url',
       'accept_http_10',
@@ -36,10 +38,12 @@ export function parseHttp1Options(
       'allow_custom_methods',
       'send_fully_qualified_url',
       'use_balsa_parser',
-      ...(side === 'server'
-        ? ['ignore_http_11_upgrade', 'override_stream_error_on_invalid_http_message']
-        : []),
+      ...ofServers,
     ]);
+    for (const name of ofServers)
+      if (side === 'client' && Object.hasOwn(message, name))
+        at.field(name).warn('has no effect, in Envoy neither');
+  }
   const format = message?.header_key_format;
   if (format?.stateful_formatter !== undefined) {
     const formatter = format.stateful_formatter;
@@ -53,7 +57,8 @@ export function parseHttp1Options(
     ...defaults,
     maxHeadersBytes,
     maxHeadersCount: common?.max_headers_count ?? 100,
-    underscores: underscoreAction(common),
+    // Of responses every name is taken.
+    underscores: side === 'server' ? underscoreAction(common) : UnderscoreAction.Allow,
     allowAbsoluteUrl: message?.allow_absolute_url ?? true,
     acceptHttp10: message?.accept_http_10 ?? false,
     defaultHostForHttp10: message?.default_host_for_http_10 ?? '',

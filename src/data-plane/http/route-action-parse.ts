@@ -80,9 +80,10 @@ function parseForward(
     'cluster_specifier_plugin',
     'inline_cluster_specifier_plugin',
     'retry_policy_typed_config',
-    'early_data_policy',
   ] as const)
     if (message[name] !== undefined) at.field(name).unsupported();
+  if (message.early_data_policy !== undefined)
+    at.field('early_data_policy').warn('is about HTTP/3 and has no effect', { rule: 'unsupported' });
   const { weighted_clusters: weighted, max_stream_duration: duration } = message;
   const { retry_policy: retry, hedge_policy: hedge } = message;
   checkOneRewrite(message, match, at);

@@ -417,6 +417,7 @@ function parseHttp(message: Cluster, at: ParseContext, checksOwnHost: boolean): 
       common,
       (common?.max_response_headers_kb ?? 80) * 1024,
       at.field('http_protocol_options'),
+      'client',
     ),
     http2: parseHttp2Options(
       http2,
