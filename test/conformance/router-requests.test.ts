@@ -74,7 +74,8 @@ async function compare(
       upstream.closeAllConnections();
       upstream.close();
       await side.stop();
-      return { answers, seen, counted, log: side.lines('access.log') };
+      // Mirrors race with what they mirror.
+      return { answers, seen: seen.map(String).sort(), counted, log: side.lines('access.log') };
     },
     { ports: [21201] },
   );
@@ -370,4 +371,48 @@ test('names of response headers may have underscores whatever the cluster says',
     { ...up, name: 'other', ...own('REJECT_REQUEST', { ignore_http_11_upgrade: [{ exact: 'a' }] }) },
   ];
   await compare(t, { 21100: { host } }, clusters, [['/underscore'], ['/other/underscore']], 'underscore');
+});
+
+test('policies of a cluster go before those of routes', skip, async (t) => {
+  const retry = (num_retries: number) => ({
+    retry_policy: { retry_on: '5xx', num_retries, retry_back_off: { base_interval: '0.001s' } },
+  });
+  const policies = {
+    ...retry(2),
+    request_mirror_policies: [{ cluster: 'other', host_rewrite_literal: 'of.cluster' }],
+  };
+  const own = {
+    '@type': type('extensions.upstreams.http.v3.HttpProtocolOptions'),
+    explicit_http_config: { http_protocol_options: {} },
+    ...policies,
+  };
+  const clusters = [
+    {
+      ...up,
+      typed_extension_protocol_options: { 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': own },
+    },
+    { ...up, name: 'other' },
+  ];
+  const host = {
+    include_request_attempt_count: true,
+    routes: [
+      { match: { prefix: '/bare' }, route: { cluster: 'up' } },
+      { match: { prefix: '/other' }, route: { cluster: 'other', ...retry(1) } },
+      {
+        match: { prefix: '/' },
+        route: {
+          cluster: 'up',
+          ...retry(1),
+          request_mirror_policies: [{ cluster: 'other', host_rewrite_literal: 'of.route' }],
+        },
+      },
+    ],
+  };
+  await compare(
+    t,
+    { 21100: { host } },
+    clusters,
+    [['/bare/503'], ['/503'], ['/other/503'], ['/bare'], ['/']],
+    'retry',
+  );
 });

@@ -579,7 +579,7 @@ function compileRedirect(data: RedirectData, match: RouteMatchData): CompiledRed
   });
 }
 
-function compileRetryPolicy(data: RetryPolicyData, registry: Registry): RetryPolicy {
+export function compileRetryPolicy(data: RetryPolicyData, registry: Registry): RetryPolicy {
   return {
     ...data,
     retriableHeaders: data.retriableHeaders.map(compileHeaderMatcher),
@@ -613,7 +613,7 @@ function compileInternalRedirect(
   };
 }
 
-function compileMirrorPolicy(data: MirrorPolicyData): MirrorPolicy {
+export function compileMirrorPolicy(data: MirrorPolicyData): MirrorPolicy {
   const { mutations, ...rest } = data;
   return { ...rest, headerMutations: compileSteps(mutations) };
 }

@@ -105,7 +105,7 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
   }
 
   computeHash(into: Uint64): boolean {
-    const policies = this.route!.hashPolicies;
+    const policies = this.cluster!.hashPolicies ?? this.route!.hashPolicies;
     return policies !== undefined && policies.hash(this, this, into);
   }
 
@@ -167,7 +167,7 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
     const { autoSni } = cluster.config.http;
     if (autoSni !== undefined) askForOwnHost(autoSni, headers, info);
     this.#retry = retryStateOf(
-      route.retryPolicy,
+      cluster.retryPolicy ?? route.retryPolicy,
       route.priority === 'high' ? 1 : 0,
       headers,
       cluster,
@@ -203,9 +203,11 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
     const early = this.#body;
     this.#setScheme();
     this.#startAttempt(first, false);
-    if (route.mirrorPolicies.length > 0 && !this.isDone) {
+    const ofCluster = this.cluster!.mirrorPolicies;
+    const mirrors = ofCluster.length > 0 ? ofCluster : route.mirrorPolicies;
+    if (mirrors.length > 0 && !this.isDone) {
       this.#shadows = new Shadows(this.stream);
-      this.#shadows.start(route, this.requestHeaders!, this.#endsWithHeaders);
+      this.#shadows.start(mirrors, route.timeoutMs, this.requestHeaders!, this.#endsWithHeaders);
       if (early !== undefined)
         for (let i = 0; i < early.length; i++) this.#shadows.sendData(early[i]!, false);
       if (this.requestTrailers !== undefined) this.#shadows.sendTrailers(this.requestTrailers);
@@ -346,8 +348,9 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
       if (route.maxGrpcTimeoutMs > 0 && (total === 0 || total > route.maxGrpcTimeoutMs))
         total = route.maxGrpcTimeoutMs;
     }
-    let perTry = route.retryPolicy === null ? 0 : route.retryPolicy.perTryTimeoutMs;
-    this.perTryIdleTimeoutMs = route.retryPolicy === null ? 0 : route.retryPolicy.perTryIdleTimeoutMs;
+    const policy = this.cluster!.retryPolicy ?? route.retryPolicy;
+    let perTry = policy === null ? 0 : policy.perTryTimeoutMs;
+    this.perTryIdleTimeoutMs = policy === null ? 0 : policy.perTryIdleTimeoutMs;
     const expected = routerConfig.respectExpectedRqTimeout
       ? headers.get('x-envoy-expected-rq-timeout-ms')
       : undefined;

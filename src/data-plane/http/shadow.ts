@@ -3,7 +3,7 @@ import { pin } from '#base/read-buffers.ts';
 import type { AsyncCallbacks } from '#http/async-client.ts';
 import type { HeaderMap } from '#http/header-map.ts';
 import { AsyncRequest } from './async-request.ts';
-import type { MirrorPolicy, RouteEntry } from './route-entry.ts';
+import type { MirrorPolicy } from './route-entry.ts';
 import type { Stream } from './stream.ts';
 
 /** The mirrors of one request, while it is being sent. */
@@ -16,10 +16,9 @@ export class Shadows implements AsyncCallbacks {
     this.#stream = stream;
   }
 
-  start(route: RouteEntry, headers: HeaderMap, endStream: boolean): void {
+  start(policies: readonly MirrorPolicy[], timeoutMs: number, headers: HeaderMap, endStream: boolean): void {
     const stream = this.#stream;
     const { shared } = stream.manager;
-    const policies = route.mirrorPolicies;
     for (let i = 0; i < policies.length; i++) {
       const policy = policies[i]!;
       if (!shared.runtime.enabled(policy.fraction, stream.random)) continue;
@@ -27,7 +26,7 @@ export class Shadows implements AsyncCallbacks {
       const cluster = shared.clusters.get(name);
       if (cluster === undefined) continue;
       const options = {
-        timeoutMs: route.timeoutMs,
+        timeoutMs,
         retryPolicy: undefined,
         addsInternal: true,
         addsForwardedFor: true,

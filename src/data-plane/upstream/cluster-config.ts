@@ -1,11 +1,14 @@
 // A cluster as plain data: what the main thread makes of the message and posts to the workers. Hosts come apart from it, as they
 // change more often.
+
 import { addressText } from '#base/address-text.ts';
+import type { HashPolicyData } from '#extension/hash-policy-config.ts';
 import type { TlvData } from '#extension/proxy-protocol-config.ts';
 import type { Configured } from '#extension/registry.ts';
 import type { H2Options } from '#http/h2-options.ts';
 import type { HealthStatus } from '#schema/messages/envoy/config/core/v3.ts';
 import type { Http1OptionsData } from '../http/codec-options.ts';
+import type { MirrorPolicyData, RetryPolicyData } from '../http/route-config.ts';
 import type { OverrideHostConfig } from './override-host.ts';
 import type { SubsetConfig } from './subset-config.ts';
 
@@ -138,6 +141,16 @@ export interface ClusterHttpOptions {
   readonly autoSni: AutoSniConfig | undefined;
   readonly http1: Http1OptionsData;
   readonly http2: H2Options;
+  /** Undefined: those of the routes. */
+  readonly policies: ClusterPolicies | undefined;
+}
+
+/** What of a route's action a cluster may replace. */
+export interface ClusterPolicies {
+  readonly retryPolicy: RetryPolicyData | undefined;
+  /** Empty: as the route says. */
+  readonly mirrorPolicies: readonly MirrorPolicyData[];
+  readonly hashPolicies: readonly HashPolicyData[];
 }
 
 /** `upstream_http_protocol_options` */

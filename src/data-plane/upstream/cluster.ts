@@ -2,12 +2,13 @@
 // Health checks, outlier detection and subsets belong into this folder; priorities and panic are `priority-set.ts`.
 
 import type { TimerWheel } from '#base/timer-wheel.ts';
+import type { HashPolicies } from '#extension/hash-policy.ts';
 import type { LoadBalancer, PickContext, WaitingLoadBalancer } from '#extension/load-balancer.ts';
 import type { TransportOptions, UpstreamTransport } from '#extension/transport-socket.ts';
 import { type ByteSink, type ClientCodec, type ClientCodecOwner, ResetReason } from '#http/codec.ts';
 import type { Connection, ConnectionOwner } from '#net/connection.ts';
+import type { MirrorPolicy, RetryPolicy } from '../http/route-entry.ts';
 import { CircuitBreaker } from './circuit-breaker.ts';
-import type { LiveThresholds } from './live-thresholds.ts';
 import type { ClusterConfig } from './cluster-config.ts';
 import type { CircuitBreakerStats, ClusterStats } from './cluster-stats.ts';
 import type { ClusterTracking } from './cluster-tracking.ts';
@@ -15,6 +16,7 @@ import type { ClusterUsage } from './cluster-usage.ts';
 import type { ClusterCodeStats } from './code-stats.ts';
 import type { UpstreamHost } from './host.ts';
 import { HttpPool } from './http-pool.ts';
+import type { LiveThresholds } from './live-thresholds.ts';
 import { TcpCodec } from './tcp-codec.ts';
 
 /** How a cluster opens connections and speaks on them: given by `prepare-cluster.ts`, so that this file stays small and hot. */
@@ -58,6 +60,10 @@ export class Cluster {
   readonly maintenanceKey: string;
   /** Undefined: nobody wants to know. */
   readonly tracking: ClusterTracking | undefined;
+  /** Instead of the route's. */
+  retryPolicy: RetryPolicy | null = null;
+  mirrorPolicies: readonly MirrorPolicy[] = [];
+  hashPolicies: HashPolicies | undefined = undefined;
   readonly #dialer: Dialer;
   /** Every present host, by address. */
   hosts: ReadonlyMap<string, UpstreamHost> = new Map();

@@ -1,7 +1,9 @@
 // `Cluster` -> plain data, on the main thread.
+
 import { Alike } from '#base/alike.ts';
 import { canonicalIp } from '#base/cidr.ts';
 import type { ParseContext } from '#config/parse-context.ts';
+import { parseHashPolicies } from '#extension/hash-policy-config.ts';
 import { durationMs, onlyFields, warnOthers } from '#extension/message-fields.ts';
 import { parseTlvs } from '#extension/proxy-protocol-config.ts';
 import { type Configured, type Registry, typeOf } from '#extension/registry.ts';
@@ -28,9 +30,11 @@ import type { MetadataKey } from '#schema/messages/envoy/type/metadata/v3.ts';
 import { parseAddress } from '../address.ts';
 import { parseDnsCache } from '../dynamic-forward-proxy/dns-cache-config.ts';
 import { parseHttp1Options, parseHttp2Options } from '../http/codec-options.ts';
+import { parseMirrorPolicies, parseRetryPolicy } from '../http/route-action-parse.ts';
 import {
   type ClusterConfig,
   type ClusterHttpOptions,
+  type ClusterPolicies,
   type HostConfig,
   type LocalityConfig,
   type OriginalDstConfig,
@@ -182,7 +186,7 @@ export function parseCluster(message: Cluster, at: ParseContext, registry: Regis
       thresholdsOf(message, 'DEFAULT'),
       thresholdsOf(message, 'HIGH'),
     ]),
-    http: alike.of(parseHttp(message, at, dnsCache !== undefined)),
+    http: alike.of(parseHttp(message, at, dnsCache !== undefined, registry)),
     transportSocket: alike.of(parseTransport(message, at, registry)),
     transportSocketMatches: alike.of(
       message.transport_socket_matches.map((it, i) => ({
@@ -362,7 +366,13 @@ function parseForwardProxy({ cluster_type: custom }: Cluster, at: ParseContext):
 }
 
 /** `checksOwnHost`: unless something else is said. */
-function parseHttp(message: Cluster, at: ParseContext, checksOwnHost: boolean): ClusterHttpOptions {
+function parseHttp(
+  message: Cluster,
+  at: ParseContext,
+  checksOwnHost: boolean,
+  registry: Registry,
+): ClusterHttpOptions {
+  let policies: ClusterPolicies | undefined;
   let common: CommonOptions | undefined = message.common_http_protocol_options;
   let http1 = message.http_protocol_options;
   let http2 = message.http2_protocol_options;
@@ -386,7 +396,11 @@ function parseHttp(message: Cluster, at: ParseContext, checksOwnHost: boolean): 
       'explicit_http_config',
       'use_downstream_protocol_config',
       'auto_config',
+      'retry_policy',
+      'request_mirror_policies',
+      'hash_policy',
     ]);
+    policies = parsePolicies(options, here, registry);
     common = options.common_http_protocol_options;
     upstream = options.upstream_http_protocol_options;
     const chosen =
@@ -426,6 +440,20 @@ function parseHttp(message: Cluster, at: ParseContext, checksOwnHost: boolean): 
       undefined,
       at.field('http2_protocol_options'),
     ),
+    policies,
+  };
+}
+
+function parsePolicies(
+  { retry_policy: retry, request_mirror_policies: mirrors, hash_policy: hash }: HttpProtocolOptions,
+  at: ParseContext,
+  registry: Registry,
+): ClusterPolicies | undefined {
+  if (retry === undefined && mirrors.length === 0 && hash.length === 0) return undefined;
+  return {
+    retryPolicy: retry && parseRetryPolicy(retry, at.field('retry_policy'), registry),
+    mirrorPolicies: parseMirrorPolicies(mirrors, at),
+    hashPolicies: parseHashPolicies(hash, at),
   };
 }
 

@@ -2,6 +2,7 @@
 
 import { turnClock } from '#base/clock.ts';
 import type { Takings } from '#base/takings.ts';
+import { compileHashPolicies } from '#extension/hash-policy-config.ts';
 import type { LoadBalancer, LoadBalancerExtension, Locality } from '#extension/load-balancer.ts';
 import { H1ClientCodec } from '#http/h1-client-codec.ts';
 import type { Http1Options } from '#http/h1-options.ts';
@@ -9,6 +10,7 @@ import { H2Session } from '#http/h2-session.ts';
 import type { H2CodecStats } from '#http/h2-stats.ts';
 import type { Scope } from '#stats/store.ts';
 import { http1Counts, http2Counts } from '../http/codec-stats.ts';
+import { compileMirrorPolicy, compileRetryPolicy } from '../http/route-compile.ts';
 import type { WorkerContext } from '../worker-context.ts';
 import { alpnOfHttp1, alpnOfHttp2, Cluster, type Dialer } from './cluster.ts';
 import {
@@ -89,6 +91,13 @@ export function prepareCluster(
     trackingOf(config.tracked, scope),
     dialer,
   );
+  const { policies } = config.http;
+  if (policies !== undefined) {
+    const { retryPolicy, mirrorPolicies, hashPolicies } = policies;
+    if (retryPolicy !== undefined) cluster.retryPolicy = compileRetryPolicy(retryPolicy, worker.registry);
+    cluster.mirrorPolicies = mirrorPolicies.map(compileMirrorPolicy);
+    cluster.hashPolicies = compileHashPolicies(hashPolicies);
+  }
   if (lb instanceof OriginalDst || lb instanceof DynamicForwardProxy) lb.cluster = cluster;
   return cluster;
 }
