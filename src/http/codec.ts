@@ -91,6 +91,8 @@ export interface CodecError {
   readonly message: string;
   /** A flood (too many frames of a kind): the connection ends, but no protocol error is counted. */
   readonly flood?: boolean;
+  /** The peer did nothing wrong, it only did nothing: a PING was not answered. */
+  readonly isSilence?: boolean;
 }
 
 export interface Codec {

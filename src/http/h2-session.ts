@@ -1419,7 +1419,8 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
   onPingTimeout(): void {
     this.#stats.keepalive_timeout.value++;
     this.#die();
-    this.#tellError({ status: 0, details: 'http2_ping_timeout', message: 'keepalive timeout', flood: true });
+    const details = 'http2_ping_timeout';
+    this.#tellError({ status: 0, details, message: 'keepalive timeout', flood: true, isSilence: true });
   }
 }
 

@@ -14,14 +14,18 @@ const tls = {
     typed_config: { '@type': type('extensions.transport_sockets.tls.v3.UpstreamTlsContext') },
   },
 };
-const http2 = {
+const http2Of = (http2_protocol_options: object) => ({
   typed_extension_protocol_options: {
     'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
       '@type': type('extensions.upstreams.http.v3.HttpProtocolOptions'),
-      explicit_http_config: { http2_protocol_options: {} },
+      explicit_http_config: { http2_protocol_options },
     },
   },
-};
+});
+const http2 = http2Of({});
+const pings = http2Of({
+  connection_keepalive: { interval: '0.1s', timeout: '0.1s', interval_jitter: { value: 0 } },
+});
 
 const garbage = 'neither TLS nor HTTP\r\n\r\n'.repeat(3);
 const onRequest = (act: (socket: Socket) => void) => (socket: Socket) => {
@@ -29,6 +33,7 @@ const onRequest = (act: (socket: Socket) => void) => (socket: Socket) => {
 };
 const upstreams: Readonly<Record<string, (socket: Socket) => void>> = {
   silent: () => {},
+  settings: (socket) => void socket.write(Buffer.from('000000040000000000', 'hex')),
   closing: (socket) => void socket.end(),
   breaking: (socket) => void socket.end(garbage),
   'closing-later': onRequest((socket) => socket.end()),
@@ -42,6 +47,7 @@ const clusters: Readonly<Record<string, readonly [string, object]>> = {
   'refused-http2': ['', http2],
   'tls-closing': ['closing', tls],
   'tls-breaking': ['breaking', tls],
+  'deaf-to-pings': ['settings', pings],
   'tls-silent': ['silent', { ...tls, connect_timeout: '0.2s' }],
   ...Object.fromEntries(Object.keys(upstreams).map((name) => [name, [name, {}]])),
   ...Object.fromEntries(Object.keys(upstreams).map((name) => [`${name}-http2`, [name, http2]])),

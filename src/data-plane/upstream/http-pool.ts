@@ -527,6 +527,10 @@ export class PooledConnection implements ConnectionOwner, ClientCodecOwner, Time
   }
 
   onCodecError(error: CodecError): void {
+    if (error.isSilence === true) {
+      this.close(ResetReason.ConnectionTermination, '');
+      return;
+    }
     this.pool.cluster.stats.upstreamCxProtocolError.value++;
     // Envoy names the reason only.
     this.close(ResetReason.ProtocolError, this.codec?.protocol === 'HTTP/2' ? '' : error.details);
