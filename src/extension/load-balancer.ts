@@ -93,6 +93,8 @@ export interface LoadBalancer {
 export interface LoadBalancingPolicy {
   /** Localities get shares by their weights. */
   readonly weighsLocalities: boolean;
+  /** Where too few hosts are healthy, none is chosen. */
+  readonly failsInPanic?: boolean;
   /** Called when hosts have changed. Sorting and table building belong here, not into `choose`. */
   chooserOf(hosts: readonly Host[]): HostChooser;
 }

@@ -46,6 +46,7 @@ function assignment(name: string, groups: readonly Endpoints[], policy: object =
 const [up, down, half] = ['HEALTHY', 'UNHEALTHY', 'DEGRADED'];
 const byLocality = { common_lb_config: { locality_weighted_lb_config: {} } };
 const localityWeighted = { locality_lb_config: { locality_weighted_lb_config: {} } };
+const failing = { common_lb_config: { zone_aware_lb_config: { fail_traffic_on_panic: true } } };
 const twoLocalities: readonly Endpoints[] = [
   { locality: 'a', localityWeight: 3 },
   { locality: 'b', localityWeight: 1, weights: [1, 3] },
@@ -94,6 +95,18 @@ const clusters: Readonly<Record<string, object>> = {
   'none-without-panic': {
     common_lb_config: { healthy_panic_threshold: { value: 0 } },
     ...assignment('c', [{ weights: [1, 1], health: [down!, down!] }]),
+  },
+  'panic-that-fails': { ...failing, ...assignment('c', [{ weights: [1, 1], health: [down!, down!] }]) },
+  'panic-that-fails-hashing': {
+    ...failing,
+    lb_policy: 'MAGLEV',
+    ...assignment('c', [{ weights: [1, 1], health: [down!, down!] }]),
+  },
+  'panic-that-fails-typed': {
+    ...loadBalancing('random', 'Random', {
+      locality_lb_config: { zone_aware_lb_config: { fail_traffic_on_panic: true } },
+    }),
+    ...assignment('c', [{ weights: [1, 1, 1], health: [up!, down!, down!] }]),
   },
   'no-hosts': assignment('c', []),
   degraded: assignment('c', [{ weights: [1, 1], health: [up!, half!] }]),

@@ -38,6 +38,8 @@ export interface ClusterConfig {
   readonly keepAliveMs: number;
   /** `common_lb_config.healthy_panic_threshold`, 50 unless set. */
   readonly healthyPanicPercent: number;
+  /** `common_lb_config.zone_aware_lb_config.fail_traffic_on_panic` */
+  readonly failsInPanic: boolean;
   /** `connection_pool_per_downstream_connection` */
   readonly poolPerDownstream: boolean;
   /** `preconnect_policy.per_upstream_preconnect_ratio`; 1: a connection is opened when a request wants one. */

@@ -103,7 +103,7 @@ const commonLbFields = [
   'close_connections_on_host_set_change',
   'ignore_new_hosts_until_first_hc',
   'update_merge_window',
-  // These have no effect without a local cluster, hash policies or stateful sessions.
+  // These have no other effect without a local cluster, hash policies or stateful sessions.
   'zone_aware_lb_config',
   'consistent_hashing_lb_config',
   'override_host_status',
@@ -199,6 +199,7 @@ export function parseCluster(message: Cluster, at: ParseContext, registry: Regis
     bindAddress: message.upstream_bind_config?.source_address?.address ?? '',
     keepAliveMs: keepalive === undefined ? 0 : (keepalive.keepalive_time ?? 7200) * 1000,
     dnsCache,
+    failsInPanic: message.common_lb_config?.zone_aware_lb_config?.fail_traffic_on_panic ?? false,
     healthyPanicPercent: providesHosts ? 0 : (message.common_lb_config?.healthy_panic_threshold?.value ?? 50),
   };
 }

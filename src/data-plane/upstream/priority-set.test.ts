@@ -41,7 +41,7 @@ function shares(sets: readonly HostSet[], { panic = 50, weighsLocalities = false
   };
   const set = new PrioritySet(
     policy,
-    { healthyPanicPercent: panic, weighsLocalities: false },
+    { healthyPanicPercent: panic, weighsLocalities: false, failsInPanic: false },
     { lbHealthyPanic },
     new Runtime(),
   );

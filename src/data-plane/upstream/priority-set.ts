@@ -15,7 +15,7 @@ import type { ClusterConfig } from './cluster-config.ts';
 import type { ClusterStats } from './cluster-stats.ts';
 import { availabilityOf, distribute, type PriorityLoad } from './priority-loads.ts';
 
-type Settings = Pick<ClusterConfig, 'healthyPanicPercent' | 'weighsLocalities'>;
+type Settings = Pick<ClusterConfig, 'healthyPanicPercent' | 'weighsLocalities' | 'failsInPanic'>;
 
 /** The hosts of a priority that are in one state. */
 interface Source {
@@ -37,6 +37,7 @@ interface Priority extends PriorityLoad {
 export class PrioritySet implements LoadBalancer {
   readonly #policy: LoadBalancingPolicy;
   readonly #weighsLocalities: boolean;
+  readonly #failsInPanic: boolean;
   readonly #settings: Settings;
   readonly #stats: Pick<ClusterStats, 'lbHealthyPanic'>;
   readonly #runtime: Runtime;
@@ -51,6 +52,7 @@ export class PrioritySet implements LoadBalancer {
   ) {
     this.#policy = policy;
     this.#weighsLocalities = policy.weighsLocalities || settings.weighsLocalities;
+    this.#failsInPanic = policy.failsInPanic === true || settings.failsInPanic;
     this.#settings = settings;
     this.#stats = stats;
     this.#runtime = runtime;
@@ -108,7 +110,7 @@ export class PrioritySet implements LoadBalancer {
   #from(priority: Priority, source: Source, context: PickContext): Host | undefined {
     if (priority.isPanicking) {
       this.#stats.lbHealthyPanic.value++;
-      return priority.all.chooser.choose(context);
+      return this.#failsInPanic ? undefined : priority.all.chooser.choose(context);
     }
     const { localities, turns } = source;
     if (localities === undefined) return source.chooser.choose(context);

@@ -41,8 +41,16 @@ export function slowStartOf(data: SlowStartData, runtime: Runtime): SlowStartCon
   return { ...data, aggression: tuned(data.aggression, runtime) };
 }
 
-/** Whether localities have weights. Zones count only with a local cluster, and there is none. */
-export function parseLocality(message: LocalityLbConfig | undefined, at: ParseContext): boolean {
+export interface LocalityData {
+  readonly weighsLocalities: boolean;
+  readonly failsInPanic: boolean;
+}
+
+/** Zones count only with a local cluster, and there is none. */
+export function parseLocality(message: LocalityLbConfig | undefined, at: ParseContext): LocalityData {
   if (message !== undefined) onlyFields(message, at, ['locality_weighted_lb_config', 'zone_aware_lb_config']);
-  return message?.locality_weighted_lb_config !== undefined;
+  return {
+    weighsLocalities: message?.locality_weighted_lb_config !== undefined,
+    failsInPanic: message?.zone_aware_lb_config?.fail_traffic_on_panic ?? false,
+  };
 }

@@ -2,6 +2,7 @@ import type { ParseContext } from '#config/parse-context.ts';
 import { onlyFields } from '#extension/message-fields.ts';
 import type { LeastRequest } from '#schema/messages/envoy/extensions/load_balancing_policies/least_request/v3.ts';
 import {
+  type LocalityData,
   parseLocality,
   parseSlowStart,
   type SlowStartData,
@@ -9,12 +10,11 @@ import {
   tunable,
 } from '../locality-config.ts';
 
-export interface LeastRequestData {
+export interface LeastRequestData extends LocalityData {
   readonly choiceCount: number;
   readonly scansAll: boolean;
   readonly bias: TunableNumber;
   readonly slowStart: SlowStartData;
-  readonly weighsLocalities: boolean;
 }
 
 export function parseLeastRequest(message: Partial<LeastRequest>, at: ParseContext): LeastRequestData {
@@ -31,6 +31,6 @@ export function parseLeastRequest(message: Partial<LeastRequest>, at: ParseConte
     scansAll: message.enable_full_scan === true || message.selection_method === 'FULL_SCAN',
     bias: tunable(message.active_request_bias, 1),
     slowStart: parseSlowStart(message.slow_start_config),
-    weighsLocalities: parseLocality(message.locality_lb_config, at.field('locality_lb_config')),
+    ...parseLocality(message.locality_lb_config, at.field('locality_lb_config')),
   };
 }

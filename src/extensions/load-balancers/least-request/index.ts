@@ -8,8 +8,9 @@ export const leastRequest = defineLoadBalancer({
   name: 'envoy.load_balancing_policies.least_request',
   type: 'envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest',
   parse: parseLeastRequest,
-  prepare: ({ slowStart, bias, weighsLocalities, ...choices }, { runtime }) => ({
+  prepare: ({ slowStart, bias, weighsLocalities, failsInPanic, ...choices }, { runtime }) => ({
     weighsLocalities,
+    failsInPanic,
     chooserOf: (hosts) =>
       new LeastRequest(
         { ...choices, bias: tuned(bias, runtime), slowStart: slowStartOf(slowStart, runtime) },

@@ -11,7 +11,7 @@ export const random = defineLoadBalancer({
   type: 'envoy.extensions.load_balancing_policies.random.v3.Random',
   parse(message: Partial<Random>, at: ParseContext) {
     onlyFields(message, at, ['locality_lb_config']);
-    return { weighsLocalities: parseLocality(message.locality_lb_config, at.field('locality_lb_config')) };
+    return parseLocality(message.locality_lb_config, at.field('locality_lb_config'));
   },
-  prepare: ({ weighsLocalities }) => ({ weighsLocalities, chooserOf: (hosts) => new RandomHost(hosts) }),
+  prepare: (locality) => ({ ...locality, chooserOf: (hosts) => new RandomHost(hosts) }),
 });

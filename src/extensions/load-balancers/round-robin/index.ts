@@ -8,8 +8,9 @@ export const roundRobin = defineLoadBalancer({
   name: 'envoy.load_balancing_policies.round_robin',
   type: 'envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin',
   parse: parseRoundRobin,
-  prepare: ({ slowStart, weighsLocalities }, { runtime }) => ({
+  prepare: ({ slowStart, weighsLocalities, failsInPanic }, { runtime }) => ({
     weighsLocalities,
+    failsInPanic,
     chooserOf: (hosts) => new RoundRobin(slowStartOf(slowStart, runtime), hosts),
   }),
 });
