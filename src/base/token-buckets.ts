@@ -24,6 +24,8 @@ export class TokenBuckets {
   readonly #data: TokenBucketsData;
   readonly #places: BigInt64Array;
   readonly #buckets: TokenBucket[] = [];
+  /** Where a name was found last, by its hash: another thread may have given the place away. */
+  readonly #lastFound = new Map<bigint, number>();
   readonly #now: () => bigint;
 
   /** `now`: nanoseconds of a clock that all threads share. */
@@ -38,17 +40,26 @@ export class TokenBuckets {
     const hash = hashOf(name);
     const places = this.#places;
     const now = this.#now();
+    const last = this.#lastFound.get(hash);
+    if (last !== undefined && Atomics.load(places, last * perPlace + Hash) === hash)
+      return this.#ask(last, now);
     let oldest = 0;
     for (let i = 0; i < this.#data.count; i++) {
       const at = i * perPlace;
-      if (Atomics.load(places, at + Hash) === hash) return this.#ask(i, now);
+      if (Atomics.load(places, at + Hash) === hash) return this.#found(i, hash, now);
       if (Atomics.load(places, at + Asked) < Atomics.load(places, oldest * perPlace + Asked)) oldest = i;
     }
     const at = oldest * perPlace;
     Atomics.store(places, at + Hash, hash);
-    const bucket = this.#ask(oldest, now);
+    const bucket = this.#found(oldest, hash, now);
     bucket.fill();
     return bucket;
+  }
+
+  #found(i: number, hash: bigint, now: bigint): TokenBucket {
+    if (this.#lastFound.size >= this.#data.count) this.#lastFound.clear();
+    this.#lastFound.set(hash, i);
+    return this.#ask(i, now);
   }
 
   #ask(i: number, now: bigint): TokenBucket {
