@@ -3,7 +3,7 @@ import { closesConnection } from '#http/connection-header.ts';
 import type { HeaderMap } from '#http/header-map.ts';
 import { normalizePath, PathVerdict } from '#http/path.ts';
 import type { ConnectionManagerConfig } from './manager-config.ts';
-import { isGrpcContentType } from './request-headers.ts';
+import { findEarlyRoute, isGrpcContentType } from './request-headers.ts';
 import type { Stream } from './stream.ts';
 
 /** False when the request was answered here. */
@@ -80,13 +80,7 @@ function answer(
     manager.isClosing = true;
     manager.sawConnectionClose = true;
   }
-  const hasHost = requestHeaders.authority !== '' || manager.shared.routes.takesAnyHost;
-  if (hasHost && (requestHeaders.get('x-forwarded-proto') ?? '') !== '') stream.findRoute();
-  else {
-    // Envoy looks and forgets what it found.
-    stream.info.routeResolutions++;
-    if (hasHost) stream.noteVirtualHost();
-  }
+  findEarlyRoute(stream);
   stream.sendLocalReply(status, '', details, -1, modify);
 }
 

@@ -182,6 +182,7 @@ export function mutateRequestHeaders(stream: Stream, headers: HeaderMap): boolea
       clientIp = detection.detect(headers, directIp);
       if (clientIp === '' && detection.rejectStatus !== 0) {
         shared.stats.downstreamRqRejectedViaIpDetection.value++;
+        findEarlyRoute(stream);
         stream.sendLocalReply(detection.rejectStatus, '', 'rejecting_because_detection_failed');
         return false;
       }
@@ -249,6 +250,18 @@ export function mutateRequestHeaders(stream: Stream, headers: HeaderMap): boolea
   if (hasXfcc || (connectionInfo.tls !== undefined && shared.addsClientCert))
     setForwardedClientCert(stream, headers);
   return true;
+}
+
+/** Of a request that is answered before it was looked at: it has a route when it says itself how it was forwarded. */
+export function findEarlyRoute(stream: Stream): void {
+  const { manager, requestHeaders } = stream;
+  const hasHost = requestHeaders.authority !== '' || manager.shared.routes.takesAnyHost;
+  if (hasHost && (requestHeaders.get('x-forwarded-proto') ?? '') !== '') stream.findRoute();
+  else {
+    // Envoy looks and forgets what it found.
+    stream.info.routeResolutions++;
+    if (hasHost) stream.noteVirtualHost();
+  }
 }
 
 function appendXff({ manager }: Stream, headers: HeaderMap, hasXff: boolean): void {

@@ -75,8 +75,11 @@ export class CompiledRouteTable implements RouteTable {
   }
 
   #find(headers: HeaderMap): VirtualHostTable | undefined {
-    const host = this.#vhostHeader === '' ? headers.authority : headers.get(this.#vhostHeader);
-    if (host === undefined) return undefined;
+    let host = this.#vhostHeader === '' ? headers.authority : headers.get(this.#vhostHeader);
+    if (host === undefined) {
+      if (!this.#domains.hasOnlyAny) return undefined;
+      host = '';
+    }
     if (host === this.#lastHost) return this.#lastTable;
     this.#lastHost = host;
     this.#lastTable = this.#domains.find(asciiLowerCase(this.#ignoresPort ? hostWithoutPort(host) : host));

@@ -57,6 +57,14 @@ const formats = [
   '%GRPC_STATUS%',
   '%LOCAL_REPLY_BODY%',
   '%XFCC_VALUE(uri)%',
+  '%ACCESS_LOG_TYPE%',
+  '%REQ(:SCHEME)%',
+  '%RESP(:STATUS)%',
+  '%UPSTREAM_PROTOCOL%',
+  '%UPSTREAM_TRANSPORT_FAILURE_REASON%',
+  '%DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT%',
+  '%QUERY_PARAM(q):1%',
+  '%REQ(x-forwarded-for?x-a):6%',
   '100%%',
 ];
 /** Of responses only, or of requests that are over. */
@@ -123,7 +131,15 @@ class Generator {
       path_with_escaped_slashes_action: () =>
         pick(['KEEP_UNCHANGED', 'REJECT_REQUEST', 'UNESCAPE_AND_REDIRECT', 'UNESCAPE_AND_FORWARD']),
       strip_trailing_host_dot: () => true,
-      scheme_header_transformation: () => ({ scheme_to_overwrite: pick(['https', 'http']) }),
+      scheme_header_transformation: () =>
+        chance(0.5) ? { scheme_to_overwrite: pick(['https', 'http']) } : { match_upstream: true },
+      original_ip_detection_extensions: () => [this.ipDetection()],
+      request_id_extension: () => ({
+        typed_config: {
+          '@type': type('extensions.request_id.uuid.v3.UuidRequestIdConfig'),
+          pack_trace_reason: chance(0.5),
+        },
+      }),
       proxy_100_continue: () => true,
       stream_error_on_invalid_http_message: () => true,
       upgrade_configs: () => [{ upgrade_type: 'websocket' }],
@@ -164,6 +180,9 @@ class Generator {
         },
       ],
     });
+    // Envoy takes only one of them.
+    if (options.use_remote_address || options.xff_num_trusted_hops !== undefined)
+      delete options.original_ip_detection_extensions;
     if (chance(0.2)) options[pick(['strip_matching_host_port', 'strip_any_host_port'])] = true;
     return {
       generate_request_id: false,
@@ -181,6 +200,26 @@ class Generator {
     chance: (p: number) => this.chance(p),
     pick: <T>(list: readonly T[]) => this.pick(list),
   };
+
+  ipDetection(): Json {
+    const { chance } = this.bound;
+    return {
+      name: 'detection',
+      typed_config: chance(0.5)
+        ? {
+            '@type': type('extensions.http.original_ip_detection.custom_header.v3.CustomHeaderConfig'),
+            header_name: 'x-forwarded-for',
+            ...this.fields(0.3, {
+              allow_extension_to_set_address_as_trusted: () => true,
+              reject_with_status: () => ({ code: 'Unauthorized' }),
+            }),
+          }
+        : {
+            '@type': type('extensions.http.original_ip_detection.xff.v3.XffConfig'),
+            ...this.fields(0.3, { xff_num_trusted_hops: () => 1, skip_xff_append: () => chance(0.5) }),
+          },
+    };
+  }
 
   router(): Json {
     return this.fields(0.1, {
@@ -392,13 +431,20 @@ class Generator {
         most_specific_header_mutations_wins: () => true,
         ignore_port_in_host_matching: () => true,
         internal_only_headers: () => ['x-b'],
+        ignore_path_parameters_in_path_matching: () => true,
       }),
+      ...this.fields(0.1, {
+        vhost_header: () => 'x-a',
+        request_mirror_policies: () => this.mirrors(),
+        metadata: () => ({ filter_metadata: { m: { r: 'of the table' } } }),
+      }),
+      ...this.perFilter(),
       virtual_hosts: domains.map((domain) => this.virtualHost(domain)),
     };
   }
 
   virtualHost(domain: string): Json {
-    const { pick } = this.bound;
+    const { chance, pick } = this.bound;
     return {
       name: this.name(),
       domains: [domain],
@@ -412,6 +458,9 @@ class Generator {
         metadata: () => ({ filter_metadata: { m: { n: 100_000 } } }),
         virtual_clusters: () => [{ name: 'vc', headers: [this.headerMatcher()] }],
         request_mirror_policies: () => this.mirrors(),
+        include_is_timeout_retry_header: () => true,
+        hedge_policy: () => ({ hedge_on_per_try_timeout: chance(0.5) }),
+        request_body_buffer_limit: () => pick([4, 1000]),
       }),
       routes: Array.from({ length: 2 + this.random.below(7) }, () => this.route()),
     };
@@ -442,7 +491,38 @@ class Generator {
     if (chance(0.1))
       configs.buffer = { '@type': type('extensions.filters.http.buffer.v3.BufferPerRoute'), disabled: true };
     if (chance(0.1)) configs.rbac = { '@type': type('config.route.v3.FilterConfig'), disabled: true };
+    if (chance(0.1))
+      configs.csrf = {
+        '@type': type('extensions.filters.http.csrf.v3.CsrfPolicy'),
+        filter_enabled: { default_value: { numerator: this.pick([0, 100]) } },
+        shadow_enabled: always,
+        additional_origins: [{ contains: 'evil' }],
+      };
+    if (chance(0.1)) configs.fault = this.ownFault();
+    if (chance(0.1))
+      configs.limit = {
+        '@type': type('extensions.filters.http.local_ratelimit.v3.LocalRateLimit'),
+        stat_prefix: 'own',
+        token_bucket: { max_tokens: 10_000, tokens_per_fill: 10_000, fill_interval: '3600s' },
+        filter_enabled: always,
+      };
     return Object.keys(configs).length > 0 ? { typed_per_filter_config: configs } : {};
+  }
+
+  /** For a route, sometimes within what turns the filter on or off. */
+  ownFault(): Json {
+    const { chance, pick } = this.bound;
+    const own = {
+      '@type': type('extensions.filters.http.fault.v3.HTTPFault'),
+      abort: { http_status: pick([429, 503]), percentage: { numerator: pick([0, 100]) } },
+    };
+    const kind = this.random.below(4);
+    if (kind === 0) return own;
+    return {
+      '@type': type('config.route.v3.FilterConfig'),
+      ...(kind === 1 ? { disabled: true } : { config: kind === 2 ? own : {} }),
+      ...(chance(0.2) && { is_optional: true }),
+    };
   }
 
   route(): Json {
@@ -547,8 +627,9 @@ class Generator {
     if (rewrite === 0) made.prefix_rewrite = pick(['/', '/new', '/ok']);
     else if (rewrite === 1) made.regex_rewrite = this.substitute();
     else if (rewrite === 2) made.path_rewrite = `/f${pick(['%REQ(x-a)%', '%PATH(NQ)%', '?x=%REQ(x-b)%'])}`;
-    const host = this.random.below(8);
+    const host = this.random.below(9);
     if (host === 0) made.host_rewrite_literal = 'literal.com';
+    else if (host === 3) made.host_rewrite = pick(['%REQ(x-a)%', 'x-%REQ(x-b?x-none)%.com', '%ROUTE_NAME%']);
     else if (host === 1) made.host_rewrite_header = 'x-a';
     else if (host === 2)
       made.host_rewrite_path_regex = { pattern: { regex: '^/([^/?]+).*$' }, substitution: 'h-\\1' };
