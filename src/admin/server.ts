@@ -42,6 +42,9 @@ export interface AdminLogEntry {
   readonly status: number;
   readonly bytesReceived: number;
   readonly bytesSent: number;
+  /** As received: lines of headers, and everything with the body. */
+  readonly headerBytes: number;
+  readonly wireBytes: number;
   readonly contentType: string;
   /** As `performance.now()` counts. */
   readonly startMs: number;
@@ -182,6 +185,10 @@ export class AdminServer {
       const answer = (answered: AdminResponse) => {
         const bytesSent = this.#send(request, response, answered);
         const { remoteAddress, remotePort, localAddress, localPort } = request.socket;
+        const { rawHeaders, httpVersion } = request;
+        // A colon and the end of a line; Envoy does not count the space between.
+        const headerBytes = rawHeaders.join('').length + (rawHeaders.length / 2) * 3;
+        const lineBytes = method.length + url.length + httpVersion.length + ' '.length * 2 + 'HTTP/'.length;
         this.#options.onRequestEnd?.({
           method,
           path: url,
@@ -190,6 +197,8 @@ export class AdminServer {
           contentType: answered.contentType ?? contentTypes.text,
           bytesReceived,
           bytesSent,
+          headerBytes,
+          wireBytes: lineBytes + headerBytes + rawHeaders.length / 2 + 4 + bytesReceived,
           startMs,
           durationMs: performance.now() - startMs,
           connectionId: this.#connectionIds.get(request.socket) ?? 0,

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { missing } from '#testing/peers.ts';
 import { expectSame, type Side } from './side-by-side.ts';
-import { address, connectionManager, endpoint } from './side-by-side-configuration.ts';
+import { accessLog, address, connectionManager, endpoint } from './side-by-side-configuration.ts';
 
 const closing = 'HTTP/1.1\r\nhost: a\r\nconnection: close\r\n';
 
@@ -78,6 +78,28 @@ test('requests that the admin interface does not like', {
     const answers: Record<string, string> = {};
     for (const request of requests) answers[request.slice(0, 120)] = await raw(side, request);
     return answers;
+  });
+});
+
+const logged = [
+  'REQ(:METHOD) REQ(:PATH) REQ(X-FORWARDED-PROTO) REQ(X-FORWARDED-FOR) REQ(X-ENVOY-EXTERNAL-ADDRESS) RESP(CONTENT-TYPE) RESP(SERVER)',
+  'RESPONSE_CODE RESPONSE_FLAGS RESPONSE_CODE_DETAILS PROTOCOL BYTES_RECEIVED BYTES_SENT LISTENER_NAME ACCESS_LOG_TYPE STREAM_ID',
+  'DOWNSTREAM_DETECTED_CLOSE_TYPE DOWNSTREAM_HEADER_BYTES_RECEIVED DOWNSTREAM_WIRE_BYTES_RECEIVED ROUTE_RESOLUTION_COUNT',
+  'REQUEST_HEADERS_BYTES QUERY_PARAM(filter) PATH(NQ) DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT',
+];
+
+test('the access log of the admin interface', { skip: missing('envoy'), timeout: 60_000 }, async (t) => {
+  const format = logged.join(' ').replaceAll(/\S+/g, '%$&%').replaceAll(' ', '|');
+  const admin = { address: address(21001), access_log: accessLog('admin.log', format) };
+  await expectSame(t, yamlOf({ admin }), async (side) => {
+    const name = 'x-forwarded-for: 1.2.3.4\r\nx-request-id: an id\r\n';
+    await raw(side, `GET /stats?filter=none ${closing}\r\n`);
+    await raw(side, `GET /nowhere ${closing}user-agent: me\r\n\r\n`);
+    await raw(side, `POST /healthcheck/ok ${closing}${name}content-length: 3\r\n\r\nabc`);
+    await raw(side, `GET /quitquitquit ${closing}\r\n`);
+    await side.stop();
+    // Whether somebody asked before it was ready depends on the machine.
+    return side.lines('admin.log').filter((line) => !line.includes('|/ready|'));
   });
 });
 

@@ -10,6 +10,14 @@ import { HeaderMap } from '#http/header-map.ts';
 import { headerName } from '#http/header-names.ts';
 import { RequestInfo } from '../http/request-info.ts';
 
+/** They go no further than the codec. */
+const ofConnection: ReadonlySet<string> = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-connection',
+  'upgrade',
+]);
+
 export class AdminAccessLog {
   readonly #loggers: readonly AccessLogger[];
   readonly #localAddress: string;
@@ -32,6 +40,11 @@ export class AdminAccessLog {
     info.responseCode = entry.status;
     info.bytesReceived = entry.bytesReceived;
     info.bytesSent = entry.bytesSent;
+    info.bytes.headerBytesReceived = entry.headerBytes;
+    info.bytes.decompressedHeaderBytesReceived = entry.headerBytes;
+    info.bytes.wireBytesReceived = entry.wireBytes;
+    info.routeResolutions = 1;
+    info.requestId = String(entry.headers['x-request-id'] ?? '');
     info.lastDownstreamRxMs = entry.startMs;
     info.endMs = entry.startMs + entry.durationMs;
     info.lastDownstreamTxMs = info.endMs;
@@ -39,6 +52,7 @@ export class AdminAccessLog {
     const responseHeaders = new HeaderMap();
     responseHeaders.status = entry.status;
     responseHeaders.add('content-type', entry.contentType);
+    responseHeaders.add('server', 'envoy');
     const context = {
       info,
       requestHeaders: this.#requestHeaders(entry),
@@ -55,13 +69,19 @@ export class AdminAccessLog {
     map.path = path;
     map.scheme = 'http';
     for (const [name, value] of Object.entries(headers)) {
+      if (ofConnection.has(name)) continue;
       if (name === 'host') map.authority = String(value);
       else
         for (const it of typeof value === 'string' ? [value] : (value ?? [])) map.add(headerName(name), it);
     }
     const ip = remoteAddress.slice(0, remoteAddress.lastIndexOf(':'));
     const isLocal = ip.startsWith('127.') || ip === '[::1]' || ip === '';
-    map.set(headerName('x-forwarded-for'), isLocal ? this.#localAddress : ip);
+    // No address is internal here.
+    const client = isLocal ? this.#localAddress : ip;
+    const before = headers['x-forwarded-for'];
+    map.set(headerName('x-forwarded-for'), before === undefined ? client : `${before},${client}`);
+    map.set(headerName('x-forwarded-proto'), 'http');
+    if (ip !== '') map.set(headerName('x-envoy-external-address'), ip.replace(/^\[|\]$/g, ''));
     return map;
   }
 }
@@ -86,7 +106,7 @@ function connectionInfo({
     transportProtocol: 'raw_buffer',
     ja3: '',
     ja4: '',
-    listenerName: 'admin',
+    listenerName: '',
     filterChainName: '',
     filterChainMetadata: undefined,
     listenerMetadata: undefined,
@@ -94,7 +114,7 @@ function connectionInfo({
     tls: undefined,
     terminationDetails: '',
     transportFailureReason: '',
-    detectedCloseType: '',
+    detectedCloseType: 'Normal',
     localCloseReason: '',
     httpProtocol: '',
     filterState: undefined,
