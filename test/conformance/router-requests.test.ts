@@ -75,17 +75,26 @@ async function compare(
       upstream.close();
       await side.stop();
       // Mirrors race with what they mirror.
-      return { answers, seen: seen.map(String).sort(), counted, log: side.lines('access.log') };
+      return {
+        answers,
+        seen: seen.map(String).sort(),
+        counted,
+        log: side.lines('access.log').map(withOneScheme),
+      };
     },
     { ports: [21201] },
   );
 }
+
+/** Envoy has the scheme twice when an internal redirect was not followed. */
+const withOneScheme = (line: string) => line.replace(/^http,http /, 'http ');
 
 function answer(how: string, response: import('node:http').ServerResponse): void {
   response.sendDate = false;
   if (how === 'never') return;
   if (how === 'reset') response.socket!.resetAndDestroy();
   else if (how === 'underscore') response.writeHead(200, { a_b: '1', 'c-d': '2' }).end();
+  else if (how === 'nowhere') response.writeHead(302, { location: 'http://b/nowhere' }).end();
   else if (how === 'ftp') response.writeHead(302, { location: 'ftp://b/found' }).end();
   else if (how === 'cookies')
     response.writeHead(302, { location: 'http://b/found', 'set-cookie': ['a=1', 'b=2'], 'x-one': '1' }).end();
@@ -415,5 +424,32 @@ test('policies of a cluster go before those of routes', skip, async (t) => {
     clusters,
     [['/bare/503'], ['/503'], ['/other/503'], ['/bare'], ['/']],
     'retry',
+  );
+});
+
+test('of an internal redirect to nowhere no cluster is known', skip, async (t) => {
+  const says = (value: string) => ({ header: { key: 'x-says', value } });
+  const host = {
+    response_headers_to_add: [
+      says('%UPSTREAM_CLUSTER%'),
+      says('%CLUSTER_METADATA(m:a)%'),
+      says('%ROUTE_NAME%'),
+    ],
+    routes: [
+      { match: { path: '/nowhere' }, name: 'from', route: { cluster: 'up', internal_redirect_policy: {} } },
+      {
+        match: { path: '/from/nowhere' },
+        name: 'to',
+        route: { cluster: 'up', internal_redirect_policy: {} },
+      },
+    ],
+  };
+  const known = { ...up, metadata: { filter_metadata: { m: { a: 'of the cluster' } } } };
+  await compare(
+    t,
+    { 21100: { host: { ...host, routes: host.routes.slice(1) } }, 21101: { host } },
+    [known],
+    [['/from/nowhere'], ['/nowhere']],
+    'passthrough_internal_redirect',
   );
 });

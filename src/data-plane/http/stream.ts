@@ -840,6 +840,7 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
     info.virtualHostMetadata = found?.metadata;
     info.upstream.clusterName = '';
     info.upstream.clusterStatName = '';
+    info.clusterMetadata = undefined;
   }
 
   #resolveRoute(): RouteEntry | undefined {
