@@ -41,7 +41,7 @@ async function compare(
                 {
                   access_log: accessLog(
                     'access.log',
-                    '%REQ(:SCHEME)% %REQ(:PATH)% %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %UPSTREAM_REQUEST_ATTEMPT_COUNT%',
+                    '%REQ(:SCHEME)% %REQ(:PATH)% %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %UPSTREAM_REQUEST_ATTEMPT_COUNT% %DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%',
                   ),
                   ...manager,
                   route_config: { virtual_hosts: [{ name: 'all', domains: ['*'], ...host }], ...table },
@@ -273,7 +273,12 @@ test('internal redirects to any scheme, with all values of a header', skip, asyn
     t,
     { 21100: { host } },
     [up],
-    [['/ftp'], ['/cookies', { 'x-none': '1', 'set-cookie': 'before' }]],
+    [
+      ['/ftp'],
+      ['/cookies', { 'x-none': '1', 'set-cookie': 'before' }],
+      // Who the client was said to be is forgotten.
+      ['/cookies', { 'x-forwarded-for': '1.2.3.4' }],
+    ],
     'internal_redirect',
   );
 });

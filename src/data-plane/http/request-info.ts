@@ -88,13 +88,12 @@ export class RequestInfo implements StreamInfo {
     if (connection.filterState !== undefined) this.filterState = new Map(connection.filterState);
   }
 
-  /** After an internal redirect the request is still the one that the client has sent. */
+  /** After an internal redirect the request is still the one that the client has sent, but from the address of its connection. */
   continueFrom(before: RequestInfo): void {
     this.startMs = before.startMs;
     this.lastDownstreamRxMs = before.lastDownstreamRxMs;
     this.bytesReceived = before.bytesReceived;
     this.requestId = before.requestId;
-    this.remoteAddress = before.remoteAddress;
   }
 
   get startTime(): number {
