@@ -167,9 +167,9 @@ class ProxyProtocolFilter implements ListenerFilter {
       const values = found.get(namespace) ?? {};
       found.set(namespace, values);
       if (!inFilterState && rule.key in values) continue;
-      values[rule.key] = rule.isBase64
-        ? value.toString('base64')
-        : latin1OfUtf8(utf8OfLatin1(value.toString('latin1')));
+      const text = rule.isBase64 ? value.toString('base64') : utf8OfLatin1(value.toString('latin1'));
+      // Metadata are Unicode, filter state goes into log lines as it is.
+      values[rule.key] = inFilterState ? latin1OfUtf8(text) : text;
     }
     for (const [namespace, values] of found) {
       if (inFilterState) keepState(socket, values);
