@@ -197,21 +197,22 @@ test('local_ratelimit counts as Envoy counts', { skip: missing('envoy') }, async
 });
 
 test('a descriptor for any value has a bucket for each', { skip: missing('envoy') }, async (t) => {
-  const entries = (value: string, user: string) => [
-    { key: 'generic_key', value },
+  const entries = (key: string, value: string, user: string) => [
+    { key, value },
     { key: 'user', value: user },
   ];
   const limits = config('any', {
     token_bucket: bucket(100),
     max_dynamic_descriptors: 2,
     descriptors: [
-      { entries: entries('a', ''), token_bucket: bucket(1) },
-      { entries: entries('a', 'known'), token_bucket: bucket(3) },
-      { entries: entries('', 'other'), token_bucket: bucket(2), shadow_mode: true },
+      { entries: entries('one', 'a', ''), token_bucket: bucket(1) },
+      { entries: entries('one', 'a', 'known'), token_bucket: bucket(3) },
+      // Of two for any value that fit, Envoy takes one or the other.
+      { entries: entries('two', '', 'other'), token_bucket: bucket(2), shadow_mode: true },
     ],
-    rate_limits: ['a', 'b'].map((value) => ({
+    rate_limits: ['one', 'two'].map((key) => ({
       actions: [
-        { generic_key: { descriptor_value: value } },
+        { generic_key: { descriptor_key: key, descriptor_value: 'a' } },
         { request_headers: { header_name: 'user', descriptor_key: 'user' } },
       ],
     })),
