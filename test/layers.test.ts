@@ -137,6 +137,7 @@ const hot: readonly string[] = [
   'src/data-plane/http/retry-state.ts',
   'src/data-plane/http/shadow.ts',
   'src/data-plane/http/upgrade.ts',
+  'src/data-plane/http/attempt-filters.ts',
   'src/data-plane/http/attempt-log.ts',
   'src/data-plane/http/upstream-request.ts',
   'src/data-plane/upstream/code-stats.ts',

@@ -54,11 +54,28 @@ export interface HttpFilter {
   onDestroy?(stream: HttpStream): void;
 }
 
+/**
+ * A filter on the way from the router to the upstream. One instance serves all; it changes headers and trailers of an attempt, and never
+ * waits or answers.
+ */
+export interface UpstreamHttpFilter {
+  decodeHeaders?(stream: AttemptStream, headers: HeaderMap): FilterStatus;
+  decodeTrailers?(stream: AttemptStream, trailers: HeaderMap): FilterStatus;
+  encodeHeaders?(stream: AttemptStream, headers: HeaderMap): FilterStatus;
+  encodeTrailers?(stream: AttemptStream, trailers: HeaderMap): FilterStatus;
+}
+
+/** What such a filter knows of the request: the stream info is the request's own. */
+export interface AttemptStream extends FormatContext {
+  /** All levels, least specific first, for filters that add them up. Empty when there is none. */
+  routeConfigs(name: string): readonly unknown[];
+}
+
 /** Called once per request; returns a shared instance, or `new ...` when there is state per request. */
 export type HttpFilterFactory = () => HttpFilter;
 
 /** The request as filters see it. Valid until `onDestroy`. */
-export interface HttpStream extends FormatContext {
+export interface HttpStream extends AttemptStream {
   readonly info: StreamInfo;
   readonly requestHeaders: HeaderMap;
   /** They are more or longer than the connection manager takes: for filters that let a service write them. */
@@ -74,8 +91,6 @@ export interface HttpStream extends FormatContext {
    * `prepareRoute` returned it. Cheap when no route has any.
    */
   routeConfig(name: string): unknown;
-  /** All levels, least specific first, for filters that add them up. Empty when there is none. */
-  routeConfigs(name: string): readonly unknown[];
 
   /** Resumes after a Stop status that `filter` returned from a request callback. `filter` is `this`: two filters may hold one stream. */
   continueDecoding(filter: HttpFilter): void;
@@ -166,6 +181,8 @@ export interface HttpFilterExtension<Message = never, Config = never, RouteConfi
   /** The last of a chain, and only there: the router and its like. */
   readonly terminal?: boolean;
   prepare(config: Config, context: FilterContext): HttpFilterFactory;
+  /** In front of `upstream_codec`. Absent: it may not stand there. */
+  prepareUpstream?(config: Config, context: FilterContext): UpstreamHttpFilter;
   /** Worker, once per route table. Absent: filters get what `parseRoute` returned. */
   prepareRoute?(config: RouteConfig, context: WorkerServices): unknown;
 }

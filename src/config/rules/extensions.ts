@@ -19,6 +19,8 @@ const terminalNetworkFilters = new Set([
   'envoy.extensions.filters.network.reverse_tunnel.v3.ReverseTunnel',
 ]);
 const terminalHttpFilters = new Set(['envoy.extensions.filters.http.router.v3.Router']);
+const upstreamCodec = 'envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec';
+const terminalUpstreamFilters = new Set([upstreamCodec]);
 /** Whether these are terminal is a field of theirs, or the business of their plug-in. */
 const maybeTerminal = new Set([
   'envoy.extensions.filters.network.dynamic_modules.v3.DynamicModuleNetworkFilter',
@@ -29,7 +31,45 @@ interface NamedFilter {
   readonly name: string;
   readonly typed_config?: { readonly '@type': string } | undefined;
   readonly config_discovery?: unknown;
+  readonly disabled?: boolean;
 }
+
+/** What ends a kind of filter chain, and what messages call it. */
+interface ChainKind {
+  readonly words: string;
+  readonly category: string;
+  readonly terminal: ReadonlySet<string>;
+  readonly ending: string;
+  /** Behind Envoy's words. */
+  readonly advice: string;
+}
+
+const networkChain: ChainKind = {
+  words: 'network',
+  category: 'envoy.filters.network',
+  terminal: terminalNetworkFilters,
+  ending: 'a terminal filter such as tcp_proxy',
+  advice: '',
+};
+const httpChain: ChainKind = {
+  words: 'http',
+  category: 'envoy.filters.http',
+  terminal: terminalHttpFilters,
+  ending: 'envoy.filters.http.router',
+  advice: '',
+};
+const upstreamChain: ChainKind = {
+  words: 'upstream http',
+  category: 'envoy.filters.http.upstream',
+  terminal: terminalUpstreamFilters,
+  ending: 'envoy.filters.http.upstream_codec',
+  advice: '',
+};
+const routerUpstreamChain: ChainKind = {
+  ...upstreamChain,
+  words: 'router upstream http',
+  advice: ' When upstream_http_filters are specified, they must explicitly end with an UpstreamCodec filter.',
+};
 
 export const extensionRules: readonly Rule[] = [
   rule('envoy.config.listener.v3.Filter', (filter, at) => {
@@ -38,9 +78,10 @@ export const extensionRules: readonly Rule[] = [
   rule(
     'envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter',
     (filter, at, _scope, around) => {
-      // Filters of a cluster run on the way to the upstream.
+      // Filters of a cluster and of the router run on the way to the upstream.
       const isUpstream =
-        around.inside('envoy.extensions.upstreams.http.v3.HttpProtocolOptions') !== undefined;
+        around.inside('envoy.extensions.upstreams.http.v3.HttpProtocolOptions') !== undefined ||
+        around.inside('envoy.extensions.filters.http.router.v3.Router') !== undefined;
       const category = isUpstream ? 'envoy.filters.http.upstream' : 'envoy.filters.http';
       if (filter.config_discovery === undefined) checkExtension(filter, category, at, filter.is_optional);
     },
@@ -109,7 +150,7 @@ export const extensionRules: readonly Rule[] = [
   rule('envoy.config.core.v3.TypedExtensionConfig', checkTyped),
   rule('xds.core.v3.TypedExtensionConfig', checkTyped),
   rule('envoy.config.listener.v3.FilterChain', (chain, at) => {
-    checkTerminal(chain.filters, at, 'filters', 'network', terminalNetworkFilters);
+    checkTerminal(chain.filters, at, 'filters', networkChain);
   }),
   rule('envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager', (manager, at) => {
     if (manager.http_filters.length === 0) {
@@ -119,7 +160,25 @@ export const extensionRules: readonly Rule[] = [
         suggestion: 'add envoy.filters.http.router to "http_filters"',
       });
     }
-    checkTerminal(manager.http_filters, at, 'http_filters', 'http', terminalHttpFilters);
+    checkTerminal(manager.http_filters, at, 'http_filters', httpChain);
+  }),
+  rule('envoy.extensions.filters.http.router.v3.Router', (router, at) =>
+    checkTerminal(router.upstream_http_filters, at, 'upstream_http_filters', routerUpstreamChain),
+  ),
+  rule('envoy.extensions.upstreams.http.v3.HttpProtocolOptions', (options, at) => {
+    const last = options.http_filters.at(-1);
+    if (last === undefined || typeOf(last.typed_config as Message | undefined) === upstreamCodec)
+      checkTerminal(options.http_filters, at, 'http_filters', upstreamChain);
+    else
+      at.field('http_filters', options.http_filters.length - 1).fail(
+        `"${last.name}" is the last filter: nothing sends requests to the upstream`,
+        {
+          rule: 'terminal-filter',
+          envoy: `The codec filter is the only valid terminal upstream HTTP filter, use '${upstreamCodec}'`,
+          expected: 'envoy.filters.http.upstream_codec at the end',
+          suggestion: 'add envoy.filters.http.upstream_codec at the end',
+        },
+      );
   }),
   rule('envoy.config.route.v3.VirtualHost', (host, at) => checkPerFilter(host.typed_per_filter_config, at)),
   rule('envoy.config.route.v3.RouteConfiguration', (config, at) =>
@@ -206,8 +265,7 @@ function checkTerminal(
   filters: readonly NamedFilter[],
   at: ParseContext,
   field: string,
-  kind: 'network' | 'http',
-  terminal: ReadonlySet<string>,
+  { words: kind, category, terminal, ending, advice }: ChainKind,
 ): void {
   for (let i = 0; i < filters.length; i++) {
     const filter = filters[i]!;
@@ -215,6 +273,14 @@ function checkTerminal(
     if (type === undefined || maybeTerminal.has(type)) continue;
     const isLast = i === filters.length - 1;
     const isTerminal = terminal.has(type);
+    if (isLast && isTerminal && filter.disabled === true) {
+      const words = `Error: the last (terminal) filter (${filter.name}) in the chain cannot be disabled by default.`;
+      at.field(field, i).field('disabled').fail(`"${filter.name}" ends the chain and cannot be disabled`, {
+        rule: 'terminal-filter',
+        envoy: words,
+        suggestion: 'remove "disabled"',
+      });
+    }
     if (isTerminal === isLast) continue;
     const named = `filter named ${filter.name} of type ${factoryName(type)}`;
     if (isTerminal) {
@@ -226,16 +292,13 @@ function checkTerminal(
         suggestion: `move "${filter.name}" to the end of "${field}"`,
       });
     } else {
-      const words = `Error: non-terminal ${named} is the last filter in a ${kind} filter chain.`;
-      if (!registeredTypes[`envoy.filters.${kind}`]!.includes(type)) continue;
+      const words = `Error: non-terminal ${named} is the last filter in a ${kind} filter chain.${advice}`;
+      if (!registeredTypes[category]!.includes(type)) continue;
       at.field(field, i).fail(`"${filter.name}" is the last filter, but it passes on what it gets`, {
         rule: 'terminal-filter',
         envoy: words,
         expected: 'a terminal filter at the end',
-        suggestion:
-          kind === 'http'
-            ? 'add envoy.filters.http.router at the end'
-            : 'add a terminal filter such as tcp_proxy at the end',
+        suggestion: `add ${ending} at the end`,
       });
     }
   }

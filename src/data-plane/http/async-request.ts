@@ -11,6 +11,8 @@ import { headerProblem } from '#http/header-validity.ts';
 import type { Cluster } from '../upstream/cluster.ts';
 import { UpstreamProtocol } from '../upstream/cluster-config.ts';
 import type { UpstreamHost } from '../upstream/host.ts';
+import type { PooledConnection } from '../upstream/http-pool.ts';
+import { AsyncAttemptStream, AttemptFilters, type UpstreamFilterPlan } from './attempt-filters.ts';
 import type { RouterStats } from './http-stats.ts';
 import { grpcStatusOf, percentEncode } from './local-reply.ts';
 import { isGrpcContentType } from './request-headers.ts';
@@ -39,6 +41,7 @@ export class AsyncRequest implements AsyncStream, AttemptOwner, PickContext, Tim
   readonly #addsForwardedFor: boolean;
   readonly #addsExpectedTimeout: boolean;
   readonly #retryPolicy: RetryPolicy | null;
+  readonly #filters: UpstreamFilterPlan | null;
   /** 0: none. */
   readonly perTryTimeoutMs: number;
   readonly metadataMatch = undefined;
@@ -58,6 +61,8 @@ export class AsyncRequest implements AsyncStream, AttemptOwner, PickContext, Tim
   #requestEndMs = 0;
   #attempt: UpstreamRequest | undefined = undefined;
   #attempts = 0;
+  /** Only where the cluster has filters: the present attempt, as they see it. */
+  #stream: AsyncAttemptStream | undefined = undefined;
   #retry: RetryState | undefined = undefined;
   #hasResponse = false;
   #isCanary = false;
@@ -71,6 +76,7 @@ export class AsyncRequest implements AsyncStream, AttemptOwner, PickContext, Tim
     callbacks: AsyncCallbacks,
     options: AsyncOptions,
     retryPolicy: RetryPolicy | null,
+    filters: UpstreamFilterPlan | null = cluster.upstreamFilters,
   ) {
     this.#shared = shared;
     this.#cluster = cluster;
@@ -80,7 +86,9 @@ export class AsyncRequest implements AsyncStream, AttemptOwner, PickContext, Tim
     this.#addsInternal = options.addsInternal;
     this.#addsForwardedFor = options.addsForwardedFor;
     this.#addsExpectedTimeout = options.addsExpectedTimeout ?? true;
-    this.#retryPolicy = retryPolicy;
+    this.#retryPolicy = cluster.retryPolicy ?? retryPolicy;
+    this.#filters = filters;
+    // Those of the cluster's policy do not count.
     const perTryMs = retryPolicy === null ? 0 : retryPolicy.perTryTimeoutMs;
     this.perTryTimeoutMs = timeoutMs > 0 && perTryMs >= timeoutMs ? 0 : perTryMs;
   }
@@ -141,7 +149,9 @@ export class AsyncRequest implements AsyncStream, AttemptOwner, PickContext, Tim
 
   // AttemptOwner ------------------------------------------------------------------------------------------------------------
 
-  onPoolReady(attempt: UpstreamRequest, encoder: StreamEncoder): void {
+  onPoolReady(attempt: UpstreamRequest, encoder: StreamEncoder, connection: PooledConnection): void {
+    this.#stream?.onPoolReady(connection);
+    attempt.filters?.decodeHeaders(this.requestHeaders);
     const problem = this.requestHeaders.isUnchecked ? headerProblem(this.requestHeaders) : '';
     if (problem !== '') {
       this.#attempt = undefined;
@@ -155,7 +165,9 @@ export class AsyncRequest implements AsyncStream, AttemptOwner, PickContext, Tim
     const body = this.#body;
     const trailers = this.#trailers;
     const ends = this.#requestEnded;
-    const isEnd = ends && body === undefined && trailers === undefined && this.#endsWithHeaders;
+    // A body may be kept for another attempt, so that this one has one, as in Envoy.
+    const isEnd =
+      ends && body === undefined && trailers === undefined && this.#endsWithHeaders && !attempt.isRetry;
     attempt.requestSent = isEnd;
     encoder.encodeHeaders(this.requestHeaders, isEnd);
     if (body !== undefined) {
@@ -187,6 +199,7 @@ export class AsyncRequest implements AsyncStream, AttemptOwner, PickContext, Tim
   onHeaders(attempt: UpstreamRequest, headers: HeaderMap, endStream: boolean): void {
     const cluster = this.#cluster;
     const { status } = headers;
+    if (this.#stream !== undefined) this.#stream.info.details = 'via_upstream';
     if (this.#retry?.onHeaders(headers) === RetryVerdict.Yes) {
       attempt.host.rqError.value++;
       cluster.codes.retry.count(status);
@@ -334,8 +347,15 @@ export class AsyncRequest implements AsyncStream, AttemptOwner, PickContext, Tim
       return;
     }
     const attempt = new UpstreamRequest(this, host, pool, isRetry);
+    if (this.#filters !== null) {
+      const { config } = cluster;
+      const details = this.#stream === undefined ? '' : this.#stream.info.details;
+      this.#stream = new AsyncAttemptStream(config, host, this.#attempts, details, this.requestHeaders);
+      attempt.filters = new AttemptFilters(this.#filters, this.#stream, undefined);
+    }
     this.#attempt = attempt;
     attempt.start();
+    if (attempt.filters !== undefined && !attempt.isOver) attempt.filters.decodeHeaders(this.requestHeaders);
     if (this.#requestEnded && this.#attempt === attempt) this.#startTimers(attempt);
   }
 

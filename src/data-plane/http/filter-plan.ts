@@ -1,6 +1,7 @@
 // The filters of one connection manager, prepared: which callbacks each has, and the instances for a request. The router is not
 // among them; it ends the plan and is called by the stream itself. Step 5 of a request's way.
 import type { HttpFilter, HttpFilterFactory } from '#extension/http-filter.ts';
+import type { RouteEntry } from './route-entry.ts';
 
 /** What a filter implements, one bit per callback. */
 export const Has = {
@@ -56,6 +57,17 @@ export class FilterPlan {
     for (let i = 0; i < factories.length; i++) filters.push(factories[i]!());
     return filters;
   }
+}
+
+/** One bit for each filter that is switched off: by the most specific level of the route that says so, else by itself. */
+export function disabledFilters(
+  { names, disabled }: Pick<FilterPlan, 'names' | 'disabled'>,
+  route: RouteEntry | undefined,
+): number {
+  let bits = 0;
+  for (let i = 0; i < names.length; i++)
+    if (route?.perFilterConfigs?.get(names[i]!)?.disabled ?? disabled[i]!) bits |= 1 << i;
+  return bits;
 }
 
 function callbacksOf(filter: HttpFilter): number {

@@ -11,6 +11,7 @@ import type { PathSettings } from './path-options.ts';
 import type { ProxyStatusData } from './proxy-status.ts';
 import type { RouteConfigData } from './route-config.ts';
 import type { ScopedRoutesData } from './scoped-routes-config.ts';
+import type { UpstreamFilterData } from './upstream-filters.ts';
 
 export const CodecType = { Auto: 0, Http1: 1, Http2: 2 } as const;
 export type CodecType = (typeof CodecType)[keyof typeof CodecType];
@@ -141,4 +142,5 @@ export interface RouterConfig {
   readonly strictCheckHeaders: readonly string[];
   readonly suppressGrpcRequestFailureCodeStats: boolean;
   readonly upstreamLog: UpstreamLogConfig;
+  readonly upstreamFilters: readonly UpstreamFilterData[] | undefined;
 }

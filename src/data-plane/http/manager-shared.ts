@@ -11,6 +11,7 @@ import type { HeaderMap } from '#http/header-map.ts';
 import type { PathOptions } from '#http/path.ts';
 import type { ClusterLookup } from '../upstream/cluster.ts';
 import type { AsyncShared } from './async-request.ts';
+import type { UpstreamFilterPlan } from './attempt-filters.ts';
 import type { UpstreamLogs } from './attempt-log.ts';
 import type { ConnectionManager } from './connection-manager.ts';
 import type { FilterPlan } from './filter-plan.ts';
@@ -52,6 +53,8 @@ export interface ManagerShared {
   readonly clusters: ClusterLookup;
   readonly accessLogs: readonly AccessLogger[];
   /** Null: attempts are not logged. */
+  /** Null: none, unless the cluster has its own. */
+  readonly upstreamFilters: UpstreamFilterPlan | null;
   readonly upstreamLogs: UpstreamLogs | null;
   readonly timers: TimerWheel;
   readonly runtime: Runtime;

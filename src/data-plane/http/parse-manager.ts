@@ -27,6 +27,7 @@ import { parsePathSettings } from './path-options.ts';
 import { parseProxyStatus } from './proxy-status.ts';
 import { parseRouteConfiguration } from './route-parse.ts';
 import { parseScopedRoutes } from './scoped-routes-config.ts';
+import { parseUpstreamFilters } from './upstream-filters.ts';
 
 const supported = [
   'codec_type',
@@ -326,6 +327,7 @@ function parseRouter(message: Router | undefined, at: ParseContext, registry: Re
       'suppress_grpc_request_failure_code_stats',
       'upstream_log',
       'upstream_log_options',
+      'upstream_http_filters',
     ]);
   return {
     dynamicStats: message?.dynamic_stats ?? true,
@@ -338,5 +340,11 @@ function parseRouter(message: Router | undefined, at: ParseContext, registry: Re
       poolReady: options?.flush_upstream_log_on_upstream_stream ?? false,
       intervalMs: durationMs(options?.upstream_log_flush_interval, 0),
     },
+    upstreamFilters: parseUpstreamFilters(
+      message?.upstream_http_filters ?? [],
+      at,
+      'upstream_http_filters',
+      registry,
+    ),
   };
 }

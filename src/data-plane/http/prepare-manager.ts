@@ -34,6 +34,7 @@ import { type CompileServices, compileRoutes } from './route-compile.ts';
 import { noRoutes } from './route-config.ts';
 import type { RouteTable } from './route-entry.ts';
 import { compileScopedRoutes } from './scoped-routes-compile.ts';
+import { prepareUpstreamFilters } from './upstream-filters.ts';
 import type { WorkerRoutes } from './worker-routes.ts';
 
 export function prepareConnectionManager(
@@ -104,6 +105,11 @@ export function prepareConnectionManager(
     }),
     clusters: worker.clusters,
     accessLogs: prepareAccessLogs(config.accessLogs, context.registry, context),
+    upstreamFilters: prepareUpstreamFilters(
+      config.routerConfig.upstreamFilters,
+      context.registry,
+      filterContext,
+    ),
     upstreamLogs:
       upstreamLog.logs.length === 0
         ? null

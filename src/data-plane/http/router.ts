@@ -22,12 +22,14 @@ import { UpstreamProtocol } from '../upstream/cluster-config.ts';
 import type { UpstreamHost } from '../upstream/host.ts';
 import type { HttpPool, PooledConnection } from '../upstream/http-pool.ts';
 import { transportOptionsOf } from '../upstream/transport-options.ts';
+import { AttemptFilters } from './attempt-filters.ts';
 import { AttemptLog } from './attempt-log.ts';
 import { askForOwnHost } from './auto-sni.ts';
 import { grpcTimeoutMs } from './grpc-timeout.ts';
 import { headerNumber } from './header-number.ts';
 import { canRedirectInternally, setUpRedirect } from './internal-redirect.ts';
 import type { ManagerShared } from './manager-shared.ts';
+import type { RequestUpstreamInfo } from './request-info.ts';
 import { resetTexts } from './reset-text.ts';
 import { hasOnlyWords, retryOnHeaders } from './retry-on.ts';
 import { type RetryState, RetryVerdict, retryStateOf } from './retry-state.ts';
@@ -202,12 +204,16 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
     const route = this.route!;
     const early = this.#body;
     this.#setScheme();
+    const cluster = this.cluster!;
+    const mirrors = cluster.mirrorPolicies.length > 0 ? cluster.mirrorPolicies : route.mirrorPolicies;
+    let mirrored = this.requestHeaders!;
+    // What upstream filters change is not mirrored.
+    if (mirrors.length > 0 && (cluster.upstreamFilters ?? this.shared.upstreamFilters) !== null)
+      mirrored = mirrored.clone();
     this.#startAttempt(first, false);
-    const ofCluster = this.cluster!.mirrorPolicies;
-    const mirrors = ofCluster.length > 0 ? ofCluster : route.mirrorPolicies;
     if (mirrors.length > 0 && !this.isDone) {
       this.#shadows = new Shadows(this.stream);
-      this.#shadows.start(mirrors, route.timeoutMs, this.requestHeaders!, this.#endsWithHeaders);
+      this.#shadows.start(mirrors, route.timeoutMs, mirrored, this.#endsWithHeaders);
       if (early !== undefined)
         for (let i = 0; i < early.length; i++) this.#shadows.sendData(early[i]!, false);
       if (this.requestTrailers !== undefined) this.#shadows.sendTrailers(this.requestTrailers);
@@ -348,7 +354,8 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
       if (route.maxGrpcTimeoutMs > 0 && (total === 0 || total > route.maxGrpcTimeoutMs))
         total = route.maxGrpcTimeoutMs;
     }
-    const policy = this.cluster!.retryPolicy ?? route.retryPolicy;
+    // The timeouts of a cluster's policy do not count.
+    const policy = route.retryPolicy;
     let perTry = policy === null ? 0 : policy.perTryTimeoutMs;
     this.perTryIdleTimeoutMs = policy === null ? 0 : policy.perTryIdleTimeoutMs;
     const expected = routerConfig.respectExpectedRqTimeout
@@ -484,6 +491,7 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
     upstream.hostAddress = host.address;
     upstream.hostname = host.hostname;
     upstream.detectedCloseType = 'Normal';
+    if (isRetry) forgetConnection(upstream);
     stream.info.hostMetadata = host.metadata;
     this.#retry?.onHostTried(host);
     if (route.autoHostRewrite && host.hostname !== '')
@@ -502,8 +510,11 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
         this.requestHeaders!,
         host,
       );
+    const filters = this.cluster!.upstreamFilters ?? shared.upstreamFilters;
+    if (filters !== null) attempt.filters = new AttemptFilters(filters, stream, route);
     this.#attempt = attempt;
     attempt.start();
+    if (attempt.filters !== undefined && !attempt.isOver) attempt.filters.decodeHeaders(this.requestHeaders!);
     if ((this.requestEnded || this.#isWebSocket) && !attempt.isOver) this.#startAttemptTimers(attempt);
   }
 
@@ -560,6 +571,7 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
     upstream.poolReadyMs = nowMs;
     upstream.firstTxByteMs = nowMs;
     attempt.log?.onPoolReady(encoder, upstream);
+    attempt.filters?.decodeHeaders(this.requestHeaders!);
     if (this.requestHeaders!.isUnchecked && !this.#canSend(attempt)) return;
     const maxMs =
       this.#maxDurationMs < 0 ? this.cluster!.config.http.maxStreamDurationMs : this.#maxDurationMs;
@@ -660,6 +672,7 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
     const { status } = headers;
     const nowMs = turnMs();
     info.upstream.firstRxByteMs = nowMs;
+    info.details = 'via_upstream';
     if (attempt.isInHandshake && !this.#acceptsWebSocket(attempt, headers)) return;
     const retry = this.#retry;
     if (retry !== undefined && attempt.isHedged) {
@@ -694,6 +707,7 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
       this.#drop(attempt, endStream);
       info.responseCode = status;
       info.details = 'internal_redirect';
+      stream.responseHeaders = headers;
       stream.recreate(this.#body, this.requestTrailers);
       return;
     }
@@ -704,7 +718,6 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
     this.#resetOthers(attempt);
     if (latest !== undefined && latest !== attempt) latest.reset();
     this.#chargeCode(attempt.host, status, headers);
-    info.details = 'via_upstream';
     if (this.#requestEndMs !== 0 && !shared.config.routerConfig.suppressEnvoyHeaders) {
       const ms = Math.floor(nowMs - this.#requestEndMs);
       headers.set('x-envoy-upstream-service-time', ms < 10 ? digits[ms]! : String(ms));
@@ -1035,6 +1048,15 @@ const digits: readonly string[] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', 
 function keepLog(attempt: UpstreamRequest, logs: AttemptLog[]): void {
   if (attempt.log !== undefined) logs.push(attempt.log);
   attempt.log = undefined;
+}
+
+/** Nothing is known of the next attempt's. */
+function forgetConnection(upstream: RequestUpstreamInfo): void {
+  upstream.localAddress = '';
+  upstream.connectionId = 0;
+  upstream.protocol = '';
+  upstream.tls = undefined;
+  upstream.serverName = '';
 }
 
 function markOverloaded(headers: HeaderMap): void {

@@ -32,7 +32,8 @@ export class Shadows implements AsyncCallbacks {
         addsForwardedFor: true,
         addsExpectedTimeout: !shared.config.routerConfig.suppressEnvoyHeaders,
       };
-      const request = new AsyncRequest(shared.asyncClient, cluster, this, options, null);
+      const filters = cluster.upstreamFilters ?? shared.upstreamFilters;
+      const request = new AsyncRequest(shared.asyncClient, cluster, this, options, null, filters);
       this.#requests.push(request);
       request.sendHeaders(shadowHeaders(policy, headers, stream), endStream);
     }

@@ -17,7 +17,7 @@ import { ResetReason, type StreamDecoder, type StreamEncoder } from '#http/codec
 import { HeaderMap } from '#http/header-map.ts';
 import { headerBytes, headerCount } from '#http/header-size.ts';
 import type { ConnectionManager } from './connection-manager.ts';
-import { type FilterPlan, Has } from './filter-plan.ts';
+import { disabledFilters, type FilterPlan, Has } from './filter-plan.ts';
 import { localReply } from './local-reply.ts';
 import { passesChecks } from './request-checks.ts';
 import { mutateRequestHeaders } from './request-headers.ts';
@@ -1039,14 +1039,7 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
   }
 
   #findDisabled(): void {
-    const { plan } = this;
-    const configs = this.route?.perFilterConfigs;
-    let bits = 0;
-    for (let i = 0; i < plan.count; i++) {
-      const disabled = configs?.get(plan.names[i]!)?.disabled ?? plan.disabled[i]!;
-      if (disabled) bits |= 1 << i;
-    }
-    this.#routeDisabled = bits;
+    this.#routeDisabled = disabledFilters(this.plan, this.route);
   }
 
   #isDisabled(i: number): boolean {

@@ -7,6 +7,7 @@ import type { HeaderMap } from '#http/header-map.ts';
 import { AttemptTrack } from '../upstream/cluster-tracking.ts';
 import type { UpstreamHost } from '../upstream/host.ts';
 import type { HttpPool, PoolClient, PooledConnection } from '../upstream/http-pool.ts';
+import type { AttemptFilters } from './attempt-filters.ts';
 import type { AttemptLog } from './attempt-log.ts';
 
 const Timer = { PerTry: 0, PerTryIdle: 1, MaxDuration: 2 } as const;
@@ -53,6 +54,8 @@ export class UpstreamRequest implements PoolClient, StreamDecoder, TimerOwner {
   connection: PooledConnection | undefined = undefined;
   /** Only where attempts are logged. */
   log: AttemptLog | undefined = undefined;
+  /** Only where there are upstream filters. */
+  filters: AttemptFilters | undefined = undefined;
   #isWaiting = true;
   #readDisables = 0;
   #timers: WheelTimer[] | undefined = undefined;
@@ -99,6 +102,7 @@ export class UpstreamRequest implements PoolClient, StreamDecoder, TimerOwner {
   }
 
   sendTrailers(trailers: HeaderMap): void {
+    this.filters?.decodeTrailers(trailers);
     this.#sent();
     this.encoder!.encodeTrailers(trailers);
   }
@@ -194,6 +198,7 @@ export class UpstreamRequest implements PoolClient, StreamDecoder, TimerOwner {
   decodeHeaders(headers: HeaderMap, endStream: boolean): void {
     if (this.isOver) return;
     this.hasHeaders = true;
+    this.filters?.encodeHeaders(headers);
     this.#track?.onResponse(headers);
     if (this.log !== undefined) {
       this.log.onHeaders(headers);
@@ -225,6 +230,7 @@ export class UpstreamRequest implements PoolClient, StreamDecoder, TimerOwner {
 
   decodeTrailers(trailers: HeaderMap): void {
     if (this.isOver) return;
+    this.filters?.encodeTrailers(trailers);
     if (this.log !== undefined) {
       this.log.responseTrailers = trailers;
       this.log.onResponseEnd();

@@ -9,6 +9,7 @@ import type { H2Options } from '#http/h2-options.ts';
 import type { HealthStatus } from '#schema/messages/envoy/config/core/v3.ts';
 import type { Http1OptionsData } from '../http/codec-options.ts';
 import type { MirrorPolicyData, RetryPolicyData } from '../http/route-config.ts';
+import type { UpstreamFilterData } from '../http/upstream-filters.ts';
 import type { OverrideHostConfig } from './override-host.ts';
 import type { SubsetConfig } from './subset-config.ts';
 
@@ -143,6 +144,8 @@ export interface ClusterHttpOptions {
   readonly autoSni: AutoSniConfig | undefined;
   readonly http1: Http1OptionsData;
   readonly http2: H2Options;
+  /** Undefined: those of the router. */
+  readonly filters: readonly UpstreamFilterData[] | undefined;
   /** Undefined: those of the routes. */
   readonly policies: ClusterPolicies | undefined;
 }

@@ -7,6 +7,7 @@ import type { LoadBalancer, PickContext, WaitingLoadBalancer } from '#extension/
 import type { TransportOptions, UpstreamTransport } from '#extension/transport-socket.ts';
 import { type ByteSink, type ClientCodec, type ClientCodecOwner, ResetReason } from '#http/codec.ts';
 import type { Connection, ConnectionOwner } from '#net/connection.ts';
+import type { UpstreamFilterPlan } from '../http/attempt-filters.ts';
 import type { MirrorPolicy, RetryPolicy } from '../http/route-entry.ts';
 import { CircuitBreaker } from './circuit-breaker.ts';
 import type { ClusterConfig } from './cluster-config.ts';
@@ -60,6 +61,8 @@ export class Cluster {
   readonly maintenanceKey: string;
   /** Undefined: nobody wants to know. */
   readonly tracking: ClusterTracking | undefined;
+  /** Instead of the router's. */
+  upstreamFilters: UpstreamFilterPlan | null = null;
   /** Instead of the route's. */
   retryPolicy: RetryPolicy | null = null;
   mirrorPolicies: readonly MirrorPolicy[] = [];

@@ -31,6 +31,7 @@ import { parseAddress } from '../address.ts';
 import { parseDnsCache } from '../dynamic-forward-proxy/dns-cache-config.ts';
 import { parseHttp1Options, parseHttp2Options } from '../http/codec-options.ts';
 import { parseMirrorPolicies, parseRetryPolicy } from '../http/route-action-parse.ts';
+import { parseUpstreamFilters } from '../http/upstream-filters.ts';
 import {
   type ClusterConfig,
   type ClusterHttpOptions,
@@ -374,6 +375,7 @@ function parseHttp(
   registry: Registry,
 ): ClusterHttpOptions {
   let policies: ClusterPolicies | undefined;
+  let filters: ClusterHttpOptions['filters'];
   let common: CommonOptions | undefined = message.common_http_protocol_options;
   let http1 = message.http_protocol_options;
   let http2 = message.http2_protocol_options;
@@ -400,7 +402,9 @@ function parseHttp(
       'retry_policy',
       'request_mirror_policies',
       'hash_policy',
+      'http_filters',
     ]);
+    filters = parseUpstreamFilters(options.http_filters, here, 'http_filters', registry);
     policies = parsePolicies(options, here, registry);
     common = options.common_http_protocol_options;
     upstream = options.upstream_http_protocol_options;
@@ -441,6 +445,7 @@ function parseHttp(
       undefined,
       at.field('http2_protocol_options'),
     ),
+    filters,
     policies,
   };
 }

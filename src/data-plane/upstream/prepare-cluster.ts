@@ -11,6 +11,7 @@ import type { H2CodecStats } from '#http/h2-stats.ts';
 import type { Scope } from '#stats/store.ts';
 import { http1Counts, http2Counts } from '../http/codec-stats.ts';
 import { compileMirrorPolicy, compileRetryPolicy } from '../http/route-compile.ts';
+import { prepareUpstreamFilters } from '../http/upstream-filters.ts';
 import type { WorkerContext } from '../worker-context.ts';
 import { alpnOfHttp1, alpnOfHttp2, Cluster, type Dialer } from './cluster.ts';
 import {
@@ -91,7 +92,13 @@ export function prepareCluster(
     trackingOf(config.tracked, scope),
     dialer,
   );
-  const { policies } = config.http;
+  const { filters, policies } = config.http;
+  cluster.upstreamFilters = prepareUpstreamFilters(filters, worker.registry, (name) => ({
+    ...services,
+    name,
+    statPrefix: `cluster.${config.statName}.`,
+    registry: worker.registry,
+  }));
   if (policies !== undefined) {
     const { retryPolicy, mirrorPolicies, hashPolicies } = policies;
     if (retryPolicy !== undefined) cluster.retryPolicy = compileRetryPolicy(retryPolicy, worker.registry);

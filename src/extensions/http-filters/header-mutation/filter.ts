@@ -2,7 +2,12 @@
 // route. Without state per request: one instance serves all.
 
 import type { HeaderMutations } from '#extension/header-mutations.ts';
-import { FilterStatus, type HttpFilter, type HttpStream } from '#extension/http-filter.ts';
+import {
+  type AttemptStream,
+  FilterStatus,
+  type HttpFilter,
+  type UpstreamHttpFilter,
+} from '#extension/http-filter.ts';
 import type { HeaderMap } from '#http/header-map.ts';
 import type { QueryMutations } from './query-mutations.ts';
 
@@ -17,7 +22,7 @@ export interface MutationLevel {
 
 type Part = Exclude<keyof MutationLevel, 'query'>;
 
-export class HeaderMutationFilter implements HttpFilter {
+export class HeaderMutationFilter implements HttpFilter, UpstreamHttpFilter {
   readonly #own: MutationLevel;
   readonly #name: string;
   readonly #mostSpecificWins: boolean;
@@ -28,23 +33,23 @@ export class HeaderMutationFilter implements HttpFilter {
     this.#mostSpecificWins = mostSpecificWins;
   }
 
-  decodeHeaders(stream: HttpStream, headers: HeaderMap): FilterStatus {
+  decodeHeaders(stream: AttemptStream, headers: HeaderMap): FilterStatus {
     return this.#apply('request', stream, headers);
   }
 
-  decodeTrailers(stream: HttpStream, trailers: HeaderMap): FilterStatus {
+  decodeTrailers(stream: AttemptStream, trailers: HeaderMap): FilterStatus {
     return this.#apply('requestTrailers', stream, trailers);
   }
 
-  encodeHeaders(stream: HttpStream, headers: HeaderMap): FilterStatus {
+  encodeHeaders(stream: AttemptStream, headers: HeaderMap): FilterStatus {
     return this.#apply('response', stream, headers);
   }
 
-  encodeTrailers(stream: HttpStream, trailers: HeaderMap): FilterStatus {
+  encodeTrailers(stream: AttemptStream, trailers: HeaderMap): FilterStatus {
     return this.#apply('responseTrailers', stream, trailers);
   }
 
-  #apply(part: Part, stream: HttpStream, headers: HeaderMap): FilterStatus {
+  #apply(part: Part, stream: AttemptStream, headers: HeaderMap): FilterStatus {
     apply(this.#own, part, stream, headers);
     const levels = stream.routeConfigs(this.#name) as readonly MutationLevel[];
     const count = levels.length;
@@ -55,7 +60,7 @@ export class HeaderMutationFilter implements HttpFilter {
   }
 }
 
-function apply(level: MutationLevel, part: Part, stream: HttpStream, headers: HeaderMap): void {
+function apply(level: MutationLevel, part: Part, stream: AttemptStream, headers: HeaderMap): void {
   level[part]?.apply(headers, stream);
   if (part === 'request') level.query?.apply(headers, stream);
 }

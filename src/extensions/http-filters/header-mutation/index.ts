@@ -15,6 +15,8 @@ export const headerMutation = defineHttpFilter({
     const filter = new HeaderMutationFilter(compile(config), name, config.mostSpecificWins);
     return () => filter;
   },
+  prepareUpstream: (config, { name }) =>
+    new HeaderMutationFilter(compile(config), name, config.mostSpecificWins),
   prepareRoute: compile,
 });
 

@@ -1,12 +1,12 @@
 // Changes of a request's query parameters. They are written anew, decoded and sorted by name, as Envoy writes them.
-import type { HttpStream } from '#extension/http-filter.ts';
+import type { AttemptStream } from '#extension/http-filter.ts';
 import { compileFormat } from '#extension/substitution/compile.ts';
 import type { HeaderMap } from '#http/header-map.ts';
 import { isHeaderValue } from '#http/header-validity.ts';
 import type { QueryMutationData } from './config.ts';
 
 type Parameters = Map<string, string[]>;
-type Mutation = (parameters: Parameters, stream: HttpStream) => void;
+type Mutation = (parameters: Parameters, stream: AttemptStream) => void;
 
 export class QueryMutations {
   readonly #mutations: readonly Mutation[];
@@ -15,7 +15,7 @@ export class QueryMutations {
     this.#mutations = data.map(compile);
   }
 
-  apply(headers: HeaderMap, stream: HttpStream): void {
+  apply(headers: HeaderMap, stream: AttemptStream): void {
     const { path } = headers;
     if (path === '') return;
     const question = path.indexOf('?');
