@@ -63,6 +63,7 @@ const hot: readonly string[] = [
   'src/extension/substitution/operator.ts',
   'src/extension/hash-policy.ts',
   'src/extension/header-mutations.ts',
+  'src/extension/matchers/filter-state-matcher.ts',
   'src/extension/matchers/header-matcher.ts',
   'src/extension/matchers/matcher-tree.ts',
   'src/extension/matchers/string-matcher.ts',

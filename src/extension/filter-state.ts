@@ -28,7 +28,8 @@ const factories: Readonly<Record<string, Factory>> = {
   'envoy.filters.listener.original_dst.remote_ip': address,
   'envoy.upstream.dynamic_host': asText,
   'envoy.upstream.dynamic_port': port,
-  'envoy.network.ip': (text) => (isIP(text) === 0 ? undefined : filterStatePlain(addressText(text, 0))),
+  'envoy.network.ip': (text) =>
+    isIP(text) === 0 ? undefined : { ...filterStatePlain(addressText(text, 0)), isAddress: true },
   'envoy.ratelimit.hits_addend': hits,
   'envoy.bool': boolean,
 };

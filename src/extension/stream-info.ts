@@ -194,6 +194,8 @@ export interface FilterStateObject {
   readonly typed?: unknown;
   /** It goes on to the connection to the host. */
   readonly isShared?: boolean;
+  /** The text is an address. */
+  readonly isAddress?: boolean;
   /** The text is not for access logs. */
   readonly isHidden?: boolean;
 }

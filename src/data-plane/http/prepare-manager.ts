@@ -130,6 +130,7 @@ export function prepareConnectionManager(
       config.clientCertMatcher === undefined
         ? null
         : compileMatcherTree(config.clientCertMatcher, {
+            runtime: context.runtime,
             input: compileStreamInput,
             cel: compileCelPredicate,
             action: (it: ClientCertData) => it,

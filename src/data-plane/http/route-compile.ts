@@ -8,6 +8,7 @@ import { compileLevel, compileSteps } from '#extension/header-mutation-config.ts
 import { HeaderMutationLevels, type HeaderMutations } from '#extension/header-mutations.ts';
 import type { InternalRedirectPredicateExtension } from '#extension/internal-redirect-predicate.ts';
 import {
+  compileFilterStateMatcher,
   compileHeaderMatcher,
   compileMetadataMatcher,
   compileStringMatcher,
@@ -181,7 +182,11 @@ class HostCompiler {
       matcher === undefined ? this.#list(routes) : undefined,
       matcher === undefined
         ? undefined
-        : compileMatcherTree(matcher, { input: compileStreamInput, action: (it) => this.#list(it) }),
+        : compileMatcherTree(matcher, {
+            runtime: this.#services.runtime,
+            input: compileStreamInput,
+            action: (it) => this.#list(it),
+          }),
     );
   }
 
@@ -478,7 +483,7 @@ function conditions(match: RouteMatchData) {
     tlsPresented: match.tls?.presented,
     tlsValidated: match.tls?.validated,
     dynamicMetadata: match.dynamicMetadata.map(compileMetadataMatcher),
-    filterState: match.filterState.map((it) => ({ key: it.key, value: compileStringMatcher(it.value) })),
+    filterState: match.filterState.map(compileFilterStateMatcher),
   };
 }
 

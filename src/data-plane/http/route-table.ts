@@ -3,6 +3,7 @@
 
 import { Uint64 } from '#base/uint64.ts';
 import type { CookieSetter, HashPolicies } from '#extension/hash-policy.ts';
+import type { FilterStateMatcher } from '#extension/matchers/filter-state-matcher.ts';
 import type { HeaderMatcher } from '#extension/matchers/header-matcher.ts';
 import { allHeadersMatch } from '#extension/matchers/header-matcher.ts';
 import type { MatcherTree } from '#extension/matchers/matcher-tree.ts';
@@ -210,7 +211,7 @@ export interface RouteConditions {
   readonly tlsPresented: boolean | undefined;
   readonly tlsValidated: boolean | undefined;
   readonly dynamicMetadata: readonly MetadataMatcher[];
-  readonly filterState: readonly { readonly key: string; readonly value: StringMatcher }[];
+  readonly filterState: readonly FilterStateMatcher[];
 }
 
 /** A query parameter or a cookie. A null `value` asks for presence. */
@@ -274,11 +275,8 @@ export class CompiledRoute implements Candidate {
     if (it.tlsValidated !== undefined && it.tlsValidated !== (tls?.peerValidated === true)) return false;
     for (let i = 0; i < it.dynamicMetadata.length; i++)
       if (!it.dynamicMetadata[i]!.matches(context.info.dynamicMetadata)) return false;
-    for (let i = 0; i < it.filterState.length; i++) {
-      const { key, value } = it.filterState[i]!;
-      const object = context.info.filterState?.get(key);
-      if (object === undefined || !value.matches(object.text)) return false;
-    }
+    for (let i = 0; i < it.filterState.length; i++)
+      if (!it.filterState[i]!.matches(context.info.filterState)) return false;
     return true;
   }
 

@@ -93,7 +93,12 @@ export class ActiveListener implements InspectionOwner {
     const { chainMatcher } = this.config;
     return chainMatcher === undefined
       ? new FilterChainMatch(chains, this.#defaultChain)
-      : new ChainMatcher(chainMatcher, new Map(chains.map((it) => [it.config.name, it])), this.#defaultChain);
+      : new ChainMatcher(
+          chainMatcher,
+          new Map(chains.map((it) => [it.config.name, it])),
+          this.#defaultChain,
+          this.worker.runtime,
+        );
   }
 
   /**

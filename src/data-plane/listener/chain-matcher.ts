@@ -7,6 +7,7 @@ import type { MatcherData } from '#extension/matchers/matcher-tree-config.ts';
 import { type MatcherTreeReader, parseMatcherTree } from '#extension/matchers/matcher-tree-parse.ts';
 import { readConnection } from '#extension/matchers/stream-input.ts';
 import type { ConnectionInputKind } from '#extension/matchers/stream-input-config.ts';
+import type { Runtime } from '#extension/runtime.ts';
 import type { FilterStateInput } from '#schema/messages/envoy/extensions/matching/common_inputs/network/v3.ts';
 import type { Matcher } from '#schema/messages/xds/type/matcher/v3.ts';
 import { type ConnectionFacts, isLocal } from './filter-chain-match.ts';
@@ -63,8 +64,13 @@ export class ChainMatcher<Chain> {
   readonly #otherwise: Chain | undefined;
 
   /** `otherwise`: when the tree leads nowhere. A name that no chain has leads to no chain. */
-  constructor(data: ChainMatcherData, chains: ReadonlyMap<string, Chain>, otherwise: Chain | undefined) {
-    this.#tree = compileMatcherTree(data, { input: readerOf, action: (name: string) => name });
+  constructor(
+    data: ChainMatcherData,
+    chains: ReadonlyMap<string, Chain>,
+    otherwise: Chain | undefined,
+    runtime: Runtime,
+  ) {
+    this.#tree = compileMatcherTree(data, { runtime, input: readerOf, action: (name: string) => name });
     this.#chains = chains;
     this.#otherwise = otherwise;
   }

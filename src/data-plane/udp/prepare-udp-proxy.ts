@@ -57,7 +57,11 @@ export function prepareUdpProxy(config: UdpProxyConfig, context: DataPlaneUdpCon
     matcher:
       typeof config.route === 'string'
         ? undefined
-        : compileMatcherTree(config.route, { input, action: (cluster: string) => cluster }),
+        : compileMatcherTree(config.route, {
+            runtime: context.runtime,
+            input,
+            action: (cluster: string) => cluster,
+          }),
     hash: config.hashPolicy && hashOf(config.hashPolicy),
     logs: new UdpAccessLogs(config, stats, context),
     clusterStats,

@@ -1,8 +1,15 @@
 // From matchers as plain data to matchers that run.
+import { Cidr, CidrList } from '#base/cidr.ts';
 import { compileRegex, type Regex } from '#base/regex.ts';
 import { headerField } from '#http/header-field.ts';
+import {
+  FilterStateAddressMatcher,
+  type FilterStateMatcher,
+  FilterStateTextMatcher,
+} from './filter-state-matcher.ts';
 import { type HeaderMatcher, HeaderPresenceMatcher, HeaderValueMatcher } from './header-matcher.ts';
 import type {
+  FilterStateMatcherData,
   HeaderMatcherData,
   MetadataMatcherData,
   StringMatcherData,
@@ -79,6 +86,12 @@ export function compileValueMatcher(data: ValueMatcherData): ValueMatcher {
     case 'or':
       return new OrMatcher(data.values.map(compileValueMatcher));
   }
+}
+
+export function compileFilterStateMatcher({ key, value }: FilterStateMatcherData): FilterStateMatcher {
+  return value.kind === 'address'
+    ? new FilterStateAddressMatcher(key, new CidrList(value.ranges.map((it) => Cidr.parse(it)!)))
+    : new FilterStateTextMatcher(key, compileStringMatcher(value));
 }
 
 const anyHeaders: HeaderMatcher = { matches: () => true };

@@ -45,5 +45,6 @@ export type ValueMatcherData =
 
 export interface FilterStateMatcherData {
   readonly key: string;
-  readonly value: StringMatcherData;
+  /** Ranges of addresses. */
+  readonly value: StringMatcherData | { readonly kind: 'address'; readonly ranges: readonly string[] };
 }

@@ -1,10 +1,13 @@
 // From a matcher tree as plain data to one that runs.
 import { Cidr } from '#base/cidr.ts';
+import { Uint64 } from '#base/uint64.ts';
 import type { CelData } from '../cel/cel-config.ts';
+import type { Runtime } from '../runtime.ts';
 import { compileStringMatcher } from './compile.ts';
 import {
   DomainTable,
   ExactTable,
+  HashPredicate,
   InputPredicate,
   IpPredicate,
   IpTable,
@@ -16,12 +19,14 @@ import {
   type Predicate,
   PredicateList,
   PrefixTable,
+  SharePredicate,
 } from './matcher-tree.ts';
 import type { MatcherData, MatchTableData, OnMatchData, PredicateData } from './matcher-tree-config.ts';
 
 export interface MatcherTreeParts<Input, ActionData, Subject, Action> {
   input(data: Input): MatchInput<Subject>;
   action(data: ActionData): Action;
+  readonly runtime: Runtime;
   /** Where the reader takes expressions. */
   cel?(data: CelData): Predicate<Subject>;
 }
@@ -67,6 +72,14 @@ function predicate<Input, ActionData, Subject, Action>(
         parts.input(data.input),
         data.ranges.map((it) => Cidr.parse(it)!),
       );
+    case 'hash': {
+      const { modulo, threshold } = data;
+      return new HashPredicate(parts.input(data.input), new Uint64(...data.seed), modulo, threshold);
+    }
+    case 'share': {
+      const { input, share } = data;
+      return new SharePredicate(parts.input(input), new Uint64(...data.seed), share, parts.runtime);
+    }
     case 'cel':
       return parts.cel!(data.cel);
     case 'and':

@@ -1,5 +1,6 @@
 // A matcher tree (`xds.type.matcher.v3.Matcher`) as plain data. `Input`: what predicates look at; `Action`: where it leads.
 import type { CelData } from '../cel/cel-config.ts';
+import type { RuntimeFraction } from '../runtime.ts';
 import type { StringMatcherData } from './matcher-config.ts';
 
 export interface MatcherData<Input, Action> {
@@ -34,6 +35,17 @@ export interface OnMatchData<Input, Action> {
 export type PredicateData<Input> =
   | { readonly kind: 'single'; readonly input: Input; readonly value: StringMatcherData }
   | { readonly kind: 'ip'; readonly input: Input; readonly ranges: readonly string[] }
+  | {
+      readonly kind: 'hash';
+      readonly input: Input;
+      readonly seed: Seed;
+      readonly modulo: number;
+      readonly threshold: number;
+    }
+  | { readonly kind: 'share'; readonly input: Input; readonly seed: Seed; readonly share: RuntimeFraction }
   | { readonly kind: 'cel'; readonly cel: CelData }
   | { readonly kind: 'or' | 'and'; readonly predicates: readonly PredicateData<Input>[] }
   | { readonly kind: 'not'; readonly predicate: PredicateData<Input> };
+
+/** The halves of a number of 64 bits. */
+export type Seed = readonly [high: number, low: number];

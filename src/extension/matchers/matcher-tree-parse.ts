@@ -2,7 +2,9 @@
 import { Cidr } from '#base/cidr.ts';
 import { latin1OfUtf8 } from '#base/utf8.ts';
 import type { ParseContext } from '#config/parse-context.ts';
+import type { ConsistentHashing } from '#schema/messages/envoy/extensions/matching/input_matchers/consistent_hashing/v3.ts';
 import type { Ip } from '#schema/messages/envoy/extensions/matching/input_matchers/ip/v3.ts';
+import type { RuntimeFraction } from '#schema/messages/envoy/extensions/matching/input_matchers/runtime_fraction/v3.ts';
 import type { TypedExtensionConfig } from '#schema/messages/xds/core/v3.ts';
 import type {
   CelMatcher,
@@ -15,7 +17,8 @@ import type {
 } from '#schema/messages/xds/type/matcher/v3.ts';
 import { parseCelExpression } from '../cel/cel-config.ts';
 import { typeOf } from '../registry.ts';
-import type { MatcherData, MatchTableData, OnMatchData, PredicateData } from './matcher-tree-config.ts';
+import { runtimeFraction } from '../runtime-config.ts';
+import type { MatcherData, MatchTableData, OnMatchData, PredicateData, Seed } from './matcher-tree-config.ts';
 import { parseStringMatcher } from './parse.ts';
 
 export interface MatcherTreeReader<Input, Action> {
@@ -144,8 +147,8 @@ function predicate<Input>(
     if (typeOf(custom?.typed_config) === celMatcher && reader.takesCel)
       return cel(custom!.typed_config!, of, here);
     if (custom?.typed_config !== undefined) {
-      const ranges = ipRanges(custom.typed_config, here.field('custom_match').field('typed_config'));
-      return { kind: 'ip', input: input(of, here.field('input'), reader), ranges };
+      const read = input(of, here.field('input'), reader);
+      return inputMatcher(custom.typed_config, read, here.field('custom_match').field('typed_config'));
     }
     if (value === undefined) {
       here.fail('needs one of: value_match, custom_match');
@@ -184,15 +187,33 @@ function cel(custom: object, of: TypedExtensionConfig | undefined, at: ParseCont
   return data === undefined ? nothing : { kind: 'cel', cel: data };
 }
 
-const ipInputMatcher = 'envoy.extensions.matching.input_matchers.ip.v3.Ip';
+const inputMatchers = 'envoy.extensions.matching.input_matchers';
 
-function ipRanges(custom: object, at: ParseContext): string[] {
+function inputMatcher<Input>(custom: object, input: Input, at: ParseContext): PredicateData<Input> {
   const type = typeOf(custom);
-  if (type !== ipInputMatcher) {
-    at.unsupported(`matcher ${type} is not supported by chancery`, { expected: ipInputMatcher });
-    return [];
+  switch (type) {
+    case `${inputMatchers}.ip.v3.Ip`:
+      return { kind: 'ip', input, ranges: ipRanges(custom as Ip, at) };
+    case `${inputMatchers}.consistent_hashing.v3.ConsistentHashing`: {
+      const { seed, modulo, threshold } = custom as ConsistentHashing;
+      return { kind: 'hash', input, seed: halves(seed), modulo, threshold };
+    }
+    case `${inputMatchers}.runtime_fraction.v3.RuntimeFraction`: {
+      const { seed, runtime_fraction: share } = custom as RuntimeFraction;
+      return { kind: 'share', input, seed: halves(seed), share: runtimeFraction(share!) };
+    }
   }
-  return (custom as Ip).cidr_ranges.flatMap(({ address_prefix: address, prefix_len: length = 0 }, i) => {
+  const expected = `${inputMatchers}: ip, consistent_hashing or runtime_fraction`;
+  at.unsupported(`matcher ${type} is not supported by chancery`, { expected });
+  return nothing;
+}
+
+function halves(number: bigint): Seed {
+  return [Number(number >> 32n), Number(number & 0xffff_ffffn)];
+}
+
+function ipRanges({ cidr_ranges: ranges }: Ip, at: ParseContext): string[] {
+  return ranges.flatMap(({ address_prefix: address, prefix_len: length = 0 }, i) => {
     const range = Cidr.of(address, length);
     if (range !== undefined) return range.toString();
     at.field('cidr_ranges', i).fail(`malformed IP address: ${address}`);

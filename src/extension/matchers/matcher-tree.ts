@@ -1,6 +1,9 @@
 // A matcher tree (`xds.type.matcher.v3.Matcher`), compiled: predicates and maps over inputs that lead to actions. What inputs read
 // and what an action is belongs to whoever compiles it: headers and routes in a virtual host, addresses and clusters in udp_proxy.
 import type { Cidr } from '#base/cidr.ts';
+import { Uint64 } from '#base/uint64.ts';
+import { xxHash64 } from '#base/xxhash64.ts';
+import type { Runtime, RuntimeFraction } from '../runtime.ts';
 import type { StringMatcher } from './string-matcher.ts';
 
 export interface MatchInput<Subject> {
@@ -44,6 +47,53 @@ export class IpPredicate<Subject> implements Predicate<Subject> {
     return false;
   }
 }
+
+/** The hash of the input is at least `threshold`, modulo `modulo`. */
+export class HashPredicate<Subject> implements Predicate<Subject> {
+  readonly #input: MatchInput<Subject>;
+  readonly #seed: Uint64;
+  readonly #modulo: number;
+  readonly #threshold: number;
+
+  constructor(input: MatchInput<Subject>, seed: Uint64, modulo: number, threshold: number) {
+    this.#input = input;
+    this.#seed = seed;
+    this.#modulo = modulo;
+    this.#threshold = threshold;
+  }
+
+  holds(subject: Subject): boolean {
+    const value = this.#input.read(subject);
+    if (value === undefined) return false;
+    xxHash64(value, hash, this.#seed.low, this.#seed.high);
+    return hash.modulo(this.#modulo) >= this.#threshold;
+  }
+}
+
+/** The hash of the input is within a share of all hashes. */
+export class SharePredicate<Subject> implements Predicate<Subject> {
+  readonly #input: MatchInput<Subject>;
+  readonly #seed: Uint64;
+  readonly #share: RuntimeFraction;
+  readonly #runtime: Runtime;
+
+  constructor(input: MatchInput<Subject>, seed: Uint64, share: RuntimeFraction, runtime: Runtime) {
+    this.#input = input;
+    this.#seed = seed;
+    this.#share = share;
+    this.#runtime = runtime;
+  }
+
+  holds(subject: Subject): boolean {
+    const value = this.#input.read(subject);
+    if (value === undefined) return false;
+    xxHash64(value, hash, this.#seed.low, this.#seed.high);
+    // Every denominator divides it.
+    return this.#runtime.enabled(this.#share, hash.modulo(1_000_000));
+  }
+}
+
+const hash = new Uint64();
 
 /** `and_matcher` and `or_matcher`. */
 export class PredicateList<Subject> implements Predicate<Subject> {

@@ -1,4 +1,5 @@
 // From matcher messages to plain data, with every problem at its field.
+import { Cidr } from '#base/cidr.ts';
 import { regexProblem } from '#base/regex.ts';
 import { latin1OfUtf8 } from '#base/utf8.ts';
 import type { ParseContext } from '#config/parse-context.ts';
@@ -13,6 +14,7 @@ import type {
   StringMatcher,
   ValueMatcher,
 } from '#schema/messages/envoy/type/matcher/v3.ts';
+import type { CidrRange } from '#schema/messages/xds/core/v3.ts';
 import type { StringMatcher as XdsStringMatcher } from '#schema/messages/xds/type/matcher/v3.ts';
 import type {
   FilterStateMatcherData,
@@ -163,10 +165,24 @@ export function parseFilterStateMatcher(
   message: FilterStateMatcher,
   at: ParseContext,
 ): FilterStateMatcherData {
-  if (message.string_match === undefined) {
-    if (message.address_match !== undefined) at.field('address_match').unsupported();
-    else at.fail('needs one of: string_match, address_match');
-    return { key: message.key, value: refused };
-  }
-  return { key: message.key, value: parseStringMatcher(message.string_match, at.field('string_match')) };
+  const { key, string_match: text, address_match: address } = message;
+  if (text !== undefined) return { key, value: parseStringMatcher(text, at.field('string_match')) };
+  if (address?.invert_match)
+    at.field('address_match').field('invert_match').warn('has no effect here, in Envoy neither');
+  if (address !== undefined)
+    return {
+      key,
+      value: { kind: 'address', ranges: parseRanges(address.ranges, at.field('address_match')) },
+    };
+  at.fail('needs one of: string_match, address_match');
+  return { key, value: refused };
+}
+
+function parseRanges(ranges: readonly CidrRange[], at: ParseContext): string[] {
+  return ranges.flatMap(({ address_prefix: address, prefix_len: length = 0 }, i) => {
+    const range = Cidr.of(address, length);
+    if (range !== undefined) return range.toString();
+    at.field('ranges', i).fail(`malformed IP address: ${address}`);
+    return [];
+  });
 }

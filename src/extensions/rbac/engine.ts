@@ -2,10 +2,12 @@
 import { Cidr, ipOfAddress, portOfAddress } from '#base/cidr.ts';
 import { type CelContext, CelProgram } from '#extension/cel/cel-program.ts';
 import {
+  compileFilterStateMatcher,
   compileHeaderMatcher,
   compileMetadataMatcher,
   compileStringMatcher,
 } from '#extension/matchers/compile.ts';
+import type { FilterStateMatcher } from '#extension/matchers/filter-state-matcher.ts';
 import type { HeaderMatcher } from '#extension/matchers/header-matcher.ts';
 import type { StringMatcher } from '#extension/matchers/string-matcher.ts';
 import type { MetadataMatcher } from '#extension/matchers/value-matcher.ts';
@@ -103,7 +105,7 @@ function compileRule(data: RuleData): Rule {
     case 'authenticated':
       return new AuthenticatedRule(data.name === undefined ? undefined : compileStringMatcher(data.name));
     case 'filter_state':
-      return new FilterStateRule(data.matcher.key, compileStringMatcher(data.matcher.value));
+      return new FilterStateRule(compileFilterStateMatcher(data.matcher));
   }
 }
 
@@ -300,16 +302,13 @@ class AuthenticatedRule implements Rule {
 }
 
 class FilterStateRule implements Rule {
-  readonly #key: string;
-  readonly #matcher: StringMatcher;
+  readonly #matcher: FilterStateMatcher;
 
-  constructor(key: string, matcher: StringMatcher) {
-    this.#key = key;
+  constructor(matcher: FilterStateMatcher) {
     this.#matcher = matcher;
   }
 
   matches(info: StreamInfo): boolean {
-    const object = info.filterState?.get(this.#key);
-    return object !== undefined && this.#matcher.matches(object.text);
+    return this.#matcher.matches(info.filterState);
   }
 }

@@ -1,5 +1,6 @@
 // What the rbac filters judge by: rules, or a matcher in their place.
 import type { ParseContext } from '#config/parse-context.ts';
+import type { Runtime } from '#extension/runtime.ts';
 import type { RBAC } from '#schema/messages/envoy/config/rbac/v3.ts';
 import type { Matcher } from '#schema/messages/xds/type/matcher/v3.ts';
 import { parseRbacRules, type RbacRules } from './config.ts';
@@ -38,7 +39,7 @@ export function parseJudgements(
   return { rules: parse(''), shadowRules: parse('shadow_') };
 }
 
-export function compileJudgement(data: RbacJudgement | undefined): RbacDecider | undefined {
+export function compileJudgement(data: RbacJudgement | undefined, runtime: Runtime): RbacDecider | undefined {
   if (data === undefined) return undefined;
-  return data.kind === 'rules' ? new RbacEngine(data.rules) : new RbacMatcherEngine(data.matcher);
+  return data.kind === 'rules' ? new RbacEngine(data.rules) : new RbacMatcherEngine(data.matcher, runtime);
 }

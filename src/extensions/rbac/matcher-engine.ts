@@ -6,6 +6,7 @@ import {
   compileStreamInput,
   type StreamSubject,
 } from '#extension/matchers/stream-input.ts';
+import type { Runtime } from '#extension/runtime.ts';
 import type { StreamInfo } from '#extension/stream-info.ts';
 import type { HeaderMap } from '#http/header-map.ts';
 import type { RbacDecider } from './engine.ts';
@@ -17,9 +18,10 @@ export class RbacMatcherEngine implements RbacDecider {
   matchedPolicy = '';
   logHint: boolean | undefined = undefined;
 
-  constructor(data: RbacMatcher) {
+  constructor(data: RbacMatcher, runtime: Runtime) {
     let logs = false;
     this.#tree = compileMatcherTree(data, {
+      runtime,
       input: compileStreamInput,
       cel: compileCelPredicate,
       action(it: RbacActionData) {

@@ -55,13 +55,13 @@ export const networkRbac = defineNetworkFilter({
       denyDelayMs: durationMs(message.delay_deny, 0),
     };
   },
-  prepare(config, { stats, timers }) {
+  prepare(config, { stats, timers, runtime }) {
     const counters = new RbacStats(
       stats.scope(`${config.statPrefix.replace(/\.$/, '')}.rbac`),
       config.shadowStatPrefix,
     );
-    const engine = compileJudgement(config.rules);
-    const shadow = compileJudgement(config.shadowRules);
+    const engine = compileJudgement(config.rules, runtime);
+    const shadow = compileJudgement(config.shadowRules, runtime);
     return (connection) => new RbacFilter(config, connection, counters, engine, shadow, timers);
   },
 });
