@@ -1,5 +1,6 @@
 // `chancery proxy`, and the `envoy` command: Envoy's flags in, its exit codes and its contract of outputs out.
 import { LogLevel, type LogSettings, logger, logs, parseLogLevel } from '#base/logger.ts';
+import { systemErrorText } from '#base/system-errors.ts';
 import type { ConfigError } from '#config/config-error.ts';
 import { formatProblems } from '#config/format-problems.ts';
 import type { LoadedBootstrap, LoadOptions } from '#config/load.ts';
@@ -113,17 +114,10 @@ export function refuse(options: EnvoyOptions, reason: string): number {
 }
 
 /** A log file that cannot be opened. */
-function fileProblem(path: string, { code = '', message }: NodeJS.ErrnoException): string {
-  const reason = openErrors[code] ?? message;
+function fileProblem(path: string, { code, message }: NodeJS.ErrnoException): string {
+  const reason = systemErrorText(code) ?? message;
   return `Failed to open log-file '${path}'. e.what(): unable to open file '${path}': ${reason}`;
 }
-
-const openErrors: Readonly<Record<string, string>> = {
-  ENOENT: 'No such file or directory',
-  ENOTDIR: 'Not a directory',
-  EISDIR: 'Is a directory',
-  EACCES: 'Permission denied',
-};
 
 /** Every mistake, with its place, behind the line in Envoy's words. Silent where the log is. */
 export function printErrors({ problems, sources }: Pick<LoadedBootstrap, 'problems' | 'sources'>): void {

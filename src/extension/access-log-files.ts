@@ -1,6 +1,7 @@
 // The files that access logs of one thread go to. Lines are collected and written together, as Envoy does: when 64 KB are there, or
 // when the flush interval is over. Every write appends whole lines, so that all workers can share a file.
 import { close, closeSync, openSync, write } from 'node:fs';
+import { systemErrorText } from '#base/system-errors.ts';
 import type { Counter, Gauge } from '#stats/metric.ts';
 import type { Scope, StatsStore } from '#stats/store.ts';
 
@@ -169,24 +170,13 @@ export class AccessLogFile {
 }
 
 /** -1 when it cannot be opened. */
-const openErrors: Readonly<Record<string, string>> = {
-  EACCES: 'Permission denied',
-  EISDIR: 'Is a directory',
-  ELOOP: 'Too many levels of symbolic links',
-  ENAMETOOLONG: 'File name too long',
-  ENOENT: 'No such file or directory',
-  ENOTDIR: 'Not a directory',
-  EPERM: 'Operation not permitted',
-  EROFS: 'Read-only file system',
-};
-
 /** Why no log can be written there, in Envoy's words. A file that is not there yet is there afterwards. */
 export function openProblem(path: string): string | undefined {
   try {
     closeSync(openSync(path, 'a', 0o644));
     return undefined;
   } catch (error) {
-    const reason = openErrors[(error as NodeJS.ErrnoException).code ?? ''];
+    const reason = systemErrorText((error as NodeJS.ErrnoException).code);
     // Standard output may be a socket, which cannot be opened by its name.
     return reason === undefined ? undefined : `unable to open file '${path}': ${reason}`;
   }

@@ -5,6 +5,7 @@ import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { addressText } from '#base/address-text.ts';
 import { type ReadPlace, written } from '#base/read-buffers.ts';
+import { systemErrorText } from '#base/system-errors.ts';
 import { truncate } from '#base/truncate.ts';
 import { atTurnEnd, scheduleTurnEnd } from '#base/turn.ts';
 import type { ByteSink, FlushSource } from '#http/codec.ts';
@@ -505,22 +506,9 @@ export class Connection implements ByteSink {
   }
 }
 
-const reasons: Readonly<Record<string, string>> = {
-  ECONNREFUSED: 'Connection refused',
-  ECONNRESET: 'Connection reset by peer',
-  ETIMEDOUT: 'Connection timed out',
-  EHOSTUNREACH: 'No route to host',
-  ENETUNREACH: 'Network is unreachable',
-  EPIPE: 'Broken pipe',
-  ENOENT: 'No such file or directory',
-  EACCES: 'Permission denied',
-  EADDRNOTAVAIL: 'Cannot assign requested address',
-  EMFILE: 'Too many open files',
-};
-
 function reasonOf(error: NodeJS.ErrnoException): string {
   if (error.message.startsWith('TLS_error')) return error.message;
-  return reasons[error.code ?? ''] ?? error.message;
+  return systemErrorText(error.code) ?? error.message;
 }
 
 /** Why a connection could not be made, as access logs and answers show it. Failed handshakes speak for themselves. */

@@ -1,6 +1,7 @@
 // What is said about an address that cannot be bound.
 import { addressText } from '#base/address-text.ts';
 import { logger } from '#base/logger.ts';
+import { systemErrorText } from '#base/system-errors.ts';
 import type { FromWorker } from '../worker-protocol.ts';
 
 const connectionLog = logger('connection');
@@ -10,23 +11,8 @@ export class ListenError extends Error {
   override readonly name = 'ListenError';
 }
 
-/** In the words of the C library, which Envoy prints. */
-const reasons: Readonly<Record<string, string>> = {
-  EADDRINUSE: 'Address already in use',
-  EADDRNOTAVAIL: 'Cannot assign requested address',
-  EACCES: 'Permission denied',
-  EAFNOSUPPORT: 'Address family not supported by protocol',
-  EINVAL: 'Invalid argument',
-  ENOENT: 'No such file or directory',
-  ENOPROTOOPT: 'Protocol not available',
-  ENOTDIR: 'Not a directory',
-  EOPNOTSUPP: 'Operation not supported',
-  EPERM: 'Operation not permitted',
-  EROFS: 'Read-only file system',
-};
-
 export function bindProblem(address: string, port: number, code: string, message: string): string {
-  return `cannot bind '${addressText(address, port)}': ${reasons[code] ?? message}`;
+  return `cannot bind '${addressText(address, port)}': ${systemErrorText(code) ?? message}`;
 }
 
 /** `name`: of the listener. */
@@ -40,6 +26,8 @@ export function listenProblem(
   }: Pick<FromWorker & { readonly type: 'listen_failed' }, 'address' | 'code' | 'message' | 'socketOption'>,
 ): string {
   if (socketOption === undefined) return bindProblem(address.address, address.port, code, message);
-  connectionLog.warn(`Setting ${socketOption.label} option on socket failed: ${reasons[code] ?? message}`);
+  connectionLog.warn(
+    `Setting ${socketOption.label} option on socket failed: ${systemErrorText(code) ?? message}`,
+  );
   return `${socketOption.isBound ? name : 'ListenSocket'}: Setting socket options failed`;
 }

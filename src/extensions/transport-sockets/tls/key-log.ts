@@ -3,6 +3,7 @@ import { closeSync, openSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { Cidr, CidrList } from '#base/cidr.ts';
+import { systemErrorText } from '#base/system-errors.ts';
 import type { ParseContext } from '#config/parse-context.ts';
 import type { AccessLogFile, AccessLogFiles } from '#extension/access-log-files.ts';
 import type { CidrRange } from '#schema/messages/envoy/config/core/v3.ts';
@@ -21,19 +22,12 @@ export function parseKeyLog(message: TlsKeyLog, at: ParseContext): KeyLogData {
   try {
     closeSync(openSync(message.path, 'a', 0o644));
   } catch (cause) {
-    const { code = '', message: text } = cause as NodeJS.ErrnoException;
-    const envoy = `unable to open file '${message.path}': ${reasons[code] ?? text}`;
+    const { code, message: text } = cause as NodeJS.ErrnoException;
+    const envoy = `unable to open file '${message.path}': ${systemErrorText(code) ?? text}`;
     at.field('path').fail(envoy, { envoy, cause });
   }
   return { path: message.path, local: ranges('local_address_range'), remote: ranges('remote_address_range') };
 }
-
-const reasons: Readonly<Record<string, string>> = {
-  EACCES: 'Permission denied',
-  EISDIR: 'Is a directory',
-  ENOENT: 'No such file or directory',
-  ENOTDIR: 'Not a directory',
-};
 
 function range({ address_prefix: address, prefix_len: length = 0 }: CidrRange, at: ParseContext): string {
   const text = `${address}/${length}`;
