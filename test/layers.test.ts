@@ -22,6 +22,7 @@ const hot: readonly string[] = [
   'src/base/uint64.ts',
   'src/base/xxhash64.ts',
   'src/base/mersenne-twister.ts',
+  'src/base/system-errors.ts',
   'src/base/truncate.ts',
   'src/base/turn.ts',
   'src/base/utf8.ts',

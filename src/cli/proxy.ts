@@ -84,6 +84,7 @@ export function loadOptions(options: EnvoyOptions): LoadOptions {
     skipDeprecatedLogs: options.skipDeprecatedLogs,
     serviceNode: options.serviceNode,
     serviceCluster: options.serviceCluster,
+    isStart: options.mode !== 'validate',
   };
 }
 

@@ -12,6 +12,8 @@ export interface LoadOptions {
   /** `--service-node`, `--service-cluster`: stand in for `node.id` and `node.cluster`. */
   readonly serviceNode?: string;
   readonly serviceCluster?: string;
+  /** A proxy starts with it: it asks for listeners, which validating does not. */
+  readonly isStart?: boolean;
   /** Warnings about configurations that Envoy should refuse become errors. */
   readonly strict?: boolean;
   /** What standard input holds, for the file `-`. Default: read it. */

@@ -93,6 +93,7 @@ export const ruleCatalog: Readonly<Record<string, RuleInfo>> = {
     title: 'Options of the HTTP connection manager or of its filters that do not fit together',
     severity: 'error',
   },
+  'runtime-config': { title: 'Runtime layers that cannot be', severity: 'error' },
   'overload-config': { title: 'An overload manager that cannot work', severity: 'error' },
   'tracing-config': { title: 'A tracer that cannot work', severity: 'error' },
   // Routes
@@ -112,6 +113,7 @@ export const ruleCatalog: Readonly<Record<string, RuleInfo>> = {
   'retry-policy': { title: 'A retry policy that does nothing or contradicts itself', severity: 'warning' },
   'timeout-conflict': { title: 'Timeouts that defeat each other', severity: 'warning' },
   // TLS
+  'duplicate-secret': { title: 'Two secrets of one kind with one name', severity: 'error' },
   'tls-certificate': { title: 'A certificate or key that cannot be used', severity: 'error' },
   'tls-parameters': { title: 'A cipher suite or curve that does not exist', severity: 'error' },
   'tls-validation': { title: 'Certificate validation that cannot work', severity: 'error' },

@@ -1,14 +1,13 @@
 // Addresses that a listener cannot have, in the real Envoy and in ours: both refuse to start, in the same words.
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { missing } from '#testing/peers.ts';
-import { type ProxyKind, proxyCommand } from '#testing/proxy-process.ts';
+import { refusal } from './refusal.ts';
 
 const skip = missing('envoy') || (process.platform !== 'linux' && 'needs Linux');
 const ip = (address: string, port_value: number, more: object = {}) => ({
@@ -49,20 +48,6 @@ const listeners: Record<string, (taken: number) => object> = {
   }),
 };
 
-/** Exit code, and what it says behind the time and the source file. */
-async function refusal(kind: ProxyKind, file: string): Promise<{ code: unknown; reason: string[] }> {
-  const [program, ...first] = proxyCommand(kind);
-  const flags = ['-c', file, '--concurrency', '1', '--use-dynamic-base-id', '-l', 'warning'];
-  const { code, text } = await new Promise<{ code: unknown; text: string }>((resolve) =>
-    execFile(program!, [...first, ...flags], { timeout: 20_000 }, (error, out, err) =>
-      resolve({ code: error?.code, text: out + err }),
-    ),
-  );
-  const bindError = /listener '.*' failed to bind or apply socket options: .*/.exec(text)?.[0];
-  const reason = /error `([^`]*)` initializing config '/.exec(text)?.[1];
-  return { code, reason: [...(bindError === undefined ? [] : [bindError]), reason ?? text] };
-}
-
 async function takenPort(t: TestContext): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   t.after(() => server.close());
@@ -77,10 +62,11 @@ test('what cannot be bound is refused in the same words', { skip }, async (t) =>
   const typed_config = { '@type': 'type.googleapis.com/envoy.extensions.filters.network.echo.v3.Echo' };
   const filter_chains = [{ filters: [{ name: 'echo', typed_config }] }];
   for (const [name, listener] of Object.entries(listeners)) {
-    const file = join(folder, 'envoy.yaml');
     const bootstrap = { static_resources: { listeners: [{ name: 'l', filter_chains, ...listener(taken) }] } };
-    writeFileSync(file, JSON.stringify(bootstrap));
-    const [theirs, ours] = await Promise.all([refusal('envoy', file), refusal('chancery', file)]);
+    const [theirs, ours] = await Promise.all([
+      refusal('envoy', folder, bootstrap),
+      refusal('chancery', folder, bootstrap),
+    ]);
     assert.deepEqual(ours, theirs, name);
     assert.equal(ours.code, 1, name);
   }

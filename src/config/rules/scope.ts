@@ -11,7 +11,7 @@ type Cluster = MessageTypes['envoy.config.cluster.v3.Cluster'];
 type DnsCacheConfig = MessageTypes['envoy.extensions.common.dynamic_forward_proxy.v3.DnsCacheConfig'];
 type Secret = MessageTypes['envoy.extensions.transport_sockets.tls.v3.Secret'];
 
-const secretKinds = [
+export const secretKinds = [
   'tls_certificate',
   'session_ticket_keys',
   'validation_context',

@@ -9,8 +9,9 @@ import { nearest } from '../edit-distance.ts';
 import type { ParseContext } from '../parse-context.ts';
 import { loadCertificate } from '../tls-certificate.ts';
 import { type Rule, rule } from './rule.ts';
-import type { RuleScope } from './scope.ts';
+import { type RuleScope, secretKinds } from './scope.ts';
 import { groupId, groupNames, isGroup, isSignature } from './tls-names.ts';
+import { needNode } from './xds.ts';
 
 type DataSource = MessageTypes['envoy.config.core.v3.DataSource'];
 type TlsCertificate = MessageTypes['envoy.extensions.transport_sockets.tls.v3.TlsCertificate'];
@@ -18,6 +19,25 @@ type ValidationContext =
   MessageTypes['envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext'];
 
 export const tlsRules: readonly Rule[] = [
+  rule('envoy.config.bootstrap.v3.Bootstrap.StaticResources', ({ secrets }, at) => {
+    const seen = new Set<string>();
+    secrets.forEach((secret, i) => {
+      const kind = secretKinds.find((it) => secret[it] !== undefined);
+      if (kind === undefined) return;
+      const key = `${kind} ${secret.name}`;
+      if (seen.has(key)) {
+        at.field('secrets', i)
+          .field('name')
+          .fail(`there is another secret "${secret.name}" with "${kind}"`, {
+            rule: 'duplicate-secret',
+            got: secret.name,
+            envoy: `Duplicate static ${secretTypes[kind]} secret name ${secret.name}`,
+            suggestion: 'rename one of them',
+          });
+      }
+      seen.add(key);
+    });
+  }),
   rule('envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext', (context, at) => {
     const common = context.common_tls_context;
     const hasCertificate =
@@ -145,7 +165,8 @@ export const tlsRules: readonly Rule[] = [
   rule('envoy.extensions.transport_sockets.tls.v3.TlsCertificate', checkCertificate),
   rule('envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext', checkValidation),
   rule('envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig', (config, at, scope, around) => {
-    const { kind, words } = secretUses[around.field?.name ?? ''] ?? otherSecretUse;
+    const { kind, words, subscription } = secretUses[around.field?.name ?? ''] ?? otherSecretUse;
+    if (config.sds_config !== undefined) needNode(at, scope, subscription);
     const known = scope.secrets[kind];
     if (config.sds_config !== undefined || scope.isPartial || known.has(config.name)) return;
     const similar = nearest(config.name, known);
@@ -162,23 +183,43 @@ export const tlsRules: readonly Rule[] = [
   }),
 ];
 
+/** Envoy's names of what a secret may be. */
+const secretTypes: Readonly<Record<(typeof secretKinds)[number], string>> = {
+  tls_certificate: 'TlsCertificate',
+  session_ticket_keys: 'TlsSessionTicketKeys',
+  validation_context: 'CertificateValidationContext',
+  generic_secret: 'GenericSecret',
+};
+
 interface SecretUse {
   readonly kind: keyof RuleScope['secrets'];
   /** Envoy's, of a secret that is not there. */
   readonly words: string;
+  /** Envoy's name of what asks for it. */
+  readonly subscription: string;
 }
 
-const otherSecretUse: SecretUse = { kind: 'generic_secret', words: 'Unknown static secret' };
+const otherSecretUse: SecretUse = {
+  kind: 'generic_secret',
+  words: 'Unknown static secret',
+  subscription: 'GenericSecretSdsApi',
+};
 /** By the field that names the secret. */
 const secretUses: Readonly<Record<string, SecretUse>> = {
-  tls_certificate_sds_secret_configs: { kind: 'tls_certificate', words: 'Unknown static secret' },
+  tls_certificate_sds_secret_configs: {
+    kind: 'tls_certificate',
+    words: 'Unknown static secret',
+    subscription: 'TlsCertificateSdsApi',
+  },
   validation_context_sds_secret_config: {
     kind: 'validation_context',
     words: 'Unknown static certificate validation context',
+    subscription: 'CertificateValidationContextSdsApi',
   },
   session_ticket_keys_sds_secret_config: {
     kind: 'session_ticket_keys',
     words: 'Unknown tls session ticket keys',
+    subscription: 'TlsSessionTicketKeysSdsApi',
   },
 };
 

@@ -2,16 +2,17 @@
 
 import type { Visitor } from '../check-message.ts';
 import { clusterRules } from './clusters.ts';
-import { healthCheckRules } from './health-checks.ts';
 import { extensionRules } from './extensions.ts';
 import { formatRules } from './formats.ts';
 import { forwardProxyRules } from './forward-proxy.ts';
+import { healthCheckRules } from './health-checks.ts';
 import { httpFilterRules } from './http-filters.ts';
 import { listenerRules } from './listeners.ts';
 import { overloadRules } from './overload.ts';
 import { referenceRules } from './references.ts';
 import { routeRules } from './routes.ts';
 import type { Rule } from './rule.ts';
+import { runtimeRules } from './runtime.ts';
 import type { RuleScope } from './scope.ts';
 import { tcpRules } from './tcp.ts';
 import { tlsRules } from './tls.ts';
@@ -23,6 +24,7 @@ export const allRules: readonly Rule[] = [
   ...tcpRules,
   ...clusterRules,
   ...healthCheckRules,
+  ...runtimeRules,
   ...xdsRules,
   ...listenerRules,
   ...routeRules,

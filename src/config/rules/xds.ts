@@ -5,13 +5,16 @@ import type { MessageTypes } from '#schema/messages/type-map.ts';
 import type { ParseContext } from '../parse-context.ts';
 import { type Rule, rule } from './rule.ts';
 import type { RuleScope } from './scope.ts';
+import { watchProblem } from './watched-path.ts';
 
 type ApiConfigSource = MessageTypes['envoy.config.core.v3.ApiConfigSource'];
 
 export const xdsRules: readonly Rule[] = [
-  rule('envoy.config.core.v3.PathConfigSource', (source, at) => checkPath(source.path, at.field('path'))),
-  rule('envoy.config.core.v3.ConfigSource', (source, at) => {
-    if (source.path !== undefined) checkPath(source.path, at.field('path'));
+  rule('envoy.config.core.v3.ConfigSource', (source, at, scope, around) => {
+    const dynamic = around.inside('envoy.config.bootstrap.v3.Bootstrap.DynamicResources') as
+      | MessageTypes['envoy.config.bootstrap.v3.Bootstrap.DynamicResources']
+      | undefined;
+    if (dynamic?.lds_config !== source || scope.options.isStart) checkFileSource(source, at);
   }),
   rule('envoy.config.cluster.v3.Cluster.EdsClusterConfig', (eds, at, scope) => {
     const source = eds.eds_config;
@@ -37,6 +40,9 @@ export const xdsRules: readonly Rule[] = [
     if (dynamic.ads_config !== undefined) needNode(at.field('ads_config'), scope, 'ads');
     if (dynamic.cds_config !== undefined) {
       needNode(at.field('cds_config'), scope, 'type.googleapis.com/envoy.config.cluster.v3.Cluster');
+    }
+    if (dynamic.lds_config !== undefined && scope.options.isStart) {
+      needNode(at.field('lds_config'), scope, 'type.googleapis.com/envoy.config.listener.v3.Listener');
     }
   }),
   rule('envoy.extensions.filters.network.http_connection_manager.v3.Rds', (rds, at, scope) => {
@@ -76,7 +82,7 @@ function hasSource(source: MessageTypes['envoy.config.core.v3.ConfigSource']): b
   return [path, path_config_source, api_config_source, ads, self].some((it) => it !== undefined);
 }
 
-function needNode(at: ParseContext, scope: RuleScope, words: string): void {
+export function needNode(at: ParseContext, scope: RuleScope, words: string): void {
   if (scope.isPartial || scope.isNodeReported || (scope.nodeId !== '' && scope.nodeCluster !== '')) return;
   scope.isNodeReported = true;
   const missing = [scope.nodeId === '' ? 'id' : '', scope.nodeCluster === '' ? 'cluster' : ''].filter(
@@ -89,6 +95,24 @@ function needNode(at: ParseContext, scope: RuleScope, words: string): void {
     expected: 'node: {id: ..., cluster: ...}',
     suggestion:
       'add "node: {id: my-id, cluster: my-cluster}" at the top level, or use --service-node and --service-cluster',
+  });
+}
+
+/** The file of a source has to be there, and so has the folder that is watched. */
+function checkFileSource(source: MessageTypes['envoy.config.core.v3.ConfigSource'], at: ParseContext): void {
+  if (source.path !== undefined) checkPath(source.path, at.field('path'));
+  const { path_config_source: file } = source;
+  if (file === undefined) return;
+  const here = at.field('path_config_source');
+  checkPath(file.path, here.field('path'));
+  const directory = file.watched_directory?.path;
+  const envoy = directory && watchProblem(`${directory}/`);
+  if (!envoy) return;
+  here.field('watched_directory').field('path').fail(`the directory "${directory}" cannot be watched`, {
+    rule: 'missing-file',
+    got: directory,
+    envoy,
+    suggestion: 'it has to be there when the proxy starts',
   });
 }
 
