@@ -133,11 +133,7 @@ export function parseOperatorConfig(
     statsFlushIntervalMs: durationMs(bootstrap.stats_flush_interval, 5000),
     statsFlushOnAdmin: bootstrap.stats_flush_on_admin ?? false,
     statsServerVersion: Number(bootstrap.stats_server_version_override ?? 0n),
-    runtime: parseLayeredRuntime(
-      bootstrap.layered_runtime,
-      bootstrap.node?.cluster ?? '',
-      at.field('layered_runtime'),
-    ),
+    runtime: parseLayeredRuntime(bootstrap.layered_runtime, at.field('layered_runtime')),
     admin: parseAdmin(bootstrap.admin, at.field('admin'), registry),
   };
 }
@@ -168,7 +164,9 @@ function parseAdmin(
 
 /** The proxy as the pages show it. */
 export interface OperatedProxy {
+  /** As written, with what we are. */
   readonly bootstrap: Bootstrap;
+  /** As the command line names it. */
   readonly node: Node;
   listeners(): ListenerManager;
   /** Undefined without LDS. */
@@ -242,7 +240,7 @@ export class Operator implements ServerOwner {
     this.#server.hotRestartGeneration.value = 1;
     this.#server.hotRestartEpoch.value = 0;
     this.#server.version.value = config.statsServerVersion;
-    this.runtime = new RuntimeLayers(config.runtime, root, (values) => {
+    this.runtime = new RuntimeLayers(config.runtime, this.node.cluster, root, (values) => {
       this.runtimeValues.values = new Map(Object.entries(values));
       pool.postAll({ type: 'runtime', values });
     });
@@ -258,7 +256,7 @@ export class Operator implements ServerOwner {
   /** Rejects when the admin address cannot be bound. */
   async start(): Promise<void> {
     const admin = this.#config.admin?.address;
-    if (admin === undefined) log.warn('No admin address given, so no admin HTTP server started.');
+    if (admin === undefined) log.info('No admin address given, so no admin HTTP server started.');
     else log.info(`Starting admin HTTP server at ${addressText(admin.address, admin.port)}`);
     await this.#admin?.start();
   }
@@ -415,7 +413,7 @@ export class Operator implements ServerOwner {
       certificates: { certificates: () => this.#certificates() },
       runtime: this.runtime,
       configDump: [
-        ...staticSections(bootstrap, this.node, Date.now(), () => this.#proxy.secrets().subscriptions),
+        ...staticSections(bootstrap, Date.now(), () => this.#proxy.secrets().subscriptions),
         listenersSection(
           () => this.#proxy.listeners(),
           () => this.#proxy.lds(),

@@ -15,11 +15,11 @@ import { checkBootstrapFields } from './bootstrap-fields.ts';
 import { coreExtensions } from './core-extensions.ts';
 import { DnsCaches } from './dynamic-forward-proxy/dns-caches.ts';
 import { type DynamicResourcesConfig, parseDynamicResources } from './dynamic-resources.ts';
+import { RouteConfigs } from './http/route-configs.ts';
 import { forgetWorker, sharedCounts } from './listener/connection-counts.ts';
 import { Lds } from './listener/lds.ts';
 import { bindProblem, ListenError } from './listener/listen-error.ts';
 import type { ListenerConfig } from './listener/listener-config.ts';
-import { RouteConfigs } from './http/route-configs.ts';
 import { ListenerManager } from './listener/listener-manager.ts';
 import { parseListener } from './listener/parse-listener.ts';
 import { applicationLogFormat } from './observe/application-log.ts';
@@ -32,7 +32,7 @@ import {
   unnamedProcess,
 } from './operator.ts';
 import { parseMaxConnections } from './overload.ts';
-import { ownNode } from './own-node.ts';
+import { describedNode, namedNode } from './own-node.ts';
 import { FileSecrets } from './secrets/file-secrets.ts';
 import { parseSecrets, type SecretsConfig, secretFiles } from './secrets/secrets-config.ts';
 import { Cds } from './upstream/cds.ts';
@@ -149,7 +149,8 @@ export class Server {
     this.config = config;
     const ownAddress = localAddress();
     const facts = options.process ?? unnamedProcess;
-    const node = ownNode(bootstrap, registry, facts.version);
+    const described = describedNode(bootstrap, registry, facts.version);
+    const node = namedNode(described, facts.commandLineOptions);
     const logFlush = options.logFlush ?? { intervalMs: 10_000, minBytes: 65_536 };
     const workers = options.workers === 'inline' ? 1 : options.workers;
     this.#connections = sharedCounts(workers);
@@ -158,8 +159,8 @@ export class Server {
       {
         connections: this.#connections,
         maxConnections: config.maxConnections,
-        nodeId: bootstrap.node?.id ?? '',
-        nodeCluster: bootstrap.node?.cluster ?? '',
+        nodeId: node.id,
+        nodeCluster: node.cluster,
         node,
         localAddress: ownAddress,
         logFlush,
@@ -192,7 +193,7 @@ export class Server {
     this.operator = new Operator(
       config.operator,
       {
-        bootstrap,
+        bootstrap: { ...bootstrap, node: described },
         node,
         listeners: () => this.#listeners,
         lds: () => this.#lds,

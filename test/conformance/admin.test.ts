@@ -117,6 +117,40 @@ test('which metrics count as used', { skip: missing('envoy'), timeout: 60_000 },
   });
 });
 
+test('names of the command line go before those of the bootstrap', {
+  skip: missing('envoy'),
+  timeout: 60_000,
+}, async (t) => {
+  const files = runtimeFolder(t);
+  const top = {
+    node: { id: 'file', cluster: 'file', locality: { region: 'r', zone: 'file' } },
+    layered_runtime: {
+      layers: [
+        {
+          name: 'disk',
+          disk_layer: {
+            symlink_root: join(files, 'current'),
+            subdirectory: 'of',
+            append_service_cluster: true,
+          },
+        },
+      ],
+    },
+  };
+  const observe = async (side: Side) => {
+    const { node } = JSON.parse((await side.proxy.admin('/server_info')).body);
+    const [{ bootstrap }] = JSON.parse((await side.proxy.admin('/config_dump')).body).configs;
+    return {
+      node: [node.id, node.cluster, node.locality],
+      written: [bootstrap.node.id, bootstrap.node.cluster, bootstrap.node.locality],
+      runtime: JSON.parse((await side.proxy.admin('/runtime')).body),
+    };
+  };
+  const flags = ['--service-node', 'flags', '--service-cluster', 'flags', '--service-zone', 'flags'];
+  await expectSame(t, yamlOf(top), observe, { flags });
+  await expectSame(t, yamlOf({ ...top, node: {} }), observe, { flags: flags.slice(2) });
+});
+
 const layerSets = [['one'], ['none'], ['one', 'two'], ['one', 'none', 'two']] as const;
 
 for (const folders of layerSets) {
@@ -151,6 +185,7 @@ function runtimeFolder(t: TestContext): string {
   for (const [folder, key, value] of [
     ['one', 'a.b', '5'],
     ['two', 'c', '7'],
+    ['of/flags', 'd', '9'],
   ] as const) {
     mkdirSync(join(root, 'current', folder), { recursive: true });
     writeFileSync(join(root, 'current', folder, key), `${value}\n`);

@@ -33,6 +33,8 @@ export interface Setting {
   readonly drainSeconds?: number;
   /** Every response during a drain ends its connection, not more and more of them. */
   readonly drainsImmediately?: boolean;
+  /** More of the command line. */
+  readonly flags?: readonly string[];
   /** What has to be there when the proxy starts. */
   readonly beforehand?: (port: (written: number) => number) => Promise<unknown>;
 }
@@ -57,7 +59,7 @@ async function run<T>(
   observe: (side: Side) => Promise<T>,
   setting: Setting,
 ): Promise<T> {
-  const { files = {}, ports = [], logLevel = 'error', drainSeconds = 1, beforehand } = setting;
+  const { files = {}, ports = [], logLevel = 'error', drainSeconds = 1, flags = [], beforehand } = setting;
   const { yaml, port, rewrite } = await portsFor(written, [...Object.values(files), ...ports.map(String)]);
   const folder = mkdtempSync(join(tmpdir(), `${kind}-`));
   for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), rewrite(text));
@@ -71,6 +73,7 @@ async function run<T>(
       ...['--concurrency', '1', '--use-dynamic-base-id', '-l', logLevel],
       ...['--drain-time-s', String(drainSeconds)],
       ...(setting.drainsImmediately === true ? ['--drain-strategy', 'immediate'] : []),
+      ...flags,
     ],
   });
   const stop = async () => {

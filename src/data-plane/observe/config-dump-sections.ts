@@ -1,15 +1,13 @@
 // What `/config_dump` shows of the bootstrap and of the secrets in it. Listeners, clusters and routes have sections of their own.
 import type { ConfigDumpSection } from '#admin/owners.ts';
 import type { Bootstrap } from '#schema/messages/envoy/config/bootstrap/v3.ts';
-import type { Node } from '#schema/messages/envoy/config/core/v3.ts';
 import type { Secret } from '#schema/messages/envoy/extensions/transport_sockets/tls/v3.ts';
 
 const prefix = 'type.googleapis.com/';
 
-/** `node`: ours, as `/server_info` shows it. `acceptedMs`: the wall clock when the bootstrap was accepted. */
+/** `acceptedMs`: the wall clock when the bootstrap was accepted. */
 export function staticSections(
   bootstrap: Bootstrap,
-  node: Node,
   acceptedMs: number,
   dynamicSecrets: () => readonly DynamicSecret[],
 ): ConfigDumpSection[] {
@@ -19,7 +17,7 @@ export function staticSections(
     {
       order: 0,
       type: 'envoy.admin.v3.BootstrapConfigDump',
-      dump: () => ({ bootstrap: { ...bootstrap, node }, last_updated }),
+      dump: () => ({ bootstrap, last_updated }),
     },
     {
       order: 70,

