@@ -190,7 +190,7 @@ export function parseText(
     });
   } catch (error) {
     if (!(error instanceof SyntaxProblem)) throw error;
-    const { line, column } = positionOf(text, error.at);
+    const { line, column } = positionOf(text, error.envoyAt);
     const words =
       syntax === 'yaml'
         ? `yaml-cpp: error at line ${line}, column ${column}: ${error.message}`

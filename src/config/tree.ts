@@ -40,10 +40,13 @@ export class SyntaxProblem extends Error {
   override readonly name = 'SyntaxProblem';
   readonly at: number;
   readonly suggestion: string | undefined;
+  /** Where Envoy sees it. */
+  readonly envoyAt: number;
 
-  constructor(problem: string, at: number, suggestion?: string) {
+  constructor(problem: string, at: number, suggestion?: string, envoyAt = at) {
     super(problem);
     this.at = at;
+    this.envoyAt = envoyAt;
     this.suggestion = suggestion;
   }
 }

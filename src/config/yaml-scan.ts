@@ -598,7 +598,12 @@ class Scanner implements Tokens {
     for (;;) {
       const pos = this.#pos;
       if (pos >= input.length)
-        throw new SyntaxProblem('illegal EOF in scalar', opened, 'the closing quote is missing');
+        throw new SyntaxProblem(
+          'illegal EOF in scalar',
+          opened,
+          'the closing quote is missing',
+          input.length,
+        );
       const c = input.charCodeAt(pos);
       if (c === quote) {
         if (quote === 0x27 && input.charCodeAt(pos + 1) === 0x27) {
@@ -668,7 +673,9 @@ class Scanner implements Tokens {
   #escape(): string {
     const input = this.#input;
     const letter = input[this.#pos + 1];
-    if (letter === undefined) throw new SyntaxProblem('illegal EOF in scalar', this.#pos);
+    // What yaml-cpp reads behind the end is the character 4.
+    if (letter === undefined)
+      throw new SyntaxProblem('unknown escape character: \u0004', this.#pos, undefined, input.length + 1);
     const known = escapes[letter];
     if (known !== undefined) {
       this.#pos += 2;

@@ -21,13 +21,14 @@ export interface YamlDocument {
 
 /** Throws a `SyntaxProblem`. */
 export function parseYaml(text: string): YamlDocument {
-  return new YamlParser(scanYaml(text), text.length).document();
+  return new YamlParser(scanYaml(text), text).document();
 }
 
 /** Aliases may multiply a text, but not into something that no machine can hold. */
 const maxNodes = 4_000_000;
 
 class YamlParser {
+  readonly #text: string;
   readonly #tokens: Tokens;
   readonly #kind: readonly number[];
   readonly #maxNodes: number;
@@ -39,10 +40,11 @@ class YamlParser {
   /** Where the value began that `#node` returned last. */
   #valueAt = 0;
 
-  constructor(tokens: Tokens, length: number) {
+  constructor(tokens: Tokens, text: string) {
+    this.#text = text;
     this.#tokens = tokens;
     this.#kind = tokens.kind;
-    this.#maxNodes = maxNodes + length;
+    this.#maxNodes = maxNodes + text.length;
   }
 
   document(): YamlDocument {
@@ -78,9 +80,12 @@ class YamlParser {
 
   #fail(problem: string): never {
     if (this.#kind[this.#next] === Token.Wrong) throw this.#tokens.problem!;
-    const hint =
-      this.#kind[this.#next] === Token.End ? 'the file ends too early' : 'check the indentation of this line';
-    throw new SyntaxProblem(problem, this.#at(), hint);
+    if (this.#kind[this.#next] !== Token.End)
+      throw new SyntaxProblem(problem, this.#at(), 'check the indentation of this line');
+    const end = this.#at();
+    // yaml-cpp is at the beginning of the last line then, whatever stands in it.
+    const lastLine = this.#text.lastIndexOf('\n', end - 1) + 1;
+    throw new SyntaxProblem(problem, end, 'the file ends too early', lastLine);
   }
 
   #node(): Tree {

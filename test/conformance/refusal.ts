@@ -8,11 +8,11 @@ import { type ProxyKind, proxyCommand } from '#testing/proxy-process.ts';
 export async function refusal(
   kind: ProxyKind,
   folder: string,
-  bootstrap: object,
+  bootstrap: object | string,
   flags: readonly string[] = [],
 ): Promise<{ code: unknown; reason: string[] }> {
   const file = join(folder, 'envoy.yaml');
-  writeFileSync(file, JSON.stringify(bootstrap));
+  writeFileSync(file, typeof bootstrap === 'string' ? bootstrap : JSON.stringify(bootstrap));
   const [program, ...first] = proxyCommand(kind);
   const all = [
     ...first,

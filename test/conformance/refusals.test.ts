@@ -1,11 +1,14 @@
 // Configurations that the real Envoy and ours refuse in the same words, whether they start with them or validate them.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { missing } from '#testing/peers.ts';
+import { type ProxyKind, proxyCommand } from '#testing/proxy-process.ts';
 import { refusal } from './refusal.ts';
+import { expectSame } from './side-by-side.ts';
 import { address, connectionManager, type, typed } from './side-by-side-configuration.ts';
 
 const node = { id: 'n', cluster: 'c' };
@@ -88,6 +91,19 @@ const configurations: Record<string, object> = {
   },
 };
 
+const brokenTexts = ['a: {b: c', 'a: {\n  b: [c\n', 'a: [1\n\n  ', 'a: "x\ny', "a: {'b': 'c", 'a: "\\'];
+
+/** Of which nothing is said in words of our own behind Envoy's. */
+const commandLines: readonly (readonly string[])[] = [
+  ['--stats-tag', 'a-b:c'],
+  ['--stats-tag', 'a:b.c'],
+  ['--stats-tag', 'a:'],
+  ['--stats-tag', 'a'],
+  ['--log-path', '/nowhere/log'],
+  ['--hot-restart-version'],
+  ['--hot-restart-version', '--disable-hot-restart'],
+];
+
 /** Validating does not subscribe to listeners. */
 const refusedAtStart: Record<string, object> = {
   'listeners from a file that is not there': { dynamic_resources: { lds_config: source('./none.yaml') } },
@@ -102,7 +118,7 @@ test('the same is refused in the same words', { skip: missing('envoy') }, async 
   t.after(() => rmSync(folder, { recursive: true }));
   const empty = { resources: [{ '@type': type('config.cluster.v3.Cluster'), name: 'x' }] };
   writeFileSync(join(folder, 'some.yaml'), JSON.stringify(empty));
-  const ask = async (name: string, bootstrap: object, flags: readonly string[], code: number) => {
+  const ask = async (name: string, bootstrap: object | string, flags: readonly string[], code: number) => {
     const theirs = await refusal('envoy', folder, bootstrap, flags);
     const ours = await refusal('chancery', folder, bootstrap, flags);
     assert.deepEqual(ours, theirs, `${name} ${flags.join(' ')}`);
@@ -112,8 +128,47 @@ test('the same is refused in the same words', { skip: missing('envoy') }, async 
     await ask(name, bootstrap, [], 1);
     await ask(name, bootstrap, ['--mode', 'validate'], 1);
   }
+  for (const text of brokenTexts) await ask(text, text, ['--mode', 'validate'], 1);
   for (const [name, bootstrap] of Object.entries(refusedAtStart)) {
     await ask(name, bootstrap, [], 1);
     await ask(name, bootstrap, ['--mode', 'validate'], 0);
   }
 });
+
+test('what a command line is told', { skip: missing('envoy') }, async () => {
+  const said = (kind: ProxyKind, flags: readonly string[]) => {
+    const [program, ...first] = proxyCommand(kind);
+    const { status, stdout, stderr } = spawnSync(program!, [...first, ...flags], { encoding: 'utf8' });
+    return { status, stdout, stderr: stderr.replace(/^\[.*\n( +'\n)?/gm, '') };
+  };
+  for (const flags of commandLines)
+    assert.deepEqual(said('chancery', flags), said('envoy', flags), flags.join(' '));
+});
+
+test('files that cannot be written and extensions that are not there hold nobody up', {
+  skip: missing('envoy'),
+}, async (t) => {
+  const flags = [
+    ...['--admin-address-path', '/nowhere/address', '--base-id-path', '/nowhere/id'],
+    ...[
+      '--disable-extensions',
+      'nothing,envoy.filters.http/nothing,envoy.filters.http/envoy.filters.http.buffer',
+    ],
+  ];
+  const admin = { address: address(21001) };
+  await expectSame(
+    t,
+    JSON.stringify({ admin }),
+    async ({ proxy }) =>
+      proxy.output
+        .match(/(?<=\]\[)(warning|critical)\]\[(misc|admin)\].*/g)!
+        .map(withoutPlace)
+        .sort(),
+    { flags, logLevel: 'warning' },
+  );
+  await expectSame(t, JSON.stringify({ admin }), async (side) => side.stats('^server\\.hot_restart'), {
+    flags: ['--disable-hot-restart'],
+  });
+});
+
+const withoutPlace = (line: string) => line.replace(/\[[^\]]*:\d+\]/, '');
