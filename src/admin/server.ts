@@ -98,7 +98,12 @@ export class AdminServer {
     });
     if ('path' in address && address.mode) chmodSync(address.path, address.mode);
     log.info(`admin address: ${this.boundAddress()}`);
-    if (addressPath !== undefined) writeFileSync(addressPath, this.boundAddress());
+    if (addressPath === undefined) return;
+    try {
+      writeFileSync(addressPath, this.boundAddress());
+    } catch {
+      log.critical(`cannot open admin address output file ${addressPath} for writing.`);
+    }
   }
 
   /** `127.0.0.1:9901`, or the path of the socket file. */

@@ -50,7 +50,7 @@ export interface EnvoyOptions {
 export type EnvoyCommandLine =
   | { readonly kind: 'run'; readonly options: EnvoyOptions }
   | { readonly kind: 'print'; readonly text: string }
-  | { readonly kind: 'hot-restart-version' }
+  | { readonly kind: 'hot-restart-version'; readonly isDisabled: boolean }
   | { readonly kind: 'version' }
   | { readonly kind: 'error'; readonly error: string };
 
@@ -243,7 +243,8 @@ export function parseEnvoyFlags(args: readonly string[], program: string): Envoy
     if (seen) seen.push(value);
     else values.set(flag.name, [value]);
   }
-  if (values.has('hot-restart-version')) return { kind: 'hot-restart-version' };
+  if (values.has('hot-restart-version'))
+    return { kind: 'hot-restart-version', isDisabled: values.has('disable-hot-restart') };
   return interpret(values);
 }
 
@@ -358,12 +359,16 @@ function interpret(values: ReadonlyMap<string, readonly string[]>): EnvoyCommand
     const colon = tag.indexOf(':');
     const name = tag.slice(0, colon);
     const value = tag.slice(colon + 1);
-    if (colon < 1 || !/^[A-Za-z0-9]+$/.test(name) || value.includes('.'))
-      return error(`misformatted stats-tag '${tag}'`);
+    if (colon < 0) return error(`misformatted stats-tag '${tag}'`);
+    const wrong = /^[A-Za-z0-9]*$/.test(name) ? value : name;
+    if (wrong === name || value === '' || value.includes('.'))
+      return error(`misformatted stats-tag '${tag}' contains invalid char in '${wrong}'`);
     statsTags.push([name, value]);
   }
 
   const notes: string[] = [];
+  if (restartEpoch > 0 && !values.has('disable-hot-restart'))
+    notes.push('--restart-epoch: nothing is taken over from the epoch before, chancery has no hot restart');
   for (const flag of flags) {
     if (flag.retired !== undefined && values.has(flag.name))
       notes.push(`--${flag.name} is accepted and ignored: ${flag.retired}`);

@@ -13,7 +13,7 @@ export function processFacts(options: EnvoyOptions, quit: () => void, workInProg
   const concurrency = workerCount(options);
   return {
     version: version(),
-    hotRestartVersion,
+    hotRestartVersion: hotRestartVersion(options.disableHotRestart),
     concurrency,
     adminAddressPath: options.adminAddressPath || undefined,
     drainTimeMs: options.drainTimeMs,

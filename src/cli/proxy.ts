@@ -1,4 +1,6 @@
 // `chancery proxy`, and the `envoy` command: Envoy's flags in, its exit codes and its contract of outputs out.
+import { randomInt } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
 import { LogLevel, type LogSettings, logger, logs, parseLogLevel } from '#base/logger.ts';
 import { systemErrorText } from '#base/system-errors.ts';
 import type { ConfigError } from '#config/config-error.ts';
@@ -23,7 +25,7 @@ export async function run(args: readonly string[]): Promise<number | undefined> 
       process.stdout.write(`\n${versionLine(program)}\n\n`);
       return 0;
     case 'hot-restart-version':
-      process.stdout.write(`${hotRestartVersion}\n`);
+      process.stderr.write(hotRestartVersion(line.isDisabled));
       return 0;
     case 'run':
       return runWith(line.options);
@@ -46,10 +48,7 @@ async function runWith(options: EnvoyOptions): Promise<number | undefined> {
       'At least one of --config-path or --config-yaml or Options::configProto() should be non-empty',
     );
   }
-  if (!isValidation)
-    logger('main').info(
-      `initializing epoch ${options.restartEpoch} (base id=${options.baseId}, hot restart version=${hotRestartVersion})`,
-    );
+  if (!isValidation) announce(options);
   // Before the schema and the rules are even imported.
   const threads = options.mode === 'serve' ? startThreads(options) : [];
   const { loadBootstrap } = await import('#config/load.ts');
@@ -60,9 +59,7 @@ async function runWith(options: EnvoyOptions): Promise<number | undefined> {
   logWarnings(loaded.problems);
   if (!loaded.ok) {
     const first = loaded.problems.find((it) => it.severity === 'error')!;
-    const code = refuse(options, first.envoy ?? first.message);
-    printErrors(loaded);
-    return code;
+    return refuse(options, first.envoy ?? first.message, loaded);
   }
   if (isValidation) {
     const { logRuntime, logSections } = await import('#data-plane/observe/start-log.ts');
@@ -101,16 +98,41 @@ export function logSettings(options: EnvoyOptions): LogSettings {
   };
 }
 
-/** The line that scripts look for, and the exit code. */
-export function refuse(options: EnvoyOptions, reason: string): number {
+/** What two processes of one service would find each other by. */
+function announce({
+  restartEpoch,
+  baseId,
+  useDynamicBaseId,
+  baseIdPath,
+  disableHotRestart,
+}: EnvoyOptions): void {
+  const id = disableHotRestart ? 0 : useDynamicBaseId ? randomInt(0x1000_0000) : baseId;
+  const version = hotRestartVersion(disableHotRestart);
+  if (baseIdPath !== '' && !disableHotRestart) {
+    try {
+      writeFileSync(baseIdPath, String(id));
+    } catch {
+      logger('misc').critical(`cannot open base id output file ${baseIdPath} for writing.`);
+    }
+  }
+  logger('main').info(`initializing epoch ${restartEpoch} (base id=${id}, hot restart version=${version})`);
+}
+
+type Located = Pick<LoadedBootstrap, 'problems' | 'sources'>;
+
+/** The line that scripts look for, and the exit code. Why the proxy does not start is said whatever the log level is. */
+export function refuse(options: EnvoyOptions, reason: string, located?: Located): number {
   const main = logger('main');
-  if (options.mode === 'validate')
-    main.critical(`error initializing configuration '${options.configPath}': ${reason}`);
+  const isValidation = options.mode === 'validate';
+  if (isValidation) main.critical(`error initializing configuration '${options.configPath}': ${reason}`);
   else {
     const what = [options.configYaml, options.configPath].filter((it) => it !== '').join(' ');
     main.critical(`error \`${reason}\` initializing config '${what}'`);
     main.info('exiting');
   }
+  if (located === undefined) {
+    if (!isValidation) process.stderr.write(`${reason}\n`);
+  } else if (!isValidation || main.level <= LogLevel.Critical) printErrors(located);
   return 1;
 }
 
@@ -120,9 +142,8 @@ function fileProblem(path: string, { code, message }: NodeJS.ErrnoException): st
   return `Failed to open log-file '${path}'. e.what(): unable to open file '${path}': ${reason}`;
 }
 
-/** Every mistake, with its place, behind the line in Envoy's words. Silent where the log is. */
-export function printErrors({ problems, sources }: Pick<LoadedBootstrap, 'problems' | 'sources'>): void {
-  if (logger('main').level > LogLevel.Critical) return;
+/** Every mistake, with its place, behind the line in Envoy's words. */
+function printErrors({ problems, sources }: Located): void {
   const color = (process.stderr.isTTY ?? false) && !process.env.NO_COLOR;
   const errors = problems.filter((it) => it.severity === 'error');
   process.stderr.write(formatProblems(errors, sources, 'text', { color }));

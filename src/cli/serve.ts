@@ -10,7 +10,7 @@ import type { Thread } from '#data-plane/worker-thread.ts';
 import type { Bootstrap } from '#schema/messages/envoy/config/bootstrap/v3.ts';
 import type { EnvoyOptions } from './envoy-flags.ts';
 import { processFacts } from './process-facts.ts';
-import { loadOptions, logSettings, logWarnings, printErrors, refuse } from './proxy.ts';
+import { loadOptions, logSettings, logWarnings, refuse } from './proxy.ts';
 import { extensionModules, workerCount } from './worker-threads.ts';
 
 const usesInProgress = (problems: readonly ConfigError[]) =>
@@ -25,16 +25,14 @@ export async function serve(
   const main = logger('main');
   const bootstrap = loaded.bootstrap as unknown as Bootstrap;
   const problems: ConfigError[] = [];
-  const registry = await loadRegistry(extensionModules);
+  const registry = await loadRegistry(extensionModules, options.disabledExtensions);
   logExtensions(registry);
   const config = parseBootstrap(bootstrap, registry, problems);
   locate(problems, loaded.sources);
   logWarnings(problems);
   const first = problems.find((it) => it.severity === 'error');
   if (first !== undefined) {
-    const code = refuse(options, first.envoy ?? first.message);
-    printErrors({ problems, sources: loaded.sources });
-    return code;
+    return refuse(options, first.envoy ?? first.message, { problems, sources: loaded.sources });
   }
   if (options.mode === 'init_only') return 0;
   if (config.logFormat !== undefined && options.logFormat !== undefined) {

@@ -4,7 +4,10 @@ import { readFileSync } from 'node:fs';
 /** The release whose API, names and recorded behaviour this version follows. */
 export const envoyVersion = '1.40.0';
 
-export const hotRestartVersion = '11.104';
+/** Of what two epochs of a process would share. */
+export function hotRestartVersion(isDisabled: boolean): string {
+  return isDisabled ? 'disabled' : '11.104';
+}
 
 /** In the form that tools cut from `envoy --version`: commit/version/status/build/TLS library. */
 export function versionLine(program: string): string {

@@ -237,8 +237,9 @@ export class Operator implements ServerOwner {
     this.#server = root.scope('server').stats(ServerStats);
     this.#server.concurrency.value = facts.concurrency;
     this.#server.wipProtos.value = facts.workInProgress;
-    this.#server.hotRestartGeneration.value = 1;
-    this.#server.hotRestartEpoch.value = 0;
+    if (facts.hotRestartVersion !== 'disabled')
+      root.scope('server').gauge('hot_restart_generation', 'never_import').value = 1;
+    this.#server.hotRestartEpoch.value = facts.commandLineOptions.restart_epoch;
     this.#server.version.value = config.statsServerVersion;
     this.runtime = new RuntimeLayers(config.runtime, this.node.cluster, root, (values) => {
       this.runtimeValues.values = new Map(Object.entries(values));

@@ -23,6 +23,10 @@ const categories: Readonly<Record<string, string>> = {
   internal_redirect_predicate: 'envoy.internal_redirect_predicates',
 };
 
+export function categoryOf(kind: string): string {
+  return categories[kind] ?? kind;
+}
+
 /** A node, where the command line has no other names for it. */
 export function namedNode(node: Node, options: CommandLineOptions): Node {
   const { service_node: id, service_cluster: cluster, service_zone: zone } = options;
@@ -57,7 +61,7 @@ export function describedNode({ node }: Bootstrap, registry: Registry, version: 
 export function extensionsOf(registry: Registry) {
   return registry.all.map(({ kind, name, type }) => ({
     name,
-    category: categories[kind] ?? kind,
+    category: categoryOf(kind),
     type_urls: typeof type === 'string' ? (type === '' ? [] : [type]) : type,
   }));
 }

@@ -13,6 +13,7 @@ import type { Bootstrap } from '#schema/messages/envoy/config/bootstrap/v3.ts';
 import type { FileSourceContext } from '#xds/file-source.ts';
 import { checkBootstrapFields } from './bootstrap-fields.ts';
 import { coreExtensions } from './core-extensions.ts';
+import { withoutDisabled } from './disabled-extensions.ts';
 import { DnsCaches } from './dynamic-forward-proxy/dns-caches.ts';
 import { type DynamicResourcesConfig, parseDynamicResources } from './dynamic-resources.ts';
 import { RouteConfigs } from './http/route-configs.ts';
@@ -107,11 +108,16 @@ export function parseBootstrap(
   };
 }
 
-export async function loadRegistry(extensionModules: readonly string[]): Promise<Registry> {
+/** `disabled`: by category and name, as `--disable-extensions` has them. */
+export async function loadRegistry(
+  extensionModules: readonly string[],
+  disabled: readonly string[] = [],
+): Promise<Registry> {
   const modules = await Promise.all(
     extensionModules.map((url) => import(url) as Promise<{ readonly extensions: readonly Extension[] }>),
   );
-  return new Registry([...coreExtensions, ...modules.flatMap((it) => it.extensions)], readMessageFile);
+  const all: Extension[] = [...coreExtensions, ...modules.flatMap((it) => it.extensions)];
+  return new Registry(withoutDisabled(all, disabled), readMessageFile);
 }
 
 /** Somebody who waits for a message of a worker, or for its death. */

@@ -7,7 +7,6 @@ export class ServerStats {
   readonly concurrency: Gauge;
   readonly daysUntilFirstCertExpiring: Gauge;
   readonly hotRestartEpoch: Gauge;
-  readonly hotRestartGeneration: Gauge;
   readonly live: Gauge;
   readonly memoryAllocated: Gauge;
   readonly memoryHeapSize: Gauge;
@@ -25,7 +24,6 @@ export class ServerStats {
     this.concurrency = gauge('concurrency');
     this.daysUntilFirstCertExpiring = gauge('days_until_first_cert_expiring');
     this.hotRestartEpoch = gauge('hot_restart_epoch');
-    this.hotRestartGeneration = gauge('hot_restart_generation');
     this.live = gauge('live');
     this.memoryAllocated = gauge('memory_allocated');
     this.memoryHeapSize = gauge('memory_heap_size');
