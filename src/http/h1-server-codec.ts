@@ -16,6 +16,8 @@ import { headerLine, headerLines, statusLine, writeBody, writeHead, writeTrailer
 import type { HeaderMap } from './header-map.ts';
 import { isAuthorityValid, isConnectTarget, parseAbsoluteUrl } from './url.ts';
 
+const maxWaitingBytes = 65_536;
+
 export class H1ServerCodec implements ServerCodec, H1Receiver {
   readonly sink: ByteSink;
   readonly options: Http1Options;
@@ -32,8 +34,12 @@ export class H1ServerCodec implements ServerCodec, H1Receiver {
   #stream: H1ServerStream | undefined = undefined;
   #isHttp10 = false;
   #received = 0;
-  /** Bytes behind the current request. Reading is disabled while there are any. */
+  /** What will have been received of the request when the bytes at hand are parsed. */
+  #receivedThen = 0;
+  /** Bytes behind the current request. Reading goes on for a while, as the client's end shows behind them only. */
   #waiting: Buffer = nothing;
+  /** There are so many that reading is disabled. */
+  #isFull = false;
   #readDisables = 0;
   #isAboveHighWatermark = false;
 
@@ -53,7 +59,7 @@ export class H1ServerCodec implements ServerCodec, H1Receiver {
 
   onData(bytes: Buffer): void {
     if (this.isClosing) return;
-    if (this.#waiting.length > 0) this.#waiting = Buffer.concat([this.#waiting, bytes]);
+    if (this.#waiting.length > 0) this.#keep(Buffer.concat([this.#waiting, bytes]));
     else this.#parse(bytes);
   }
 
@@ -93,6 +99,7 @@ export class H1ServerCodec implements ServerCodec, H1Receiver {
     const parser = this.#parser;
     for (let offset = 0; offset < bytes.length; ) {
       this.isParsing = true;
+      this.#receivedThen = this.#received + bytes.length - offset;
       const taken = parser.execute(bytes, offset);
       this.isParsing = false;
       this.#received += taken - offset;
@@ -108,14 +115,18 @@ export class H1ServerCodec implements ServerCodec, H1Receiver {
       }
       if (!parser.isComplete) return;
       if (this.#stream !== undefined) {
-        if (offset < bytes.length) {
-          this.#waiting = bytes.subarray(offset);
-          this.disableReading(1);
-        }
+        if (offset < bytes.length) this.#keep(bytes.subarray(offset));
         return;
       }
       this.#beginNext();
     }
+  }
+
+  #keep(bytes: Buffer): void {
+    this.#waiting = bytes;
+    if (this.#isFull || bytes.length < maxWaitingBytes) return;
+    this.#isFull = true;
+    this.disableReading(1);
   }
 
   #beginNext(): void {
@@ -126,10 +137,12 @@ export class H1ServerCodec implements ServerCodec, H1Receiver {
   /** The request behind the one that just ended. Runs when nobody is in a call of ours any more. */
   #resume(): void {
     const bytes = this.#waiting;
+    const wasFull = this.#isFull;
     this.#waiting = nothing;
+    this.#isFull = false;
     if (!this.isClosing) this.#parse(bytes);
     // Afterwards: when still more waits, the owner need not hear of it.
-    this.disableReading(-1);
+    if (wasFull) this.disableReading(-1);
   }
 
   onMessageBegin(): void {
@@ -223,6 +236,7 @@ export class H1ServerCodec implements ServerCodec, H1Receiver {
   onBody(data: Buffer, end: boolean): void {
     const stream = this.#stream;
     if (stream === undefined) return;
+    stream.wireBytesReceived = this.#receivedThen;
     if (!end) {
       stream.decoder.decodeData(data, false);
       return;
