@@ -91,6 +91,8 @@ export interface CodecError {
   readonly message: string;
   /** A flood (too many frames of a kind): the connection ends, but no protocol error is counted. */
   readonly flood?: boolean;
+  /** It is about one stream, which has been reset already. */
+  readonly hasEndedStream?: boolean;
   /** The peer did nothing wrong, it only did nothing: a PING was not answered. */
   readonly isSilence?: boolean;
 }
@@ -146,6 +148,8 @@ export interface ClientCodecOwner {
   onGoAway(isError: boolean): void;
   /** HTTP/2: the peer's SETTINGS_MAX_CONCURRENT_STREAMS changed. */
   onMaxStreams(limit: number): void;
+  /** HTTP/1: a CONNECT has said its last, which only the end of the connection can tell the peer. */
+  onTunnelEnd?(): void;
   onCodecError(error: CodecError): void;
   onReadDisable(disable: boolean): void;
 }

@@ -180,6 +180,7 @@ export class H1ClientCodec implements ClientCodec, H1Receiver {
   // ---- the stream's side
 
   onRequestEnd(stream: H1ClientStream): void {
+    if (stream.isConnect) this.#owner.onTunnelEnd?.();
     this.#endWhenComplete(stream);
   }
 

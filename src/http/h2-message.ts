@@ -49,6 +49,8 @@ export class MessageCollector implements FieldReceiver {
   /** -1: none. */
   contentLength = -1;
   droppedUnderscores = 0;
+  /** Names and values, as they came, of the fields that are none of a malformed message. */
+  fieldBytes = 0;
   readonly #limits: MessageLimits;
   #kind: BlockKind = BlockKind.Request;
   /** The flag of names that join in this kind of block, and a bit for each of them that was there. */
@@ -69,6 +71,7 @@ export class MessageCollector implements FieldReceiver {
     this.verdict = Verdict.Ok;
     this.contentLength = -1;
     this.droppedUnderscores = 0;
+    this.fieldBytes = 0;
     this.#kind = kind;
     this.#joins =
       kind === BlockKind.Request ? joinsInRequests : kind === BlockKind.Response ? joinsInResponses : 0;
@@ -88,16 +91,23 @@ export class MessageCollector implements FieldReceiver {
 
   onField(name: string, value: string, kind: number): void {
     if (this.verdict !== Verdict.Ok) return;
+    const length = name.length + value.length;
     if ((kind & specialMask) !== FieldName.Regular) {
       this.#special(name, value, kind);
+      if (this.#isWellFormed) this.fieldBytes += length;
       return;
     }
+    this.fieldBytes += length;
     this.#sawRegular = true;
     if (!this.#limits.allowObsText && hasObsText(value)) this.verdict = Verdict.InvalidField;
     if ((kind & this.#joins) === 0 || !this.#join(name, value, kind >> joinIdShift)) {
       this.headers.list.push(name, value);
     }
-    this.#measure(name.length + value.length);
+    this.#measure(length);
+  }
+
+  get #isWellFormed(): boolean {
+    return this.verdict !== Verdict.InvalidField;
   }
 
   /** Whether the value was added to an earlier one of the same name. */
@@ -191,10 +201,10 @@ export class MessageCollector implements FieldReceiver {
     const headers = this.headers;
     if (this.#kind === BlockKind.Response) {
       const status = value.length === 3 ? decimal(value) : -1;
-      if (what !== FieldName.Status || headers.status !== 0 || status < 100) return false;
-      headers.status = status;
       // RFC 9113 8.6: HTTP/2 has no 101.
-      return headers.status !== 101;
+      if (what !== FieldName.Status || headers.status !== 0 || status < 100 || status === 101) return false;
+      headers.status = status;
+      return true;
     }
     switch (what) {
       case FieldName.Method:

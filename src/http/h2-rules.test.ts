@@ -433,7 +433,7 @@ test('frames of unknown types are ignored', () => {
 });
 
 const resets = [
-  { code: H2Error.NoError, says: 'reset RemoteResetNoError' },
+  { code: H2Error.NoError, says: 'reset RemoteReset http2.remote_reset' },
   { code: H2Error.ProtocolError, says: 'reset ProtocolError http2.remote_reset' },
   { code: H2Error.InternalError, says: 'reset RemoteReset http2.remote_reset' },
   { code: H2Error.RefusedStream, says: 'reset RemoteRefusedStreamReset http2.remote_refuse' },
@@ -449,6 +449,12 @@ for (const { code, says } of resets) {
     assert.deepEqual(nonZero(server.stats), { nghttp2_downstream_connections: 1, rx_reset: 1 });
   });
 }
+
+test('RST_STREAM 0 behind a complete request is no fault', () => {
+  const server = served();
+  server.session.onData(Buffer.concat([headers(1, request()), frame(FrameType.RstStream, 0, 1, uint32(0))]));
+  assert.equal(server.streams[0]!.decoder.log.at(-1), 'reset RemoteResetNoError');
+});
 
 /** A client that was greeted, and a stream of it. */
 function requested(headerMapOfRequest: HeaderMap, options: Partial<H2Options> = {}) {
@@ -544,7 +550,7 @@ test('GOAWAY refuses the streams above its limit, and lets the others finish', (
   assert.deepEqual(second.log, ['reset RemoteRefusedStreamReset']);
   client.session.onData(headers(1, block(':status: 200')));
   assert.deepEqual(first.log, ['200 $']);
-  assert.deepEqual(client.log, ['end false', 'goaway', 'end false']);
+  assert.deepEqual(client.log, ['goaway', 'end true', 'end false']);
 });
 
 const floods: { name: string; frames: () => Buffer; counts: string; options: Partial<H2Options> }[] = [

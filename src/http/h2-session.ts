@@ -92,6 +92,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
   #openStreams = 0;
   /** Nothing is read or sent any more. */
   #isDead = false;
+  #hasEndedStream = false;
   #flushAsked = false;
 
   // What is being read.
@@ -126,7 +127,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
   #consumed = 0;
   #blocked: H2Stream[] = [];
   #held: H2Stream[] = [];
-  /** Ids of a server's streams whose response was complete before their request. What is left of it may be on its way already. */
+  /** Ids of streams whose response was complete before their request. What is left of it may be on its way already, or a reset. */
   #answered: number[] = [];
 
   // What the peer's SETTINGS say.
@@ -376,16 +377,20 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
   }
 
   resetStream(stream: H2Stream, reason: ResetReason): void {
+    let isSaid = false;
     if (stream.id !== 0 && !this.#isDead) {
-      if (this.#isServer && stream.localEndSent) {
+      if (this.#isServer ? stream.localEndSent : stream.remoteEnd) {
         this.#answered.push(stream.id);
         this.#wake();
       } else {
-        this.#sendReset(stream.id, errorOfReset(reason));
+        this.#writeReset(stream.id, errorOfReset(reason));
         stream.wireBytesSent += frameHeaderBytes + 4;
+        isSaid = true;
       }
     }
     this.#close(stream);
+    // The last stream of a connection that drains takes it with it, and the peer hears of nothing else.
+    if (isSaid && !this.#isDead) this.#stats.tx_reset.value++;
   }
 
   limitFlush(stream: H2Stream, timeoutMs: number): void {
@@ -568,6 +573,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
     if (expected >= 0 && (stream.bodyBytes > expected || (endStream && stream.bodyBytes !== expected))) {
       // RFC 9113 8.1.1. Envoy never ends the connection for this one, and gives these details.
       this.#consumeConnection(data.length);
+      stream.wireBytesReceived -= this.#length + frameHeaderBytes;
       this.#abort(stream, H2Error.ProtocolError, ResetReason.ProtocolError, 'http2.remote_reset');
       return;
     }
@@ -737,11 +743,15 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
     message.begin(isTrailers ? BlockKind.Trailers : BlockKind.Response);
     if (!this.#decoder.decode(bytes, start, end, message)) return this.#badCompression();
     const verdict = message.finish();
+    stream.decompressedHeaderBytesReceived += message.fieldBytes;
+    if (isTrailers) this.#trailers(stream, verdict, wireBytes);
+    else this.#response(stream, verdict, wireBytes);
+  }
+
+  /** Of a header block that is none of a malformed message. */
+  #countBlock(stream: H2Stream, wireBytes: number): void {
     stream.wireBytesReceived += wireBytes;
     stream.headerBytesReceived += wireBytes;
-    stream.decompressedHeaderBytesReceived += headerBytes(message.headers);
-    if (isTrailers) this.#trailers(stream, verdict);
-    else this.#response(stream, verdict);
   }
 
   #newRequest(id: number, bytes: Buffer, start: number, end: number, wireBytes: number) {
@@ -768,7 +778,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
     if (!this.#decoder.decode(bytes, start, end, message)) return this.#badCompression();
     const verdict = message.finish();
     const stream = this.#newStream(id, nobody);
-    stream.wireBytesReceived = wireBytes;
+    stream.decompressedHeaderBytesReceived = message.fieldBytes;
     this.#streams.add(stream);
     stream.decoder = this.#serverOwner!.newStream(stream);
     if (stream.gone) return;
@@ -784,15 +794,14 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
     }
     const endStream = this.#blockEnds;
     if (endStream && stream.contentLength > 0) return this.#malformed(stream, false);
-    stream.headerBytesReceived = wireBytes;
-    stream.decompressedHeaderBytesReceived = headerBytes(message.headers);
+    this.#countBlock(stream, wireBytes);
     stream.remoteEnd = endStream;
     stream.remoteEndTold = endStream;
     stream.decoder.decodeHeaders(message.headers, endStream);
     if (endStream && !stream.gone) this.#closeWhenDone(stream);
   }
 
-  #response(stream: H2Stream, verdict: Verdict) {
+  #response(stream: H2Stream, verdict: Verdict, wireBytes: number) {
     const message = this.#message;
     if (verdict !== Verdict.Ok && !this.#accept(stream, verdict)) return;
     const headers = message.headers;
@@ -800,6 +809,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
     const endStream = this.#blockEnds;
     if (status < 200) {
       if (endStream) return this.#malformed(stream, false);
+      this.#countBlock(stream, wireBytes);
       stream.gotInformational = true;
       stream.decoder.decode1xx(headers);
       return;
@@ -809,6 +819,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
     else if (stream.isConnect && status < 300) stream.contentLength = -1;
     else stream.contentLength = message.contentLength;
     if (endStream && stream.contentLength > 0) return this.#malformed(stream, false);
+    this.#countBlock(stream, wireBytes);
     if (stream.upgrade !== '') upgradeResponseToH1(headers, stream.upgrade);
     stream.remoteEnd = endStream;
     stream.remoteEndTold = endStream;
@@ -816,12 +827,13 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
     if (endStream && !stream.gone) this.#closeWhenDone(stream);
   }
 
-  #trailers(stream: H2Stream, verdict: Verdict) {
+  #trailers(stream: H2Stream, verdict: Verdict, wireBytes: number) {
     if (this.#isServer) this.#stats.trailers.value++;
     if ((verdict !== Verdict.Ok || this.#message.droppedUnderscores > 0) && !this.#accept(stream, verdict))
       return;
     const complete = stream.contentLength < 0 || stream.bodyBytes === stream.contentLength;
     if (!this.#blockEnds || !complete) return this.#malformed(stream, false);
+    this.#countBlock(stream, wireBytes);
     const trailers = this.#message.headers;
     stream.remoteEnd = true;
     if (stream.readDisabled > 0 || stream.held !== undefined) {
@@ -871,26 +883,34 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
       this.#abort(stream, H2Error.ProtocolError, ResetReason.ProtocolError, details);
       return;
     }
+    this.#tellFailed(stream, details);
+    this.#fail(H2Error.ProtocolError, 'malformed message');
+  }
+
+  /** Of the connection that is about to fail a server names the stream that is to blame. */
+  #tellFailed(stream: H2Stream, details: string): void {
+    if (!this.#isServer) return;
+    this.#hasEndedStream = true;
     this.#streams.delete(stream.id);
     this.#forget(stream);
-    this.#tellReset(stream, ResetReason.ProtocolError, details, false);
-    this.#fail(H2Error.ProtocolError, 'malformed message');
+    stream.decoder.onReset(ResetReason.ProtocolError, details);
   }
 
   /** Ends a stream because of what came on it. */
   #abort(stream: H2Stream, error: H2Error, reason: ResetReason, details: string): void {
     this.#sendReset(stream.id, error);
+    stream.wireBytesSent += frameHeaderBytes + 4;
     this.#streams.delete(stream.id);
     this.#forget(stream);
-    this.#tellReset(stream, reason, details, true);
+    this.#tellReset(stream, reason, details);
   }
 
   /** Details are for the log of a server. Upstream, Envoy says the reason only. */
-  #tellReset(stream: H2Stream, reason: ResetReason, details: string, reusable: boolean): void {
+  #tellReset(stream: H2Stream, reason: ResetReason, details: string): void {
     if (this.#clientOwner === undefined) stream.decoder.onReset(reason, details);
     else {
       stream.decoder.onReset(reason, '');
-      this.#clientOwner.onStreamEnd(reusable);
+      this.#clientOwner.onStreamEnd(true);
     }
   }
 
@@ -924,6 +944,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
     if (stream === undefined) {
       const wasOpened =
         (id & 1) === 1 && (this.#isServer ? id <= this.#lastPeerStream : id < this.#nextStream);
+      if (this.#answered.includes(id)) this.#stats.rx_reset.value++;
       if (!wasOpened) this.#fail(H2Error.ProtocolError, 'RST_STREAM: stream in idle');
       return;
     }
@@ -932,14 +953,17 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
       return this.#fail(H2Error.InternalError, 'Too many RST_STREAM frames', true);
     }
     stream.wireBytesReceived += 4 + frameHeaderBytes;
-    const reason = reasonOfError(readUint32(bytes, start));
+    const error = readUint32(bytes, start);
+    // NO_ERROR of a client that has not sent its request is no good end.
+    const isLate = this.#isServer && !stream.remoteEnd && error === H2Error.NoError;
+    const reason = isLate ? ResetReason.RemoteReset : reasonOfError(error);
     let details = 'http2.remote_reset';
     if (reason === ResetReason.RemoteRefusedStreamReset) details = 'http2.remote_refuse';
     else if (reason === ResetReason.RemoteResetNoError) details = '';
     this.#remember(-id);
     this.#streams.delete(id);
     this.#forget(stream);
-    this.#tellReset(stream, reason, details, true);
+    this.#tellReset(stream, reason, details);
   }
 
   #onPriority(bytes: Buffer, start: number, end: number) {
@@ -972,15 +996,14 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
     this.#gotGoAway = true;
     if (this.#isServer) return;
     const last = readUint31(bytes, start);
+    if (first) this.#clientOwner!.onGoAway(bytes.readUInt32BE(start + 4) !== H2Error.NoError);
     // RFC 9113 6.8: what is above was not and will not be processed.
     for (const stream of this.#streams.all()) {
       if (stream.id <= last || stream.gone) continue;
       this.#streams.delete(stream.id);
       this.#forget(stream);
-      stream.decoder.onReset(ResetReason.RemoteRefusedStreamReset, '');
-      this.#clientOwner!.onStreamEnd(false);
+      this.#tellReset(stream, ResetReason.RemoteRefusedStreamReset, '');
     }
-    if (first) this.#clientOwner!.onGoAway(bytes.readUInt32BE(start + 4) !== H2Error.NoError);
   }
 
   #onWindowUpdate(bytes: Buffer, start: number, end: number) {
@@ -1007,7 +1030,9 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
       if (!wasOpened) this.#fail(H2Error.ProtocolError, 'WINDOW_UPDATE to idle stream');
       return;
     }
-    stream.wireBytesReceived += 4 + frameHeaderBytes;
+    if (!this.#isServer && (increment === 0 || stream.sendWindow + increment > maxWindow)) {
+      return this.#fail(H2Error.ProtocolError, 'WINDOW_UPDATE: window_size_increment');
+    }
     if (increment === 0) {
       return this.#abort(stream, H2Error.ProtocolError, ResetReason.RemoteReset, 'http2.remote_reset');
     }
@@ -1290,11 +1315,15 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
   }
 
   #sendReset(id: number, error: H2Error): void {
+    this.#writeReset(id, error);
+    this.#stats.tx_reset.value++;
+  }
+
+  #writeReset(id: number, error: H2Error): void {
     const output = this.#begin(4, FrameType.RstStream, 0, id);
     writeUint32(output.bytes, output.at, error);
     output.at += 4;
     this.#constraints.controlWritten++;
-    this.#stats.tx_reset.value++;
   }
 
   #sendGoAway(lastStream: number, error: H2Error, debugData: string): void {
@@ -1329,7 +1358,8 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
   #endAnswered(): void {
     const ids = this.#answered;
     this.#answered = [];
-    for (let i = 0; i < ids.length; i++) this.#sendReset(ids[i]!, H2Error.NoError);
+    const error = this.#isServer ? H2Error.NoError : H2Error.InternalError;
+    for (let i = 0; i < ids.length; i++) this.#sendReset(ids[i]!, error);
   }
 
   #closeWhenDone(stream: H2Stream): void {
@@ -1378,7 +1408,8 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
     this.#die();
     // What Envoy logs for nearly all of them, as its library's callback refuses to go on.
     const words = flood || message === badPreface ? message : 'The user callback function failed';
-    this.#tellError({ status: 0, details: `codec_error:${words.replaceAll(' ', '_')}`, message, flood });
+    const details = `codec_error:${words.replaceAll(' ', '_')}`;
+    this.#tellError({ status: 0, details, message, flood, hasEndedStream: this.#hasEndedStream });
   }
 
   #tellError(error: CodecError): void {
@@ -1395,11 +1426,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
   #checkContent(length: number): boolean {
     if (this.#constraints.allowsContent(length, (this.#flags & Flag.EndStream) !== 0)) return true;
     const stream = this.#streams.get(this.#id);
-    if (stream !== undefined) {
-      this.#streams.delete(stream.id);
-      this.#forget(stream);
-      this.#tellReset(stream, ResetReason.ProtocolError, 'http2.inbound_empty_frames_flood', false);
-    }
+    if (stream !== undefined) this.#tellFailed(stream, 'http2.inbound_empty_frames_flood');
     this.#fail(H2Error.EnhanceYourCalm, 'Too many consecutive frames with an empty payload', true);
     return false;
   }

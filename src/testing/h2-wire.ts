@@ -305,8 +305,10 @@ export class TestClient implements ClientCodecOwner {
     this.log.push(`max streams ${limit}`);
   }
 
+  /** As a pool it lets go of the connection. */
   onCodecError(error: CodecError): void {
     this.errors.push(error);
+    this.session.onConnectionClose(ResetReason.ProtocolError, '');
   }
 
   onReadDisable(): void {}

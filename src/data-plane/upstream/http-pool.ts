@@ -275,6 +275,8 @@ export class PooledConnection implements ConnectionOwner, ClientCodecOwner, Time
   readonly #timer = new WheelTimer(this, Timer.Connect);
   #lifeTimer: WheelTimer | undefined = undefined;
   #maxStreams = 1;
+  #isReading = false;
+  #gotGoAway = false;
   #closeReason: ResetReason = ResetReason.None;
   #closeDetails = '';
 
@@ -418,8 +420,13 @@ export class PooledConnection implements ConnectionOwner, ClientCodecOwner, Time
   }
 
   onData(bytes: Buffer): void {
-    if (this.active === 0 && isTimeoutNotice(bytes)) this.close(ResetReason.LocalReset, '');
-    else this.codec?.onData(bytes);
+    if (this.active === 0 && isTimeoutNotice(bytes)) {
+      this.close(ResetReason.LocalReset, '');
+      return;
+    }
+    this.#isReading = true;
+    this.codec?.onData(bytes);
+    this.#isReading = false;
   }
 
   /** Only raw connections keep their write side. */
@@ -440,7 +447,7 @@ export class PooledConnection implements ConnectionOwner, ClientCodecOwner, Time
     if (event === CloseEvent.Remote) stats.upstreamCxDestroyRemote.value++;
     else stats.upstreamCxDestroyLocal.value++;
     stats.upstreamCxLengthMs.record(turnMs() - this.connectStartMs);
-    if (this.isConnected) stats.upstreamRqPerCx.record(this.requests);
+    if (this.isConnected && this.pool.protocol !== 3) stats.upstreamRqPerCx.record(this.requests);
     // The end of the connection may be the end of a response.
     if (this.isConnected && event === CloseEvent.Remote && this.pool.protocol !== 3) this.codec?.onEnd();
     // Streams of HTTP/2 that end by a mistake of the protocol are reset before.
@@ -508,13 +515,22 @@ export class PooledConnection implements ConnectionOwner, ClientCodecOwner, Time
       this.pool.onFull(this);
     }
     if (this.isDraining) {
-      if (this.active === 0) this.#close(CloseType.NoFlush);
+      if (this.active > 0) return;
+      // Envoy takes it amiss when its codec is cut off by the end of a stream, a reset behind GOAWAY excepted.
+      if (this.#isReading && !(reusable && this.#gotGoAway) && this.codec!.protocol === 'HTTP/2')
+        this.pool.cluster.stats.upstreamCxProtocolError.value++;
+      this.#close(CloseType.NoFlush);
       return;
     }
-    this.pool.onRoom(this);
+    if (this.room > 0) this.pool.onRoom(this);
+  }
+
+  onTunnelEnd(): void {
+    this.#close(CloseType.FlushWrite);
   }
 
   onGoAway(): void {
+    this.#gotGoAway = true;
     this.pool.cluster.stats.upstreamCxCloseNotify.value++;
     this.drain();
   }
