@@ -105,6 +105,7 @@ const hot: readonly string[] = [
   'src/data-plane/http/route-stats.ts',
   'src/data-plane/http/stream.ts',
   'src/data-plane/http/stream-duration.ts',
+  'src/data-plane/http/grpc-outcome.ts',
   'src/data-plane/http/grpc-timeout.ts',
   'src/data-plane/http/header-number.ts',
   'src/data-plane/listener/accepted-connection.ts',

@@ -209,6 +209,11 @@ export class ConnectionManager implements NetworkFilter, ServerCodecOwner, Timer
     return codec;
   }
 
+  /** What is written goes out when the bytes at hand are taken apart. */
+  get isInCodec(): boolean {
+    return this.#isInCodec;
+  }
+
   /** Of the message that is being received. */
   get codecProtocol(): string {
     return this.#codec!.protocol;
@@ -264,6 +269,10 @@ export class ConnectionManager implements NetworkFilter, ServerCodecOwner, Timer
       this.connectionInfo.httpProtocol = '';
     }
     if (this.protocol === 'HTTP/2') {
+      if (this.streams.length > 0 || error.hasEndedStream === true) {
+        stats.downstreamCxDestroyLocalActiveRq.value++;
+        stats.downstreamCxDestroyActiveRq.value++;
+      }
       for (let i = this.streams.length - 1; i >= 0; i--) {
         const stream = this.streams[i]!;
         stream.info.flags |= 1 << ResponseFlag.DownstreamProtocolError;
@@ -365,7 +374,8 @@ export class ConnectionManager implements NetworkFilter, ServerCodecOwner, Timer
     if (at === streams.length - 1) streams.pop();
     else if (at >= 0) streams.splice(at, 1);
     stats.downstreamRqActive.value--;
-    stats.downstreamRqTime.record(stream.info.endMs - stream.info.startMs);
+    if (stream.info.lastDownstreamTxMs > 0)
+      stats.downstreamRqTime.record(stream.info.endMs - stream.info.startMs);
     if (shared.routeResolution !== null && stream.info.routeResolutions > 0) {
       shared.routeResolution.timeUs.record(Math.floor(stream.info.routeResolutionUs));
       shared.routeResolution.count.record(stream.info.routeResolutions);

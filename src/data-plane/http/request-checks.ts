@@ -94,12 +94,12 @@ function normalizeHost(headers: HeaderMap, config: ConnectionManagerConfig, loca
     host = host.slice(0, colon);
   }
   if (config.stripTrailingHostDot && host.endsWith('.')) host = host.slice(0, -1);
-  if (port !== '' && isPort(port)) {
-    if (config.stripPort === 2) port = '';
-    // For CONNECT the port is what the request is about.
-    else if (config.stripPort === 1 && port.slice(1) === localPort && headers.method !== 'CONNECT') port = '';
+  // For CONNECT the port is what the request is about.
+  if (port !== '' && isPort(port) && headers.method !== 'CONNECT') {
+    if (config.stripPort === 2 || (config.stripPort === 1 && port.slice(1) === localPort)) port = '';
   }
   headers.authority = host + port;
+  if (headers.authority === '') headers.isAuthorityEmpty = true;
 }
 
 function isPort(text: string): boolean {

@@ -6,7 +6,7 @@ import type {
   TlsInfo,
   UpstreamInfo,
 } from '#extension/stream-info.ts';
-import { type ByteCounts, ByteMeter, noByteCounts } from '#http/byte-counts.ts';
+import { addBytes, type ByteCounts, ByteMeter, noByteCounts } from '#http/byte-counts.ts';
 import type { Metadata } from './route-entry.ts';
 
 export class RequestUpstreamInfo implements UpstreamInfo {
@@ -60,7 +60,7 @@ export class RequestInfo implements StreamInfo {
   readonly upstream: RequestUpstreamInfo = new RequestUpstreamInfo();
   bytesReceived = 0;
   bytesSent = 0;
-  readonly bytes: ByteCounts;
+  bytes: ByteCounts;
   retransmittedBytes = 0;
   lastDownstreamRxMs = 0;
   firstDownstreamTxMs = 0;
@@ -94,6 +94,16 @@ export class RequestInfo implements StreamInfo {
     this.lastDownstreamRxMs = before.lastDownstreamRxMs;
     this.bytesReceived = before.bytesReceived;
     this.requestId = before.requestId;
+  }
+
+  /** What was said is still to be written. */
+  forgetSent(): void {
+    const bytes = new ByteMeter();
+    addBytes(bytes, this.bytes);
+    bytes.wireBytesSent = 0;
+    bytes.headerBytesSent = 0;
+    this.bytes = bytes;
+    this.lastDownstreamTxMs = 0;
   }
 
   get startTime(): number {

@@ -81,6 +81,6 @@ export function appendVia(headers: HeaderMap, via: string): void {
 
 export function isUpgradeResponse(stream: Stream, headers: HeaderMap): boolean {
   return stream.upgrade === 'connect'
-    ? headers.status >= 200 && headers.status < 300
+    ? headers.status === 200
     : isUpgrade(headers.get('connection'), headers.get('upgrade'));
 }

@@ -11,7 +11,7 @@ import type { PickContext } from '#extension/load-balancer.ts';
 import { ResponseFlag } from '#extension/response-flag.ts';
 import type { RetryPriority } from '#extension/retry-priority.ts';
 import type { StreamInfo } from '#extension/stream-info.ts';
-import { addBytes, noByteCounts } from '#http/byte-counts.ts';
+import { addBytes, ByteMeter, noByteCounts } from '#http/byte-counts.ts';
 import { ResetReason, type StreamEncoder } from '#http/codec.ts';
 import type { HeaderMap } from '#http/header-map.ts';
 import { isJoinedInResponses } from '#http/header-names.ts';
@@ -25,6 +25,7 @@ import { transportOptionsOf } from '../upstream/transport-options.ts';
 import { AttemptFilters } from './attempt-filters.ts';
 import { AttemptLog } from './attempt-log.ts';
 import { askForOwnHost } from './auto-sni.ts';
+import { countGrpcStatus } from './grpc-outcome.ts';
 import { grpcTimeoutMs } from './grpc-timeout.ts';
 import { headerNumber } from './header-number.ts';
 import { canRedirectInternally, setUpRedirect } from './internal-redirect.ts';
@@ -74,6 +75,8 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
   #isHedging = false;
   #hasResponse = false;
   #endsWithHeaders = false;
+  /** Whether the host did well will be in the trailers. */
+  #awaitsGrpcStatus = false;
   #shadows: Shadows | undefined = undefined;
   #has1xx = false;
   /** What hashing policies gave the client to come back with. */
@@ -87,7 +90,6 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
   #isBodyFull = false;
   #isDownstreamBackedUp = false;
   #requestEndMs = 0;
-  #startMs = 0;
   #altStatName = '';
   #isCanary = false;
   /** The virtual cluster and the route, where they count. */
@@ -157,7 +159,6 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
     this.metadataMatch = asked === undefined ? route.metadataMatch : { ...route.metadataMatch, ...asked };
     this.requestHeaders = headers;
     if (route.stats !== null || route.virtualHost.otherCluster !== null) this.#chooseGroups(route, headers);
-    this.#startMs = turnMs();
     const { routerConfig } = shared.config;
     if (routerConfig.strictCheckHeaders.length > 0 && !this.#passesStrictCheck(headers)) return;
     info.attemptCount = 1;
@@ -292,6 +293,13 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
     this.#retry?.release();
     const attempt = this.#attempt;
     this.#attempt = undefined;
+    // The request is logged before its attempts are reset, as far as anybody can see.
+    const { upstream } = this.stream.info;
+    if (attempt !== undefined && upstream.bytes !== noByteCounts) {
+      const bytes = new ByteMeter();
+      addBytes(bytes, upstream.bytes);
+      upstream.bytes = bytes;
+    }
     if (this.shared.upstreamLogs !== null && !isLocalReply) this.#holdLogs(attempt);
     this.#resetOthers(undefined);
     attempt?.reset();
@@ -656,6 +664,7 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
   /** Of 100, 102, 103 and 104 the first one counts, and goes on when `proxy_100_continue` asks for it, and nothing is tried again then. */
   on1xx(attempt: UpstreamRequest, headers: HeaderMap): void {
     const { status } = headers;
+    if (status > 104) this.stream.info.upstream.firstRxByteMs = turnMs();
     if (this.#has1xx || status === 101 || status > 104) return;
     if (this.#countsCodes) this.#countCode(attempt.host, status, isCanary(attempt.host, headers));
     this.#has1xx = true;
@@ -717,7 +726,7 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
     this.#hasResponse = true;
     this.#resetOthers(attempt);
     if (latest !== undefined && latest !== attempt) latest.reset();
-    this.#chargeCode(attempt.host, status, headers);
+    this.#chargeCode(attempt.host, status, headers, endStream);
     if (this.#requestEndMs !== 0 && !shared.config.routerConfig.suppressEnvoyHeaders) {
       const ms = Math.floor(nowMs - this.#requestEndMs);
       headers.set('x-envoy-upstream-service-time', ms < 10 ? digits[ms]! : String(ms));
@@ -737,11 +746,25 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
   }
 
   onData(attempt: UpstreamRequest, data: Buffer, endStream: boolean): void {
-    if (endStream) this.#responseOver(attempt);
+    if (endStream) {
+      if (this.#awaitsGrpcStatus) attempt.host.rqError.value++;
+      this.#responseOver(attempt);
+      // The end of a body of HTTP/1 comes by itself, as in Envoy: over HTTP/2 that is a frame.
+      if (
+        data.length > 0 &&
+        this.stream.manager.protocol === 'HTTP/2' &&
+        attempt.connection!.codec!.protocol !== 'HTTP/2'
+      ) {
+        this.stream.encodeData(data, false);
+        this.stream.encodeData(noBytes, true);
+        return;
+      }
+    }
     this.stream.encodeData(data, endStream);
   }
 
   onTrailers(attempt: UpstreamRequest, trailers: HeaderMap): void {
+    if (this.#awaitsGrpcStatus) countGrpcStatus(attempt.host, trailers);
     this.#responseOver(attempt);
     this.stream.encodeTrailers(trailers);
   }
@@ -763,6 +786,10 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
     if (details !== '') info.upstream.transportFailureReason = details;
     if (this.#hasResponse) {
       if (!wasLatest) return;
+      if (this.#awaitsGrpcStatus) {
+        attempt.host.rqError.value++;
+        shared.routerStats.rqResetAfterDownstreamResponseStarted.value++;
+      }
       info.flags |= 1 << flagOf(reason);
       stream.resetStream(
         `upstream_reset_after_response_started{${resetTexts[reason]!.replaceAll(' ', '_')}${details === '' ? '' : `|${details}`}}`,
@@ -776,10 +803,11 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
     if (this.#awaitsOther(attempt)) return;
     info.flags |= 1 << flagOf(reason);
     const text = resetTexts[reason]!;
+    const started = this.#has1xx ? 'after' : 'before';
     this.#reply(
       status,
       `upstream connect error or disconnect/reset before headers. ${info.attemptCount > 1 ? 'retried and the latest ' : ''}reset reason: ${text}`,
-      `upstream_reset_before_response_started{${text.replaceAll(' ', '_')}${details === '' ? '' : `|${details}`}}`,
+      `upstream_reset_${started}_response_started{${text.replaceAll(' ', '_')}${details === '' ? '' : `|${details}`}}`,
       isOverflow && !shared.config.routerConfig.suppressEnvoyHeaders,
     );
   }
@@ -877,8 +905,9 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
     const nowMs = turnMs();
     const { upstream } = stream.info;
     upstream.lastRxByteMs = nowMs;
-    const ms = nowMs - (this.#requestEndMs === 0 ? this.#startMs : this.#requestEndMs);
-    if (this.#countsCodes) {
+    // An answer before the end of the request has no time.
+    if (this.#countsCodes && this.#requestEndMs !== 0) {
+      const ms = nowMs - this.#requestEndMs;
       const { zone } = attempt.host;
       cluster.codes.time(ms, stream.isInternal, this.#isCanary, zone);
       if (this.#altStatName !== '')
@@ -1015,8 +1044,12 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
     return this.shared.config.routerConfig.dynamicStats && !this.stream.info.isHealthCheck;
   }
 
-  #chargeCode(host: UpstreamHost, status: number, headers: HeaderMap): void {
-    if (status < 500) host.rqSuccess.value++;
+  #chargeCode(host: UpstreamHost, status: number, headers: HeaderMap, endStream: boolean): void {
+    if (status < 500) {
+      if (!this.stream.isGrpc) host.rqSuccess.value++;
+      else if (endStream) countGrpcStatus(host, headers);
+      else this.#awaitsGrpcStatus = true;
+    }
     if (!this.#countsCodes) return;
     if (status >= 500) host.rqError.value++;
     this.#isCanary = isCanary(host, headers);

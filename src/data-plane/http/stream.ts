@@ -179,15 +179,14 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
 
   #acceptsUpgrade(route: RouteEntry | undefined): boolean {
     const { stats } = this.manager.shared;
-    if (route === undefined || isUpgradeAllowed(this, route)) {
-      if (route !== undefined) {
-        this.isUpgrade = true;
-        this.plan = this.manager.shared.upgradePlans.get(this.upgrade) ?? this.plan;
-        stats.downstreamCxUpgradesTotal.value++;
-        stats.downstreamCxUpgradesActive.value++;
-      }
+    if (isUpgradeAllowed(this, route)) {
+      this.isUpgrade = true;
+      this.plan = this.manager.shared.upgradePlans.get(this.upgrade) ?? this.plan;
+      stats.downstreamCxUpgradesTotal.value++;
+      stats.downstreamCxUpgradesActive.value++;
       return true;
     }
+    if (route === undefined) return true;
     stats.downstreamRqWsOnNonWsRoute.value++;
     // What follows may be of the other protocol.
     if (this.manager.protocol === 'HTTP/2') this.manager.startDrain();
@@ -722,6 +721,8 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
     }
     if (!this.requestEnded) {
       this.manager.shared.stats.downstreamRqRxReset.value++;
+      // It is logged before it is out.
+      if (this.manager.isInCodec && this.manager.protocol === 'HTTP/2') this.info.forgetSent();
       this.router.abandon(false);
       this.#destroy();
       this.encoder.reset(ResetReason.LocalReset);

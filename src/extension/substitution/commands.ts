@@ -131,7 +131,7 @@ const sum = (list: readonly string[]) => list.join(',');
 const plainCommands: Readonly<Record<string, Operator>> = {
   LOCAL_REPLY_BODY: new TextOperator((context) => context.info.localReplyBody, true),
   ACCESS_LOG_TYPE: text((context) => logTypeNames[context.logType]),
-  GRPC_STATUS_NUMBER: number((context) => grpcStatus(context)),
+  GRPC_STATUS_NUMBER: grpcStatusNumber(),
   REQUEST_HEADERS_BYTES: number((context) => headerBytes(context.requestHeaders)),
   RESPONSE_HEADERS_BYTES: number((context) => headerBytes(context.responseHeaders)),
   RESPONSE_TRAILERS_BYTES: number((context) => headerBytes(context.responseTrailers)),
@@ -230,7 +230,10 @@ const plainCommands: Readonly<Record<string, Operator>> = {
   DOWNSTREAM_LOCAL_ADDRESS_ENDPOINT_ID: text(() => undefined),
   DOWNSTREAM_DIRECT_LOCAL_ADDRESS_ENDPOINT_ID: text(() => undefined),
   DOWNSTREAM_TRANSPORT_FAILURE_REASON: info((it) => it.connection.transportFailureReason),
-  DOWNSTREAM_DETECTED_CLOSE_TYPE: info((it) => it.connection.detectedCloseType),
+  // A stream has ended before it is known how its connection did.
+  DOWNSTREAM_DETECTED_CLOSE_TYPE: info((it) =>
+    it.protocol === '' ? it.connection.detectedCloseType : 'Normal',
+  ),
   DOWNSTREAM_LOCAL_CLOSE_REASON: info((it) => it.connection.localCloseReason),
   TLS_JA3_FINGERPRINT: info((it) => it.connection.ja3),
   TLS_JA4_FINGERPRINT: info((it) => it.connection.ja4),
@@ -591,7 +594,7 @@ const snakeGrpcCodes = grpcCodes.map((name) =>
 );
 
 function grpcStatusCommand(form: string): Operator | Problem {
-  if (form === 'NUMBER') return number((context) => grpcStatus(context));
+  if (form === 'NUMBER') return grpcStatusNumber();
   if (form !== '' && form !== 'CAMEL_STRING' && form !== 'SNAKE_STRING')
     return {
       problem: `GrpcStatusFormatter only supports CAMEL_STRING, SNAKE_STRING or NUMBER. Got: ${form}`,
@@ -614,19 +617,23 @@ const httpToGrpc: Readonly<Record<number, number>> = {
   504: 14,
 };
 
+function grpcStatusNumber(): Operator {
+  return new NumberOperator(grpcStatus, -1);
+}
+
 /** Undefined when the request is not gRPC. */
 function grpcStatus(context: FormatContext): number | undefined {
   if (!isGrpc(context.requestHeaders?.get('content-type'))) return undefined;
   return responseGrpcStatus(context);
 }
 
-/** From trailers, then headers, then the HTTP status; undefined when there is none. */
+/** From trailers, then headers, then the HTTP status; -1 for what is no number, undefined when there is none. */
 export function responseGrpcStatus(
   context: Pick<FormatContext, 'info' | 'responseHeaders' | 'responseTrailers'>,
 ): number | undefined {
   const told =
     context.responseTrailers?.get('grpc-status') ?? context.responseHeaders?.get('grpc-status') ?? '';
-  if (/^\d{1,9}$/.test(told)) return Number(told);
+  if (told !== '') return /^\d{1,9}$/.test(told) ? Number(told) : -1;
   const code = context.info.responseCode;
   return code === 0 ? undefined : (httpToGrpc[code] ?? 2);
 }

@@ -40,19 +40,21 @@ export class TextOperator implements Operator {
 /** A field that is a number; -1 and undefined are no value. */
 export class NumberOperator implements Operator {
   readonly #read: (context: FormatContext) => number | undefined;
+  readonly #least: number;
 
-  constructor(read: (context: FormatContext) => number | undefined) {
+  constructor(read: (context: FormatContext) => number | undefined, least = 0) {
     this.#read = read;
+    this.#least = least;
   }
 
   text(context: FormatContext): string | undefined {
     const number = this.#read(context);
-    return number === undefined || number < 0 ? undefined : String(number);
+    return number === undefined || number < this.#least ? undefined : String(number);
   }
 
   value(context: FormatContext): unknown {
     const number = this.#read(context);
-    return number === undefined || number < 0 ? undefined : number;
+    return number === undefined || number < this.#least ? undefined : number;
   }
 }
 
