@@ -5,14 +5,13 @@ import { type AddressInfo, connect, createServer, type Server } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { missing } from '#testing/peers.ts';
 import { expectSame, type Side } from './side-by-side.ts';
-
-const typeUrl = (name: string) => `type.googleapis.com/envoy.${name}`;
+import { accessLog, address, connectionManager, endpoint, type } from './side-by-side-configuration.ts';
 
 const kinds = ['WIRE_BYTES', 'HEADER_BYTES', 'DECOMPRESSED_HEADER_BYTES'];
 
 const format = `%REQ(X-CASE)% %RESPONSE_CODE% ${['DOWNSTREAM', 'UPSTREAM']
   .flatMap((side) => kinds.flatMap((kind) => ['RECEIVED', 'SENT'].map((way) => `%${side}_${kind}_${way}%`)))
-  .join(' ')} %REQUEST_HEADERS_BYTES% %RESPONSE_HEADERS_BYTES% %RESPONSE_TRAILERS_BYTES%\n`;
+  .join(' ')} %REQUEST_HEADERS_BYTES% %RESPONSE_HEADERS_BYTES% %RESPONSE_TRAILERS_BYTES%`;
 
 /** Compressed it must have the same length, always. */
 const date = 'Thu, 01 Jan 1970 00:00:00 GMT';
@@ -41,22 +40,31 @@ const requests: readonly string[] = [
   'POST / HTTP/1.1\r\nHost: host.test\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n',
 ];
 
+const routes = (cluster: string) => [
+  { match: { prefix: '/direct' }, direct_response: { status: 418, body: { inline_string: 'tea' } } },
+  {
+    match: { prefix: '/retried' },
+    route: {
+      cluster,
+      retry_policy: { retry_on: '5xx', num_retries: 2, retry_back_off: { base_interval: '0.001s' } },
+    },
+  },
+  { match: { prefix: '/' }, route: { cluster } },
+];
+
 test('bytes of heads and messages', { skip: missing('envoy') }, async (t) => {
   const h1 = await h1Upstream(t);
   const h2 = await h2Upstream(t);
-  const cluster = (name: string, port: number, protocol: object) => ({
+  const cluster = (name: string, port: number, explicit_http_config: object) => ({
     name,
     connect_timeout: '2s',
     typed_extension_protocol_options: {
       'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
-        '@type': typeUrl('extensions.upstreams.http.v3.HttpProtocolOptions'),
-        explicit_http_config: protocol,
+        '@type': type('extensions.upstreams.http.v3.HttpProtocolOptions'),
+        explicit_http_config,
       },
     },
-    load_assignment: {
-      cluster_name: name,
-      endpoints: [{ lb_endpoints: [{ endpoint: { address: address(port) } }] }],
-    },
+    load_assignment: endpoint(name, port),
   });
   const listener = (name: string, port: number, to: string, http1: object = {}) => ({
     name,
@@ -64,65 +72,20 @@ test('bytes of heads and messages', { skip: missing('envoy') }, async (t) => {
     filter_chains: [
       {
         filters: [
-          {
-            name: 'hcm',
-            typed_config: {
-              '@type': typeUrl('extensions.filters.network.http_connection_manager.v3.HttpConnectionManager'),
+          connectionManager(
+            {
               stat_prefix: name,
               generate_request_id: false,
+              // A client that is told to go away does not wait for a second.
+              delayed_close_timeout: '0.01s',
               http_protocol_options: { accept_http_10: true, default_host_for_http_10: 'old.test', ...http1 },
-              access_log: [
-                {
-                  name: 'file',
-                  typed_config: {
-                    '@type': typeUrl('extensions.access_loggers.file.v3.FileAccessLog'),
-                    path: 'log',
-                    log_format: {
-                      text_format_source: {
-                        inline_string: `${name} ${format}`,
-                      },
-                    },
-                  },
-                },
-              ],
-              route_config: {
-                virtual_hosts: [
-                  {
-                    name: 'all',
-                    domains: ['*'],
-                    routes: [
-                      {
-                        match: { prefix: '/direct' },
-                        direct_response: { status: 418, body: { inline_string: 'tea' } },
-                      },
-                      {
-                        match: { prefix: '/retried' },
-                        route: {
-                          cluster: to,
-                          retry_policy: {
-                            retry_on: '5xx',
-                            num_retries: 2,
-                            retry_back_off: { base_interval: '0.001s' },
-                          },
-                        },
-                      },
-                      { match: { prefix: '/' }, route: { cluster: to } },
-                    ],
-                  },
-                ],
-              },
-              http_filters: [
-                {
-                  name: 'router',
-                  typed_config: {
-                    '@type': typeUrl('extensions.filters.http.router.v3.Router'),
-                    // One of them has a time in it.
-                    suppress_envoy_headers: true,
-                  },
-                },
-              ],
+              access_log: accessLog('log', `${name} ${format}`),
+              route_config: { virtual_hosts: [{ name: 'all', domains: ['*'], routes: routes(to) }] },
             },
-          },
+            [],
+            // One of them has a time in it.
+            { suppress_envoy_headers: true },
+          ),
         ],
       },
     ],
@@ -158,8 +121,6 @@ async function observe(side: Side): Promise<string[]> {
   await side.stop();
   return side.lines('log');
 }
-
-const address = (port: number) => ({ socket_address: { address: '127.0.0.1', port_value: port } });
 
 /** One request on a connection of its own, which ends when the answer has come. */
 async function ask(port: number, request: string): Promise<void> {
