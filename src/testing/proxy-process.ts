@@ -2,10 +2,12 @@
 // same way, so whatever runs on one runs on the other.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { get as httpGet, request as httpRequest } from 'node:http';
 import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { peer } from './peers.ts';
 
@@ -135,6 +137,21 @@ export async function startProxyProcess(options: ProxyProcessOptions): Promise<P
     await proxy.stop();
     throw error;
   }
+  return proxy;
+}
+
+/** The same for a test, when it ends stopped and its folder removed: a new one, unless it has one already. */
+export async function startProxyFor(
+  t: TestContext,
+  options: Omit<ProxyProcessOptions, 'folder'> & { readonly folder?: string },
+): Promise<ProxyProcess> {
+  const folder = options.folder ?? mkdtempSync(join(tmpdir(), `${options.kind}-`));
+  const proxy = new ProxyProcess({ ...options, folder });
+  t.after(async () => {
+    await proxy.stop();
+    rmSync(folder, { recursive: true, force: true });
+  });
+  await proxy.untilReady(options);
   return proxy;
 }
 

@@ -10,7 +10,7 @@ import type { TLSSocket } from 'node:tls';
 import { certificatePath } from '#testing/certificates.ts';
 import { missing } from '#testing/peers.ts';
 import { expectSame, type Side } from './side-by-side.ts';
-import { address, connectionManager, endpoint, type } from './side-by-side-configuration.ts';
+import { endpoint, frontYaml, type } from './side-by-side-configuration.ts';
 
 const variants: Readonly<Record<string, { readonly options: object; readonly sni?: string }>> = {
   sni: { options: { auto_sni: true } },
@@ -48,27 +48,7 @@ function yamlOf(upstream: number): string {
     },
     { match: { prefix: `/${cluster}` }, route: { cluster } },
   ]);
-  return JSON.stringify({
-    admin: { address: address(21001) },
-    static_resources: {
-      listeners: [
-        {
-          name: 'edge',
-          address: address(21000),
-          filter_chains: [
-            {
-              filters: [
-                connectionManager({
-                  route_config: { virtual_hosts: [{ name: 'all', domains: ['*'], routes }] },
-                }),
-              ],
-            },
-          ],
-        },
-      ],
-      clusters,
-    },
-  });
+  return frontYaml(routes, clusters);
 }
 
 const requests = ['', '/rewritten'].flatMap((suffix) =>

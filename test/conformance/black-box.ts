@@ -1,12 +1,9 @@
 // A proxy as a black box for a test: a configuration with ports 21xxx, rewritten to free ones; stopped with the test.
 // PROXY=envoy runs the same test against the real Envoy, which proves the test.
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { freePorts } from '#testing/free-ports.ts';
 import { missing } from '#testing/peers.ts';
-import { type ProxyKind, type ProxyProcess, startProxyProcess } from '#testing/proxy-process.ts';
+import { type ProxyKind, type ProxyProcess, startProxyFor } from '#testing/proxy-process.ts';
 
 export const proxyKind: ProxyKind = process.env.PROXY === 'envoy' ? 'envoy' : 'chancery';
 
@@ -53,21 +50,14 @@ export async function startBlackBox(
   ports: { readonly admin: number; readonly listener: number },
   environment: Readonly<Record<string, string>> = {},
 ): Promise<ProxyProcess> {
-  const folder = mkdtempSync(join(tmpdir(), 'black-box-'));
-  const proxy = await startProxyProcess({
+  return startProxyFor(t, {
     kind: proxyKind,
-    folder,
     yaml,
     adminPort: ports.admin,
     listenerPort: ports.listener,
     arguments: ['--concurrency', '1', '--use-dynamic-base-id', '-l', 'error', '--drain-time-s', '1'],
     environment,
   });
-  t.after(async () => {
-    await proxy.stop();
-    rmSync(folder, { recursive: true });
-  });
-  return proxy;
 }
 
 /** One listener on 21000 that forwards everything to 21201, over HTTP/2 when asked. Admin on 21001. */

@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { missing } from '#testing/peers.ts';
 import { expectSame, normalized, type Side } from './side-by-side.ts';
-import { address, connectionManager, type, typed } from './side-by-side-configuration.ts';
+import { address, frontYaml, type, typed } from './side-by-side-configuration.ts';
 
 const often = {
   timeout: '2s',
@@ -271,44 +271,13 @@ test('a response fails its host, whose connections end', {
 }, async (t) => {
   const check = { ...often, interval: '0.3s', ...http() };
   const up = cluster('up', [endpoint(21201)], [check], { common_lb_config: { healthy_panic_threshold: {} } });
-  const yaml = JSON.stringify({
-    admin: { address: address(21001) },
-    static_resources: {
-      listeners: [
-        {
-          name: 'front',
-          address: address(21000),
-          filter_chains: [
-            {
-              filters: [
-                connectionManager(
-                  {
-                    route_config: {
-                      virtual_hosts: [
-                        {
-                          name: 'all',
-                          domains: ['*'],
-                          routes: [{ match: { prefix: '/' }, route: { cluster: 'up' } }],
-                        },
-                      ],
-                    },
-                  },
-                  [
-                    typed('extensions.filters.http.health_check.v3.HealthCheck', {
-                      pass_through_mode: false,
-                      cluster_min_healthy_percentages: { up: { value: 50 } },
-                      headers: [{ name: ':path', string_match: { exact: '/healthz' } }],
-                    }),
-                  ],
-                ),
-              ],
-            },
-          ],
-        },
-      ],
-      clusters: [up],
-    },
+  const filter = typed('extensions.filters.http.health_check.v3.HealthCheck', {
+    pass_through_mode: false,
+    cluster_min_healthy_percentages: { up: { value: 50 } },
+    headers: [{ name: ':path', string_match: { exact: '/healthz' } }],
   });
+  const routes = [{ match: { prefix: '/' }, route: { cluster: 'up' } }];
+  const yaml = frontYaml(routes, [up], {}, {}, { filters: [filter] });
   let fails = '';
   await expectSame(
     t,

@@ -16,6 +16,7 @@ import { Http1ServerRecorder } from '#testing/http1-recorder.ts';
 import { mulberry32 } from '#testing/mulberry32.ts';
 import { missing } from '#testing/peers.ts';
 import { startProxyProcess } from '#testing/proxy-process.ts';
+import { quickLogs } from './black-box.ts';
 
 const seed = Number(process.env.SEED ?? 1);
 const count = Number(process.env.CASES ?? 400);
@@ -453,15 +454,7 @@ for (const { name, hcm, options, cases } of variants) {
       folder,
       yaml: configuration(hcm, listenerPort, adminPort, (upstream.address() as AddressInfo).port),
       adminPort,
-      arguments: [
-        '--concurrency',
-        '1',
-        '--use-dynamic-base-id',
-        '--file-flush-interval-msec',
-        '20',
-        '-l',
-        'error',
-      ],
+      arguments: quickLogs,
     });
     t.after(async () => {
       await proxy.stop();

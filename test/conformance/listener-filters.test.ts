@@ -10,6 +10,7 @@ import { connect as connectTls } from 'node:tls';
 import { freePorts } from '#testing/free-ports.ts';
 import { missing } from '#testing/peers.ts';
 import { type ProxyKind, startProxyProcess } from '#testing/proxy-process.ts';
+import { quickLogs } from './black-box.ts';
 
 const type = (name: string) => `type.googleapis.com/envoy.extensions.${name}`;
 const filters = 'envoy.filters.listener.';
@@ -581,15 +582,7 @@ async function play(kind: ProxyKind): Promise<Outcome> {
     folder,
     yaml: yaml(folder, ports),
     adminPort: ports[0]!,
-    arguments: [
-      '--concurrency',
-      '1',
-      '--use-dynamic-base-id',
-      '-l',
-      'error',
-      '--file-flush-interval-msec',
-      '50',
-    ],
+    arguments: quickLogs,
   });
   try {
     const answers: Record<string, string> = {};

@@ -11,6 +11,7 @@ import { type TestContext, test } from 'node:test';
 import { freePorts } from '#testing/free-ports.ts';
 import { missing } from '#testing/peers.ts';
 import { type ProxyKind, startProxyProcess } from '#testing/proxy-process.ts';
+import { quickLogs } from './black-box.ts';
 
 const type = (name: string) => `type.googleapis.com/envoy.extensions.${name}`;
 const address = (port: number) => ({ socket_address: { address: '127.0.0.1', port_value: port } });
@@ -181,15 +182,7 @@ async function play(kind: ProxyKind, upstream: number, other: number) {
     folder,
     yaml: yaml(folder, ports, upstream),
     adminPort: ports[0]!,
-    arguments: [
-      '--concurrency',
-      '1',
-      '--use-dynamic-base-id',
-      '-l',
-      'error',
-      '--file-flush-interval-msec',
-      '50',
-    ],
+    arguments: quickLogs,
   });
   // What differs between the two is written alike.
   const tidy = (text: string) =>

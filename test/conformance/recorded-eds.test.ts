@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { startProxyProcess } from '#testing/proxy-process.ts';
+import { startProxyFor } from '#testing/proxy-process.ts';
 import { portsFor, proxyKind, proxyMissing } from './black-box.ts';
 
 const golden = join(import.meta.dirname, '../golden');
@@ -65,16 +65,12 @@ for (const folder of globSync('05-*', { cwd: golden }).sort()) {
     mkdirSync(join(work, 'eds'));
     const file = join(work, 'eds/eds.yaml');
     writeFileSync(file, rewrite(read(`${steps[0]}.eds.yaml`)));
-    const proxy = await startProxyProcess({
+    const proxy = await startProxyFor(t, {
       kind: proxyKind,
       folder: work,
       yaml,
       adminPort: port(21001),
       arguments: ['--concurrency', '1', '--use-dynamic-base-id', '-l', 'info'],
-    });
-    t.after(async () => {
-      await proxy.stop();
-      rmSync(work, { recursive: true });
     });
     const admin = async (path: string) => (await proxy.admin(path)).body;
     let logged = 0;

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { missing } from '#testing/peers.ts';
 import { expectSame } from './side-by-side.ts';
-import { accessLog, address, connectionManager, type } from './side-by-side-configuration.ts';
+import { accessLog, frontYaml, type } from './side-by-side-configuration.ts';
 
 /** The health of the hosts of each priority. */
 const priorities: Readonly<Record<string, readonly (readonly string[])[]>> = {
@@ -56,75 +56,47 @@ const cases = [
 const clusterOf = ({ hosts, balancer }: (typeof cases)[number]) => `${hosts}-${balancer}`;
 const pathOf = (it: (typeof cases)[number]) => `/${clusterOf(it)}/${it.policy}/`;
 
-const yaml = JSON.stringify({
-  admin: { address: address(21001) },
-  static_resources: {
-    listeners: [
-      {
-        name: 'edge',
-        address: address(21000),
-        filter_chains: [
-          {
-            filters: [
-              connectionManager(
-                {
-                  route_config: {
-                    virtual_hosts: [
-                      {
-                        name: 'all',
-                        domains: ['*'],
-                        routes: cases.map((it) => ({
-                          match: { prefix: pathOf(it) },
-                          route: {
-                            cluster: clusterOf(it),
-                            retry_policy: {
-                              retry_on: 'connect-failure',
-                              num_retries: 7,
-                              retry_back_off: { base_interval: '0.001s', max_interval: '0.001s' },
-                              retry_priority: {
-                                name: 'envoy.retry_priorities.previous_priorities',
-                                typed_config: {
-                                  '@type': type(
-                                    'extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig',
-                                  ),
-                                  update_frequency: policies[it.policy]!.update_frequency,
-                                },
-                              },
-                              ...policies[it.policy]!.more,
-                            },
-                          },
-                        })),
-                      },
-                    ],
-                  },
-                },
-                [],
-                { upstream_log: accessLog('log', '%REQ(:PATH)% %UPSTREAM_HOST%') },
-              ),
-            ],
+const yaml = frontYaml(
+  cases.map((it) => ({
+    match: { prefix: pathOf(it) },
+    route: {
+      cluster: clusterOf(it),
+      retry_policy: {
+        retry_on: 'connect-failure',
+        num_retries: 7,
+        retry_back_off: { base_interval: '0.001s', max_interval: '0.001s' },
+        retry_priority: {
+          name: 'envoy.retry_priorities.previous_priorities',
+          typed_config: {
+            '@type': type('extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig'),
+            update_frequency: policies[it.policy]!.update_frequency,
           },
-        ],
+        },
+        ...policies[it.policy]!.more,
       },
-    ],
-    clusters: [...new Map(cases.map((it) => [clusterOf(it), it])).values()].map((it) => ({
-      name: clusterOf(it),
-      ...balancers[it.balancer],
-      load_assignment: {
-        cluster_name: clusterOf(it),
-        endpoints: priorities[it.hosts]!.map((states, priority) => ({
-          priority,
-          lb_endpoints: states.map((health_status) => ({
-            health_status,
-            // Nobody listens there.
-            endpoint: {
-              address: { socket_address: { address: `127.0.0.${priority + 1}`, port_value: 21999 } },
-            },
-          })),
+    },
+  })),
+  [...new Map(cases.map((it) => [clusterOf(it), it])).values()].map((it) => ({
+    name: clusterOf(it),
+    ...balancers[it.balancer],
+    load_assignment: {
+      cluster_name: clusterOf(it),
+      endpoints: priorities[it.hosts]!.map((states, priority) => ({
+        priority,
+        lb_endpoints: states.map((health_status) => ({
+          health_status,
+          // Nobody listens there.
+          endpoint: {
+            address: { socket_address: { address: `127.0.0.${priority + 1}`, port_value: 21999 } },
+          },
         })),
-      },
-    })),
-  },
-});
+      })),
+    },
+  })),
+  {},
+  {},
+  { router: { upstream_log: accessLog('log', '%REQ(:PATH)% %UPSTREAM_HOST%') } },
+);
 
 test('retries go to the same priorities', { skip: missing('envoy'), timeout: 60_000 }, async (t) => {
   const seen = await expectSame(t, yaml, async (side) => {

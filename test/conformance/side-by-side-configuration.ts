@@ -44,33 +44,30 @@ export const endpoint = (cluster: string, port: number) => ({
   endpoints: [{ lb_endpoints: [{ endpoint: { address: address(port) } }] }],
 });
 
+/** What of a front listener is rarely said. */
+export interface FrontParts {
+  /** In front of the router. */
+  readonly filters?: readonly object[];
+  readonly router?: object;
+  /** Beside its routes. */
+  readonly virtualHost?: object;
+}
+
 /** A bootstrap with one listener on port 21000 that has `routes`. */
 export function frontYaml(
   routes: readonly object[],
   clusters: readonly object[],
   top: object = {},
   manager: object = {},
+  { filters = [], router = {}, virtualHost = {} }: FrontParts = {},
 ): string {
+  const virtual_hosts = [{ name: 'all', domains: ['*'], ...virtualHost, routes }];
+  const chain = connectionManager({ ...manager, route_config: { virtual_hosts } }, filters, router);
   return JSON.stringify({
     admin: { address: address(21001) },
     ...top,
     static_resources: {
-      listeners: [
-        {
-          name: 'front',
-          address: address(21000),
-          filter_chains: [
-            {
-              filters: [
-                connectionManager({
-                  ...manager,
-                  route_config: { virtual_hosts: [{ name: 'all', domains: ['*'], routes }] },
-                }),
-              ],
-            },
-          ],
-        },
-      ],
+      listeners: [{ name: 'front', address: address(21000), filter_chains: [{ filters: [chain] }] }],
       clusters,
     },
   });

@@ -9,7 +9,7 @@ import { test } from 'node:test';
 import { freePorts } from '#testing/free-ports.ts';
 import { missing } from '#testing/peers.ts';
 import { type ProxyKind, startProxyProcess } from '#testing/proxy-process.ts';
-import { withoutPort } from './black-box.ts';
+import { quickLogs, withoutPort } from './black-box.ts';
 
 const type = (name: string) => `type.googleapis.com/envoy.extensions.${name}`;
 const ip = (address: string, port: number, more: object = {}) => ({
@@ -104,15 +104,7 @@ async function play(kind: ProxyKind): Promise<object> {
     folder,
     yaml: configuration(folder, ports),
     adminPort: ports[0]!,
-    arguments: [
-      '--concurrency',
-      '1',
-      '--use-dynamic-base-id',
-      '-l',
-      'error',
-      '--file-flush-interval-msec',
-      '20',
-    ],
+    arguments: quickLogs,
   });
   const tidy = (text: string) =>
     ports

@@ -4,14 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { missing } from '#testing/peers.ts';
 import { type Behaviour, connectionKey, type Exchange, playBoth } from './http-exchanges.ts';
-import {
-  accessLog,
-  address,
-  connectionManager,
-  endpoint,
-  type,
-  typed,
-} from './side-by-side-configuration.ts';
+import { accessLog, endpoint, frontYaml, type, typed } from './side-by-side-configuration.ts';
 
 const codec = typed('extensions.filters.http.upstream_codec.v3.UpstreamCodec');
 const append = (key: string, value: string) => ({ append: { header: { key, value } } });
@@ -103,40 +96,23 @@ const routes = [
   { name: 'rest', match: { prefix: '/' }, route: { cluster: 'filtered' } },
 ];
 
-const yaml = JSON.stringify({
-  admin: { address: address(21001) },
-  static_resources: {
-    listeners: [
-      {
-        name: 'front',
-        address: address(21000),
-        filter_chains: [
-          {
-            filters: [
-              connectionManager(
-                {
-                  access_log: accessLog(
-                    'access.log',
-                    `${connectionKey} %REQ(:PATH)% %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %REQ(x-known)% %RESP(x-back)% %RESP(location)%`,
-                  ),
-                  route_config: { virtual_hosts: [{ name: 'all', domains: ['*'], routes }] },
-                },
-                [],
-                { upstream_http_filters: ofRouter },
-              ),
-            ],
-          },
-        ],
-      },
-    ],
-    clusters: [
-      cluster('filtered', { http_filters: ofCluster }),
-      cluster('plain', {}),
-      // Its timeout does not count.
-      cluster('retried', { retry_policy: { ...retry, per_try_timeout: '0.05s' } }),
-    ],
+const yaml = frontYaml(
+  routes,
+  [
+    cluster('filtered', { http_filters: ofCluster }),
+    cluster('plain', {}),
+    // Its timeout does not count.
+    cluster('retried', { retry_policy: { ...retry, per_try_timeout: '0.05s' } }),
+  ],
+  {},
+  {
+    access_log: accessLog(
+      'access.log',
+      `${connectionKey} %REQ(:PATH)% %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %REQ(x-known)% %RESP(x-back)% %RESP(location)%`,
+    ),
   },
-});
+  { router: { upstream_http_filters: ofRouter } },
+);
 
 const answer =
   (status: number, header = ''): Behaviour =>

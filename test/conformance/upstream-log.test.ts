@@ -8,7 +8,7 @@ import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { missing } from '#testing/peers.ts';
 import { expectSame, type Side } from './side-by-side.ts';
-import { accessLog, address, connectionManager, endpoint, type } from './side-by-side-configuration.ts';
+import { accessLog, address, endpoint, frontYaml, type } from './side-by-side-configuration.ts';
 
 const operators = [
   'REQ(:METHOD)',
@@ -122,96 +122,72 @@ const routes: Readonly<Record<string, object>> = {
 };
 
 const yaml = (upstream: number, second: number, options: object) =>
-  JSON.stringify({
-    admin: { address: address(21001) },
-    static_resources: {
-      listeners: [
-        {
-          name: 'edge',
-          address: address(21000),
-          filter_chains: [
-            {
-              filters: [
-                connectionManager(
-                  {
-                    // Random ones differ in length as HPACK writes them.
-                    generate_request_id: false,
-                    upgrade_configs: [{ upgrade_type: 'websocket' }],
-                    access_log: accessLog(
-                      'log',
-                      '%ACCESS_LOG_TYPE%|%REQ(:PATH)%|%RESPONSE_CODE%|%RESPONSE_FLAGS%|%UPSTREAM_REQUEST_ATTEMPT_COUNT%|%UPSTREAM_HOST%|%BYTES_SENT%',
-                    ),
-                    route_config: {
-                      virtual_hosts: [
-                        {
-                          name: 'all',
-                          domains: ['*'],
-                          include_request_attempt_count: true,
-                          metadata,
-                          routes: [
-                            ...Object.entries(routes).map(([name, route]) => ({
-                              name,
-                              match: { prefix: `/${name}/` },
-                              route,
-                              metadata,
-                              response_headers_to_add: [{ header: { key: 'x-added', value: 'y' } }],
-                            })),
-                            { match: { prefix: '/direct/' }, direct_response: { status: 200 } },
-                          ],
-                        },
-                      ],
-                    },
-                  },
-                  [],
-                  { upstream_log: accessLog('log', format), upstream_log_options: options },
-                ),
-              ],
-            },
+  frontYaml(
+    [
+      ...Object.entries(routes).map(([name, route]) => ({
+        name,
+        match: { prefix: `/${name}/` },
+        route,
+        metadata,
+        response_headers_to_add: [{ header: { key: 'x-added', value: 'y' } }],
+      })),
+      { match: { prefix: '/direct/' }, direct_response: { status: 200 } },
+    ],
+    [
+      { name: 'up', alt_stat_name: 'other', metadata, load_assignment: endpoint('up', upstream) },
+      { name: 'dead', load_assignment: endpoint('dead', 21999) },
+      { name: 'empty', load_assignment: { cluster_name: 'empty' } },
+      {
+        name: 'named',
+        load_assignment: {
+          cluster_name: 'named',
+          endpoints: [
+            { lb_endpoints: [{ metadata, endpoint: { address: address(upstream), hostname: 'a.test' } }] },
           ],
         },
-      ],
-      clusters: [
-        { name: 'up', alt_stat_name: 'other', metadata, load_assignment: endpoint('up', upstream) },
-        { name: 'dead', load_assignment: endpoint('dead', 21999) },
-        { name: 'empty', load_assignment: { cluster_name: 'empty' } },
-        {
-          name: 'named',
-          load_assignment: {
-            cluster_name: 'named',
-            endpoints: [
-              { lb_endpoints: [{ metadata, endpoint: { address: address(upstream), hostname: 'a.test' } }] },
-            ],
+      },
+      {
+        name: 'full',
+        load_assignment: endpoint('full', upstream),
+        circuit_breakers: { thresholds: [{ max_requests: 0, max_pending_requests: 0 }] },
+      },
+      {
+        name: 'brief',
+        load_assignment: endpoint('brief', upstream),
+        typed_extension_protocol_options: {
+          'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
+            '@type': type('extensions.upstreams.http.v3.HttpProtocolOptions'),
+            common_http_protocol_options: { max_stream_duration: '0.2s' },
+            explicit_http_config: { http_protocol_options: {} },
           },
         },
-        {
-          name: 'full',
-          load_assignment: endpoint('full', upstream),
-          circuit_breakers: { thresholds: [{ max_requests: 0, max_pending_requests: 0 }] },
-        },
-        {
-          name: 'brief',
-          load_assignment: endpoint('brief', upstream),
-          typed_extension_protocol_options: {
-            'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
-              '@type': type('extensions.upstreams.http.v3.HttpProtocolOptions'),
-              common_http_protocol_options: { max_stream_duration: '0.2s' },
-              explicit_http_config: { http_protocol_options: {} },
-            },
+      },
+      {
+        name: 'second',
+        load_assignment: endpoint('second', second),
+        typed_extension_protocol_options: {
+          'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
+            '@type': type('extensions.upstreams.http.v3.HttpProtocolOptions'),
+            explicit_http_config: { http2_protocol_options: {} },
           },
         },
-        {
-          name: 'second',
-          load_assignment: endpoint('second', second),
-          typed_extension_protocol_options: {
-            'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
-              '@type': type('extensions.upstreams.http.v3.HttpProtocolOptions'),
-              explicit_http_config: { http2_protocol_options: {} },
-            },
-          },
-        },
-      ],
+      },
+    ],
+    {},
+    {
+      // Random ones differ in length as HPACK writes them.
+      generate_request_id: false,
+      upgrade_configs: [{ upgrade_type: 'websocket' }],
+      access_log: accessLog(
+        'log',
+        '%ACCESS_LOG_TYPE%|%REQ(:PATH)%|%RESPONSE_CODE%|%RESPONSE_FLAGS%|%UPSTREAM_REQUEST_ATTEMPT_COUNT%|%UPSTREAM_HOST%|%BYTES_SENT%',
+      ),
     },
-  });
+    {
+      virtualHost: { include_request_attempt_count: true, metadata },
+      router: { upstream_log: accessLog('log', format), upstream_log_options: options },
+    },
+  );
 
 /** The last part of a path says what attempts meet: its first word the first attempt, its last word all that come then. */
 const answer: RequestListener = (request, response) => {

@@ -2,7 +2,7 @@
 // which has two mistakes, and its way of replacing the file. Addresses, ports and the folder are others.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { globSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { globSync, mkdtempSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { freePorts } from '#testing/free-ports.ts';
-import { startProxyProcess } from '#testing/proxy-process.ts';
+import { startProxyFor } from '#testing/proxy-process.ts';
 
 const seeds = join(import.meta.dirname, '../golden/seeds');
 const document = readFileSync(join(seeds, globSync('003_*.txt', { cwd: seeds })[0]!), 'utf8');
@@ -37,7 +37,6 @@ async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
 
 test('the endpoints of a cluster come from a file, once its mistakes are mended as told', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'file-eds-'));
-  t.after(() => rmSync(folder, { recursive: true }));
   const [listenerPort, adminPort] = (await freePorts(2)) as [number, number];
   const port = await upstream(t, '127.0.0.11', 0);
   const here = (text: string) =>
@@ -45,7 +44,7 @@ test('the endpoints of a cluster come from a file, once its mistakes are mended 
   const path = (name: string) => join(folder, name);
   const address = (it: number) => `{ socket_address: { address: 127.0.0.1, port_value: ${it} } }`;
   writeFileSync(path('eds.yaml'), here(published));
-  const proxy = await startProxyProcess({
+  const proxy = await startProxyFor(t, {
     kind: 'chancery',
     folder,
     adminPort,
@@ -70,7 +69,6 @@ static_resources:
                     typed_config: { "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router }
 ${cluster.replace('/etc/envoy/', './').replace(/^/gm, '  ')}`,
   });
-  t.after(() => proxy.stop());
   const get = async () => {
     const response = await fetch(`http://127.0.0.1:${listenerPort}/`, { headers: { connection: 'close' } });
     return response.status === 200 ? await response.text() : String(response.status);

@@ -3,15 +3,14 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
-import { globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { globSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { freePorts } from '#testing/free-ports.ts';
 import { missing, peer } from '#testing/peers.ts';
-import { startProxyProcess } from '#testing/proxy-process.ts';
+import { startProxyFor } from '#testing/proxy-process.ts';
 
 const seeds = join(import.meta.dirname, '../golden/seeds');
 const document = readFileSync(join(seeds, globSync('002_*.txt', { cwd: seeds })[0]!), 'utf8');
@@ -66,13 +65,10 @@ test('answers as the document shows', { skip: missing('curl', 'openssl') }, asyn
     printed.map((it) => it.line),
     ['v1', 'v2', 'v1', 'v2'],
   );
-  const folder = mkdtempSync(join(tmpdir(), 'front-proxy-sandbox-'));
-  t.after(() => rmSync(folder, { recursive: true }));
   const upstream = await versions(t);
   const [listenerPort, adminPort] = (await freePorts(2)) as [number, number];
-  const proxy = await startProxyProcess({
+  await startProxyFor(t, {
     kind: 'chancery',
-    folder,
     yaml: yaml
       .replace('port_value: 8000', `port_value: ${listenerPort}`)
       .replace('port_value: 8001', `port_value: ${adminPort}`)
@@ -81,7 +77,6 @@ test('answers as the document shows', { skip: missing('curl', 'openssl') }, asyn
     arguments: ['--concurrency', '1'],
     hosts: '127.0.0.11 version_v1\n127.0.0.12 version_v2',
   });
-  t.after(() => proxy.stop());
 
   const lines: string[] = [];
   for (const { url } of printed)

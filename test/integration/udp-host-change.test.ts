@@ -3,17 +3,14 @@
 import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { freePorts } from '#testing/free-ports.ts';
-import { startProxyProcess } from '#testing/proxy-process.ts';
+import { startProxyFor } from '#testing/proxy-process.ts';
 
 test('ends the sessions of a host that has left', async (t) => {
-  const folder = mkdtempSync(join(tmpdir(), 'udp-hosts-'));
-  t.after(() => rmSync(folder, { recursive: true }));
   const [upstreamPort, listenerPort, adminPort] = (await freePorts(3)) as [number, number, number];
   for (const [name, ip] of [
     ['a', '127.0.0.1'],
@@ -27,9 +24,8 @@ test('ends the sessions of a host that has left', async (t) => {
   const address = (port: number, host = '127.0.0.1', protocol = 'TCP') => ({
     socket_address: { address: host, port_value: port, protocol },
   });
-  const proxy = await startProxyProcess({
+  const proxy = await startProxyFor(t, {
     kind: 'chancery',
-    folder,
     hosts: '127.0.0.1 moving.test',
     adminPort,
     arguments: ['--concurrency', '1'],
@@ -83,7 +79,6 @@ test('ends the sessions of a host that has left', async (t) => {
       },
     }),
   });
-  t.after(() => proxy.stop());
   const client = createSocket('udp4');
   t.after(() => client.close());
   const ask = async (text: string) => {
@@ -96,12 +91,12 @@ test('ends the sessions of a host that has left', async (t) => {
     return Number(new RegExp(`^udp\\.p\\.${name}: (\\d+)`, 'm').exec(body)?.[1]);
   };
   const seen = [await ask('1')];
-  writeFileSync(join(folder, 'hosts'), '127.0.0.1 localhost\n127.0.0.2 moving.test');
+  writeFileSync(join(proxy.folder, 'hosts'), '127.0.0.1 localhost\n127.0.0.2 moving.test');
   while ((await stat('downstream_sess_active')) !== 0) await sleep(10);
   seen.push(await ask('2'));
   const counts = `active: ${await stat('downstream_sess_active')}, total: ${await stat('downstream_sess_total')}, timeouts: ${await stat('idle_timeout')}`;
   await proxy.stop();
-  const log = readFileSync(join(folder, 'access.log'), 'utf8').trimEnd().split('\n');
+  const log = readFileSync(join(proxy.folder, 'access.log'), 'utf8').trimEnd().split('\n');
   assert.deepEqual(
     [...seen, log[0], counts, ...log.slice(1)],
     [

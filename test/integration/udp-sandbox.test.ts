@@ -3,13 +3,12 @@
 import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { freePorts } from '#testing/free-ports.ts';
-import { startProxyProcess } from '#testing/proxy-process.ts';
+import { startProxyFor } from '#testing/proxy-process.ts';
 
 const document = readFileSync(
   globSync('golden/seeds/002_*.txt', { cwd: join(import.meta.dirname, '..') }).map((it) =>
@@ -26,17 +25,14 @@ const printed = [...section.matchAll(/^(?:cluster|udp)\.\S+: .+$/gm)]
 
 test('prints what the document prints', async (t) => {
   assert.equal(printed.length, 15);
-  const folder = mkdtempSync(join(tmpdir(), 'udp-sandbox-'));
-  t.after(() => rmSync(folder, { recursive: true }));
   const service = createSocket('udp4').bind(0, '127.0.0.14');
   t.after(() => service.close());
   await once(service, 'listening');
   const seen: string[] = [];
   service.on('message', (bytes) => seen.push(bytes.toString()));
   const [listenerPort, adminPort] = (await freePorts(2)) as [number, number];
-  const proxy = await startProxyProcess({
+  const proxy = await startProxyFor(t, {
     kind: 'chancery',
-    folder,
     yaml: yaml
       .replace('10000', String(listenerPort))
       .replace('10001', String(adminPort))
@@ -44,7 +40,6 @@ test('prints what the document prints', async (t) => {
     adminPort,
     hosts: '127.0.0.14 service-udp',
   });
-  t.after(() => proxy.stop());
   // echo -n HELO | nc -u -w1 127.0.0.1 10000
   for (const [i, text] of ['HELO', 'HELO', 'OLEH'].entries()) {
     const client = createSocket('udp4');
