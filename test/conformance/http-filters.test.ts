@@ -258,3 +258,95 @@ test('filters that routes turn on and off', skip, async (t) => {
     });
   }
 });
+
+test('fault: statuses and shares of the runtime, for the cluster that the client names', skip, async (t) => {
+  const all = { numerator: 100 };
+  const fault = (config: object) => ({
+    '@type': type('extensions.filters.http.fault.v3.HTTPFault'),
+    abort_http_status_runtime: 'status',
+    ...config,
+  });
+  const route = (path: string, config: object) => ({
+    match: { prefix: path },
+    direct_response: { status: 200 },
+    typed_per_filter_config: { it: fault(config) },
+  });
+  const host = {
+    routes: [
+      route('/http', { abort: { http_status: 418, percentage: all } }),
+      route('/grpc', { abort: { grpc_status: 5, percentage: all } }),
+      route('/asked', { abort: { header_abort: {}, percentage: all } }),
+      route('/never', { abort: { http_status: 418, percentage: {} } }),
+    ],
+  };
+  const filter = typed('extensions.filters.http.fault.v3.HTTPFault', {
+    disable_downstream_cluster_stats: true,
+  });
+  const yaml = JSON.parse(yamlWith([filter], host));
+  const named = { 'fault.http.named.abort.abort_percent': 100, 'fault.http.named.abort.http_status': 430 };
+  yaml.layered_runtime = { layers: [{ name: 'static', static_layer: { status: 444, ...named } }] };
+  await expectSame(t, JSON.stringify(yaml), async (side) => {
+    const answers: unknown[] = [];
+    for (const path of ['/http', '/grpc', '/asked', '/never'])
+      for (const cluster of ['', 'named', 'other'])
+        for (const asked of ['', '451'])
+          answers.push(
+            await ask(side, 'GET', path, {
+              ...(cluster && { 'x-envoy-downstream-service-cluster': cluster }),
+              ...(asked && { 'x-envoy-fault-abort-request': asked, 'x-envoy-fault-abort-grpc-request': '7' }),
+            }),
+          );
+    return { answers, stats: await side.stats('fault') };
+  });
+});
+
+test('csrf: origins that are none, and URLs without a host', skip, async (t) => {
+  const filter = typed('extensions.filters.http.csrf.v3.CsrfPolicy', {
+    filter_enabled: { default_value: { numerator: 100 } },
+  });
+  const host = { routes: [{ match: { prefix: '/' }, direct_response: { status: 200 } }] };
+  await expectSame(t, yamlWith([filter], host), async (side) => {
+    const answers: unknown[] = [];
+    for (const origin of ['', 'null', 'http://', 'http://a.com'])
+      for (const referer of ['', 'http://a.com/x'])
+        answers.push(
+          await ask(side, 'POST', '/', {
+            host: 'a.com',
+            ...(origin && { origin }),
+            ...(referer && { referer }),
+          }),
+        );
+    return { answers, stats: await side.stats('csrf') };
+  });
+});
+
+test('rbac: a route without prefixes leaves its verdict under those of the filter', skip, async (t) => {
+  const rules = {
+    rules: { action: 'DENY', policies: {} },
+    shadow_rules: { policies: { all: { permissions: [{ any: true }], principals: [{ any: true }] } } },
+  };
+  const own = { rules_stat_prefix: 'route_', ...rules };
+  const perRoute = (rbac: object) => ({
+    direct_response: {
+      status: 200,
+      body_format: { text_format_source: { inline_string: '%DYNAMIC_METADATA(envoy.filters.http.rbac)%' } },
+    },
+    typed_per_filter_config: {
+      it: { '@type': type('extensions.filters.http.rbac.v3.RBACPerRoute'), rbac },
+    },
+  });
+  const host = {
+    routes: [
+      { match: { prefix: '/own' }, ...perRoute(own) },
+      { match: { prefix: '/' }, ...perRoute(rules) },
+    ],
+  };
+  const filter = typed('extensions.filters.http.rbac.v3.RBAC', {
+    rules_stat_prefix: 'filter_',
+    shadow_rules_stat_prefix: 'shadow_',
+  });
+  await expectSame(t, yamlWith([filter], host), async (side) => ({
+    answers: [await ask(side, 'GET', '/own', {}), await ask(side, 'GET', '/', {})],
+    stats: await side.stats('rbac'),
+  }));
+});

@@ -42,6 +42,21 @@ export class RequestUpstreamInfo implements UpstreamInfo {
   filterState: UpstreamInfo['filterState'] = undefined;
 }
 
+/** Of another attempt, of which only the cluster is known yet. */
+export function nextUpstream({
+  clusterName,
+  clusterStatName,
+  bytes,
+  attempts,
+}: RequestUpstreamInfo): RequestUpstreamInfo {
+  const next = new RequestUpstreamInfo();
+  next.clusterName = clusterName;
+  next.clusterStatName = clusterStatName;
+  next.bytes = bytes;
+  next.attempts = attempts;
+  return next;
+}
+
 export class RequestInfo implements StreamInfo {
   startMs: number;
   flags = 0;
@@ -57,7 +72,8 @@ export class RequestInfo implements StreamInfo {
   requestId = '';
   remoteAddress: string;
   readonly connection: ConnectionInfo;
-  readonly upstream: RequestUpstreamInfo = new RequestUpstreamInfo();
+  /** Of the attempt that answers, or the latest. */
+  upstream: RequestUpstreamInfo = new RequestUpstreamInfo();
   bytesReceived = 0;
   bytesSent = 0;
   bytes: ByteCounts;

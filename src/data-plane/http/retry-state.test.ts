@@ -66,9 +66,14 @@ function stateOf(words: string, policy: Partial<RetryPolicy> = {}, request: Reco
 }
 
 test('without a reason to retry there is no state, and its headers leave the request all the same', () => {
-  const { state, headers } = stateOf('', {}, { 'x-envoy-max-retries': '3', 'x-envoy-retry-on': 'nothing' });
+  const { state, headers } = stateOf('', {}, { 'x-envoy-max-retries': '3' });
   assert.equal(state, undefined);
   assert.deepEqual(headers.list, []);
+});
+
+test('a reason that is none makes a state for hedging alone', () => {
+  const { state } = stateOf('', {}, { 'x-envoy-retry-on': 'nothing' });
+  assert.equal(state?.isEnabled, false);
 });
 
 for (const [words, status, fields, wants] of [

@@ -62,7 +62,9 @@ export function retryStateOf(
     names = namesHeader.split(',').map((it) => it.trim().toLowerCase());
     headers.remove('x-envoy-retriable-header-names');
   }
-  if (retryOn === 0) return undefined;
+  // Without a reason to try again it still counts the attempts of hedging.
+  if (retryOn === 0 && onHeader === undefined && grpcHeader === undefined && !policy?.retryOn)
+    return undefined;
   return new RetryState(policy, retryOn, left, codes, names, cluster, priority, groups);
 }
 
@@ -105,6 +107,11 @@ export class RetryState {
     this.#breaker = cluster.breakers[priority];
     this.#nextMs = policy === null ? 25 : policy.baseIntervalMs;
     this.#maxMs = policy === null ? 250 : policy.maxIntervalMs;
+  }
+
+  /** Any response or failure may make it try again. */
+  get isEnabled(): boolean {
+    return this.#retryOn !== 0;
   }
 
   /** How long to wait before the retry that was just granted. */

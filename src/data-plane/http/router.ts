@@ -30,7 +30,7 @@ import { grpcTimeoutMs } from './grpc-timeout.ts';
 import { headerNumber } from './header-number.ts';
 import { canRedirectInternally, setUpRedirect } from './internal-redirect.ts';
 import type { ManagerShared } from './manager-shared.ts';
-import type { RequestUpstreamInfo } from './request-info.ts';
+import { nextUpstream } from './request-info.ts';
 import { resetTexts } from './reset-text.ts';
 import { hasOnlyWords, retryOnHeaders } from './retry-on.ts';
 import { type RetryState, RetryVerdict, retryStateOf } from './retry-state.ts';
@@ -186,7 +186,7 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
       this.#timeoutStatus = 204;
       headers.remove('x-envoy-upstream-rq-timeout-alt-response');
     }
-    this.#keepsBody = this.#retry !== undefined || route.internalRedirectPolicy !== null;
+    this.#keepsBody = this.#retry?.isEnabled === true || route.internalRedirectPolicy !== null;
     this.#isWebSocket = stream.upgrade === 'websocket';
     if (shared.runtime.enabledPercent(cluster.maintenanceKey, 0, stream.random)) {
       cluster.stats.upstreamRqMaintenanceMode.value++;
@@ -208,9 +208,9 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
     const cluster = this.cluster!;
     const mirrors = cluster.mirrorPolicies.length > 0 ? cluster.mirrorPolicies : route.mirrorPolicies;
     let mirrored = this.requestHeaders!;
-    // What upstream filters change is not mirrored.
-    if (mirrors.length > 0 && (cluster.upstreamFilters ?? this.shared.upstreamFilters) !== null)
-      mirrored = mirrored.clone();
+    // What the attempt changes, by the host's name and by upstream filters, is not mirrored.
+    const filters = cluster.upstreamFilters ?? this.shared.upstreamFilters;
+    if (mirrors.length > 0 && (route.autoHostRewrite || filters !== null)) mirrored = mirrored.clone();
     this.#startAttempt(first, false);
     if (mirrors.length > 0 && !this.isDone) {
       this.#shadows = new Shadows(this.stream);
@@ -243,8 +243,7 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
         (this.#body ??= []).push(data);
         this.#bodyBytes += data.length;
       }
-      const limit = this.#bodyLimit();
-      if (this.#keepsBody && limit > 0 && this.#bodyBytes > limit) {
+      if (this.#keepsBody && this.#bodyBytes > this.#keptLimit()) {
         this.cluster!.stats.retryOrShadowAbandoned.value++;
         this.#keepsBody = false;
         this.hasLostBody = true;
@@ -262,7 +261,11 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
       }
     }
     if (!isWaiting) attempt.sendData(data, endStream);
-    else if (!this.#isBodyFull && this.#bodyBytes > this.#bodyLimit() && this.#bodyLimit() > 0) {
+    else if (
+      !this.#isBodyFull &&
+      this.stream.decoderBufferLimit > 0 &&
+      this.#bodyBytes > this.stream.decoderBufferLimit
+    ) {
       // No connection yet: the client waits until there is one.
       this.#isBodyFull = true;
       this.cluster!.stats.upstreamFlowControlBackedUpTotal.value++;
@@ -446,9 +449,11 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
       attempt.startTimers(this.perTryTimeoutMs, this.perTryIdleTimeoutMs);
   }
 
-  #bodyLimit(): number {
+  /** Of a body that is kept for another attempt. */
+  #keptLimit(): number {
     const own = this.route!.requestBodyBufferLimit;
-    return own >= 0 ? own : this.stream.decoderBufferLimit;
+    // Only the listener's 0 is no limit.
+    return own >= 0 ? own : this.stream.decoderBufferLimit || Number.POSITIVE_INFINITY;
   }
 
   // Attempts ----------------------------------------------------------------------------------------------------------------
@@ -493,23 +498,18 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
       this.#noHealthyHost('no_healthy_upstream');
       return;
     }
-    const { upstream } = stream.info;
+    const { info } = stream;
+    if (isRetry) info.upstream = nextUpstream(info.upstream);
+    const { upstream } = info;
     upstream.attempts++;
     upstream.startMs = turnMs();
     upstream.hostAddress = host.address;
     upstream.hostname = host.hostname;
     upstream.detectedCloseType = 'Normal';
-    if (isRetry) forgetConnection(upstream);
-    stream.info.hostMetadata = host.metadata;
+    info.hostMetadata = host.metadata;
     this.#retry?.onHostTried(host);
-    if (route.autoHostRewrite && host.hostname !== '')
-      setHost(
-        this.requestHeaders!,
-        host.hostname,
-        route.appendXForwardedHost,
-        !shared.config.routerConfig.suppressEnvoyHeaders,
-      );
     const attempt = new UpstreamRequest(this, host, pool, isRetry);
+    attempt.upstream = upstream;
     if (shared.upstreamLogs !== null)
       attempt.log = new AttemptLog(
         shared.upstreamLogs,
@@ -562,8 +562,7 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
   }
 
   onPoolReady(attempt: UpstreamRequest, encoder: StreamEncoder, connection: PooledConnection): void {
-    const { info } = this.stream;
-    const { upstream } = info;
+    const upstream = attempt.upstream!;
     for (let i = 0; i < this.#groups.length; i++) this.#groups[i]!.rqTotal.value++;
     if (upstream.bytes !== noByteCounts) addBytes(encoder, upstream.bytes);
     upstream.bytes = encoder;
@@ -578,6 +577,8 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
     const nowMs = turnMs();
     upstream.poolReadyMs = nowMs;
     upstream.firstTxByteMs = nowMs;
+    const { hostname } = attempt.host;
+    if (this.route!.autoHostRewrite && hostname !== '') this.#takeHostOf(hostname);
     attempt.log?.onPoolReady(encoder, upstream);
     attempt.filters?.decodeHeaders(this.requestHeaders!);
     if (this.requestHeaders!.isUnchecked && !this.#canSend(attempt)) return;
@@ -599,6 +600,15 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
     attempt.isInHandshake = this.#isWebSocket;
     if (!this.#isWebSocket) this.#sendBody(attempt);
     if (this.#isDownstreamBackedUp) attempt.readDisable(true);
+  }
+
+  #takeHostOf(hostname: string): void {
+    setHost(
+      this.requestHeaders!,
+      hostname,
+      this.route!.appendXForwardedHost,
+      !this.shared.config.routerConfig.suppressEnvoyHeaders,
+    );
   }
 
   /** Headers that a service told us to send, or that operators made of what the client escaped, may be none. */
@@ -680,7 +690,7 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
     const route = this.route!;
     const { status } = headers;
     const nowMs = turnMs();
-    info.upstream.firstRxByteMs = nowMs;
+    attempt.upstream!.firstRxByteMs = nowMs;
     info.details = 'via_upstream';
     if (attempt.isInHandshake && !this.#acceptsWebSocket(attempt, headers)) return;
     const retry = this.#retry;
@@ -726,6 +736,7 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
     this.#hasResponse = true;
     this.#resetOthers(attempt);
     if (latest !== undefined && latest !== attempt) latest.reset();
+    if (info.upstream !== attempt.upstream) this.#tellOf(attempt);
     this.#chargeCode(attempt.host, status, headers, endStream);
     if (this.#requestEndMs !== 0 && !shared.config.routerConfig.suppressEnvoyHeaders) {
       const ms = Math.floor(nowMs - this.#requestEndMs);
@@ -743,6 +754,15 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
       headers.set('x-envoy-attempt-count', String(info.attemptCount));
     if (endStream) this.#responseOver(attempt);
     stream.encodeHeaders(headers, endStream);
+  }
+
+  /** It is not the latest that answers. */
+  #tellOf(attempt: UpstreamRequest): void {
+    const { info } = this.stream;
+    const upstream = attempt.upstream!;
+    upstream.bytes = info.upstream.bytes;
+    info.upstream = upstream;
+    info.hostMetadata = attempt.host.metadata;
   }
 
   onData(attempt: UpstreamRequest, data: Buffer, endStream: boolean): void {
@@ -778,12 +798,13 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
     const wasLatest = this.#attempt === attempt;
     if (wasLatest) this.#attempt = undefined;
     else this.#forget(attempt);
+    const upstream = attempt.upstream!;
     if (!attempt.isPlaced) {
-      info.upstream.hostAddress = '';
-      info.upstream.hostname = '';
+      upstream.hostAddress = '';
+      upstream.hostname = '';
     }
-    if (attempt.encoder === undefined) info.upstream.poolReadyMs = turnMs();
-    if (details !== '') info.upstream.transportFailureReason = details;
+    if (attempt.encoder === undefined) upstream.poolReadyMs = turnMs();
+    if (details !== '') upstream.transportFailureReason = details;
     if (this.#hasResponse) {
       if (!wasLatest) return;
       if (this.#awaitsGrpcStatus) {
@@ -903,8 +924,7 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
     const cluster = this.cluster!;
     const { stream } = this;
     const nowMs = turnMs();
-    const { upstream } = stream.info;
-    upstream.lastRxByteMs = nowMs;
+    attempt.upstream!.lastRxByteMs = nowMs;
     // An answer before the end of the request has no time.
     if (this.#countsCodes && this.#requestEndMs !== 0) {
       const ms = nowMs - this.#requestEndMs;
@@ -1081,15 +1101,6 @@ const digits: readonly string[] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', 
 function keepLog(attempt: UpstreamRequest, logs: AttemptLog[]): void {
   if (attempt.log !== undefined) logs.push(attempt.log);
   attempt.log = undefined;
-}
-
-/** Nothing is known of the next attempt's. */
-function forgetConnection(upstream: RequestUpstreamInfo): void {
-  upstream.localAddress = '';
-  upstream.connectionId = 0;
-  upstream.protocol = '';
-  upstream.tls = undefined;
-  upstream.serverName = '';
 }
 
 function markOverloaded(headers: HeaderMap): void {

@@ -9,6 +9,7 @@ import type { UpstreamHost } from '../upstream/host.ts';
 import type { HttpPool, PoolClient, PooledConnection } from '../upstream/http-pool.ts';
 import type { AttemptFilters } from './attempt-filters.ts';
 import type { AttemptLog } from './attempt-log.ts';
+import type { RequestUpstreamInfo } from './request-info.ts';
 
 const Timer = { PerTry: 0, PerTryIdle: 1, MaxDuration: 2 } as const;
 
@@ -52,6 +53,8 @@ export class UpstreamRequest implements PoolClient, StreamDecoder, TimerOwner {
   /** A WebSocket upgrade that the upstream has not agreed to yet. */
   isInHandshake = false;
   connection: PooledConnection | undefined = undefined;
+  /** What the request's stream info says of it; undefined where there is none. */
+  upstream: RequestUpstreamInfo | undefined = undefined;
   /** Only where attempts are logged. */
   log: AttemptLog | undefined = undefined;
   /** Only where there are upstream filters. */

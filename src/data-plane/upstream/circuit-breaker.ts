@@ -63,7 +63,8 @@ export class CircuitBreaker {
   addRetries(by: number): void {
     const count = this.#usage.add(Resource.Retries, by);
     if (by > 0) this.#usage.add(Resource.AllRetries, by);
-    this.#stats.rqRetryOpen.value = count >= maxRetries(this.#limits.now, this.#usage) ? 1 : 0;
+    // Not of the budget, where there is one.
+    this.#stats.rqRetryOpen.value = count >= this.#limits.now.maxRetries ? 1 : 0;
   }
 
   addPools(by: number): void {

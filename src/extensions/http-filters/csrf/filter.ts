@@ -70,10 +70,11 @@ function isAllowed(source: string, target: string, additional: readonly StringMa
   return false;
 }
 
-/** Host and port of the origin, else of the referer, else nothing. */
+/** Host and port of the origin, which may be none, else of the referer, else nothing. */
 function sourceOrigin(headers: HeaderMap): string {
   const origin = headers.get('origin');
-  if (origin !== undefined && origin !== '' && origin !== 'null') return hostAndPort(origin);
+  if (origin === 'null') return '';
+  if (origin !== undefined && origin !== '') return hostAndPort(origin);
   const referer = headers.get('referer');
   return referer === undefined ? '' : hostAndPort(referer);
 }
@@ -83,10 +84,11 @@ function hostAndPort(url: string): string {
   const scheme = url.indexOf('://');
   if (scheme < 0) return url;
   const start = scheme + 3;
-  for (let i = start; i < url.length; i++) {
-    const c = url.charCodeAt(i);
+  let end = start;
+  for (; end < url.length; end++) {
+    const c = url.charCodeAt(end);
     // `/`, `?` or `#`
-    if (c === 0x2f || c === 0x3f || c === 0x23) return url.slice(start, i);
+    if (c === 0x2f || c === 0x3f || c === 0x23) break;
   }
-  return url.slice(start);
+  return end === start ? url : url.slice(start, end);
 }

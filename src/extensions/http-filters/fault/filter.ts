@@ -74,9 +74,7 @@ export class FaultFilter implements HttpFilter, TimerOwner {
 
     this.#stream = stream;
     this.#here = config;
-    if (!config.disableDownstreamClusterStats) {
-      this.#downstreamCluster = headers.get('x-envoy-downstream-service-cluster') ?? '';
-    }
+    this.#downstreamCluster = headers.get('x-envoy-downstream-service-cluster') ?? '';
     this.#startThrottle(stream, config, headers);
 
     const delayMs = this.#delayMs(stream, config, headers);
@@ -136,38 +134,47 @@ export class FaultFilter implements HttpFilter, TimerOwner {
       const asked = naturalNumber(headers.get('x-envoy-fault-delay-request'));
       if (asked < 0) return 0;
       const share = byHeaderShare(delay.fraction, headers.get('x-envoy-fault-delay-request-percentage'));
-      return this.#runtime.enabled(share, stream.random) ? asked : 0;
+      if (!this.#isEnabled(share, 'delay.fixed_delay_percent', stream)) return 0;
+      return this.#number(delay.durationRuntime, 'delay.fixed_duration_ms', asked);
     }
-    if (!this.#runtime.enabled(delay.fraction, stream.random)) return 0;
-    return this.#runtime.integer(delay.durationRuntime, delay.fixedMs!);
+    if (!this.#isEnabled(delay.fraction, 'delay.fixed_delay_percent', stream)) return 0;
+    return this.#number(delay.durationRuntime, 'delay.fixed_duration_ms', delay.fixedMs!);
+  }
+
+  /** The runtime may say something else for the cluster that the client names. */
+  #isEnabled(share: RuntimeFraction, what: string, stream: HttpStream): boolean {
+    const cluster = this.#downstreamCluster;
+    const own = cluster === '' ? share : { ...share, runtimeKey: `fault.http.${cluster}.${what}` };
+    return this.#runtime.enabled(own, stream.random);
+  }
+
+  #number(key: string, what: string, fallback: number): number {
+    const cluster = this.#downstreamCluster;
+    return this.#runtime.integer(cluster === '' ? key : `fault.http.${cluster}.${what}`, fallback);
   }
 
   /** True when the request was answered here. */
   #abort(stream: HttpStream, config: FaultConfig, headers: HeaderMap): boolean {
     const { abort } = config;
     if (abort === undefined) return false;
-    let status = 0;
-    let grpcStatus = -1;
+    let status = abort.httpStatus;
+    let grpcStatus = abort.grpcStatus;
     let share = abort.fraction;
     if (abort.byHeader) {
       const http = naturalNumber(headers.get('x-envoy-fault-abort-request'));
-      const grpc = naturalNumber(headers.get('x-envoy-fault-abort-grpc-request'));
-      if (http >= 200 && http < 600) status = http;
-      else if (grpc >= 0) grpcStatus = grpc;
-      else return false;
+      status = http >= 200 && http < 600 ? http : 0;
+      grpcStatus = naturalNumber(headers.get('x-envoy-fault-abort-grpc-request'));
+      if (status === 0 && grpcStatus < 0) return false;
       share = byHeaderShare(share, headers.get('x-envoy-fault-abort-request-percentage'));
-    } else {
-      const http = this.#runtime.integer(abort.httpStatusRuntime, abort.httpStatus);
-      const grpc = this.#runtime.integer(abort.grpcStatusRuntime, abort.grpcStatus);
-      if (http >= 200 && http < 600) status = http;
-      else if (grpc > 0) grpcStatus = grpc;
-      else return false;
     }
-    if (!this.#runtime.enabled(share, stream.random)) return false;
+    if (status !== 0) {
+      status = this.#number(abort.httpStatusRuntime, 'abort.http_status', status);
+      grpcStatus = -1;
+    } else grpcStatus = this.#number(abort.grpcStatusRuntime, 'abort.grpc_status', grpcStatus);
+    if (!this.#isEnabled(share, 'abort.abort_percent', stream)) return false;
     if (!this.#isActive && !this.#begin(config)) return false;
     this.#stats.abortsInjected.value++;
-    if (this.#downstreamCluster !== '')
-      this.#stats.ofCluster(this.#downstreamCluster, 'aborts_injected').value++;
+    this.#countForCluster('aborts_injected');
     stream.info.flags |= 1 << ResponseFlag.FaultInjected;
     this.#leaveMetadata(stream);
     stream.sendLocalReply(status === 0 ? 200 : status, abort.body, 'fault_filter_abort', grpcStatus);
@@ -190,10 +197,18 @@ export class FaultFilter implements HttpFilter, TimerOwner {
 
   #countDelay(stream: HttpStream): void {
     this.#stats.delaysInjected.value++;
-    if (this.#downstreamCluster !== '')
-      this.#stats.ofCluster(this.#downstreamCluster, 'delays_injected').value++;
+    this.#countForCluster('delays_injected');
     stream.info.flags |= 1 << ResponseFlag.DelayInjected;
     this.#leaveMetadata(stream);
+  }
+
+  #countForCluster(what: 'aborts_injected' | 'delays_injected'): void {
+    const cluster = this.#downstreamCluster;
+    // A route cannot switch them on again.
+    const isOff =
+      this.#here!.disableDownstreamClusterStats || this.#policy.config.disableDownstreamClusterStats;
+    if (cluster === '' || isOff) return;
+    this.#stats.ofCluster(cluster, what).value++;
   }
 
   #leaveMetadata(stream: HttpStream): void {

@@ -60,11 +60,13 @@ export class RbacFilter implements HttpFilter {
 
   decodeHeaders(stream: HttpStream, headers: HeaderMap): FilterStatus {
     const policy = (stream.routeConfig(this.#name) as RbacPolicy | undefined) ?? this.#policy;
+    // A route that has no prefix keeps that of the filter.
+    const rulesPrefix = policy.rulesPrefix || this.#policy.rulesPrefix;
     if (policy.shadowEngine !== undefined) this.#shadow(policy, policy.shadowEngine, stream, headers);
     const { engine } = policy;
     if (engine === undefined) return FilterStatus.Continue;
     const isAllowed = engine.decide(stream.info, headers);
-    noteVerdict(stream, `${policy.rulesPrefix}enforced`, engine.matchedPolicy, isAllowed);
+    noteVerdict(stream, `${rulesPrefix}enforced`, engine.matchedPolicy, isAllowed);
     if (engine.logHint !== undefined) note(stream, commonNamespace, 'access_log_hint', engine.logHint);
     if (policy.trackPerRuleStats)
       this.#stats.countPolicy(engine.matchedPolicy, isAllowed ? 'allowed' : 'denied');
@@ -88,7 +90,8 @@ export class RbacFilter implements HttpFilter {
     else this.#stats.shadowDenied.value++;
     if (policy.trackPerRuleStats)
       this.#stats.countPolicy(engine.matchedPolicy, isAllowed ? 'shadow_allowed' : 'shadow_denied');
-    noteVerdict(stream, `${policy.shadowPrefix}shadow`, engine.matchedPolicy, isAllowed);
+    const shadowPrefix = policy.shadowPrefix || this.#policy.shadowPrefix;
+    noteVerdict(stream, `${shadowPrefix}shadow`, engine.matchedPolicy, isAllowed);
   }
 }
 
