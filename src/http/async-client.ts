@@ -23,6 +23,8 @@ export interface AsyncOptions {
   readonly addsForwardedFor: boolean;
   /** x-envoy-expected-rq-timeout-ms. Without it: yes. */
   readonly addsExpectedTimeout?: boolean;
+  /** Its codes and times count for the cluster. Without it: yes. */
+  readonly countsCodes?: boolean;
 }
 
 export interface AsyncClient {

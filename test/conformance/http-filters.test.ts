@@ -350,3 +350,20 @@ test('rbac: a route without prefixes leaves its verdict under those of the filte
     stats: await side.stats('rbac'),
   }));
 });
+
+test('local_ratelimit: the status of gRPC follows that of HTTP', skip, async (t) => {
+  const share = { default_value: { numerator: 100 } };
+  const filter = typed('extensions.filters.http.local_ratelimit.v3.LocalRateLimit', {
+    stat_prefix: 'limit',
+    status: { code: 404 },
+    token_bucket: { max_tokens: 1, fill_interval: '600s' },
+    filter_enabled: share,
+    filter_enforced: share,
+  });
+  const host = { routes: [{ match: { prefix: '/' }, direct_response: { status: 200 } }] };
+  await expectSame(t, yamlWith([filter], host), async (side) => [
+    await ask(side, 'GET', '/', {}),
+    await ask(side, 'GET', '/', {}),
+    await ask(side, 'GET', '/', { 'content-type': 'application/grpc' }),
+  ]);
+});

@@ -40,6 +40,7 @@ export class AsyncRequest implements AsyncStream, AttemptOwner, PickContext, Tim
   readonly #addsInternal: boolean;
   readonly #addsForwardedFor: boolean;
   readonly #addsExpectedTimeout: boolean;
+  readonly #countsCodes: boolean;
   readonly #retryPolicy: RetryPolicy | null;
   readonly #filters: UpstreamFilterPlan | null;
   /** 0: none. */
@@ -86,6 +87,7 @@ export class AsyncRequest implements AsyncStream, AttemptOwner, PickContext, Tim
     this.#addsInternal = options.addsInternal;
     this.#addsForwardedFor = options.addsForwardedFor;
     this.#addsExpectedTimeout = options.addsExpectedTimeout ?? true;
+    this.#countsCodes = options.countsCodes ?? true;
     this.#retryPolicy = cluster.retryPolicy ?? retryPolicy;
     this.#filters = filters;
     // Those of the cluster's policy do not count.
@@ -396,7 +398,8 @@ export class AsyncRequest implements AsyncStream, AttemptOwner, PickContext, Tim
 
   #responseOver(attempt: UpstreamRequest): void {
     const ms = turnMs() - (this.#requestEndMs === 0 ? this.#startMs : this.#requestEndMs);
-    this.#cluster.codes.time(ms, this.#addsInternal, this.#isCanary, attempt.host.zone);
+    if (this.#countsCodes)
+      this.#cluster.codes.time(ms, this.#addsInternal, this.#isCanary, attempt.host.zone);
     this.#cluster.tracking?.onRequestOver(this.#requestEndMs, this.#timeoutMs);
     this.#end();
     // What is left of the request goes nowhere.
@@ -434,7 +437,7 @@ export class AsyncRequest implements AsyncStream, AttemptOwner, PickContext, Tim
   }
 
   #countCode(status: number, host?: UpstreamHost, isCanary = host?.isCanary ?? false): void {
-    this.#cluster.codes.count(status, this.#addsInternal, isCanary, host?.zone ?? '');
+    if (this.#countsCodes) this.#cluster.codes.count(status, this.#addsInternal, isCanary, host?.zone ?? '');
   }
 }
 

@@ -1,5 +1,4 @@
 // Answers the proxy makes itself, for a filter, the router or the connection manager.
-import { ResponseFlag } from '#extension/response-flag.ts';
 import { HeaderMap } from '#http/header-map.ts';
 import { isGrpcContentType } from './request-headers.ts';
 import { RouteActionKind } from './route-entry.ts';
@@ -55,13 +54,9 @@ export function localReply(
   }
   // A request that was refused before its headers were looked at may be gRPC as well.
   if (isGrpc(stream)) {
-    const limited = (stream.info.flags & (1 << ResponseFlag.RateLimited)) !== 0;
     headers.set('content-type', 'application/grpc');
     if (!headers.get('grpc-status'))
-      headers.set(
-        'grpc-status',
-        String(grpcStatus >= 0 ? grpcStatus : limited ? 14 : grpcStatusOf(headers.status)),
-      );
+      headers.set('grpc-status', String(grpcStatus >= 0 ? grpcStatus : grpcStatusOf(headers.status)));
     if (mapper?.contentType === 'application/json' && text.endsWith('\n')) text = text.slice(0, -1);
     if (text !== '' && !stream.isHead) headers.add('grpc-message', percentEncode(text));
     const code = headers.status;

@@ -31,6 +31,7 @@ export class Shadows implements AsyncCallbacks {
         addsInternal: true,
         addsForwardedFor: true,
         addsExpectedTimeout: !shared.config.routerConfig.suppressEnvoyHeaders,
+        countsCodes: shared.config.routerConfig.dynamicStats,
       };
       const filters = cluster.upstreamFilters ?? shared.upstreamFilters;
       const request = new AsyncRequest(shared.asyncClient, cluster, this, options, null, filters);

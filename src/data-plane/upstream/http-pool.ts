@@ -236,11 +236,12 @@ export class HttpPool {
       this.#connecting--;
       // A failed connection takes every waiting request with it, as Envoy does.
       const pending = this.#pending.splice(0);
+      this.cluster.stats.upstreamRqPendingFailureEject.value += pending.length;
+      // A request counts until it has heard of it: the budget of retries is a share of those.
       for (let i = 0; i < pending.length; i++) {
+        pending[i]!.onPoolFailure(reason, details, true);
         this.#countUnpending();
-        this.cluster.stats.upstreamRqPendingFailureEject.value++;
       }
-      for (let i = 0; i < pending.length; i++) pending[i]!.onPoolFailure(reason, details, true);
     }
     if (!this.#isDraining || this.#pending.length > 0) this.#connectIfNeeded();
     this.#checkEmpty();
