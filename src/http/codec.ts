@@ -62,6 +62,8 @@ export interface StreamDecoder {
   decodeTrailers(trailers: HeaderMap): void;
   /** The stream is gone. `details` is a response-code detail in Envoy's words (`http2.remote_reset`), or empty. */
   onReset(reason: ResetReason, details: string): void;
+  /** HTTP/2 servers: what waited behind the end is out, or was given up. */
+  onFlushed?(isComplete: boolean): void;
   /** What was sent on this stream waits (full flow-control window or socket): stop producing. Calls nest: each high is followed by one low. */
   onAboveWriteBufferHighWatermark(): void;
   onBelowWriteBufferLowWatermark(): void;
@@ -69,6 +71,8 @@ export interface StreamDecoder {
 
 /** The other direction of the same stream. Implemented by a codec, called by the proxy. */
 export interface StreamEncoder extends ByteCounts {
+  /** HTTP/2: something of it waits for the peer's window. */
+  readonly isFlushing: boolean;
   encode1xx(headers: HeaderMap): void;
   /** The codec reads `headers` before it returns and keeps nothing of it. */
   encodeHeaders(headers: HeaderMap, endStream: boolean): void;

@@ -64,6 +64,7 @@ export class H1ClientCodec implements ClientCodec, H1Receiver {
     const taken = parser.execute(bytes, 0);
     if (this.#stream !== stream) return;
     if (parser.hasFailed) {
+      if (parser.error === errors.tooManyHeaders) stream.headerBytesReceived += parser.headerBytes;
       this.#fail(parser.error);
     } else if (parser.isComplete) {
       const hasMore = taken < bytes.length;
@@ -229,6 +230,7 @@ export class H1ClientCodec implements ClientCodec, H1Receiver {
 
 /** The request of one stream. An object of its own, so that who keeps it too long cannot write into the next request. */
 class H1ClientStream implements StreamEncoder {
+  readonly isFlushing = false;
   wireBytesSent = 0;
   wireBytesReceived = 0;
   headerBytesSent = 0;

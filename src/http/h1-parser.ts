@@ -52,8 +52,6 @@ export class H1Parser {
   headers: HeaderMap = noHeaders;
   target = '';
   isHttp11 = true;
-  /** Length of the head on the wire. */
-  headBytes = 0;
   /** What the log operators count of the head or the trailers: name, value, colon and line end of each line. */
   headerBytes = 0;
   /** 0 when there is none. It may be broken in a chunked message. */
@@ -282,7 +280,6 @@ export class H1Parser {
     const text = bytes.toString('latin1', start, bodyStart);
     const headers = new HeaderMap();
     this.headers = headers;
-    this.headBytes = bodyStart - start;
     this.headerBytes = isLineOnly ? 3 : lineBytes();
     this.isHttp11 = isHttp11;
     headers.status = status;
@@ -332,7 +329,11 @@ export class H1Parser {
         id === HeaderId.Host && isLastHost(bytes, valueStart, valueEnd)
           ? lastHost
           : text.substring(valueStart - start, valueEnd - start);
-      if (isFolded[line] === 1) value = unfold(value);
+      if (isFolded[line] === 1) {
+        this.headerBytes -= value.length;
+        value = unfold(value);
+        this.headerBytes += value.length;
+      }
       if (options.underscores !== UnderscoreAction.Allow && name.includes('_')) {
         if (options.underscores === UnderscoreAction.DropHeader) {
           options.counts.droppedHeadersWithUnderscores.value++;
@@ -351,7 +352,10 @@ export class H1Parser {
           continue;
         }
         seen[id] = stamp;
-        if (++count > options.maxHeadersCount) firstError ??= errors.tooManyHeaders;
+        if (++count > options.maxHeadersCount) {
+          if (firstError === undefined) this.headerBytes = lineBytesUntil(line);
+          firstError ??= errors.tooManyHeaders;
+        }
         if (id === HeaderId.Host) {
           headers.authority = lastHost = value;
           headers.isAuthorityEmpty = value === '';
@@ -364,7 +368,10 @@ export class H1Parser {
         } else if (id === HeaderId.TransferEncoding) this.transferEncoding = value;
         else if (id === HeaderId.Connection) this.connection = value;
         else if (id === HeaderId.Upgrade) this.upgrade = value;
-      } else if (++count > options.maxHeadersCount) firstError ??= errors.tooManyHeaders;
+      } else if (++count > options.maxHeadersCount) {
+        if (firstError === undefined) this.headerBytes = lineBytesUntil(line);
+        firstError ??= errors.tooManyHeaders;
+      }
       list.push(name, value);
     }
     // Without a body, or with chunks, a broken length misleads nobody; whether it may be there is for the codec to judge.
@@ -657,6 +664,14 @@ const isFolded = new Uint8Array(MAX_LINES);
 let lineCount = 0;
 
 /** Envoy counts a line even where there is none. */
+/** What was counted when the header in `line` was found to be one too many: as in Envoy, with the next name. */
+function lineBytesUntil(line: number): number {
+  let bytes = 0;
+  for (let i = 0; i <= line; i++)
+    bytes += 3 + nameEnds[i]! - nameStarts[i]! + valueEnds[i]! - valueStarts[i]!;
+  return line + 1 < lineCount ? bytes + nameEnds[line + 1]! - nameStarts[line + 1]! : bytes;
+}
+
 function lineBytes(): number {
   let bytes = Math.max(lineCount, 1) * 3;
   for (let i = 0; i < lineCount; i++)

@@ -34,7 +34,7 @@ export class H1ServerCodec implements ServerCodec, H1Receiver {
   #stream: H1ServerStream | undefined = undefined;
   #isHttp10 = false;
   #received = 0;
-  /** What will have been received of the request when the bytes at hand are parsed. */
+  /** With all of the bytes at hand, as Envoy counts: what comes together with a request counts for it. */
   #receivedThen = 0;
   /** Bytes behind the current request. Reading goes on for a while, as the client's end shows behind them only. */
   #waiting: Buffer = nothing;
@@ -97,6 +97,10 @@ export class H1ServerCodec implements ServerCodec, H1Receiver {
 
   #parse(bytes: Buffer): void {
     const parser = this.#parser;
+    if (parser.isComplete && this.#stream !== undefined) {
+      this.#keep(bytes);
+      return;
+    }
     for (let offset = 0; offset < bytes.length; ) {
       this.isParsing = true;
       this.#receivedThen = this.#received + bytes.length - offset;
@@ -104,12 +108,14 @@ export class H1ServerCodec implements ServerCodec, H1Receiver {
       this.isParsing = false;
       this.#received += taken - offset;
       offset = taken;
-      if (this.#stream !== undefined) this.#stream.wireBytesReceived = this.#received;
+      if (this.#stream !== undefined) this.#stream.wireBytesReceived = this.#receivedThen;
       if (this.isClosing) return;
       if (parser.hasFailed) {
         // The answer needs a stream, even when there was no request line to begin one.
         if (this.#stream === undefined) this.onMessageBegin();
         this.isClosing = true;
+        if (parser.error === errors.tooManyHeaders && this.#stream!.headerBytesReceived === 0)
+          this.#stream!.headerBytesReceived = parser.headerBytes;
         this.#owner.onCodecError(parser.error);
         return;
       }
@@ -203,7 +209,7 @@ export class H1ServerCodec implements ServerCodec, H1Receiver {
     else if (parser.contentLength > 0) body = Body.Length;
     stream.isRequestComplete = body === Body.None;
     stream.isRaw = isRaw;
-    stream.wireBytesReceived = this.#received + parser.headBytes;
+    stream.wireBytesReceived = this.#receivedThen;
     stream.decoder.decodeHeaders(headers, stream.isRequestComplete);
     return this.isClosing ? Body.Failed : body;
   }
@@ -297,6 +303,7 @@ export class H1ServerCodec implements ServerCodec, H1Receiver {
 
 /** The response of one request. An object of its own, so that who keeps it too long cannot write into the next response. */
 class H1ServerStream implements StreamEncoder {
+  readonly isFlushing = false;
   wireBytesSent = 0;
   wireBytesReceived = 0;
   headerBytesSent = 0;

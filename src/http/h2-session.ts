@@ -397,7 +397,8 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
     const timer = new WheelTimer({
       onTimeout: () => {
         this.#stats.tx_flush_timeout.value++;
-        this.resetStream(stream, ResetReason.LocalReset);
+        stream.decoder.onFlushed?.(false);
+        if (!stream.gone) this.resetStream(stream, ResetReason.LocalReset);
       },
     });
     stream.flushTimer = timer;
@@ -1299,6 +1300,7 @@ export class H2Session implements ServerCodec, ClientCodec, FlushSource, Keepali
         stream.aboveHigh = false;
         if (stream.trailers !== undefined) this.#writeHeaders(stream, stream.trailers, true);
         this.#localEndSent(stream);
+        stream.decoder.onFlushed?.(true);
         return;
       }
     } else if (stream.sendWindow > 0) this.#waitForWindow(stream);

@@ -73,6 +73,10 @@ export class H2Stream implements StreamEncoder {
     this.receiveWindow = receiveWindow;
   }
 
+  get isFlushing(): boolean {
+    return this.queue !== undefined;
+  }
+
   encode1xx(headers: HeaderMap): void {
     if (!this.gone) this.session.sendHeaders(this, headers, false);
   }
