@@ -48,17 +48,22 @@ const request = (method: string, ...more: string[]) => [
 const get = 'GET / HTTP/1.1\r\nhost: a\r\n\r\n';
 const post = 'POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 6\r\n\r\nabc';
 const tunnel = 'CONNECT b:80 HTTP/1.1\r\nhost: b:80\r\n\r\n';
-const ok = 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok';
+/** Compressed it must have the same length, always. */
+const date = 'date: Thu, 01 Jan 1970 00:00:00 GMT';
+const ok = `HTTP/1.1 200 OK\r\n${date}\r\ncontent-length: 2\r\n\r\nok`;
 const status = (code: number) => [`:status: ${code}`];
 const grpc = ['content-type: application/grpc', 'te: trailers'];
+
+const smallWindow = settings([4, 50]);
+const long = `HTTP/1.1 200 OK\r\n${date}\r\ncontent-length: 200\r\n\r\n${'x'.repeat(200)}`;
 
 type Bytes = string | Buffer;
 
 interface Case {
   /** What the host answers to the first request, piece by piece; over HTTP/2 when these are frames. */
   readonly host: readonly Bytes[];
-  /** `end` and `reset` are of the connection. */
-  readonly client: readonly (Bytes | 'end' | 'reset')[];
+  /** `end` and `reset` are of the connection, a number waits so many ms. */
+  readonly client: readonly (Bytes | 'end' | 'reset' | number)[];
   readonly http2?: boolean;
   readonly manager?: object;
   readonly common?: object;
@@ -99,6 +104,42 @@ const cases: Readonly<Record<string, Case>> = {
     host: [ok],
     client: [head(1, request('GET', 'host: b', 'cookie: a', 'cookie: b'), true)],
   },
+  'no window, then a reset': {
+    host: [long],
+    client: [Buffer.concat([smallWindow, head(1, request('GET'), true)]), reset(1, 8)],
+  },
+  'no window, then the end': {
+    host: [long],
+    client: [Buffer.concat([smallWindow, head(1, request('GET'), true)]), 'end'],
+  },
+  'no window, then enough': {
+    host: [long],
+    client: [
+      Buffer.concat([smallWindow, head(1, request('GET'), true)]),
+      frame(FrameType.WindowUpdate, 0, 1, uint32(500)),
+    ],
+  },
+  'no window for too long': {
+    manager: { stream_idle_timeout: '0.1s' },
+    host: [long],
+    client: [Buffer.concat([smallWindow, head(1, request('GET'), true)]), 500],
+  },
+  'no PING comes back': {
+    manager: {
+      http2_protocol_options: {
+        connection_keepalive: { interval: '0.1s', timeout: '0.1s', interval_jitter: { value: 0 } },
+      },
+    },
+    host: [],
+    client: [head(1, request('GET'), true), 500],
+  },
+  'idle for too long': {
+    http2: true,
+    manager: { stream_idle_timeout: '0.1s' },
+    host: [],
+    client: [get, 500],
+  },
+  'too many headers': { host: [], client: [get.replace('host', `${'x: y\r\n'.repeat(120)}host`)] },
   'informational only': { host: ['HTTP/1.1 103 E\r\n\r\n', 'end'], client: [get] },
   'reset in the middle': {
     http2: true,
@@ -107,12 +148,12 @@ const cases: Readonly<Record<string, Case>> = {
   },
   'gRPC without trailers': {
     http2: true,
-    host: [head(1, [...status(200), ...grpc]), reset(1, 2)],
+    host: [head(1, [...status(200), date, ...grpc]), reset(1, 2)],
     client: [head(1, request('POST', ...grpc), true)],
   },
   'gRPC status that is none': {
     http2: true,
-    host: [head(1, [...status(200), ...grpc]), head(1, ['grpc-status: x'], true)],
+    host: [head(1, [...status(200), date, ...grpc]), head(1, ['grpc-status: x'], true)],
     client: [head(1, request('POST', ...grpc), true)],
   },
   'no status': { http2: true, host: [head(1, ['x: y'], true)], client: [get] },
@@ -141,7 +182,7 @@ const cases: Readonly<Record<string, Case>> = {
   },
   'end of a CONNECT': {
     path: 'connect',
-    host: ['HTTP/1.1 200 OK\r\n\r\nhi'],
+    host: [`HTTP/1.1 200 OK\r\n${date}\r\n\r\nhi`],
     client: [head(1, [':method: CONNECT', ':authority: b:80']), data(1, 'ping', true)],
   },
   'port of a CONNECT': {
@@ -152,7 +193,7 @@ const cases: Readonly<Record<string, Case>> = {
   },
 };
 
-const named = (name: string) => name.replaceAll(' ', '-');
+const named = (name: string) => name.replaceAll(/[ ,]+/g, '-');
 
 test('streams that end early', { skip: missing('envoy'), timeout: 60_000 }, async (t) => {
   const names = Object.keys(cases);
@@ -265,7 +306,8 @@ async function play(t: TestContext, side: Side, it: Case, i: number): Promise<Pl
   const client = new Peer(socket, isHttp2);
   if (isHttp2) client.send(Buffer.concat([preface, settings(), frame(FrameType.Settings, Flag.Ack, 0)]));
   for (const piece of it.client) {
-    if (piece === 'end') socket.end();
+    if (typeof piece === 'number') await sleep(piece);
+    else if (piece === 'end') socket.end();
     else if (piece === 'reset') socket.resetAndDestroy();
     else client.send(piece);
     for (let k = 0; k < 500 && answered === undefined && !client.hasAnswer; k++) await sleep(10);

@@ -45,14 +45,11 @@ export function parseHttp1Options(
         at.field(name).warn('has no effect, in Envoy neither');
   }
   const format = message?.header_key_format;
-  if (format?.stateful_formatter !== undefined) {
-    const formatter = format.stateful_formatter;
-    if (formatter.name !== 'preserve_case')
-      at.field('header_key_format').field('stateful_formatter').unsupported();
-  }
   const preserve = format?.stateful_formatter?.typed_config as
-    | { forward_reason_phrase?: boolean; formatter_type_on_envoy_headers?: string }
+    | { '@type'?: string; forward_reason_phrase?: boolean; formatter_type_on_envoy_headers?: string }
     | undefined;
+  if (format?.stateful_formatter !== undefined && preserve?.['@type']?.endsWith(preserveCase) !== true)
+    at.field('header_key_format').field('stateful_formatter').unsupported();
   return {
     ...defaults,
     maxHeadersBytes,
@@ -76,6 +73,9 @@ export function parseHttp1Options(
     sendFullyQualifiedUrl: message?.send_fully_qualified_url ?? false,
   };
 }
+
+/** The only formatter that there is, whatever its name. */
+const preserveCase = '/envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig';
 
 /** `streamError`: the connection manager's `stream_error_on_invalid_http_message`, for when the codec's own is not set. */
 export function parseHttp2Options(

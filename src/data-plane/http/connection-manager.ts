@@ -149,10 +149,9 @@ export class ConnectionManager implements NetworkFilter, ServerCodecOwner, Timer
     const { shared } = this;
     const { stats } = shared;
     shared.connections.delete(this);
-    shared.timers.cancel(this.#idleTimer);
-    const timers = this.#otherTimers;
-    if (timers !== undefined) for (let i = 0; i < timers.length; i++) shared.timers.cancel(timers[i]!);
+    this.#cancelTimers();
     const active = this.streams.length;
+    let details = '';
     stats.downstreamCxActive.value--;
     stats.downstreamCxDestroy.value++;
     if (event === CloseEvent.Remote) {
@@ -160,7 +159,9 @@ export class ConnectionManager implements NetworkFilter, ServerCodecOwner, Timer
       if (active > 0) stats.downstreamCxDestroyRemoteActiveRq.value++;
     } else {
       stats.downstreamCxDestroyLocal.value++;
-      if (active > 0) stats.downstreamCxDestroyLocalActiveRq.value++;
+      // Who closes on purpose has ended the streams before.
+      if (active > 0) stats.downstreamCxDestroyRemoteActiveRq.value++;
+      details = `downstream_local_disconnect(${this.connectionInfo.localCloseReason.replaceAll(/\s/g, '_')})`;
     }
     if (active > 0) stats.downstreamCxDestroyActiveRq.value++;
     if (this.isTls) stats.downstreamCxSslActive.value--;
@@ -169,10 +170,10 @@ export class ConnectionManager implements NetworkFilter, ServerCodecOwner, Timer
       if (codec.protocol === 'HTTP/2') stats.downstreamCxHttp2Active.value--;
       else stats.downstreamCxHttp1Active.value--;
       if (this.#endsWithNextRequest) stats.downstreamCxHttp1SoftDrain.value--;
-      codec.onConnectionClose(ResetReason.ConnectionTermination, '');
+      codec.onConnectionClose(ResetReason.ConnectionTermination, details);
     }
     for (let i = this.streams.length - 1; i >= 0; i--)
-      this.streams[i]!.onReset(ResetReason.ConnectionTermination, '');
+      this.streams[i]!.onReset(ResetReason.ConnectionTermination, details);
     stats.downstreamCxLengthMs.record(turnMs() - this.#startMs);
   }
 
@@ -262,6 +263,11 @@ export class ConnectionManager implements NetworkFilter, ServerCodecOwner, Timer
 
   onCodecError(error: CodecError): void {
     const { stats } = this.shared;
+    this.#cancelTimers();
+    if (error.isSilence === true) {
+      this.downstream.close(CloseType.NoFlush, error.details);
+      return;
+    }
     if (error.flood !== true) stats.downstreamCxProtocolError.value++;
     this.downstream.streamInfo.flags |= 1 << ResponseFlag.DownstreamProtocolError;
     if (!this.#isProtocolKnown) {
@@ -423,7 +429,15 @@ export class ConnectionManager implements NetworkFilter, ServerCodecOwner, Timer
     else this.#close();
   }
 
+  #cancelTimers(): void {
+    const { timers } = this.shared;
+    timers.cancel(this.#idleTimer);
+    const others = this.#otherTimers;
+    if (others !== undefined) for (let i = 0; i < others.length; i++) timers.cancel(others[i]!);
+  }
+
   #close(): void {
+    this.#cancelTimers();
     this.#closeWhenOut = false;
     this.downstream.close(this.#closeType, 'deferred_close_on_drained_connection');
   }

@@ -90,6 +90,7 @@ export function mutateRequestHeaders(stream: Stream, headers: HeaderMap): boolea
   const isUpgrade = stream.upgrade !== '';
   const isHttp1 = manager.protocol !== 'HTTP/2';
   let keepsAlive = false;
+  const isHttp10 = stream.info.protocol === 'HTTP/1.0';
   let closes = false;
   let kept = 0;
   for (let i = 0; i < list.length; i += 2) {
@@ -105,8 +106,9 @@ export function mutateRequestHeaders(stream: Stream, headers: HeaderMap): boolea
           continue;
         case Action.Connection:
           if (isHttp1) {
-            if (hasToken(value, 'close')) closes = true;
-            else if (hasToken(value, 'keep-alive')) keepsAlive = true;
+            if (hasToken(value, 'keep-alive')) keepsAlive = true;
+            // HTTP/1.0 asks to be kept alive or is not.
+            if (!isHttp10 && hasToken(value, 'close')) closes = true;
           }
           if (!isUpgrade) continue;
           break;
@@ -152,7 +154,7 @@ export function mutateRequestHeaders(stream: Stream, headers: HeaderMap): boolea
   // As it came decides how it is answered.
   if (wasGrpc !== undefined) stream.isGrpc = wasGrpc;
   if (te && !isUpgrade) sanitizeTe(headers);
-  if (closes || (!keepsAlive && stream.info.protocol === 'HTTP/1.0')) {
+  if (closes || (!keepsAlive && isHttp10)) {
     manager.isClosing = true;
     manager.sawConnectionClose = true;
   }

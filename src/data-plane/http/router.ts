@@ -283,8 +283,8 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
     this.#onRequestComplete();
   }
 
-  /** The stream is over, or answered by the proxy. */
-  abandon(isLocalReply: boolean): void {
+  /** The stream is over, or answered by the proxy. `isLogged`: as far as anybody can see the request is logged before. */
+  abandon(isLocalReply: boolean, isLogged = false): void {
     if (this.isDone) return;
     this.isDone = true;
     this.#stopAwaiting?.();
@@ -296,9 +296,8 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
     this.#retry?.release();
     const attempt = this.#attempt;
     this.#attempt = undefined;
-    // The request is logged before its attempts are reset, as far as anybody can see.
     const { upstream } = this.stream.info;
-    if (attempt !== undefined && upstream.bytes !== noByteCounts) {
+    if (isLogged && attempt !== undefined && upstream.bytes !== noByteCounts) {
       const bytes = new ByteMeter();
       addBytes(bytes, upstream.bytes);
       upstream.bytes = bytes;
@@ -807,10 +806,7 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
     if (details !== '') upstream.transportFailureReason = details;
     if (this.#hasResponse) {
       if (!wasLatest) return;
-      if (this.#awaitsGrpcStatus) {
-        attempt.host.rqError.value++;
-        shared.routerStats.rqResetAfterDownstreamResponseStarted.value++;
-      }
+      this.#chargeAbort(attempt.host, 0);
       info.flags |= 1 << flagOf(reason);
       stream.resetStream(
         `upstream_reset_after_response_started{${resetTexts[reason]!.replaceAll(' ', '_')}${details === '' ? '' : `|${details}`}}`,
@@ -1087,7 +1083,12 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
 
   #chargeAbort(host: UpstreamHost | undefined, status: number): void {
     // A 1xx counts as the beginning of a response.
-    if (this.#hasResponse || this.#has1xx) return;
+    if (this.#hasResponse || this.#has1xx) {
+      if (!this.#awaitsGrpcStatus) return;
+      if (host !== undefined) host.rqError.value++;
+      this.shared.routerStats.rqResetAfterDownstreamResponseStarted.value++;
+      return;
+    }
     if (!this.#countsCodes) return;
     if (host !== undefined) host.rqError.value++;
     this.#countCode(host, status, host !== undefined && host.isCanary);

@@ -77,6 +77,8 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
   /** The watermark of this stream's downstream side: the router stops the upstream while it is positive. */
   downstreamBackUps = 0;
   closesConnection = false;
+  /** All is said, but not out yet: the stream lives on until then. */
+  #isFlushing = false;
   /** Answered before it was looked at: the rest of it may still be on its way. */
   isRefused = false;
   /** Response flags that are raised when all is over. */
@@ -221,7 +223,7 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
     if (this.#successor !== undefined) this.#successor.onReset(reason, details);
     if (this.isDestroyed) return;
     const { manager } = this;
-    if (!this.responseEnded || !this.requestEnded) {
+    if (!this.responseEnded || !this.requestEnded || this.#isFlushing) {
       manager.shared.stats.downstreamRqRxReset.value++;
       // A client that resets with NO_ERROR leaves neither flag nor details.
       if (reason !== ResetReason.RemoteResetNoError) this.#noteReset(reason, details);
@@ -711,7 +713,7 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
     if (this.isDestroyed) return;
     this.responseEnded = true;
     if (this.manager.protocol === 'HTTP/2') this.encoder.limitFlush(this.#flushMs());
-    this.info.lastDownstreamTxMs = turnMs();
+    if (!this.encoder.isFlushing) this.info.lastDownstreamTxMs = turnMs();
     const { plan } = this;
     if ((plan.hasAny & Has.EncodeComplete) !== 0) {
       for (let i = this.#filters.length - 1; i >= 0; i--) {
@@ -723,11 +725,23 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
       this.manager.shared.stats.downstreamRqRxReset.value++;
       // It is logged before it is out.
       if (this.manager.isInCodec && this.manager.protocol === 'HTTP/2') this.info.forgetSent();
-      this.router.abandon(false);
+      this.router.abandon(false, true);
       this.#destroy();
       this.encoder.reset(ResetReason.LocalReset);
       return;
     }
+    if (!this.encoder.isFlushing) this.#destroy();
+    else {
+      this.#isFlushing = true;
+      this.manager.shared.timers.cancel(this.#idleTimer);
+      this.#cancelTimers(-1);
+    }
+  }
+
+  onFlushed(isComplete: boolean): void {
+    if (this.#successor !== undefined) this.#successor.onFlushed(isComplete);
+    if (this.isDestroyed) return;
+    if (isComplete) this.info.lastDownstreamTxMs = turnMs();
     this.#destroy();
   }
 
@@ -1036,7 +1050,7 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
     const timers = this.#otherTimers;
     if (timers === undefined) return;
     for (let i = 0; i < timers.length; i++)
-      if (timers[i]!.id === id) this.manager.shared.timers.cancel(timers[i]!);
+      if (id < 0 || timers[i]!.id === id) this.manager.shared.timers.cancel(timers[i]!);
   }
 
   #findDisabled(): void {
@@ -1055,7 +1069,7 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
     timers.cancel(this.#idleTimer);
     const others = this.#otherTimers;
     if (others !== undefined) for (let i = 0; i < others.length; i++) timers.cancel(others[i]!);
-    this.router.abandon(false);
+    this.router.abandon(false, true);
     info.endMs = turnMs();
     info.flags |= this.flagsAtEnd;
     if (this.isUpgrade) manager.shared.stats.downstreamCxUpgradesActive.value--;

@@ -13,6 +13,7 @@ import type { Connection } from '#net/connection.ts';
 
 export class TcpCodec implements ClientCodec, StreamEncoder, FlushSource {
   readonly protocol = 'HTTP/1.1';
+  readonly isFlushing = false;
   wireBytesSent = 0;
   wireBytesReceived = 0;
   headerBytesSent = 0;

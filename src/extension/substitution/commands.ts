@@ -230,11 +230,13 @@ const plainCommands: Readonly<Record<string, Operator>> = {
   DOWNSTREAM_LOCAL_ADDRESS_ENDPOINT_ID: text(() => undefined),
   DOWNSTREAM_DIRECT_LOCAL_ADDRESS_ENDPOINT_ID: text(() => undefined),
   DOWNSTREAM_TRANSPORT_FAILURE_REASON: info((it) => it.connection.transportFailureReason),
-  // A stream has ended before it is known how its connection did.
-  DOWNSTREAM_DETECTED_CLOSE_TYPE: info((it) =>
-    it.protocol === '' ? it.connection.detectedCloseType : 'Normal',
+  // A stream is logged before it is known how its connection ended.
+  DOWNSTREAM_DETECTED_CLOSE_TYPE: text(({ info, logType }) =>
+    logType === AccessLogType.DownstreamEnd ? 'Normal' : info.connection.detectedCloseType,
   ),
-  DOWNSTREAM_LOCAL_CLOSE_REASON: info((it) => it.connection.localCloseReason),
+  DOWNSTREAM_LOCAL_CLOSE_REASON: text(({ info, logType }) =>
+    logType === AccessLogType.DownstreamEnd ? '' : info.connection.localCloseReason,
+  ),
   TLS_JA3_FINGERPRINT: info((it) => it.connection.ja3),
   TLS_JA4_FINGERPRINT: info((it) => it.connection.ja4),
 
