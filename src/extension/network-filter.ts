@@ -38,6 +38,8 @@ export interface DownstreamConnection {
   end(): void;
   /** `reason`: `%DOWNSTREAM_LOCAL_CLOSE_REASON%`; empty to leave it. */
   close(type: CloseType, reason: string): void;
+  /** What `close` was told; logs that filters write when the connection closes do not see it, those that come later do. */
+  readonly closeReason: string;
   /** Resumes after StopIteration of `filter`. */
   continueReading(filter: NetworkFilter): void;
   /** Also while the handshake lasts, when `info.tls` is not known yet. */

@@ -83,6 +83,7 @@ export class AcceptedConnection implements DownstreamConnection, ConnectionOwner
   filters: readonly NetworkFilter[] = [];
   isTls = false;
   transport: DownstreamTransport | undefined = undefined;
+  closeReason = '';
   #handshakeTimer: WheelTimer | undefined = undefined;
   /** The filter that stopped reading, and what it has kept; -1 when none. */
   #stoppedAt = -1;
@@ -172,7 +173,7 @@ export class AcceptedConnection implements DownstreamConnection, ConnectionOwner
   }
 
   close(type: CloseType, reason: string): void {
-    if (reason !== '' && this.info.localCloseReason === '') this.info.localCloseReason = reason;
+    if (this.closeReason === '') this.closeReason = reason;
     if (type === CloseType.Abort) this.info.detectedCloseType = 'LocalReset';
     this.connection.close(type);
   }
@@ -243,11 +244,12 @@ export class AcceptedConnection implements DownstreamConnection, ConnectionOwner
     this.#cancelHandshakeTimer();
     const isUnfinished = this.isTls && this.info.handshakeEndMs === 0;
     if (isUnfinished) this.info.tls ??= this.transport?.tlsInfo(this.connection.socket);
-    if (this.connection.hasCloseTimedOut) this.info.localCloseReason = 'triggered_delayed_close_timeout';
+    if (this.connection.hasCloseTimedOut) this.closeReason = 'triggered_delayed_close_timeout';
     if (event === CloseEvent.Remote && this.connection.failureCode === 'ECONNRESET' && !isUnfinished)
       this.info.detectedCloseType = 'RemoteReset';
     if (this.isTls) this.listener.explainEnd(this, isUnfinished);
     for (let i = 0; i < this.filters.length; i++) this.filters[i]!.onClose?.(event);
+    this.info.localCloseReason = this.closeReason;
     this.listener.onConnectionClosed(this);
   }
 

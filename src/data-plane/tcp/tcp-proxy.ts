@@ -155,9 +155,11 @@ export class TcpSession implements NetworkFilter, UpstreamOwner, TimerOwner, For
 
   onClose(event: CloseEvent): void {
     const upstream = this.#upstream;
+    const { closeReason } = this.#downstream;
+    this.info.connection.localCloseReason = closeReason;
     // The upstream goes for the same reason.
     if (event === CloseEvent.Local && upstream?.isConnected === true)
-      this.info.upstream.localCloseReason = this.info.connection.localCloseReason;
+      this.info.upstream.localCloseReason = closeReason;
     if (this.#isOver) return;
     this.#isOver = true;
     if (upstream !== undefined && !upstream.isGone && !upstream.isFlushing)
