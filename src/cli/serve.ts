@@ -69,14 +69,21 @@ export async function serve(
   }
   main.info('starting main dispatch loop');
   setTimeout(tidy, 500).unref();
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-    process.once(signal, () => {
-      main.warn(`caught ENVOY_${signal}`);
+  // The names are Envoy's.
+  for (const [signal, name] of [
+    ['SIGTERM', 'ENVOY_SIGTERM'],
+    ['SIGINT', 'SIGINT'],
+  ] as const) {
+    process.on(signal, () => {
+      main.warn(`caught ${name}`);
       shutDown();
     });
   }
   const { operator } = server;
   process.on('SIGUSR1', () => operator.reopenLogs());
+  process.on('SIGHUP', () =>
+    main.warn('caught and eating SIGHUP. See documentation for how to hot restart.'),
+  );
   return undefined;
 }
 
