@@ -161,10 +161,9 @@ export class ConnectionManager implements NetworkFilter, ServerCodecOwner, Timer
       stats.downstreamCxDestroyLocal.value++;
       // Who closes on purpose has ended the streams before.
       if (active > 0) stats.downstreamCxDestroyRemoteActiveRq.value++;
-      details = `downstream_local_disconnect(${this.connectionInfo.localCloseReason.replaceAll(/\s/g, '_')})`;
+      details = `downstream_local_disconnect(${this.downstream.closeReason.replaceAll(/\s/g, '_')})`;
     }
     if (active > 0) stats.downstreamCxDestroyActiveRq.value++;
-    const details = event === CloseEvent.Remote ? '' : localDisconnect(this.downstream.closeReason);
     if (this.isTls) stats.downstreamCxSslActive.value--;
     const codec = this.#codec;
     if (codec !== undefined) {
@@ -486,11 +485,4 @@ function withJitter(delayMs: number, percent: number): number {
 function ipOf(address: string): string {
   const end = address.lastIndexOf(':');
   return address[0] === '[' ? address.slice(1, end - 1) : address.slice(0, end);
-}
-
-/** What responses are told of when we have closed the connection. */
-function localDisconnect(reason: string): string {
-  return reason === ''
-    ? 'downstream_local_disconnect'
-    : `downstream_local_disconnect(${reason.replaceAll(' ', '_')})`;
 }

@@ -234,9 +234,7 @@ const plainCommands: Readonly<Record<string, Operator>> = {
   DOWNSTREAM_DETECTED_CLOSE_TYPE: text(({ info, logType }) =>
     logType === AccessLogType.DownstreamEnd ? 'Normal' : info.connection.detectedCloseType,
   ),
-  DOWNSTREAM_LOCAL_CLOSE_REASON: text(({ info, logType }) =>
-    logType === AccessLogType.DownstreamEnd ? '' : info.connection.localCloseReason,
-  ),
+  DOWNSTREAM_LOCAL_CLOSE_REASON: info((it) => it.connection.localCloseReason),
   TLS_JA3_FINGERPRINT: info((it) => it.connection.ja3),
   TLS_JA4_FINGERPRINT: info((it) => it.connection.ja4),
 
