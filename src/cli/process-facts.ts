@@ -1,5 +1,7 @@
 // What the admin interface shows of the command line.
 import { defaultLogFormat, fineGrainLogFormat } from '#base/log-format.ts';
+import type { ConfigError } from '#config/config-error.ts';
+import { deprecatedUses } from '#config/deprecated-uses.ts';
 import type { ProcessFacts } from '#data-plane/operator.ts';
 import { create } from '#schema/create.ts';
 import type { EnvoyOptions } from './envoy-flags.ts';
@@ -8,8 +10,12 @@ import { workerCount } from './worker-threads.ts';
 
 const modes = { serve: 'Serve', validate: 'Validate', init_only: 'InitOnly' } as const;
 
-/** `workInProgress`: how often the configuration uses what Envoy calls so. */
-export function processFacts(options: EnvoyOptions, quit: () => void, workInProgress: number): ProcessFacts {
+/** `problems`: of the configuration, of which these are no errors. */
+export function processFacts(
+  options: EnvoyOptions,
+  quit: () => void,
+  problems: readonly ConfigError[],
+): ProcessFacts {
   const concurrency = workerCount(options);
   return {
     version: version(),
@@ -19,7 +25,8 @@ export function processFacts(options: EnvoyOptions, quit: () => void, workInProg
     drainTimeMs: options.drainTimeMs,
     drainsImmediately: options.drainStrategy === 'immediate',
     fixedTags: options.statsTags,
-    workInProgress,
+    workInProgress: problems.filter((it) => it.rule === 'work-in-progress').length,
+    deprecatedUses: deprecatedUses(problems),
     quit,
     commandLineOptions: create('envoy.admin.v3.CommandLineOptions', {
       base_id: options.baseId,

@@ -13,9 +13,6 @@ import { processFacts } from './process-facts.ts';
 import { loadOptions, logSettings, logWarnings, refuse } from './proxy.ts';
 import { extensionModules, workerCount } from './worker-threads.ts';
 
-const usesInProgress = (problems: readonly ConfigError[]) =>
-  problems.filter((it) => it.rule === 'work-in-progress').length;
-
 /** `threads`: those of the first workers, which are on their way up. */
 export async function serve(
   loaded: LoadedBootstrap,
@@ -59,7 +56,7 @@ export async function serve(
       extensionModules,
       threads,
       logFlush: { intervalMs: options.fileFlushIntervalMs, minBytes: options.fileFlushMinBytes },
-      process: processFacts(options, shutDown, usesInProgress(loaded.problems)),
+      process: processFacts(options, shutDown, loaded.problems),
       loadOptions: loadOptions(options),
       logs: logging,
     });

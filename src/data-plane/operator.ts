@@ -80,6 +80,7 @@ export const unnamedProcess: ProcessFacts = {
   drainsImmediately: false,
   fixedTags: [],
   workInProgress: 0,
+  deprecatedUses: 0,
   quit() {},
 };
 
@@ -119,6 +120,8 @@ export interface ProcessFacts {
   readonly fixedTags: readonly (readonly [name: string, value: string])[];
   /** Uses of parts of the API that Envoy calls work in progress. */
   readonly workInProgress: number;
+  /** How often Envoy would have seen deprecated fields. */
+  readonly deprecatedUses: number;
   /** POST /quitquitquit. */
   quit(): void;
 }
@@ -245,6 +248,7 @@ export class Operator implements ServerOwner {
       this.runtimeValues.values = new Map(Object.entries(values));
       pool.postAll({ type: 'runtime', values });
     });
+    this.runtime.noteDeprecated(facts.deprecatedUses);
     this.runtimeValues.values = new Map(Object.entries(this.runtime.values()));
     this.services = this.#createServices();
     this.#updateState();

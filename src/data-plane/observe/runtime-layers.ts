@@ -65,6 +65,8 @@ export function parseLayeredRuntime(
 
 /** `runtime.` */
 class RuntimeStats {
+  readonly deprecatedFeatureUse: Counter;
+  readonly deprecatedFeatureSeen: Gauge;
   readonly adminOverridesActive: Gauge;
   readonly loadError: Counter;
   readonly loadSuccess: Counter;
@@ -81,8 +83,8 @@ class RuntimeStats {
     this.numLayers = scope.gauge('num_layers', 'never_import');
     this.overrideDirExists = scope.counter('override_dir_exists');
     this.overrideDirNotExists = scope.counter('override_dir_not_exists');
-    scope.counter('deprecated_feature_use');
-    scope.gauge('deprecated_feature_seen_since_process_start', 'never_import');
+    this.deprecatedFeatureUse = scope.counter('deprecated_feature_use');
+    this.deprecatedFeatureSeen = scope.gauge('deprecated_feature_seen_since_process_start', 'never_import');
   }
 }
 
@@ -131,6 +133,14 @@ export class RuntimeLayers implements RuntimeOwner {
     // Envoy loads the layers twice when it starts.
     this.#count();
     this.#count();
+  }
+
+  /** Of deprecated fields in the configuration. */
+  noteDeprecated(uses: number): void {
+    // Written, they would be listed as used.
+    if (uses === 0) return;
+    this.#stats.deprecatedFeatureUse.value += uses;
+    this.#stats.deprecatedFeatureSeen.value += uses;
   }
 
   close(): void {
