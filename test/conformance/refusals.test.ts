@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { certificatePath } from '#testing/certificates.ts';
 import { missing } from '#testing/peers.ts';
 import { type ProxyKind, proxyCommand } from '#testing/proxy-process.ts';
 import { refusal } from './refusal.ts';
@@ -119,8 +120,10 @@ test('the same is refused in the same words', { skip: missing('envoy') }, async 
   const empty = { resources: [{ '@type': type('config.cluster.v3.Cluster'), name: 'x' }] };
   writeFileSync(join(folder, 'some.yaml'), JSON.stringify(empty));
   const ask = async (name: string, bootstrap: object | string, flags: readonly string[], code: number) => {
-    const theirs = await refusal('envoy', folder, bootstrap, flags);
-    const ours = await refusal('chancery', folder, bootstrap, flags);
+    const [theirs, ours] = await Promise.all([
+      refusal('envoy', folder, bootstrap, flags),
+      refusal('chancery', folder, bootstrap, flags),
+    ]);
     assert.deepEqual(ours, theirs, `${name} ${flags.join(' ')}`);
     assert.equal(ours.code, code, `${name} ${flags.join(' ')}`);
   };
@@ -143,6 +146,31 @@ test('what a command line is told', { skip: missing('envoy') }, async () => {
   };
   for (const flags of commandLines)
     assert.deepEqual(said('chancery', flags), said('envoy', flags), flags.join(' '));
+});
+
+test('a secret whose files cannot be watched is refused', { skip: missing('envoy') }, async (t) => {
+  const secret = {
+    '@type': type('extensions.transport_sockets.tls.v3.Secret'),
+    name: 'secret',
+    validation_context: {
+      trusted_ca: { filename: certificatePath('ca') },
+      watched_directory: { path: './nowhere' },
+    },
+  };
+  const yaml = {
+    node,
+    admin: { address: address(21001) },
+    ...tlsCluster({ validation_context_sds_secret_config: sds }),
+  };
+  await expectSame(
+    t,
+    JSON.stringify(yaml),
+    async ({ proxy, stats }) => [
+      /Filesystem config update rejected.*/.exec(proxy.output)?.[0],
+      await stats('^sds.*(rejected|success)'),
+    ],
+    { files: { 'some.yaml': JSON.stringify({ resources: [secret] }) }, logLevel: 'warning' },
+  );
 });
 
 test('files that cannot be written and extensions that are not there hold nobody up', {

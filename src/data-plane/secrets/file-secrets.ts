@@ -7,6 +7,7 @@ import { logger } from '#base/logger.ts';
 import { collectTakings, onRelease } from '#base/takings.ts';
 import type { ConfigError } from '#config/config-error.ts';
 import { ParseContext } from '#config/parse-context.ts';
+import { watchProblem } from '#config/rules/watched-path.ts';
 import { parseSecret } from '#extension/secrets/parse-secret.ts';
 import type { SecretData } from '#extension/secrets/secret-data.ts';
 import type { DataSource } from '#schema/messages/envoy/config/core/v3.ts';
@@ -155,6 +156,10 @@ export class FileSecret implements SubscriptionOwner {
     // What is missing, to Envoy, in a certificate that is none.
     if (this.#isCertificate && message.tls_certificate === undefined)
       return 'Failed to load incomplete private key from path: ';
+    const { tls_certificate: certificate, validation_context: validation } = message;
+    const watched = (certificate ?? validation)?.watched_directory?.path;
+    const missing = watched === undefined ? undefined : watchProblem(`${watched}/`);
+    if (missing !== undefined) return missing;
     this.#latest = { message, version };
     this.#watch(directoriesOf(message));
     const before = resource.at.problems.length;
