@@ -199,10 +199,8 @@ export class ListenerManager {
   drainAll({ graceful, skipExit, inboundOnly }: DrainOptions): void {
     const listeners = () =>
       this.#active.filter(({ config }) => !inboundOnly || config.trafficDirection === 'INBOUND');
-    if (graceful || skipExit) {
-      const tags = listeners().map(({ tag }) => tag);
-      this.#tell({ type: 'drain', listeners: tags, drainMs: this.#drainMs });
-    }
+    const tags = listeners().map(({ tag }) => tag);
+    this.#tell({ type: 'drain', listeners: tags, drainMs: this.#drainMs });
     if (skipExit) return;
     const stop = () => {
       this.#stopped = inboundOnly && this.#stopped !== 'all' ? 'inbound' : 'all';
