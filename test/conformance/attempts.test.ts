@@ -74,6 +74,8 @@ const yaml = JSON.stringify({
           {
             filters: [
               connectionManager({
+                use_remote_address: true,
+                internal_address_config: { cidr_ranges: [{ address_prefix: '127.0.0.0', prefix_len: 8 }] },
                 access_log: accessLog('access.log', `${connectionKey} ${log}`),
                 route_config: { virtual_hosts: [{ name: 'all', domains: ['*'], routes }] },
               }),
@@ -103,6 +105,12 @@ test('the attempt that answers is the one that is logged', { skip: missing('envo
     ...['/hedge/slow', '/beside/slow', '/fail/fails', '/host/fails', '/mirror/x'].map((it) => exchange(it)),
     exchange('/none/fails', 'a'),
     exchange('/none/x', 'a'),
+    // The mirror is given as much time as the request.
+    {
+      name: 'asked',
+      port: 21000,
+      send: ['GET /mirror/asked HTTP/1.1\r\nhost: a.com\r\nx-envoy-upstream-rq-timeout-ms: 300\r\n\r\n'],
+    },
   ];
   const { envoy, chancery } = await playBoth(yaml, behaviours, exchanges);
   const sorted = (text: string) =>

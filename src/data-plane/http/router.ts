@@ -214,7 +214,7 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
     this.#startAttempt(first, false);
     if (mirrors.length > 0 && !this.isDone) {
       this.#shadows = new Shadows(this.stream);
-      this.#shadows.start(mirrors, route.timeoutMs, mirrored, this.#endsWithHeaders);
+      this.#shadows.start(mirrors, this.timeoutMs, mirrored, this.#endsWithHeaders);
       if (early !== undefined)
         for (let i = 0; i < early.length; i++) this.#shadows.sendData(early[i]!, false);
       if (this.requestTrailers !== undefined) this.#shadows.sendTrailers(this.requestTrailers);
