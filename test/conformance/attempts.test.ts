@@ -1,8 +1,12 @@
 // What the request knows of its attempts, and what an attempt changes in the request, beside the real Envoy.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer, get } from 'node:http';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { missing } from '#testing/peers.ts';
 import { type Behaviour, connectionKey, type Exchange, playBoth } from './http-exchanges.ts';
+import { expectSame } from './side-by-side.ts';
 import { accessLog, address, connectionManager, endpoint, type } from './side-by-side-configuration.ts';
 
 /** First the host that answers, then one where nobody is. */
@@ -105,12 +109,6 @@ test('the attempt that answers is the one that is logged', { skip: missing('envo
     ...['/hedge/slow', '/beside/slow', '/fail/fails', '/host/fails', '/mirror/x'].map((it) => exchange(it)),
     exchange('/none/fails', 'a'),
     exchange('/none/x', 'a'),
-    // The mirror is given as much time as the request.
-    {
-      name: 'asked',
-      port: 21000,
-      send: ['GET /mirror/asked HTTP/1.1\r\nhost: a.com\r\nx-envoy-upstream-rq-timeout-ms: 300\r\n\r\n'],
-    },
   ];
   const { envoy, chancery } = await playBoth(yaml, behaviours, exchanges);
   const sorted = (text: string) =>
@@ -119,4 +117,24 @@ test('the attempt that answers is the one that is logged', { skip: missing('envo
       .sort()
       .join('');
   for (const { name } of exchanges) assert.equal(sorted(chancery.get(name)!), sorted(envoy.get(name)!), name);
+});
+
+test('a mirror has the time that the request asks for', { skip: missing('envoy') }, async (t) => {
+  await expectSame(t, yaml, async (side) => {
+    const upstream = createServer((request, response) => {
+      if (!request.headers.host!.includes('-shadow')) response.end();
+    }).listen(side.port(21201), '127.0.0.1');
+    t.after(() => upstream.close());
+    const headers = { 'x-envoy-upstream-rq-timeout-ms': '50' };
+    const asked = get({ host: '127.0.0.1', port: side.port(21000), path: '/mirror/', headers, agent: false });
+    const [response] = await once(asked, 'response');
+    response.resume();
+    for (let i = 0; i < 100; i++) {
+      const stats = await side.stats('^cluster.plain.upstream_rq_timeout');
+      if (stats[0] === 'cluster.plain.upstream_rq_timeout: 1') break;
+      await sleep(10);
+    }
+    upstream.closeAllConnections();
+    return side.stats('^cluster.plain.upstream_rq_(timeout|504|total)');
+  });
 });
