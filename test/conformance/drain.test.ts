@@ -1,10 +1,10 @@
-// POST /drain_listeners and the connections that are open then, beside the real Envoy.
+// POST /drain_listeners, the end of the proxy, and the connections that are open then, beside the real Envoy.
 import { once } from 'node:events';
-import { connect, type Socket } from 'node:net';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { missing } from '#testing/peers.ts';
 import { expectSame } from './side-by-side.ts';
-import { address, connectionManager } from './side-by-side-configuration.ts';
+import { accessLog, address, connectionManager, endpoint, frontYaml } from './side-by-side-configuration.ts';
 
 const directions = ['UNSPECIFIED', 'INBOUND', 'OUTBOUND'];
 
@@ -62,3 +62,34 @@ for (const path of ['', '?inboundonly', '?graceful', '?skip_exit', '?graceful&sk
     );
   });
 }
+
+test('requests under way when the proxy ends are logged, the latest first', {
+  skip: missing('envoy'),
+}, async (t) => {
+  const upstream = createServer((socket) => void socket.on('error', () => {}).resume());
+  upstream.listen(0, '127.0.0.1');
+  await once(upstream, 'listening');
+  t.after(() => upstream.close());
+  const yaml = frontYaml(
+    [{ match: { prefix: '/' }, route: { cluster: 'silent' } }],
+    [{ name: 'silent', load_assignment: endpoint('silent', (upstream.address() as AddressInfo).port) }],
+    {},
+    {
+      access_log: accessLog(
+        'log',
+        '%REQ(:PATH)% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %CONNECTION_TERMINATION_DETAILS%',
+      ),
+    },
+  );
+  await expectSame(t, yaml, async (side) => {
+    for (const path of ['/a', '/b', '/c']) {
+      const socket = connect(side.port(21000), '127.0.0.1');
+      socket.on('error', () => {});
+      const arrived = once(upstream, 'connection');
+      socket.write(`GET ${path} HTTP/1.1\r\nhost: a\r\n\r\n`);
+      await arrived;
+    }
+    await side.stop();
+    return side.lines('log');
+  });
+});

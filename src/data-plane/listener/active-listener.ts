@@ -179,7 +179,7 @@ export class ActiveListener implements InspectionOwner {
     const left = this.#leftChains.get(update);
     if (left === undefined) return;
     this.#leftChains.delete(update);
-    for (const it of this.connections)
+    for (const it of this.#latestFirst())
       if (left.has(it.chain)) it.close(CloseType.NoFlush, 'filter_chain_is_being_removed');
     for (const it of left) it.release();
   }
@@ -203,11 +203,16 @@ export class ActiveListener implements InspectionOwner {
   close(): void {
     this.stopListening();
     for (const it of this.#inspections) it.abandon();
-    for (const it of this.connections)
+    for (const it of this.#latestFirst())
       it.close(CloseType.NoFlush, 'purging_socket_that_have_not_progressed_to_connections');
     for (const it of this.#chains) it.release();
     this.#defaultChain?.release();
     for (const update of [...this.#leftChains.keys()]) this.removeChains(update);
+  }
+
+  /** As Envoy ends them, and logs what they did. */
+  #latestFirst(): AcceptedConnection[] {
+    return [...this.connections].reverse();
   }
 
   #prepareChain(config: FilterChainConfig): ActiveFilterChain {
