@@ -1,12 +1,15 @@
 // Options of the connection manager that say something about headers, filters and the end of a connection, beside the real Envoy.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { connect as connectPlain } from 'node:net';
 import { before, describe, test } from 'node:test';
 import { connect } from 'node:tls';
 import { certificateFiles, certificatePath } from '#testing/certificates.ts';
 import { missing } from '#testing/peers.ts';
 import { connectionKey, type Exchange, playBoth } from './http-exchanges.ts';
 import { expectSame } from './side-by-side.ts';
+import { frontYaml } from './side-by-side-configuration.ts';
 
 const type = (name: string) => `type.googleapis.com/envoy.${name}`;
 const filter = (name: string, message: string, config: object = {}) => ({
@@ -376,3 +379,29 @@ async function ask(port: number, client: string, more: readonly string[]): Promi
   for await (const bytes of socket) text += (bytes as Buffer).toString('latin1');
   return text.slice(text.indexOf('\r\n\r\n') + 4);
 }
+
+test('the port of a CONNECT is stripped where nothing goes upstream', {
+  skip: missing('envoy'),
+}, async (t) => {
+  const yaml = frontYaml(
+    [{ match: { connect_matcher: {} }, direct_response: { status: 418, body: { inline_string: 'tea' } } }],
+    [],
+    {},
+    {
+      strip_any_host_port: true,
+      upgrade_configs: [{ upgrade_type: 'CONNECT' }],
+      access_log: accessLog('%REQ(:AUTHORITY)% %RESPONSE_CODE%'),
+    },
+  );
+  await expectSame(t, yaml, async (side) => {
+    for (const target of ['b:80', '[::1]:80', 'b.:8443']) {
+      const socket = connectPlain(side.port(21000), '127.0.0.1');
+      socket.resume();
+      socket.write(`CONNECT ${target} HTTP/1.1\r\nhost: other:1\r\n\r\n`);
+      await once(socket, 'data');
+      socket.destroy();
+    }
+    await side.stop();
+    return side.lines('access.log');
+  });
+});

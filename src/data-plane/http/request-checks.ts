@@ -50,7 +50,7 @@ export function passesChecks(stream: Stream, headers: HeaderMap): boolean {
     }
   }
   if (config.stripTrailingHostDot || config.stripPort !== 0)
-    normalizeHost(headers, config, manager.localPort);
+    normalizeHost(stream, headers, config, manager.localPort);
   return true;
 }
 
@@ -84,7 +84,12 @@ function answer(
   stream.sendLocalReply(status, '', details, -1, modify);
 }
 
-function normalizeHost(headers: HeaderMap, config: ConnectionManagerConfig, localPort: string): void {
+function normalizeHost(
+  stream: Stream,
+  headers: HeaderMap,
+  config: ConnectionManagerConfig,
+  localPort: string,
+): void {
   let host = headers.authority;
   let port = '';
   const colon = host.lastIndexOf(':');
@@ -94,12 +99,22 @@ function normalizeHost(headers: HeaderMap, config: ConnectionManagerConfig, loca
     host = host.slice(0, colon);
   }
   if (config.stripTrailingHostDot && host.endsWith('.')) host = host.slice(0, -1);
-  // For CONNECT the port is what the request is about.
-  if (port !== '' && isPort(port) && headers.method !== 'CONNECT') {
-    if (config.stripPort === 2 || (config.stripPort === 1 && port.slice(1) === localPort)) port = '';
+  if (port !== '' && isPort(port)) {
+    if (config.stripPort === 2 || (config.stripPort === 1 && port.slice(1) === localPort)) {
+      if (wasConnect(stream, headers)) stream.connectPort = port;
+      port = '';
+    }
   }
   headers.authority = host + port;
   if (headers.authority === '') headers.isAuthorityEmpty = true;
+}
+
+/** Over HTTP/2 every upgrade comes as CONNECT. */
+function wasConnect(stream: Stream, headers: HeaderMap): boolean {
+  return (
+    headers.method === 'CONNECT' ||
+    (stream.manager.protocol === 'HTTP/2' && headers.get('upgrade') !== undefined)
+  );
 }
 
 function isPort(text: string): boolean {

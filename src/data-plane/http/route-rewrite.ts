@@ -15,15 +15,22 @@ export function finalizeRequestHeaders(
   headers: HeaderMap,
   context: FormatContext,
   keepOriginals: boolean,
+  connectPort: string,
 ): void {
   if (entry.clusterHostRewrite !== '') headers.authority = entry.clusterHostRewrite;
   if (entry.requestHeaderMutations !== null) entry.requestHeaderMutations.apply(headers, context);
+  if (connectPort !== '' && !hasPort(headers.authority)) headers.authority += connectPort;
   const rewrite = entry.rewrite;
   if (rewrite === null) return;
   const host = rewrite.host(headers, context);
   if (host !== '') setHost(headers, host, entry.appendXForwardedHost, keepOriginals);
   const path = rewrite.path(headers.path, context);
   if (path !== undefined) setPath(headers, path, keepOriginals);
+}
+
+function hasPort(authority: string): boolean {
+  const colon = authority.lastIndexOf(':');
+  return colon >= 0 && authority.indexOf(']', colon) < 0;
 }
 
 function setPath(headers: HeaderMap, path: string, keepOriginal: boolean): void {

@@ -311,7 +311,7 @@ function sent(
   const routes = table([{ match: { prefix: '/' }, ...route } as RouteInit], more);
   const headers = request(path, { 'x-old': '1', 'x-host': 'from-header' });
   const entry = routes.route(headers, context)!;
-  finalizeRequestHeaders(entry, headers, format(headers), true);
+  finalizeRequestHeaders(entry, headers, format(headers), true, '');
   return headers;
 }
 

@@ -166,7 +166,7 @@ export class Router implements AttemptOwner, TimerOwner, PickContext, CookieSett
     this.#endsWithHeaders = endStream;
     this.#readTimeouts(route, headers);
     if (route.virtualHost.includeRequestAttemptCount) headers.set('x-envoy-attempt-count', '1');
-    finalizeRequestHeaders(route, headers, stream, !routerConfig.suppressEnvoyHeaders);
+    finalizeRequestHeaders(route, headers, stream, !routerConfig.suppressEnvoyHeaders, stream.connectPort);
     const { autoSni } = cluster.config.http;
     if (autoSni !== undefined) askForOwnHost(autoSni, headers, info);
     this.#retry = retryStateOf(

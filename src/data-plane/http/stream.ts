@@ -66,6 +66,8 @@ export class Stream implements StreamDecoder, HttpStream, RouteContext, FormatCo
   isTraceForced = false;
   /** Upgrade or CONNECT: `websocket`, `connect`, ...; empty for ordinary requests. */
   upgrade = '';
+  /** `:80`, when it was stripped of the host of a CONNECT: it goes upstream. */
+  connectPort = '';
   /** The request was received completely. */
   requestEnded = false;
   /** The response headers left for the codec; nothing can be replaced any more. */
