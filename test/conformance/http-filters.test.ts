@@ -367,3 +367,18 @@ test('local_ratelimit: the status of gRPC follows that of HTTP', skip, async (t)
     await ask(side, 'GET', '/', { 'content-type': 'application/grpc' }),
   ]);
 });
+
+test('fault: a delayed request may be longer than the buffer', skip, async (t) => {
+  const filter = typed('extensions.filters.http.fault.v3.HTTPFault', {
+    delay: { fixed_delay: '0.05s', percentage: { numerator: 100 } },
+  });
+  const host = { routes: [{ match: { prefix: '/' }, direct_response: { status: 200 } }] };
+  const yaml = JSON.parse(yamlWith([filter], host));
+  yaml.static_resources.listeners[0].per_connection_buffer_limit_bytes = 1024;
+  await expectSame(t, JSON.stringify(yaml), async (side) => {
+    const asked = request({ host: '127.0.0.1', port: side.port(21000), method: 'POST', agent: false });
+    asked.end(Buffer.alloc(5000));
+    const [response] = await once(asked, 'response');
+    return [response.statusCode, await side.stats('paused_reading')];
+  });
+});

@@ -99,7 +99,7 @@ export class FaultFilter implements HttpFilter, TimerOwner {
 
   /** While the delay lasts the request waits in the buffer, and a large one holds its sender back. */
   decodeData(_stream: HttpStream): FilterStatus {
-    return this.#delay === null ? FilterStatus.Continue : FilterStatus.StopIteration;
+    return this.#delay === null ? FilterStatus.Continue : FilterStatus.StopAllAndWatermark;
   }
 
   decodeTrailers(): FilterStatus {
