@@ -83,6 +83,8 @@ const locations: Record<string, (source: SourceLocation) => string> = {
   '#': ({ line }) => `${line}`,
   '!': (source) => source.function,
   '@': ({ file, line }) => `${file}:${line}`,
+  // What spdlog calls mapped diagnostic context: there is none.
+  '&': () => '',
 };
 
 /** `threadId` and `processId` are those of the thread that prints. `escaped`: `--log-format-escaped`. */

@@ -28,6 +28,7 @@ const printed = [
   { pattern: '%e|%f|%F', line: '169|169500|169500000' },
   { pattern: '%p|%r|%R|%T|%X', line: 'PM|12:06:13 PM|12:06|12:06:13|12:06:13' },
   { pattern: '%i|%o|%u|%O', line: '334|0|334000|0' },
+  { pattern: 'a%&b%3&|', line: 'ab   |' },
   {
     pattern: '%@|%s|%g|%#|%!',
     line: 'src/data-plane/server.ts:463|server.ts|src/data-plane/server.ts|463|start',
