@@ -1,13 +1,12 @@
 // What the request knows of its attempts, and what an attempt changes in the request, beside the real Envoy.
-import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, get } from 'node:http';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { missing } from '#testing/peers.ts';
-import { type Behaviour, connectionKey, type Exchange, playBoth } from './http-exchanges.ts';
+import { type Behaviour, connectionKey, type Exchange, expectSameOutcomes } from './http-exchanges.ts';
 import { expectSame } from './side-by-side.ts';
-import { accessLog, address, connectionManager, endpoint, type } from './side-by-side-configuration.ts';
+import { accessLog, address, endpoint, frontYaml, type } from './side-by-side-configuration.ts';
 
 /** First the host that answers, then one where nobody is. */
 const two = {
@@ -67,30 +66,16 @@ const routes = [
 
 const log =
   '%RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %UPSTREAM_REQUEST_ATTEMPT_COUNT% %REQ(:AUTHORITY)% %UPSTREAM_HOST_NAME% %UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT% %UPSTREAM_PROTOCOL% %UPSTREAM_TRANSPORT_FAILURE_REASON%';
-const yaml = JSON.stringify({
-  admin: { address: address(21001) },
-  static_resources: {
-    listeners: [
-      {
-        name: 'front',
-        address: address(21000),
-        filter_chains: [
-          {
-            filters: [
-              connectionManager({
-                use_remote_address: true,
-                internal_address_config: { cidr_ranges: [{ address_prefix: '127.0.0.0', prefix_len: 8 }] },
-                access_log: accessLog('access.log', `${connectionKey} ${log}`),
-                route_config: { virtual_hosts: [{ name: 'all', domains: ['*'], routes }] },
-              }),
-            ],
-          },
-        ],
-      },
-    ],
-    clusters: [two, plain],
+const yaml = frontYaml(
+  routes,
+  [two, plain],
+  {},
+  {
+    use_remote_address: true,
+    internal_address_config: { cidr_ranges: [{ address_prefix: '127.0.0.0', prefix_len: 8 }] },
+    access_log: accessLog('access.log', `${connectionKey} ${log}`),
   },
-});
+);
 
 const failing: Behaviour = (socket) => socket.write('HTTP/1.1 503 No\r\ncontent-length: 0\r\n\r\n');
 const behaviours: Readonly<Record<string, Behaviour>> = {
@@ -110,13 +95,7 @@ test('the attempt that answers is the one that is logged', { skip: missing('envo
     exchange('/none/fails', 'a'),
     exchange('/none/x', 'a'),
   ];
-  const { envoy, chancery } = await playBoth(yaml, behaviours, exchanges);
-  const sorted = (text: string) =>
-    text
-      .split(/(?=^[A-Z]+ \/)/m)
-      .sort()
-      .join('');
-  for (const { name } of exchanges) assert.equal(sorted(chancery.get(name)!), sorted(envoy.get(name)!), name);
+  await expectSameOutcomes(yaml, behaviours, exchanges);
 });
 
 test('a mirror has the time that the request asks for', { skip: missing('envoy') }, async (t) => {

@@ -1,5 +1,6 @@
 // Envoy and chancery side by side: the same configuration, the same bytes from clients, an upstream each that acts by path. What the
 // client got, what the upstream saw and what was logged must be the same.
+import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
@@ -57,6 +58,21 @@ export async function playBoth(
     }
   }
   return outcomes;
+}
+
+/** The outcomes are the same, in whichever order an exchange's requests reached their upstreams. */
+export async function expectSameOutcomes(
+  yaml: string,
+  behaviours: Readonly<Record<string, Behaviour>>,
+  exchanges: readonly Exchange[],
+): Promise<void> {
+  const { envoy, chancery } = await playBoth(yaml, behaviours, exchanges);
+  const sorted = (text: string) =>
+    text
+      .split(/(?=^[A-Z]+ \/)/m)
+      .sort()
+      .join('');
+  for (const { name } of exchanges) assert.equal(sorted(chancery.get(name)!), sorted(envoy.get(name)!), name);
 }
 
 async function play(
