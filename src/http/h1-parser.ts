@@ -280,7 +280,7 @@ export class H1Parser {
     const text = bytes.toString('latin1', start, bodyStart);
     const headers = new HeaderMap();
     this.headers = headers;
-    this.headerBytes = isLineOnly ? 3 : lineBytes();
+    this.headerBytes = isLineOnly ? 3 : lineBytes(lineCount);
     this.isHttp11 = isHttp11;
     headers.status = status;
     if (isRequest) {
@@ -352,10 +352,7 @@ export class H1Parser {
           continue;
         }
         seen[id] = stamp;
-        if (++count > options.maxHeadersCount) {
-          if (firstError === undefined) this.headerBytes = lineBytesUntil(line);
-          firstError ??= errors.tooManyHeaders;
-        }
+        if (++count > options.maxHeadersCount) firstError ??= this.#tooManyHeaders(line);
         if (id === HeaderId.Host) {
           headers.authority = lastHost = value;
           headers.isAuthorityEmpty = value === '';
@@ -368,10 +365,7 @@ export class H1Parser {
         } else if (id === HeaderId.TransferEncoding) this.transferEncoding = value;
         else if (id === HeaderId.Connection) this.connection = value;
         else if (id === HeaderId.Upgrade) this.upgrade = value;
-      } else if (++count > options.maxHeadersCount) {
-        if (firstError === undefined) this.headerBytes = lineBytesUntil(line);
-        firstError ??= errors.tooManyHeaders;
-      }
+      } else if (++count > options.maxHeadersCount) firstError ??= this.#tooManyHeaders(line);
       list.push(name, value);
     }
     // Without a body, or with chunks, a broken length misleads nobody; whether it may be there is for the codec to judge.
@@ -440,6 +434,14 @@ export class H1Parser {
     if (this.#heldLength > 0 && this.#state === State.Trailers) this.#releaseHeld();
     this.fail(error);
     return end;
+  }
+
+  /** The header in `line` is one too many. As in Envoy, that is noticed with the next name. */
+  #tooManyHeaders(line: number): CodecError {
+    const next = line + 1;
+    this.headerBytes = lineBytes(next);
+    if (next < lineCount) this.headerBytes += nameEnds[next]! - nameStarts[next]!;
+    return errors.tooManyHeaders;
   }
 
   /** A line is none. That is said once the whole block is there, and after what is wrong with the block as a whole. */
@@ -586,7 +588,7 @@ export class H1Parser {
     }
     const trailers = new HeaderMap();
     const text = bytes.toString('latin1', start, next);
-    this.headerBytes = lineBytes();
+    this.headerBytes = lineBytes(lineCount);
     for (let line = 0; line < lineCount; line++) {
       const id = headerId(bytes, nameStarts[line]!, nameEnds[line]!, nameHashes[line]!);
       const name =
@@ -663,19 +665,10 @@ const valueEnds = new Int32Array(MAX_LINES);
 const isFolded = new Uint8Array(MAX_LINES);
 let lineCount = 0;
 
-/** Envoy counts a line even where there is none. */
-/** What was counted when the header in `line` was found to be one too many: as in Envoy, with the next name. */
-function lineBytesUntil(line: number): number {
-  let bytes = 0;
-  for (let i = 0; i <= line; i++)
-    bytes += 3 + nameEnds[i]! - nameStarts[i]! + valueEnds[i]! - valueStarts[i]!;
-  return line + 1 < lineCount ? bytes + nameEnds[line + 1]! - nameStarts[line + 1]! : bytes;
-}
-
-function lineBytes(): number {
-  let bytes = Math.max(lineCount, 1) * 3;
-  for (let i = 0; i < lineCount; i++)
-    bytes += nameEnds[i]! - nameStarts[i]! + valueEnds[i]! - valueStarts[i]!;
+/** Of the first `count` lines. Envoy counts a line even where there is none. */
+function lineBytes(count: number): number {
+  let bytes = Math.max(count, 1) * 3;
+  for (let i = 0; i < count; i++) bytes += nameEnds[i]! - nameStarts[i]! + valueEnds[i]! - valueStarts[i]!;
   return bytes;
 }
 
